@@ -1,0 +1,1 @@
+"""Networks with shared and task-specific parameters."""

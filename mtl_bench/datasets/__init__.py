@@ -1,0 +1,1 @@
+"""Data sets: raw files -> cached tensors -> loaders and tasks."""

@@ -1,0 +1,37 @@
+"""Errors that a user can mend: one line that names the key, file or task, and the remedy."""
+
+from __future__ import annotations
+
+
+class MtlBenchError(Exception):
+    """Base of every error that the command line prints as one line."""
+
+    exit_status = 1
+
+
+class ConfigError(MtlBenchError):
+    """A key, a value or a combination that can't be run."""
+
+    exit_status = 2
+
+
+class DataError(MtlBenchError):
+    """Data that is missing, damaged or not what it says it is."""
+
+    exit_status = 2
+
+
+class RecordError(MtlBenchError):
+    """A run record or checkpoint that can't be read, written or continued."""
+
+    exit_status = 2
+
+
+class TrainingError(MtlBenchError):
+    """A training that had to stop: non-finite numbers, a full disk, a solver that gave up."""
+
+
+class Interrupted(MtlBenchError):
+    """A training that was asked to stop and can be continued."""
+
+    exit_status = 75

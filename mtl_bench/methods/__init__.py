@@ -1,0 +1,1 @@
+"""Multi-task optimisation methods, one file each."""

@@ -1,0 +1,88 @@
+"""The contract of a multi-task optimisation method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mtl_bench.values import PositiveInt
+
+if TYPE_CHECKING:
+    from mtl_bench.gradients import TaskGradients
+
+Needs = Literal["losses", "gram", "grads"]
+HeadWeighting = Literal["weighted", "unweighted"]
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What a method did in one step.
+
+    Args:
+        weights_T: the weights that it chose, one per task, in its own convention.
+        diagnostics: numbers for the step log, for instance ``{"reward_loss": 0.1}``.
+    """
+
+    weights_T: Tensor
+    diagnostics: dict[str, float] = field(default_factory=dict)
+
+
+class Method(nn.Module):
+    """Decides how T tasks share one update.
+
+    A subclass says what it ``needs`` and implements ``weights``; one that does more than weigh
+    tasks overrides ``step``. It lives on the CPU, where the T losses and the T x T Gram matrix are
+    brought to it. Everything that it remembers between steps is module state (buffers, parameters,
+    or ``get_extra_state``), so that a saved and loaded method goes on as if it had never stopped.
+
+    Args:
+        num_tasks: T.
+        head_weighting: ``weighted`` multiplies the gradient of task t's own parameters by its
+            weight, ``unweighted`` leaves it as it is. The protocols differ in this.
+        seed: seed of ``self.generator``, the method's only source of randomness.
+    """
+
+    needs: ClassVar[Needs] = "losses"
+
+    def __init__(
+        self,
+        num_tasks: PositiveInt,
+        *,
+        head_weighting: HeadWeighting = "weighted",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.num_tasks = num_tasks
+        self.head_weighting = head_weighting
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
+        """Return the weights of the tasks, shape (T,).
+
+        Args:
+            losses_T: detached task losses.
+            gram_TT: float64 Gram matrix of the task gradients; None unless ``needs`` is "gram".
+        """
+        raise TypeError(f"{type(self).__name__} must implement weights() or step()")
+
+    def step(self, gradients: TaskGradients) -> StepInfo:
+        """Choose the weights and write the gradients of every parameter."""
+        gram_TT = gradients.gram() if self.needs == "gram" else None
+        weights_T = self.weights(gradients.losses_T, gram_TT)
+        gradients.apply(weights_T, self.head_weights(weights_T))
+        return StepInfo(weights_T)
+
+    def head_weights(self, weights_T: Tensor) -> Tensor:
+        """Return what multiplies each task's own gradient, shape (T,)."""
+        return weights_T if self.head_weighting == "weighted" else torch.ones_like(weights_T)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the state of the generator; subclasses add to it."""
+        return {"generator": self.generator.get_state()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
+        self.generator.set_state(state["generator"])

@@ -1,0 +1,1 @@
+"""Tables and states, computed from run records alone."""

@@ -1,0 +1,1 @@
+"""TaskForce: cooperating agents that weigh the task gradients."""

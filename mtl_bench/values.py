@@ -1,0 +1,18 @@
+"""Ranges of configuration values, as annotations of constructor arguments.
+
+The configuration is checked against these annotations before torch is imported (see
+``mtl_bench.config.signatures``), so that a bad value costs no start-up time.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, MinLen
+
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+Name = Annotated[str, MinLen(1)]

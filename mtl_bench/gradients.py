@@ -51,6 +51,7 @@ class TaskGradients:
         self._forward = forward
         self._buffer = buffer
         self._jacobian_TP: Tensor | None = None
+        self.known_gram_TT: Tensor | None = None
         self._own_gradients: list[tuple[Tensor | None, ...]] = []
 
     @property
@@ -68,15 +69,18 @@ class TaskGradients:
         """Return the (T, T) inner products of the task gradients, float64 on the CPU.
 
         Each block of columns is multiplied in the gradients' own precision; the blocks are added
-        in float64.
+        in float64. Computed once; ``known_gram_TT`` keeps it for the step log.
         """
+        if self.known_gram_TT is not None:
+            return self.known_gram_TT
         jacobian_TP = self.jacobian()
         gram_TT = torch.zeros(
             (len(self.losses),) * 2, dtype=torch.float64, device=jacobian_TP.device
         )
         for block in jacobian_TP.split(GRAM_BLOCK, dim=1):
             gram_TT += block @ block.T
-        return gram_TT.cpu()
+        self.known_gram_TT = gram_TT.cpu()
+        return self.known_gram_TT
 
     def apply(self, weights_T: Tensor, head_weights_T: Tensor | None = None) -> None:
         """Write ``.grad`` of every parameter.

@@ -6,7 +6,7 @@ The configuration is checked against these annotations before torch is imported 
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 
@@ -16,3 +16,4 @@ Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 Name = Annotated[str, MinLen(1)]
+HeadWeighting = Literal["weighted", "unweighted"]

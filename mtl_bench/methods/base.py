@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.values import PositiveInt
+from mtl_bench.values import HeadWeighting, PositiveInt
 
 if TYPE_CHECKING:
     from mtl_bench.gradients import TaskGradients
 
 Needs = Literal["losses", "gram", "grads"]
-HeadWeighting = Literal["weighted", "unweighted"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class Method(nn.Module):
     """
 
     needs: ClassVar[Needs] = "losses"
+    separate_networks: ClassVar[bool] = False
+    """Whether every task gets a network of its own instead of one that the tasks share."""
 
     def __init__(
         self,

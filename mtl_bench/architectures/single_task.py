@@ -1,0 +1,36 @@
+"""Separate networks, one per task, behind the interface of a multi-task network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class SingleTask(nn.Module):
+    """T networks that share nothing, trained side by side.
+
+    Args:
+        tasks: names of the tasks.
+        build: builds the network of the tasks that it is given.
+
+    Every network sees the same batches and has its own optimiser, schedule and selected epoch, so
+    that training them side by side equals training them one after another.
+    """
+
+    def __init__(self, tasks: Sequence[str], build: Callable[[Sequence[str]], nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleDict({task: build([task]) for task in tasks})
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401 - the network's own batch
+        """Return task -> predictions of that task's network."""
+        return {task: network(batch)[task] for task, network in self.networks.items()}
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Return nothing."""
+        return []
+
+    def task_parameters(self, task: str) -> list[nn.Parameter]:
+        """Return every parameter of one task's network."""
+        return list(self.networks[task].parameters())

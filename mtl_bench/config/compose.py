@@ -1,0 +1,124 @@
+"""From command-line overrides to one resolved, checked configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
+from mtl_bench.config.schema import check, unknown_key
+from mtl_bench.errors import ConfigError
+
+NOT_NUMBERS = ("paths", "logger", "debug")
+"""Sections that can't change a number."""
+
+NOT_NUMBERS_IN = {
+    "trainer": ("device", "threads", "workers", "checkpoint_minutes"),
+    "dataset": ("root",),
+}
+"""Keys of other sections that don't."""
+
+
+def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the resolved configuration of one run as plain values.
+
+    Every section that is a group carries its choice as ``name``; of the profile only the name is
+    left, since its sizes stand where they are used.
+
+    Raises:
+        ConfigError: unknown key or choice, bad syntax, impossible value or combination.
+    """
+    config = _compose(overrides)
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from error
+    assert isinstance(resolved, dict)
+    resolved["profile"] = {"name": resolved["profile"]["name"]}
+    check(resolved)
+    return resolved
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """Return 8 hexadecimal digits over all that changes a run's numbers, and nothing else."""
+    numbers = {
+        section: value
+        if section not in NOT_NUMBERS_IN
+        else {k: v for k, v in value.items() if k not in NOT_NUMBERS_IN[section]}
+        for section, value in config.items()
+        if section not in NOT_NUMBERS
+    }
+    canonical = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(find_config_folder()), version_base="1.3"):
+        try:
+            config = compose("train", list(overrides), return_hydra_config=True)
+        except MissingConfigException as error:
+            raise _missing_choice(error) from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _translate(error, overrides) from error
+    choices = config.hydra.runtime.choices
+    with open_dict(config):
+        for group in GROUPS.values():
+            if group in config:
+                config[group].name = choices[group]
+        del config["hydra"]
+    return config
+
+
+def _missing_choice(error: MissingConfigException) -> ConfigError:
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    allowed = ", ".join(describe_group(group)) if group in GROUPS.values() else "see --help"
+    return ConfigError(f"{group}={choice}: there is no such choice; allowed: {allowed}")
+
+
+def _translate(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    text = str(error)
+    if match := re.search(r"You must specify '(\w+)'", text):
+        group = match[1]
+        return ConfigError(f"{group} is missing; give {group}=" + "|".join(describe_group(group)))
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return unknown_key(match[1], _known_keys(overrides, match[1]))
+    return ConfigError(_first_line(error))
+
+
+def _known_keys(overrides: Sequence[str], unknown: str) -> list[str]:
+    """Return the leaf keys of the configuration without the override that can't be."""
+    others = [o for o in overrides if not o.lstrip("+~").startswith((f"{unknown}=", f"{unknown}."))]
+    try:
+        config = OmegaConf.to_container(_compose(others), resolve=False)
+    except ConfigError:
+        return []
+    keys: list[str] = []
+
+    def walk(node: Any, prefix: str) -> None:  # noqa: ANN401 - a tree of plain values
+        for key, value in node.items():
+            if isinstance(value, dict):
+                walk(value, f"{prefix}{key}.")
+            elif not key.startswith("_"):
+                keys.append(prefix + key)
+
+    walk(config, "")
+    section = unknown.rpartition(".")[0]
+    return [key for key in keys if key.rpartition(".")[0] == section] or keys
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    key = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("full_key")), ""
+    )
+    return (f"{key}: " if key else "") + (lines[0] if lines else type(error).__name__)

@@ -1,0 +1,160 @@
+"""Typed schema of the sections that have no constructor of their own, and the cross-checks."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mtl_bench.config.signatures import schema_of
+from mtl_bench.errors import ConfigError
+from mtl_bench.values import (
+    Fraction,
+    HeadWeighting,
+    Name,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    PositiveInt,
+)
+
+
+class Section(BaseModel):
+    """A section of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Optimizer(Section):
+    """The optimiser of the trained network."""
+
+    target: Literal["torch.optim.Adam", "torch.optim.AdamW"] = Field(alias="_target_")
+    lr: Positive
+    betas: tuple[Fraction, Fraction]
+    eps: Positive
+    weight_decay: NonNegative
+
+
+class Scheduler(Section):
+    """Lowers the learning rate when the validation criterion stops to improve."""
+
+    target: Literal["torch.optim.lr_scheduler.ReduceLROnPlateau"] = Field(alias="_target_")
+    factor: Fraction
+    patience: NonNegativeInt
+    min_lr: NonNegative
+
+
+class Trainer(Section):
+    """How a run is carried out; only ``epochs`` and ``on_nonfinite`` change its numbers."""
+
+    epochs: PositiveInt
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    threads: PositiveInt | None
+    workers: NonNegativeInt
+    checkpoint_minutes: Positive
+    on_nonfinite: Literal["abort", "skip"]
+
+
+class Protocol(Section):
+    """Constants that differ between code bases under one method name."""
+
+    name: Name
+    head_weighting: HeadWeighting
+    selection: Literal["last", "last_k_mean", "best_val"]
+    last_k: PositiveInt
+
+
+class Profile(Section):
+    """Which sizes were chosen; they stand resolved in the other sections."""
+
+    name: Name
+
+
+class Logger(Section):
+    """What a person sees while a run goes on."""
+
+    name: Name
+    progress: Literal["auto", "plain", "off"]
+
+
+class Paths(Section):
+    """Folders that are read and written."""
+
+    data: Name
+    results: Name
+
+
+class Run(Section):
+    """A whole resolved configuration."""
+
+    seed: NonNegativeInt
+    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] | None
+    debug: bool
+    dataset: dict[str, Any]
+    architecture: dict[str, Any]
+    method: dict[str, Any]
+    optimizer: Optimizer
+    scheduler: Scheduler | None
+    trainer: Trainer
+    protocol: Protocol
+    profile: Profile
+    logger: Logger
+    paths: Paths
+
+
+BUILT_WITH = {
+    "dataset": frozenset({"seed"}),
+    "architecture": frozenset({"tasks"}),
+    "method": frozenset({"num_tasks", "seed"}),
+}
+"""Arguments that the program passes when it builds an object of the group."""
+
+ANNOTATIONS = frozenset({"_target_", "name", "serves"})
+"""Keys of such a section that are not arguments of its constructor."""
+
+TARGETS = ("mtl_bench.",)
+"""Where ``_target_`` may point for data sets, architectures and methods."""
+
+
+def check(config: dict[str, Any]) -> None:
+    """Check types, ranges and combinations of a resolved configuration.
+
+    Raises:
+        ConfigError: one line that names the key, the value and what is allowed.
+    """
+    _validate(Run, config, "")
+    for group, built_with in BUILT_WITH.items():
+        section = config[group]
+        target = section.get("_target_", "")
+        if not str(target).startswith(TARGETS):
+            raise ConfigError(f"{group}._target_={target}: must start with {' or '.join(TARGETS)}")
+        arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
+        _validate(schema_of(target, built_with), arguments, f"{group}.")
+    dataset, architecture = config["dataset"]["name"], config["architecture"]
+    if dataset not in architecture["serves"]:
+        raise ConfigError(
+            f"architecture={architecture['name']} can't serve dataset={dataset}; it serves "
+            + ", ".join(architecture["serves"])
+        )
+
+
+def _validate(model: type[BaseModel], value: dict[str, Any], prefix: str) -> None:
+    try:
+        model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = prefix + ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown_key(key, [prefix + name for name in model.model_fields]) from None
+        if first["type"] == "missing":
+            raise ConfigError(f"{key} is missing") from None
+        message = first["msg"].removeprefix("Input ").removeprefix("Value ")
+        raise ConfigError(f"{key}={first['input']}: {message}") from None
+
+
+def unknown_key(key: str, allowed: list[str]) -> ConfigError:
+    """Return the error of an unknown key, with the nearest allowed one."""
+    near = difflib.get_close_matches(key, allowed, 1, 0.5)
+    hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(sorted(allowed))}"
+    return ConfigError(f"unknown key {key}; {hint}")

@@ -1,0 +1,163 @@
+"""Batches of molecules as complete graphs.
+
+Legend of shape suffixes: B molecules, A atoms of the whole batch, P ordered atom pairs of the whole
+batch (n * n for a molecule of n atoms, the diagonal included), T tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ELEMENTS = (1, 6, 7, 8, 9)
+"""Atomic numbers of the one-hot node columns, in PyG's order H, C, N, O, F."""
+
+NODE_FEATURES = 11
+"""One-hot element (5), atomic number, aromatic, sp, sp2, sp3, number of bonded hydrogens."""
+
+BOND_TYPES = 4
+"""Single, double, triple, aromatic."""
+
+
+@dataclass(frozen=True)
+class MoleculeBatch:
+    """Molecules sorted by their number of atoms, so that equal sizes lie side by side.
+
+    Args:
+        atoms_AF: node features, (A, 11).
+        pairs_PE: edge features of every ordered pair, (P, 6): bond type one-hot (4), distance in Å
+            and a constant 1, all times the pair's factor in the mean over neighbours: 1 / (n - 1)
+            off the diagonal, 0 on it. Row-major per molecule and symmetric.
+        slots_A: row of each atom in a (B * largest molecule) table, for padded views.
+        groups: (atoms in each molecule, number of molecules) of the runs of equal size.
+        targets: task name -> (B,) standardised targets.
+    """
+
+    atoms_AF: Tensor
+    pairs_PE: Tensor
+    slots_A: Tensor
+    groups: tuple[tuple[int, int], ...]
+    targets: Mapping[str, Tensor]
+
+    @property
+    def size(self) -> int:
+        """B, the number of molecules."""
+        return sum(count for _, count in self.groups)
+
+    @property
+    def largest(self) -> int:
+        """Number of atoms of the largest molecule."""
+        return self.groups[-1][0]
+
+    def to(self, device: torch.device) -> MoleculeBatch:
+        """Return the batch on ``device``."""
+        return replace(
+            self,
+            atoms_AF=self.atoms_AF.to(device, non_blocking=True),
+            pairs_PE=self.pairs_PE.to(device, non_blocking=True),
+            slots_A=self.slots_A.to(device, non_blocking=True),
+            targets={name: y.to(device, non_blocking=True) for name, y in self.targets.items()},
+        )
+
+    def pin_memory(self) -> MoleculeBatch:
+        """Return the batch in page-locked memory, as torch's DataLoader asks for it."""
+        return replace(
+            self,
+            atoms_AF=self.atoms_AF.pin_memory(),
+            pairs_PE=self.pairs_PE.pin_memory(),
+            slots_A=self.slots_A.pin_memory(),
+            targets={name: y.pin_memory() for name, y in self.targets.items()},
+        )
+
+
+def node_features(numbers_A: np.ndarray, hydrogens_A: np.ndarray) -> np.ndarray:
+    """Return PyG's 11 node columns, (A, 11) float32.
+
+    Columns 6 to 9 (aromatic, sp, sp2, sp3) stay zero, as in PyG's data, whose molecules are read
+    without sanitisation.
+    """
+    features_AF = np.zeros((len(numbers_A), NODE_FEATURES), np.float32)
+    for column, element in enumerate(ELEMENTS):
+        features_AF[:, column] = numbers_A == element
+    features_AF[:, 5] = numbers_A
+    features_AF[:, 10] = hydrogens_A
+    return features_AF
+
+
+def pair_features(positions_A3: np.ndarray, bonds_P: np.ndarray, sizes_B: np.ndarray) -> np.ndarray:
+    """Return the scaled edge features of every ordered pair, (P, 6) float32.
+
+    Args:
+        positions_A3: coordinates in Å.
+        bonds_P: bond orders, 0 for none.
+        sizes_B: atoms of each molecule.
+    """
+    squares_B = sizes_B * sizes_B
+    size_P = np.repeat(sizes_B, squares_B)
+    within_P = np.arange(len(size_P)) - np.repeat(np.cumsum(squares_B) - squares_B, squares_B)
+    first_P = np.repeat(np.cumsum(sizes_B) - sizes_B, squares_B)
+    row_P, column_P = np.divmod(within_P, size_P)
+    offset_P3 = positions_A3[first_P + row_P] - positions_A3[first_P + column_P]
+    scale_P = np.where(row_P == column_P, 0, 1 / np.maximum(size_P - 1, 1)).astype(np.float32)
+    features_PE = np.zeros((len(size_P), BOND_TYPES + 2), np.float32)
+    bonded = np.flatnonzero(bonds_P)
+    features_PE[bonded, bonds_P[bonded].astype(np.int64) - 1] = scale_P[bonded]
+    features_PE[:, BOND_TYPES] = np.sqrt(np.einsum("pc,pc->p", offset_P3, offset_P3)) * scale_P
+    features_PE[:, BOND_TYPES + 1] = scale_P
+    return features_PE
+
+
+def ranges(starts_B: np.ndarray, lengths_B: np.ndarray) -> np.ndarray:
+    """Return the concatenation of arange(start, start + length)."""
+    ends_B = np.cumsum(lengths_B)
+    return np.arange(ends_B[-1]) + np.repeat(starts_B - ends_B + lengths_B, lengths_B)
+
+
+@dataclass(frozen=True)
+class MoleculeStore:
+    """The cached arrays of a data set of molecules; see data/README.md for their layout.
+
+    Args:
+        arrays: numbers, hydrogens, positions, atom_offsets, bonds.
+        targets_MT: standardised targets of all M molecules.
+        names: task names, the columns of ``targets_MT``.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    targets_MT: np.ndarray
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        sizes_M = np.diff(self.arrays["atom_offsets"])
+        object.__setattr__(self, "sizes_M", sizes_M)
+        object.__setattr__(self, "pair_offsets_M", np.cumsum(sizes_M**2) - sizes_M**2)
+
+    sizes_M: np.ndarray = None  # type: ignore[assignment]
+    pair_offsets_M: np.ndarray = None  # type: ignore[assignment]
+
+    def __getitems__(self, molecules: list[int] | np.ndarray) -> MoleculeBatch:
+        """Return a batch; torch's DataLoader calls this with the indices of one batch."""
+        ids_B = np.asarray(molecules)
+        ids_B = ids_B[np.argsort(self.sizes_M[ids_B], kind="stable")]
+        sizes_B = self.sizes_M[ids_B]
+        atoms_A = ranges(self.arrays["atom_offsets"][ids_B], sizes_B)
+        pairs_P = ranges(self.pair_offsets_M[ids_B], sizes_B**2)
+        values, counts = np.unique(sizes_B, return_counts=True)
+        targets_BT = torch.from_numpy(self.targets_MT[ids_B])
+        return MoleculeBatch(
+            atoms_AF=torch.from_numpy(
+                node_features(self.arrays["numbers"][atoms_A], self.arrays["hydrogens"][atoms_A])
+            ),
+            pairs_PE=torch.from_numpy(
+                pair_features(
+                    self.arrays["positions"][atoms_A], self.arrays["bonds"][pairs_P], sizes_B
+                )
+            ),
+            slots_A=torch.from_numpy(ranges(np.arange(len(sizes_B)) * int(sizes_B[-1]), sizes_B)),
+            groups=tuple(zip(values.tolist(), counts.tolist(), strict=True)),
+            targets=dict(zip(self.names, targets_BT.unbind(1), strict=True)),
+        )

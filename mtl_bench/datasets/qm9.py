@@ -1,0 +1,161 @@
+"""The QM9 benchmark: splits, standardised targets, batches and tasks.
+
+Legend of shape suffixes: M molecules of the data set, T = 11 targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from mtl_bench.datasets.cache import open_cache
+from mtl_bench.datasets.molecules import MoleculeBatch, MoleculeStore
+from mtl_bench.datasets.qm9_targets import TARGETS
+from mtl_bench.errors import DataError
+from mtl_bench.metrics import MeanAbsoluteError
+from mtl_bench.seeding import derive_seed
+from mtl_bench.tasks import Metric, Task
+from mtl_bench.values import Ge, Le, NonNegativeInt, PositiveInt
+
+HELD_OUT = 10_000
+"""Molecules of the test set, and as many of the validation set."""
+
+Split = Literal["train", "validation", "test"]
+
+
+def split_indices(molecules: int, seed: int) -> dict[str, np.ndarray]:
+    """Return the molecules of each split, a function of the seed alone.
+
+    One random permutation: its first 10,000 are the test set, the next 10,000 the validation set,
+    the rest the training set, as Nash-MTL splits it. There the permutation also depends on how
+    many random numbers the network's initialisation drew; here it does not.
+    """
+    if molecules <= 2 * HELD_OUT:
+        raise DataError(
+            f"QM9 has {molecules} molecules in this cache, too few to hold out 2 x {HELD_OUT}: "
+            "run `mtl-bench data prepare qm9` to build the whole set"
+        )
+    generator = torch.Generator().manual_seed(derive_seed(seed, "split"))
+    order = torch.randperm(molecules, generator=generator).numpy()
+    return {
+        "test": order[:HELD_OUT],
+        "validation": order[HELD_OUT : 2 * HELD_OUT],
+        "train": order[2 * HELD_OUT :],
+    }
+
+
+class QM9:
+    """QM9 as Nash-MTL (ICML 2022) prepares it: complete graphs, 11 standardised targets.
+
+    Args:
+        root: folder that ``mtl-bench data prepare qm9`` filled.
+        seed: seed of the split and of the order of the batches.
+        train_size: molecules to train on, the first of the training split; None for all.
+        val_size: molecules to validate on, the first of the validation split.
+        test_size: molecules to test on, the first of the test split.
+        batch_size: molecules in a batch; the last of an epoch may be smaller.
+
+    Mean and deviation (unbiased) of the standardisation are over all molecules, held-out ones
+    included, as in the published protocol.
+
+    Raises:
+        DataError: not prepared, damaged, or too small for the split.
+    """
+
+    name = "qm9"
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        seed: NonNegativeInt,
+        train_size: PositiveInt | None = None,
+        val_size: Annotated[int, Ge(1), Le(10_000)] = HELD_OUT,
+        test_size: Annotated[int, Ge(1), Le(10_000)] = HELD_OUT,
+        batch_size: PositiveInt = 120,
+    ) -> None:
+        cache = open_cache(Path(root), "qm9")
+        self.seed = seed
+        self.batch_size = batch_size
+        self.origin = {
+            "kind": "real",
+            "source": cache.manifest["source"],
+            "manifest": cache.manifest_hash,
+        }
+        self.targets: Tensor = torch.from_numpy(np.array(cache.arrays["targets"]))
+        deviation_T, mean_T = torch.std_mean(self.targets, dim=0)
+        self.tasks = tuple(
+            Task(
+                name=target.name,
+                label=target.label,
+                loss=functional.mse_loss,
+                metrics=(
+                    Metric(
+                        "mae",
+                        unit=target.unit,
+                        decimals=target.decimals,
+                        reference=target.reference,
+                    ),
+                ),
+                accumulator=partial(MeanAbsoluteError, deviation.item()),
+            )
+            for target, deviation in zip(TARGETS, deviation_T, strict=True)
+        )
+        splits = split_indices(len(self.targets), seed)
+        sizes = {"train": train_size, "validation": val_size, "test": test_size}
+        self.splits = {name: molecules[: sizes[name]] for name, molecules in splits.items()}
+        self.store = MoleculeStore(
+            cache.arrays,
+            ((self.targets - mean_T) / deviation_T).float().numpy(),
+            tuple(target.name for target in TARGETS),
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of training batches in an epoch."""
+        return -(-len(self.splits["train"]) // self.batch_size)
+
+    def train_batches(
+        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+    ) -> Iterator[MoleculeBatch]:
+        """Yield the batches of an epoch from number ``start`` on.
+
+        Their order is a function of seed and epoch, so that there is no state to save.
+        """
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", epoch))
+        molecules = self.splits["train"]
+        order = torch.randperm(len(molecules), generator=generator).numpy()
+        return self._batches(molecules[order[start * self.batch_size :]], workers, pin)
+
+    def evaluation_batches(
+        self, split: Split, workers: int = 0, pin: bool = False
+    ) -> Iterator[MoleculeBatch]:
+        """Yield the batches of a split in a fixed order."""
+        return self._batches(self.splits[split], workers, pin)
+
+    def _batches(self, molecules: np.ndarray, workers: int, pin: bool) -> Iterator[MoleculeBatch]:
+        batches = [
+            molecules[first : first + self.batch_size]
+            for first in range(0, len(molecules), self.batch_size)
+        ]
+        loader: DataLoader[MoleculeBatch] = DataLoader(
+            self.store,  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
+            batch_sampler=batches,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            pin_memory=pin,
+            generator=torch.Generator(),  # else the loader draws its seed from the global one
+        )
+        return iter(loader)
+
+
+def _as_it_is(batch: MoleculeBatch) -> MoleculeBatch:
+    return batch

@@ -1,0 +1,19 @@
+"""Linear scalarisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mtl_bench.methods.base import Method
+
+
+class LS(Method):
+    """Minimises the sum of the task losses: w_t = 1, so that the weights sum to T.
+
+    The baseline of every multi-task paper, also called equal weighting.
+    """
+
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
+        """Return ones, (T,)."""
+        return torch.ones_like(losses_T)

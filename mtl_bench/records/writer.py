@@ -1,0 +1,119 @@
+"""The run record while it is being written.
+
+``results/<profile>/<dataset>/<method>[-<variant>]/seed<k>-<hash8>/`` holds config.yaml,
+environment.json, metrics.jsonl, steps/, checkpoint/, summary.json and, last of all, DONE or
+FAILED.json. Everything but metrics.jsonl is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from mtl_bench.errors import RecordError
+from mtl_bench.files import explain_write_errors, write_json, write_text
+
+FORMAT = 1
+"""Version of the record's layout."""
+
+
+def record_path(config: dict[str, Any], digest: str) -> Path:
+    """Return the folder of a run; it depends on nothing but its resolved configuration."""
+    label = config["method"]["name"]
+    if config["variant"]:
+        label += f"-{config['variant']}"
+    return (
+        Path(config["paths"]["results"])
+        / config["profile"]["name"]
+        / config["dataset"]["name"]
+        / label
+        / f"seed{config['seed']}-{digest}"
+    )
+
+
+class RunRecord:
+    """Writes the record of one run; a context manager that holds its lock.
+
+    Args:
+        path: the record's folder, made if it is missing.
+
+    Raises:
+        RecordError: another process is writing this record.
+        MtlBenchError: the folder can't be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoint"
+        self.steps = path / "steps"
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> RunRecord:
+        with explain_write_errors(self.path):
+            for folder in (self.path, self.checkpoints, self.steps):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("a+", encoding="utf-8")
+        try:
+            # the kernel drops the lock when the process dies, so none is ever stale
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            holder = self._lock.read() or "unknown"
+            self._lock.close()
+            raise RecordError(
+                f"{self.path} is being written by another process: {holder}"
+            ) from None
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+        self._lock.truncate(0)
+        self._lock.write(json.dumps(holder))
+        self._lock.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is finished."""
+        return (self.path / "DONE").exists()
+
+    def begin(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
+        """Write what the run is and where it runs; forget an earlier failure."""
+        from omegaconf import OmegaConf
+
+        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_json(self.path / "environment.json", environment)
+        (self.path / "FAILED.json").unlink(missing_ok=True)
+
+    def keep_epochs(self, history: list[dict[str, Any]]) -> None:
+        """Make metrics.jsonl hold exactly these epochs, as a resumed run needs it."""
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in history)
+        write_text(self.path / "metrics.jsonl", text)
+
+    def append_epoch(self, line: dict[str, Any]) -> None:
+        """Add one epoch's line to metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        with explain_write_errors(path), path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line, allow_nan=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write summary.json, then DONE."""
+        write_json(self.path / "summary.json", summary)
+        write_text(self.path / "DONE", now() + "\n")
+
+    def fail(self, error: str, details: dict[str, Any]) -> None:
+        """Write FAILED.json."""
+        write_json(self.path / "FAILED.json", {"error": error, "time": now(), **details})
+
+
+def now() -> str:
+    """Return the present time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,57 @@
+"""One seed per run, and from it a separate stream for every purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any
+
+
+def derive_seed(seed: int, *purpose: str | int) -> int:
+    """Return a seed for one purpose, independent of every other purpose's.
+
+    Args:
+        seed: the run's seed.
+        purpose: what the stream is for, for instance ``("batches", epoch)``.
+    """
+    text = "/".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, NumPy and torch."""
+    import numpy as np
+    import torch
+
+    random.seed(derive_seed(seed, "python"))
+    np.random.seed(derive_seed(seed, "numpy") % 2**32)  # noqa: NPY002 - libraries may use it
+    torch.manual_seed(derive_seed(seed, "torch"))
+
+
+def generator_states() -> dict[str, Any]:
+    """Return the states of all global generators in types that a safe checkpoint may hold."""
+    import numpy as np
+    import torch
+
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_generator_states(states: dict[str, Any]) -> None:
+    """Restore what ``generator_states`` returned."""
+    import numpy as np
+    import torch
+
+    random.setstate(states["python"])
+    kind, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state(  # noqa: NPY002
+        (kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss)
+    )
+    torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])

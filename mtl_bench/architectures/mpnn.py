@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.edge_messages import EdgeMessages
 from mtl_bench.datasets.molecules import BOND_TYPES, NODE_FEATURES, MoleculeBatch
 from mtl_bench.values import PositiveInt
@@ -97,7 +98,7 @@ class Set2Set(nn.Module):
         return output_B2F
 
 
-class MPNN(nn.Module):
+class MPNN(Architecture):
     """Message passing with gated updates and a set read-out; one linear head per task.
 
     Linear + ReLU, three tied rounds of edge-conditioned convolution + ReLU + GRU, Set2Set with

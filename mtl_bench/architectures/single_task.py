@@ -7,8 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mtl_bench.architectures.base import Architecture
 
-class SingleTask(nn.Module):
+
+class SingleTask(Architecture):
     """T networks that share nothing, trained side by side.
 
     Args:
@@ -19,7 +21,7 @@ class SingleTask(nn.Module):
     that training them side by side equals training them one after another.
     """
 
-    def __init__(self, tasks: Sequence[str], build: Callable[[Sequence[str]], nn.Module]) -> None:
+    def __init__(self, tasks: Sequence[str], build: Callable[[Sequence[str]], Architecture]) -> None:
         super().__init__()
         self.networks = nn.ModuleDict({task: build([task]) for task in tasks})
 

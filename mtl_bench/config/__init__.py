@@ -1,4 +1,4 @@
-"""Configuration: composed by Hydra, checked before anything heavy is imported, built in one place."""
+"""Configuration: composed by Hydra, checked before torch is imported, built in one place."""
 
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group, find_config_folder

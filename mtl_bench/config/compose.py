@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -42,10 +42,10 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
-    assert isinstance(resolved, dict)
-    resolved["profile"] = {"name": resolved["profile"]["name"]}
-    check(resolved)
-    return resolved
+    plain = cast(dict[str, Any], resolved)
+    plain["profile"] = {"name": plain["profile"]["name"]}
+    check(plain)
+    return plain
 
 
 def config_hash(config: dict[str, Any]) -> str:
@@ -69,7 +69,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         except MissingConfigException as error:
             raise _missing_choice(error) from error
         except (HydraException, OmegaConfBaseException) as error:
-            raise _translate(error, overrides) from error
+            raise translate_error(error, overrides) from error
     choices = config.hydra.runtime.choices
     with open_dict(config):
         for group in GROUPS.values():
@@ -85,7 +85,8 @@ def _missing_choice(error: MissingConfigException) -> ConfigError:
     return ConfigError(f"{group}={choice}: there is no such choice; allowed: {allowed}")
 
 
-def _translate(error: Exception, overrides: Sequence[str]) -> ConfigError:
+def translate_error(error: Exception, overrides: Sequence[str]) -> ConfigError:
+    """Turn an error of Hydra or OmegaConf into one line that names key, value and choices."""
     text = str(error)
     if match := re.search(r"You must specify '(\w+)'", text):
         group = match[1]

@@ -51,7 +51,7 @@ def schema_of(target: str, built_with: frozenset[str]) -> type[BaseModel]:
                 f"{target}: the annotation of {argument.arg} uses {error.name}; configurable "
                 "arguments use builtins, Literal, Annotated and the names of mtl_bench.values"
             ) from error
-        fields[argument.arg] = (annotation, ... if default is None else ast.literal_eval(default))
+        fields[argument.arg] = (annotation, ... if default is None else None)
     return create_model(target.rpartition(".")[2], __config__=ConfigDict(extra="forbid"), **fields)
 
 

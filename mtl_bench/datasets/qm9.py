@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.cache import open_cache
 from mtl_bench.datasets.molecules import MoleculeBatch, MoleculeStore
 from mtl_bench.datasets.qm9_targets import TARGETS
@@ -27,8 +28,6 @@ from mtl_bench.values import Ge, Le, NonNegativeInt, PositiveInt
 
 HELD_OUT = 10_000
 """Molecules of the test set, and as many of the validation set."""
-
-Split = Literal["train", "validation", "test"]
 
 
 def split_indices(molecules: int, seed: int) -> dict[str, np.ndarray]:
@@ -71,6 +70,7 @@ class QM9:
     """
 
     name = "qm9"
+    task_names = tuple(target.name for target in TARGETS)
 
     def __init__(
         self,
@@ -146,9 +146,9 @@ class QM9:
             molecules[first : first + self.batch_size]
             for first in range(0, len(molecules), self.batch_size)
         ]
-        loader: DataLoader[MoleculeBatch] = DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             self.store,  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
-            batch_sampler=batches,
+            batch_sampler=batches,  # type: ignore[arg-type] # arrays serve as index lists
             collate_fn=_as_it_is,
             num_workers=workers,
             pin_memory=pin,
@@ -157,5 +157,5 @@ class QM9:
         return iter(loader)
 
 
-def _as_it_is(batch: MoleculeBatch) -> MoleculeBatch:
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a picklable identity for worker processes
     return batch

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,8 @@ from mtl_bench.files import explain_write_errors, write_json, write_text
 
 FORMAT = 1
 """Version of the record's layout."""
+
+LOCK_TRIES = 10
 
 
 def record_path(config: dict[str, Any], digest: str) -> Path:
@@ -58,19 +61,15 @@ class RunRecord:
             for folder in (self.path, self.checkpoints, self.steps):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+", encoding="utf-8")
-        try:
-            # the kernel drops the lock when the process dies, so none is ever stale
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _acquire(self._lock):
             self._lock.seek(0)
             holder = self._lock.read() or "unknown"
             self._lock.close()
-            raise RecordError(
-                f"{self.path} is being written by another process: {holder}"
-            ) from None
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+            raise RecordError(f"{self.path} is being written by another process: {holder}")
         self._lock.truncate(0)
-        self._lock.write(json.dumps(holder))
+        self._lock.write(
+            json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
+        )
         self._lock.flush()
         return self
 
@@ -112,6 +111,21 @@ class RunRecord:
     def fail(self, error: str, details: dict[str, Any]) -> None:
         """Write FAILED.json."""
         write_json(self.path / "FAILED.json", {"error": error, "time": now(), **details})
+
+
+def _acquire(lock: IO[str]) -> bool:
+    """Take the lock; wait out a reader, which holds it for microseconds to see whether it is free.
+
+    The kernel drops the lock when the process dies, so none is ever stale.
+    """
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
 
 
 def now() -> str:

@@ -1,0 +1,33 @@
+"""The contract of a network that serves several tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Architecture(nn.Module):
+    """Predicts every task from one batch and knows which parameters tasks share.
+
+    A subclass is built with ``tasks``, the names of the tasks, and its own fields. ``forward``
+    takes the data set's batch and returns task -> prediction.
+    """
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that the losses of several tasks reach."""
+        raise TypeError(f"{type(self).__name__} must implement shared_parameters()")
+
+    def task_parameters(self, task: str) -> list[nn.Parameter]:
+        """Return the parameters that only the loss of ``task`` reaches."""
+        raise TypeError(f"{type(self).__name__} must implement task_parameters()")
+
+    def __call__(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401 - the data set's batch
+        """Return task -> prediction."""
+        predictions: dict[str, Tensor] = super().__call__(batch)
+        return predictions
+
+    def own_parameters(self, tasks: Sequence[str]) -> list[nn.Parameter]:
+        """Return the parameters of several tasks' own."""
+        return [parameter for task in tasks for parameter in self.task_parameters(task)]

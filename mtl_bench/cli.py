@@ -1,0 +1,203 @@
+"""The command line. Heavy packages are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mtl_bench import __version__
+from mtl_bench.config.groups import GROUPS, describe_group
+from mtl_bench.errors import ConfigError, DataError, MtlBenchError
+
+EPILOG = """examples:
+  mtl-bench data prepare qm9
+  mtl-bench train dataset=qm9 method=taskforce profile=mini seed=0
+  mtl-bench train -m dataset=qm9 'method=glob(*)' profile=mini seed=0,1,2
+  mtl-bench tables profile=mini"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0 done, 1 failed, 2 bad input, 75 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an ASCII terminal must not fail on Δ
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except MtlBenchError as error:
+        if "debug=true" in words:
+            raise
+        print(f"mtl-bench: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("mtl-bench: interrupted; the same command continues", file=sys.stderr)
+        return 75
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe (head, less) has left
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mtl-bench",
+        description="Benchmarks of multi-task optimisation, every number from a record.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train one run or a sweep; skips and resumes")
+    train.add_argument("-m", "--multirun", action="store_true", help="sweep over a=1,2 overrides")
+    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    train.set_defaults(command=_train)
+
+    data = commands.add_parser("data", help="prepare or verify a data set")
+    data.add_argument("action", choices=["prepare", "verify"])
+    data.add_argument("name", choices=sorted(describe_group("dataset")))
+    data.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="source=…, paths.data=DIR")
+    data.set_defaults(command=_data)
+
+    listing = commands.add_parser("list", help="what can be chosen, a line each")
+    listing.add_argument("what", choices=sorted(GROUPS))
+    listing.set_defaults(command=_list)
+
+    for name, about, command in (
+        ("status", "which runs are done, running, failed or missing", _status),
+        ("tables", "results as Markdown tables", _tables),
+    ):
+        reader = commands.add_parser(name, help=about)
+        reader.add_argument("settings", nargs="*", metavar="KEY=VALUE")
+        reader.set_defaults(command=command)
+
+    bench = commands.add_parser("bench", help="measure speed against a peer")
+    bench.add_argument("name", choices=["qm9"])
+    bench.add_argument("--json", action="store_true", help="print JSON alone")
+    bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
+    bench.set_defaults(command=_bench)
+    return parser
+
+
+def _settings(words: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
+    """Parse KEY=VALUE words; underscores of the defaults' names stand for dots."""
+    values = {key.replace("__", "."): value for key, value in defaults.items()}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in values:
+            raise ConfigError(f"unknown setting {word}; allowed: {'=, '.join(values)}=")
+        values[key] = value
+    return values
+
+
+def _train(options: argparse.Namespace) -> int:
+    experiment = any(word.startswith("experiment=") for word in options.overrides)
+    if options.multirun or experiment:
+        return _sweep(options.overrides)
+    from mtl_bench.config import compose_config
+    from mtl_bench.training.run import run
+
+    outcome = run(compose_config(options.overrides))
+    if outcome.state == "already finished":
+        print(f"already finished: {outcome.path}")
+    return 0
+
+
+def _sweep(overrides: list[str]) -> int:
+    from mtl_bench.training.sweep import sweep
+
+    cells = sweep(overrides)
+    failed = [cell for cell in cells if cell.error is not None]
+    print(f"{len(cells) - len(failed)} of {len(cells)} runs are finished")
+    for cell in failed:
+        print(f"failed: {' '.join(cell.overrides)}: {cell.error}", file=sys.stderr)
+    if failed:
+        print("the same command tries these again and skips the others", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _data(options: argparse.Namespace) -> int:
+    from importlib import import_module
+
+    module = import_module(f"mtl_bench.datasets.{options.name}_prepare")
+    settings = _settings(options.settings, paths__data="data", source=module.SOURCES[0], raw=None)
+    folder = Path(str(settings["paths.data"])) / options.name
+    begin = time.monotonic()
+    if options.action == "prepare":
+        if settings["source"] not in module.SOURCES:
+            raise ConfigError(f"source={settings['source']}: allowed: {', '.join(module.SOURCES)}")
+        raw = settings["raw"]
+        module.prepare(folder, source=settings["source"], raw=Path(raw) if raw else None)
+        return 0
+    faults = module.verify(folder)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if faults:
+        raise DataError(
+            f"{folder} has {len(faults)} faults: run `mtl-bench data prepare {options.name}`"
+        )
+    print(f"{folder} is complete and intact ({time.monotonic() - begin:.1f} s)")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    choices = describe_group(GROUPS[options.what])
+    width = max(map(len, choices), default=0)
+    for name, description in choices.items():
+        print(f"{name:<{width}}  {description.partition(': ')[2] or description}")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from mtl_bench.records.reader import find_records
+    from mtl_bench.reporting.status import render_status
+
+    settings = _settings(
+        options.settings, profile=None, dataset=None, method=None, paths__results="results"
+    )
+    results = Path(str(settings.pop("paths.results")))
+    console = Console()
+    shown = render_status(find_records(results, **settings), console.width)
+    console.print(shown, soft_wrap=True)
+    return 0
+
+
+def _tables(options: argparse.Namespace) -> int:
+    from mtl_bench.records.reader import find_records
+    from mtl_bench.reporting.tables import render_tables
+
+    settings = _settings(
+        options.settings, profile=None, dataset=None, selection=None, paths__results="results"
+    )
+    results = Path(str(settings.pop("paths.results")))
+    selection = settings.pop("selection")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
+    records = find_records(results, **settings)
+    print(render_tables(records, selection=selection, width=width))
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    import json
+
+    from mtl_bench.benchmarks import qm9
+
+    settings = _settings(options.settings, paths__data="data", rounds="7", threads="1")
+    result = qm9.measure(
+        Path(str(settings["paths.data"])),
+        rounds=int(str(settings["rounds"])),
+        threads=int(str(settings["threads"])),
+    )
+    print(json.dumps(result, indent=2) if options.json else qm9.render(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

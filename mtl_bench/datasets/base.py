@@ -1,0 +1,48 @@
+"""What the trainer asks of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from mtl_bench.tasks import Task
+
+Split = Literal["train", "validation", "test"]
+
+
+class Batch(Protocol):
+    """Inputs and targets of one step."""
+
+    @property
+    def targets(self) -> Mapping[str, Tensor]:
+        """Task name -> targets."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch on a device."""
+
+
+class Dataset(Protocol):
+    """Tasks and batches. Constructed with ``seed`` and the fields of its configuration."""
+
+    name: ClassVar[str]
+    task_names: ClassVar[tuple[str, ...]]
+    tasks: tuple[Task, ...]
+    origin: dict[str, str]
+    """``kind`` (real or procedural), ``source`` and ``manifest`` (a hash) of the data."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of training batches in an epoch."""
+
+    def train_batches(
+        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+    ) -> Iterator[Batch]:
+        """Yield an epoch's batches from number ``start`` on; seed and epoch decide their order."""
+
+    def evaluation_batches(
+        self, split: Split, workers: int = 0, pin: bool = False
+    ) -> Iterator[Batch]:
+        """Yield a split's batches in a fixed order."""

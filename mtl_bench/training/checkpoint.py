@@ -1,0 +1,99 @@
+"""Checkpoints: atomic, checked when read, with the previous one kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtl_bench.errors import RecordError
+from mtl_bench.files import explain_write_errors, write_atomically
+
+FORMAT = 1
+"""Version of the checkpoint's layout."""
+
+LAST, PREVIOUS = "last.pt", "previous.pt"
+
+
+def save_checkpoint(
+    folder: Path, state: dict[str, Any], config: dict[str, Any], digest: str
+) -> None:
+    """Write a checkpoint; the one before stays as the fallback.
+
+    Args:
+        folder: the record's checkpoint folder.
+        state: tensors, primitives and containers of them.
+        config: the run's configuration, to explain a mismatch.
+        digest: its hash.
+    """
+    last = folder / LAST
+    content = {"format": FORMAT, "hash": digest, "config": json.dumps(config), "state": state}
+    with explain_write_errors(last):
+        if last.exists():
+            link = folder / f".{PREVIOUS}.{os.getpid()}.tmp"
+            link.unlink(missing_ok=True)
+            os.link(last, link)
+            link.replace(folder / PREVIOUS)
+    write_atomically(last, lambda stream: torch.save(content, stream))
+
+
+def load_checkpoint(folder: Path, config: dict[str, Any], digest: str) -> dict[str, Any] | None:
+    """Return the state of the newest readable checkpoint, or None if there is none at all.
+
+    Raises:
+        RecordError: every checkpoint is damaged, or it belongs to another configuration.
+    """
+    faults = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            content = _read(path)
+        except Exception as error:
+            faults.append(f"{path} is damaged ({type(error).__name__}: {error})".splitlines()[0])
+            continue
+        if content["format"] != FORMAT:
+            raise RecordError(
+                f"{path} has checkpoint format {content['format']}, this version reads {FORMAT}: "
+                "finish the run with the version that began it, or move its folder away"
+            )
+        if content["hash"] != digest:
+            changes = "; ".join(_differences(json.loads(content["config"]), config))
+            raise RecordError(
+                f"{path} belongs to another configuration ({changes or 'an older version'}): "
+                "move the folder away or give the command that began it"
+            )
+        state: dict[str, Any] = content["state"]
+        return state
+    if faults:
+        raise RecordError(
+            "; ".join(faults) + f": no checkpoint is left, move {folder.parent} away to start anew"
+        )
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"checksum of {damaged} is wrong")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content
+
+
+def _differences(before: Any, after: Any, key: str = "") -> list[str]:  # noqa: ANN401
+    """Return "key: old -> new" for every leaf that differs."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = sorted(before.keys() | after.keys())
+        return [
+            difference
+            for name in names
+            for difference in _differences(
+                before.get(name), after.get(name), f"{key}.{name}" if key else name
+            )
+        ]
+    return [] if before == after else [f"{key}: {before} -> {after}"]

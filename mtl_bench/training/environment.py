@@ -1,0 +1,121 @@
+"""What a run ran on, and settings of the process that make it fast."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mtl_bench.errors import ConfigError
+from mtl_bench.records.writer import now
+
+PACKAGES = ("mtl_bench", "torch", "numpy", "hydra-core", "omegaconf")
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt."""
+
+
+def reuse_freed_memory() -> None:
+    """Make glibc keep freed blocks instead of giving them back to the kernel.
+
+    A training step frees and asks for the same large blocks over and over; fetching fresh pages
+    for them takes a third of a step's time on a CPU. Elsewhere than on glibc this does nothing.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that ``trainer.device`` names.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"trainer.device={name}: this machine has {count} CUDA devices")
+    return device
+
+
+def describe_environment(
+    device: torch.device, data: dict[str, str], network: nn.Module
+) -> dict[str, Any]:
+    """Return what environment.json says of the machine, the code and the data."""
+    return {
+        "started": now(),
+        "command": sys.argv,
+        "git": _git_state(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "data": data,
+        "initial_parameters": parameter_hash(network),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of the GPU, or of the processor's kind."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def parameter_hash(network: nn.Module) -> str:
+    """Return a SHA-256 over all parameters; equal seeds must give equal hashes."""
+    digest = hashlib.sha256()
+    for name, parameter in network.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak of the GPU's allocated memory, or of the process's resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Return commit and whether files differ from it; None outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "modified": bool(git("status", "--porcelain", "-uno")),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,62 @@
+"""How far a run is: what the trainer must remember between two steps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PHASES = ("data", "forward", "method", "optimizer", "validation", "test", "checkpoint")
+"""Where a run's time goes. ``method`` is gradients, weights and whatever else a method does."""
+
+
+@dataclass
+class Progress:
+    """Counters, sums of the running epoch, and the epochs so far.
+
+    Args:
+        epoch: the running epoch, from 1.
+        batch: batches of it that are done.
+        step: updates of the whole run.
+        skipped: batches that were left out because something in them was not finite.
+        loss_sums: task -> sum of the running epoch's losses.
+        weight_sums: task -> sum of the running epoch's weights.
+        seconds: phase -> time in the running epoch.
+        total_seconds: phase -> time in the whole run.
+        history: lines of metrics.jsonl.
+        peak_memory_bytes: the most memory that a process of this run has used.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    skipped: int = 0
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    weight_sums: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    total_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    history: list[dict[str, Any]] = field(default_factory=list)
+    peak_memory_bytes: int = 0
+
+    def spend(self, phase: str, seconds: float) -> None:
+        """Book time to a phase."""
+        self.seconds[phase] += seconds
+        self.total_seconds[phase] += seconds
+
+    def add_step(self, losses: dict[str, float], weights: dict[str, float]) -> None:
+        """Count one update."""
+        self.step += 1
+        for sums, values in ((self.loss_sums, losses), (self.weight_sums, weights)):
+            for task, value in values.items():
+                sums[task] = sums.get(task, 0.0) + value
+
+    def close_epoch(self, line: dict[str, Any]) -> None:
+        """Keep the epoch's line and begin the next epoch."""
+        self.history.append(line)
+        self.epoch += 1
+        self.batch = self.skipped = 0
+        self.loss_sums, self.weight_sums = {}, {}
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all fields as plain values."""
+        return asdict(self)

@@ -1,0 +1,68 @@
+"""Many runs: a Hydra sweep whose cells fail or finish on their own."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mtl_bench.config.compose import compose_config, translate_error
+from mtl_bench.config.groups import find_config_folder
+from mtl_bench.errors import Interrupted, MtlBenchError
+from mtl_bench.training.run import run
+
+
+class Cell(NamedTuple):
+    """One run of a sweep: its overrides and its end."""
+
+    overrides: list[str]
+    path: str | None
+    state: str
+    error: str | None
+
+
+def sweep(overrides: Sequence[str]) -> list[Cell]:
+    """Carry out every run of a sweep; one that fails does not stop the others.
+
+    Raises:
+        ConfigError: the sweep itself can't be composed.
+        Interrupted: a run was asked to stop, and with it the sweep.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(find_config_folder()), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        try:
+            batches = hydra.multirun(
+                config_name="train",
+                task_function=run_cell,
+                overrides=list(overrides),
+                with_log_configuration=False,
+            )
+        except (HydraException, OmegaConfBaseException) as error:
+            raise translate_error(error, overrides) from error
+    return [job.return_value for batch in batches for job in batch]
+
+
+def run_cell(config: DictConfig) -> Cell:
+    """Carry out one run of a sweep and answer instead of raising, so that the sweep goes on."""
+    overrides = list(HydraConfig.get().overrides.task)
+    try:
+        resolved: dict[str, Any] = compose_config(overrides)
+        path, state = run(resolved)
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except MtlBenchError as error:
+        return Cell(overrides, None, "failed", str(error))
+    except Exception as error:
+        if config.get("debug"):
+            traceback.print_exc()
+        return Cell(overrides, None, "failed", f"{type(error).__name__}: {error}")
+    return Cell(overrides, str(path), state, None)

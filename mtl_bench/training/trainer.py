@@ -1,0 +1,324 @@
+"""The training loop: one loop for every data set, architecture and method."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtl_bench.config.build import build_network, build_run_method
+from mtl_bench.datasets.base import Batch, Dataset, Split
+from mtl_bench.errors import Interrupted, TrainingError
+from mtl_bench.gradients import TaskGradients
+from mtl_bench.records.steps import StepLog
+from mtl_bench.records.writer import RunRecord
+from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
+from mtl_bench.tasks import Task
+from mtl_bench.tracking.console import TrainingConsole
+from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
+from mtl_bench.training.environment import choose_device, peak_memory_bytes
+from mtl_bench.training.evaluation import Metrics, evaluate, select
+from mtl_bench.training.learner import Learner
+from mtl_bench.training.progress import Progress
+from mtl_bench.training.signals import StopRequest
+
+
+class Trainer:
+    """Trains one run and can continue it bit for bit.
+
+    Args:
+        config: resolved configuration.
+        digest: its hash.
+        data: the data set.
+        record: the open run record.
+        console: what a person sees.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        digest: str,
+        data: Dataset,
+        record: RunRecord,
+        console: TrainingConsole,
+    ) -> None:
+        self.config, self.digest, self.data = config, digest, data
+        self.record, self.console = record, console
+        self.settings = config["trainer"]
+        self.device = choose_device(self.settings["device"])
+        seed_everything(config["seed"])
+        self.tasks = data.tasks
+        self.names = tuple(task.name for task in self.tasks)
+        self.method = build_run_method(config, len(self.tasks))
+        separate = self.method.separate_networks
+        self.network = build_network(config, self.names, separate).to(self.device)
+        self.shared = self.network.shared_parameters()
+        self.own = [self.network.task_parameters(name) for name in self.names]
+        self.trained = [*self.shared, *(p for own in self.own for p in own)]
+        groups = [(task,) for task in self.tasks] if separate else [self.tasks]
+        self.learners = [
+            Learner(
+                group,
+                [*self.shared, *self.network.own_parameters([task.name for task in group])],
+                config,
+            )
+            for group in groups
+        ]
+        self.progress = Progress()
+        self.steps = StepLog(record.steps, self.names)
+        self.buffer: Tensor | None = None
+        self.saved_at = time.monotonic()
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end and return the summary.
+
+        Raises:
+            TrainingError: something stopped being finite.
+            Interrupted: a signal asked to stop; the same command continues.
+        """
+        self.resume()
+        self.console.start(
+            self.record.path.as_posix(),
+            epochs=self.settings["epochs"],
+            steps_per_epoch=self.data.steps_per_epoch,
+            tasks=self.names,
+            first_epoch=self.progress.epoch,
+            history=self.progress.history,
+        )
+        with StopRequest() as stop:
+            while self.progress.epoch <= self.settings["epochs"]:
+                self.train_epoch(stop)
+                self.end_epoch()
+        return self.summary()
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint, if there is one."""
+        state = load_checkpoint(self.record.checkpoints, self.config, self.digest)
+        if state is not None:
+            self.load_state_dict(state)
+        self.steps.drop_from(self.progress.step)
+        self.record.keep_epochs(self.progress.history)
+
+    def train_epoch(self, stop: StopRequest) -> None:
+        """Train on the batches that are left of the running epoch."""
+        progress = self.progress
+        self.network.train()
+        batches = self.data.train_batches(
+            progress.epoch,
+            start=progress.batch,
+            workers=self.settings["workers"],
+            pin=self.device.type == "cuda",
+        )
+        begin = time.perf_counter()
+        for batch in batches:
+            progress.spend("data", time.perf_counter() - begin)
+            self.train_step(batch)
+            progress.batch += 1
+            if stop.name is not None:
+                self.save()
+                raise Interrupted(
+                    f"{stop.name}: stopped in epoch {progress.epoch} after step {progress.step}; "
+                    "the same command continues there"
+                )
+            if time.monotonic() - self.saved_at > 60 * self.settings["checkpoint_minutes"]:
+                self.save()
+            begin = time.perf_counter()
+
+    def train_step(self, batch: Batch) -> None:
+        """Make one update, or refuse it when something in it is not finite."""
+        progress = self.progress
+        times = [time.perf_counter()]
+        batch = batch.to(self.device)
+        gradients = TaskGradients(
+            self.losses(batch),
+            self.shared,
+            self.own,
+            forward=lambda: self.losses(batch),
+            buffer=self.jacobian_buffer(),
+        )
+        if not self.all_finite(gradients.losses_T, self.names, "the loss of task"):
+            return
+        times.append(time.perf_counter())
+        info = self.method.step(gradients)
+        if not self.all_finite(info.weights_T, self.names, "the weight of task"):
+            return
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None])
+        if not self.all_finite(norm[None], ("all parameters",), "the norm of the gradient of"):
+            return
+        times.append(time.perf_counter())
+        for learner in self.learners:
+            learner.optimizer.step()
+        times.append(time.perf_counter())
+        self.log(gradients, info.weights_T, info.diagnostics, times)
+        progress.spend("forward", times[1] - times[0])
+        progress.spend("method", times[2] - times[1])
+        progress.spend("optimizer", times[3] - times[2])
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        """Return the T scalar losses of a batch, each with its own graph above the shared part."""
+        predictions = self.network(batch)
+        return [t.loss(predictions[t.name], batch.targets[t.name]) for t in self.tasks]
+
+    def jacobian_buffer(self) -> Tensor | None:
+        """Return the (T, P) buffer of methods that look at gradients, the same one every step."""
+        if self.method.needs != "losses" and self.buffer is None:
+            scalars = sum(p.numel() for p in self.shared if p.requires_grad)
+            self.buffer = torch.empty(len(self.tasks), scalars, device=self.device)
+        return self.buffer
+
+    def all_finite(self, values: Tensor, names: tuple[str, ...], what: str) -> bool:
+        """Check numbers before the optimiser uses them.
+
+        Raises:
+            TrainingError: one is not finite and ``trainer.on_nonfinite`` is ``abort``.
+        """
+        if bool(values.isfinite().all()):
+            return True
+        name, value = next(
+            (n, v) for n, v in zip(names, values.tolist(), strict=True) if not math.isfinite(v)
+        )
+        where = f"epoch {self.progress.epoch}, step {self.progress.step + 1}"
+        message = f"{what} {name} is {value} at {where}"
+        if self.settings["on_nonfinite"] == "abort":
+            raise TrainingError(
+                f"{message}; the last checkpoint is intact, trainer.on_nonfinite=skip leaves out "
+                "such batches"
+            )
+        self.console.message(f"skipped a batch: {message}")
+        self.progress.skipped += 1
+        return False
+
+    def log(
+        self,
+        gradients: TaskGradients,
+        weights_T: Tensor,
+        diagnostics: dict[str, float],
+        times: list[float],
+    ) -> None:
+        """Note the step in the sums, the step log and on the console."""
+        losses = dict(zip(self.names, gradients.losses_T.tolist(), strict=True))
+        weights = dict(zip(self.names, weights_T.tolist(), strict=True))
+        self.progress.add_step(losses, weights)
+        gram_TT = gradients.known_gram_TT
+        self.steps.add(
+            self.progress.step,
+            self.progress.epoch,
+            gradients.losses_T.numpy(),
+            weights_T.numpy(),
+            None if gram_TT is None else gram_TT.numpy(),
+            {
+                **diagnostics,
+                "seconds_forward": times[1] - times[0],
+                "seconds_method": times[2] - times[1],
+                "seconds_optimizer": times[3] - times[2],
+            },
+        )
+        self.console.step(self.progress.batch + 1, losses, weights)
+
+    def end_epoch(self) -> None:
+        """Evaluate, select, move the schedules on, and write everything down."""
+        progress = self.progress
+        counted = progress.batch - progress.skipped
+        if counted == 0:
+            raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
+        metrics: dict[str, Metrics] = {}
+        splits: tuple[Split, Split] = ("validation", "test")
+        for split in splits:
+            begin = time.perf_counter()
+            batches = self.data.evaluation_batches(split, self.settings["workers"])
+            metrics[split] = evaluate(self.network, batches, self.tasks, self.device)
+            progress.spend(split, time.perf_counter() - begin)
+        rates = [learner.learning_rate() for learner in self.learners]
+        for learner in self.learners:
+            own = {task.name: metrics["validation"][task.name] for task in learner.tasks}
+            learner.end_epoch(progress.epoch, own)
+        line = {
+            "epoch": progress.epoch,
+            "train_loss": {t: total / counted for t, total in progress.loss_sums.items()},
+            **metrics,
+            "delta_m_validation": fmean(
+                learner.criterion({t.name: metrics["validation"][t.name] for t in learner.tasks})
+                - (0 if len(self.learners) == 1 else 100)
+                for learner in self.learners
+            ),
+            "weights": {t: total / counted for t, total in progress.weight_sums.items()},
+            "learning_rate": fmean(rates),
+            "skipped": progress.skipped,
+            "seconds": dict(progress.seconds),
+        }
+        self.progress.close_epoch(line)
+        self.record.append_epoch(line)
+        self.save()
+        self.console.epoch(line)
+
+    def save(self) -> None:
+        """Write the step log and a checkpoint from which training goes on bit for bit."""
+        begin = time.perf_counter()
+        peak = peak_memory_bytes(self.device)
+        self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak)
+        self.steps.flush()
+        save_checkpoint(self.record.checkpoints, self.state_dict(), self.config, self.digest)
+        self.progress.spend("checkpoint", time.perf_counter() - begin)
+        self.saved_at = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on.
+
+        The order of batches is a function of the seed and the epoch, so it needs no state.
+        """
+        return {
+            "network": self.network.state_dict(),
+            "method": self.method.state_dict(),
+            "learners": [learner.state_dict() for learner in self.learners],
+            "progress": self.progress.state_dict(),
+            "generators": generator_states(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.network.load_state_dict(state["network"])
+        self.method.load_state_dict(state["method"])
+        for learner, own in zip(self.learners, state["learners"], strict=True):
+            learner.load_state_dict(own)
+        self.progress = Progress(**state["progress"])
+        set_generator_states(state["generators"])
+
+    def summary(self) -> dict[str, Any]:
+        """Return the contents of summary.json."""
+        config, progress = self.config, self.progress
+        best = {t.name: learner.best_epoch for learner in self.learners for t in learner.tasks}
+        metrics, epochs = select(progress.history, best, config["protocol"]["last_k"])
+        spent = [
+            sum(line["seconds"][phase] for phase in ("data", "forward", "method", "optimizer"))
+            for line in progress.history
+        ]
+        return {
+            "format": 1,
+            "status": "finished",
+            **{
+                group: config[group]["name"]
+                for group in ("dataset", "architecture", "method", "protocol", "profile")
+            },
+            "variant": config["variant"],
+            "seed": config["seed"],
+            "hash": self.digest,
+            "selection": config["protocol"]["selection"],
+            "metrics": metrics,
+            "selected_epochs": epochs,
+            "tasks": {task.name: task.describe() for task in self.tasks},
+            "parameters": {
+                "total": sum(p.numel() for p in self.network.parameters()),
+                "shared": sum(p.numel() for p in self.shared),
+            },
+            "seconds": {**progress.total_seconds, "train_epoch": median(spent)},
+            "peak_memory_bytes": progress.peak_memory_bytes,
+            "epochs": len(progress.history),
+            "steps": progress.step,
+            "data": self.data.origin,
+            "device": str(self.device),
+        }

@@ -1,0 +1,57 @@
+"""Batches against a plain loop over molecules."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl_bench.datasets.molecules import ranges
+from tests.molecules import random_store
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), seed=st.integers(0, 99))
+def test_batch_equals_a_loop_over_molecules(sizes, seed):
+    store = random_store(tuple(sizes), seed=seed)
+    chosen = np.random.default_rng(seed).permutation(len(sizes))
+    batch = store.__getitems__(chosen)
+    assert batch.size == len(sizes)
+    atom = pair = 0
+    order = sorted(chosen, key=lambda m: sizes[m])
+    for row, molecule in enumerate(order):
+        n = sizes[molecule]
+        first = store.arrays["atom_offsets"][molecule]
+        positions = store.arrays["positions"][first : first + n]
+        offset = sum(size**2 for size in sizes[:molecule])
+        bonds = store.arrays["bonds"][offset : offset + n * n].reshape(n, n)
+        for i in range(n):
+            features = batch.atoms_AF[atom + i]
+            number = store.arrays["numbers"][first + i]
+            assert features[5] == number
+            assert [1, 6, 7, 8, 9][features[:5].argmax()] == number
+            assert features[:5].sum() == 1
+            assert not features[6:10].any()
+            assert features[10] == store.arrays["hydrogens"][first + i]
+            assert batch.slots_A[atom + i] == row * batch.largest + i
+            for j in range(n):
+                got = batch.pairs_PE[pair + i * n + j]
+                expected = torch.zeros(6)
+                if i != j:
+                    if bonds[i, j]:
+                        expected[bonds[i, j] - 1] = 1
+                    expected[4] = float(np.linalg.norm(positions[i] - positions[j]))
+                    expected[5] = 1
+                    expected /= n - 1
+                torch.testing.assert_close(got, expected)
+        for t, task in enumerate(store.names):
+            assert batch.targets[task][row] == store.targets_MT[molecule, t]
+        atom, pair = atom + n, pair + n * n
+    assert atom == len(batch.atoms_AF)
+    assert pair == len(batch.pairs_PE)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), min_size=1, max_size=9))
+def test_ranges(parts):
+    starts, lengths = np.array(parts).T
+    expected = np.concatenate([np.arange(s, s + n) for s, n in parts])
+    assert np.array_equal(ranges(starts, lengths), expected)

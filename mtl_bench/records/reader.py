@@ -1,0 +1,181 @@
+"""Reads run records: which runs there are, how far they got, and what they found.
+
+Reading never writes, never waits, and never trusts a file: a record that is damaged is listed with
+the name of the file at fault, so that one bad disk block can't hide the other runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mtl_bench.errors import RecordError
+from mtl_bench.records.summary import check_summary
+
+State = Literal["finished", "running", "failed", "interrupted"]
+
+FOLDER = re.compile(r"seed(?P<seed>\d+)-(?P<hash>[0-9a-f]{8})")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run as its folder tells it.
+
+    Args:
+        path: the folder ``results/<profile>/<dataset>/<label>/seed<k>-<hash8>``.
+        profile: name of the profile.
+        dataset: name of the data set.
+        method: name of the method.
+        variant: what distinguishes this configuration of the method, or None.
+        seed: seed of the run.
+        hash: first eight digits of the configuration's hash.
+        state: ``failed`` also covers a record that can't be read.
+        summary: contents of ``summary.json``; None unless the run is finished.
+        epochs_done: the last epoch in ``metrics.jsonl``.
+        epochs_total: epochs of the whole run, None when no file says so.
+        error: one line about a failed run, else None.
+    """
+
+    path: Path
+    profile: str
+    dataset: str
+    method: str
+    variant: str | None
+    seed: int
+    hash: str
+    state: State
+    summary: dict[str, Any] | None = None
+    epochs_done: int = 0
+    epochs_total: int | None = None
+    error: str | None = None
+
+    @property
+    def label(self) -> str:
+        """``method`` or ``method-variant``, as in the folder's name."""
+        return self.method if self.variant is None else f"{self.method}-{self.variant}"
+
+
+def find_records(
+    results: Path,
+    *,
+    profile: str | None = None,
+    dataset: str | None = None,
+    method: str | None = None,
+) -> list[Record]:
+    """Return the records below ``results``, ordered by profile, data set, label and seed.
+
+    Args:
+        results: the folder of all profiles; one that doesn't exist holds no records.
+        profile: only this profile.
+        dataset: only this data set.
+        method: only this method with all its variants, or only this label.
+    """
+    records = []
+    for path, seed, hash8 in _run_folders(results):
+        run_profile, run_dataset, label = path.parts[-4:-1]
+        run_method, _, variant = label.partition("-")
+        wanted = (
+            profile in (None, run_profile)
+            and dataset in (None, run_dataset)
+            and method in (None, run_method, label)
+        )
+        if wanted:
+            found = {"method": run_method, "variant": variant or None, "seed": seed, "hash": hash8}
+            records.append(_read(path, {"profile": run_profile, "dataset": run_dataset, **found}))
+    return sorted(records, key=lambda r: (r.profile, r.dataset, r.label, r.seed, r.hash))
+
+
+def _run_folders(results: Path) -> Iterator[tuple[Path, int, str]]:
+    for path in results.glob("*/*/*/seed*-*"):
+        name = FOLDER.fullmatch(path.name)
+        if name and path.is_dir():
+            yield path, int(name["seed"]), name["hash"]
+
+
+def _read(path: Path, identity: dict[str, Any]) -> Record:
+    """Read one record; a file that can't be read makes it failed."""
+    state: State = "failed"
+    progress: dict[str, Any] = {}
+    try:
+        if (path / "DONE").exists():
+            summary = check_summary(_read_json(path / "summary.json"), identity)
+            epochs = summary["epochs"]
+            finished = {"epochs_done": epochs, "epochs_total": epochs, "summary": summary}
+            return Record(path, state="finished", **finished, **identity)
+        state = _unfinished_state(path)
+        progress["epochs_done"] = _last_epoch(path / "metrics.jsonl")
+        progress["epochs_total"] = _planned_epochs(path / "config.yaml")
+        if state == "failed":
+            failure = _read_json(path / "FAILED.json")
+            error = failure.get("error") if isinstance(failure, dict) else None
+            progress["error"] = " ".join(str(error or "FAILED.json doesn't say why").split())
+    except (OSError, RecordError) as error:
+        state = "running" if state == "running" else "failed"
+        progress["error"] = " ".join(str(error).split())
+    return Record(path, state=state, **progress, **identity)
+
+
+def _unfinished_state(path: Path) -> State:
+    if is_locked(path / ".lock"):
+        return "running"
+    return "failed" if (path / "FAILED.json").exists() else "interrupted"
+
+
+def is_locked(lock: Path) -> bool:
+    """Tell whether a living process holds the lock file of a run.
+
+    Asks for a shared lock, which a training's exclusive one refuses, and gives it back at once: two
+    readers at the same moment don't take each other for a training, and a folder that can only be
+    read will do. ``lock`` is neither created nor changed.
+    """
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecordError(f"{path.name} is missing although the run has ended") from error
+    except ValueError as error:
+        raise RecordError(f"{path.name} can't be read as JSON: {error}") from error
+
+
+def _last_epoch(path: Path) -> int:
+    """Return the last epoch in ``metrics.jsonl``, leaving out a line that is being written."""
+    if not path.exists():
+        return 0
+    lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
+    if not lines:
+        return 0
+    try:
+        return int(json.loads(lines[-1])["epoch"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path.name} line {len(lines)} holds no epoch: {error}") from error
+
+
+def _planned_epochs(path: Path) -> int | None:
+    if not path.exists():
+        return None
+    import yaml  # type: ignore[import-untyped]  # only unfinished runs pay for the import
+
+    try:
+        config = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return int(config["trainer"]["epochs"])
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path.name} names no trainer.epochs: {error}") from error

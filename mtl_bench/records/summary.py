@@ -1,0 +1,85 @@
+"""The shape of ``summary.json``, checked before anything is computed from it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mtl_bench.errors import RecordError
+from mtl_bench.records.writer import FORMAT
+
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "dataset": str,
+    "architecture": str,
+    "method": str,
+    "protocol": str,
+    "profile": str,
+    "seed": int,
+    "selection": str,
+    "metrics": dict,
+    "tasks": dict,
+    "seconds": dict,
+    "epochs": int,
+    "data": dict,
+    "device": str,
+}
+
+
+def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    """Return ``value`` if it is a summary of the run that ``identity`` names.
+
+    Args:
+        value: what the file holds.
+        identity: profile, dataset and seed as the folder's name tells them.
+
+    Raises:
+        RecordError: a key is missing or of another type, a number isn't finite, or the folder was
+            renamed, so that the numbers would appear under a wrong name.
+    """
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise RecordError(f"summary.json isn't of format {FORMAT}; run the train command again")
+    for key, kind in TYPES.items():
+        if not isinstance(value.get(key), kind):
+            raise RecordError(f"summary.json has no usable {key}; run the train command again")
+    for key in ("profile", "dataset", "seed"):
+        if value[key] != identity[key]:
+            raise RecordError(
+                f"summary.json says {key} {value[key]}, the folder's name says {identity[key]}; "
+                "move the folder back"
+            )
+    if value["selection"] not in value["metrics"]:
+        raise RecordError(f"summary.json has no metrics for its selection {value['selection']}")
+    _check_tasks(value["tasks"])
+    for rule, metrics in value["metrics"].items():
+        _check_metrics(rule, metrics)
+    return value
+
+
+def _check_tasks(tasks: dict[str, Any]) -> None:
+    for task, description in tasks.items():
+        try:
+            label, metrics = description["label"], description["metrics"]
+            usable = (
+                isinstance(label, str)
+                and bool(metrics)
+                and all(
+                    isinstance(fields["unit"], str)
+                    and isinstance(fields["higher_is_better"], bool)
+                    and isinstance(fields["decimals"], int)
+                    for fields in metrics.values()
+                )
+            )
+        except (TypeError, KeyError, AttributeError):
+            usable = False
+        if not usable:
+            raise RecordError(f"summary.json doesn't describe the metrics of task {task}")
+
+
+def _check_metrics(rule: str, metrics: Any) -> None:  # noqa: ANN401 - any JSON value
+    try:
+        numbers = [x for task in metrics.values() for x in task.values()]
+        finite = all(x is None or math.isfinite(x) for x in numbers)
+    except (TypeError, AttributeError):
+        finite = False
+    if not finite:
+        raise RecordError(f"summary.json holds metrics of {rule} that aren't finite numbers")

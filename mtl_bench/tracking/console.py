@@ -1,0 +1,215 @@
+"""What a person sees of a training: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+
+from mtl_bench.reporting.layout import NOTHING, pad
+from mtl_bench.reporting.statistics import columns_of
+from mtl_bench.reporting.tables import metric_header
+from mtl_bench.tracking.panel import panel
+from mtl_bench.tracking.progress import (
+    Progress,
+    epoch_line,
+    number_text,
+    speed_parts,
+)
+
+Numbers = Mapping[str, float]
+LazyNumbers = Numbers | Callable[[], Numbers] | None
+
+LIVE_SECONDS = 1 / 8
+PLAIN_SECONDS = 60.0
+
+
+class TrainingConsole:
+    """Shows one training, as a context manager.
+
+    On a terminal the display is redrawn at most eight times a second. Elsewhere (a pipe, a log
+    file, a batch job) there is one line an epoch, and one a minute within epochs that take longer.
+    Everything happens in the caller's thread.
+
+    Args:
+        console: where to write; None for standard output.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console = console or Console()
+        self._clock = clock
+        terminal = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._live = Live(console=self._console, auto_refresh=False) if terminal else None
+        self._interval = LIVE_SECONDS if terminal else PLAIN_SECONDS
+        self._due = 0.0
+        self._progress: Progress | None = None
+        self._losses: Numbers | None = None
+        self._weights: Numbers | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(
+        self,
+        title: str,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+        tasks: Sequence[str],
+        first_epoch: int = 1,
+        history: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        """Announce the training.
+
+        Args:
+            title: one line that names the run.
+            epochs: epochs of the whole run.
+            steps_per_epoch: updates of one epoch.
+            tasks: names of the tasks, in the order to show them.
+            first_epoch: above 1 after a resume.
+            history: the lines of ``metrics.jsonl`` from before a resume.
+        """
+        progress = Progress(title, epochs, steps_per_epoch, tuple(tasks), first_epoch, self._clock)
+        progress.recall(history)
+        self._progress = progress
+        self._due = self._clock() + (0.0 if self._live else self._interval)
+        if self._live:
+            self._live.start()
+            self._redraw()
+        else:
+            resumed = f", resumed at epoch {first_epoch}" if first_epoch > 1 else ""
+            self.message(f"{title}: {epochs} epochs of {steps_per_epoch} steps{resumed}")
+
+    def step(self, step: int, losses: LazyNumbers = None, weights: LazyNumbers = None) -> None:
+        """Note that a step of the running epoch is done; nearly always only looks at the clock.
+
+        Args:
+            step: counts from 1 in every epoch.
+            losses: task -> loss, or a function that returns it. The function is called only when
+                the numbers are about to be shown, and within this call, so that it may read
+                tensors of a device without slowing the steps between.
+            weights: task -> weight, or a function, likewise.
+        """
+        progress = self._running()
+        progress.counted += 1
+        now = self._clock()
+        last = step == progress.steps_per_epoch
+        if now < self._due and not last:
+            return
+        progress.at_step(step)
+        if self._live:
+            self._losses, self._weights = _numbers(losses), _numbers(weights)
+            self._redraw()
+        elif now >= self._due:
+            self.message(_step_line(progress, _numbers(losses)))
+        else:
+            return
+        self._due = now + self._interval
+
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
+        """Show an epoch that has ended, from its line of ``metrics.jsonl``."""
+        progress = self._running()
+        progress.end_epoch(metrics)
+        if self._live:
+            self._redraw()
+        else:
+            self.message(epoch_line(progress, int(metrics["epoch"])))
+        self._due = self._clock() + self._interval
+
+    def message(self, text: str) -> None:
+        """Print one line, above the live display where there is one."""
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def finish(
+        self, record: Path, summary: Mapping[str, Any], next_commands: Sequence[str]
+    ) -> None:
+        """Close the display and say what came out, where it is, and what to type next.
+
+        Args:
+            record: folder of the run record.
+            summary: contents of its ``summary.json``.
+            next_commands: command lines that make sense now.
+        """
+        self.close()
+        for line in closing_lines(record, summary, next_commands):
+            self.message(line)
+
+    def close(self) -> None:
+        """Leave the terminal as it was; may be called twice."""
+        if self._live:
+            self._live.stop()
+
+    def _running(self) -> Progress:
+        if self._progress is None:
+            raise RuntimeError("TrainingConsole.start comes before step and epoch")
+        return self._progress
+
+    def _redraw(self) -> None:
+        if self._live and self._progress:
+            shown = panel(self._progress, self._losses, self._weights, self._console.width)
+            self._live.update(shown, refresh=True)
+
+
+def closing_lines(
+    record: Path, summary: Mapping[str, Any], next_commands: Sequence[str]
+) -> list[str]:
+    """Return the lines of ``TrainingConsole.finish``."""
+    rule = summary["selection"]
+    found = summary["metrics"][rule]
+    columns = columns_of(summary["tasks"])
+    with_metric = len({column.metric for column in columns}) > 1
+    heads = [metric_header(column, with_metric=with_metric) for column in columns]
+    values = [found.get(column.task, {}).get(column.metric) for column in columns]
+    shown = [
+        NOTHING if value is None else f"{value:.{column.decimals}f}"
+        for value, column in zip(values, columns, strict=True)
+    ]
+    head_width, width = max(map(len, heads)), max(map(len, shown))
+    return [
+        f"finished {summary['epochs']} epochs; test metrics, selection {rule}, "
+        f"{summary['data']['kind']} data, profile {summary['profile']}:",
+        *(
+            f"  {pad(head, head_width)}  {pad(value, width, right=True)}"
+            for head, value in zip(heads, shown, strict=True)
+        ),
+        f"record: {record}",
+        *(["next:"] if next_commands else []),
+        *(f"  {command}" for command in next_commands),
+    ]
+
+
+def _numbers(value: LazyNumbers) -> Numbers | None:
+    return value() if callable(value) else value
+
+
+def _step_line(progress: Progress, losses: Numbers | None) -> str:
+    parts = [
+        f"epoch {progress.epoch}/{progress.epochs}",
+        f"step {progress.step}/{progress.steps_per_epoch}",
+        *([f"loss {number_text(sum(losses.values()) / len(losses))}"] if losses else []),
+        *speed_parts(progress),
+    ]
+    return "  ".join(parts)
+
+
+def make_console(progress: str) -> TrainingConsole:
+    """Return the display that ``logger.progress`` names: auto, plain or off."""
+    if progress == "plain":
+        return TrainingConsole(Console(force_terminal=False))
+    return TrainingConsole(Console(quiet=progress == "off"))

@@ -1,0 +1,121 @@
+"""Where a training is: epoch, step, speed, time left, best validation so far. No output here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """Counts epochs and steps, both from 1.
+
+    Args:
+        title: one line that names the run.
+        epochs: epochs of the whole run.
+        steps_per_epoch: updates of one epoch.
+        tasks: names of the tasks.
+        first_epoch: epoch that this process starts with, above 1 after a resume.
+        clock: seconds that only grow, for instance ``time.monotonic``.
+
+    The caller raises ``counted`` at every step. It differs from ``step`` in a run that was resumed
+    within an epoch; ``rate`` (steps per second) comes from ``counted``.
+    """
+
+    title: str
+    epochs: int
+    steps_per_epoch: int
+    tasks: tuple[str, ...]
+    first_epoch: int
+    clock: Callable[[], float]
+    step: int = 0
+    loss: float | None = None
+    delta_m: float | None = None
+    best: tuple[float, int] | None = None
+    rate: float | None = None
+    counted: int = 0
+    epochs_here: float = 0.0
+    epoch: int = field(init=False)
+    started: float = field(init=False)
+    epoch_started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.epoch = self.first_epoch
+        self.started = self.epoch_started = self.clock()
+
+    def recall(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the epochs before a resume, so that the best one is the whole run's best."""
+        for metrics in lines:
+            self._take(metrics)
+
+    def at_step(self, step: int) -> None:
+        """Note that ``step`` of the running epoch is done."""
+        self.step = step
+        seconds = self.clock() - self.epoch_started
+        if seconds > 0:
+            self.rate = self.counted / seconds
+
+    def end_epoch(self, metrics: Mapping[str, Any]) -> None:
+        """Take in one line of ``metrics.jsonl`` and move to the next epoch."""
+        self._take(metrics)
+        self.epoch = int(metrics["epoch"]) + 1
+        self.epochs_here += self.counted / self.steps_per_epoch
+        self.step = self.counted = 0
+        self.epoch_started = self.clock()
+
+    def _take(self, metrics: Mapping[str, Any]) -> None:
+        losses = [x for x in metrics.get("train_loss", {}).values() if x is not None]
+        self.loss = fmean(losses) if losses else None
+        self.delta_m = metrics.get("delta_m_validation")
+        if self.delta_m is not None and (self.best is None or self.delta_m < self.best[0]):
+            self.best = (self.delta_m, int(metrics["epoch"]))
+
+    def seconds_left(self) -> float | None:
+        """Estimate from this process's epochs, evaluation included; from steps before the first."""
+        to_go = self.epochs - self.epoch + 1 - self.step / self.steps_per_epoch
+        if self.epochs_here:
+            return max(0.0, to_go) * (self.epoch_started - self.started) / self.epochs_here
+        return to_go * self.steps_per_epoch / self.rate if self.rate else None
+
+
+def clock_text(seconds: float | None) -> str:
+    """Return ``m:ss`` or ``h:mm:ss``, a dash when unknown."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number_text(value: float) -> str:
+    """Return three significant digits: ``0.0500``, ``14.2``, ``312``, ``1.2e-05``."""
+    shown = f"{value:#.3g}" if 1e-3 <= abs(value) < 1e3 else f"{value:.3g}"
+    return shown.removesuffix(".")
+
+
+def delta_m_text(progress: Progress) -> str | None:
+    """Return ``validation Δm +312.4 % (best +298.1 % at 2)``, None without a Δm."""
+    if progress.delta_m is None or progress.best is None:
+        return None
+    value, epoch = progress.best
+    best = "best" if progress.delta_m == value else f"best {value:+.1f} % at {epoch}"
+    return f"validation Δm {progress.delta_m:+.1f} % ({best})"
+
+
+def epoch_line(progress: Progress, epoch: int) -> str:
+    """Return the line of an epoch that has ended: mean training loss of the tasks, Δm, speed."""
+    parts = [
+        f"epoch {epoch}/{progress.epochs}",
+        None if progress.loss is None else f"loss {number_text(progress.loss)}",
+        delta_m_text(progress),
+        *speed_parts(progress),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def speed_parts(progress: Progress) -> list[str]:
+    """Return steps per second and the time left."""
+    rate = [] if progress.rate is None else [f"{number_text(progress.rate)} steps/s"]
+    return [*rate, f"left {clock_text(progress.seconds_left())}"]

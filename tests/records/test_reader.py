@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtl_bench.records.reader import find_records, is_locked
+from mtl_bench.records.writer import RunRecord, record_path
+from tests.records.synthetic import qm9_tasks, scaled, write_record
+
+HOMO = {"values": scaled(2.0, "homo"), "tasks": qm9_tasks("homo")}
+
+
+def test_a_finished_record_is_read_from_its_summary(tmp_path: Path) -> None:
+    path = write_record(tmp_path, "taskforce-alt", 3, **HOMO)
+    (record,) = find_records(tmp_path)
+    assert (record.path, record.profile, record.dataset) == (path, "mini", "qm9")
+    assert (record.method, record.variant, record.label) == ("taskforce", "alt", "taskforce-alt")
+    assert (record.seed, record.hash, record.state) == (3, "0003abcd", "finished")
+    assert (record.epochs_done, record.epochs_total, record.error) == (30, 30, None)
+    assert record.summary is not None
+    assert record.summary["metrics"]["best_val"]["homo"]["mae"] == pytest.approx(121.152)
+
+
+def test_records_are_ordered_and_filtered(tmp_path: Path) -> None:
+    for label, seed in [("mgda", 1), ("taskforce-alt", 0), ("mgda", 0), ("taskforce", 0)]:
+        write_record(tmp_path, label, seed, **HOMO)
+    write_record(tmp_path, "mgda", 0, profile="smoke", **HOMO)
+    write_record(tmp_path, "mgda", 0, dataset="nyuv2", **HOMO)
+    assert [(r.profile, r.dataset, r.label, r.seed) for r in find_records(tmp_path)] == [
+        ("mini", "nyuv2", "mgda", 0),
+        ("mini", "qm9", "mgda", 0),
+        ("mini", "qm9", "mgda", 1),
+        ("mini", "qm9", "taskforce", 0),
+        ("mini", "qm9", "taskforce-alt", 0),
+        ("smoke", "qm9", "mgda", 0),
+    ]
+    assert [r.profile for r in find_records(tmp_path, profile="smoke")] == ["smoke"]
+    assert [r.dataset for r in find_records(tmp_path, dataset="nyuv2")] == ["nyuv2"]
+    variants = find_records(tmp_path, method="taskforce")
+    assert [r.label for r in variants] == ["taskforce", "taskforce-alt"]
+    assert [r.label for r in find_records(tmp_path, method="taskforce-alt")] == ["taskforce-alt"]
+
+
+def test_other_folders_are_no_records(tmp_path: Path) -> None:
+    assert find_records(tmp_path / "nowhere") == []
+    (tmp_path / "published").mkdir()
+    for name in ("seed0", "seedx-0123abcd", "seed0-0123abcd.old", "seed0-0123ABCD"):
+        (tmp_path / "mini" / "qm9" / "ls" / name).mkdir(parents=True)
+    (tmp_path / "mini" / "qm9" / "ls" / "seed0-0123abcd").write_text("a file")
+    assert find_records(tmp_path) == []
+
+
+def test_interrupted_record_tells_how_far_it_got(tmp_path: Path) -> None:
+    path = write_record(tmp_path, "ls", 0, done=False, epochs_done=7)
+    with (path / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 8, "train_l')
+    (path / ".lock").write_text("{}")
+    (record,) = find_records(tmp_path)
+    assert (record.state, record.epochs_done, record.epochs_total) == ("interrupted", 7, 30)
+    assert record.summary is None
+    assert record.error is None
+
+
+def test_a_folder_that_has_just_been_made_is_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "mini" / "qm9" / "ls" / "seed0-0123abcd").mkdir(parents=True)
+    (record,) = find_records(tmp_path)
+    assert (record.state, record.epochs_done, record.epochs_total) == ("interrupted", 0, None)
+
+
+def test_failed_record_carries_its_error_on_one_line(tmp_path: Path) -> None:
+    write_record(tmp_path, "ls", 0, done=False, epochs_done=2, error="loss of homo\n  is nan")
+    (record,) = find_records(tmp_path)
+    assert (record.state, record.error, record.epochs_done) == ("failed", "loss of homo is nan", 2)
+
+
+HOLD = (
+    "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
+    "print('held', flush=True); sys.stdin.read()"
+)
+
+
+def test_a_held_lock_means_running_and_is_left_alone(tmp_path: Path) -> None:
+    path = write_record(tmp_path, "ls", 0, done=False, epochs_done=4, error="an earlier try")
+    command = [sys.executable, "-c", HOLD, str(path / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        before = sorted(path.iterdir())
+        (record,) = find_records(tmp_path)
+        assert (record.state, record.epochs_done, record.error) == ("running", 4, None)
+        assert is_locked(path / ".lock")
+        assert sorted(path.iterdir()) == before
+        process.communicate(b"")
+    (record,) = find_records(tmp_path)
+    assert (record.state, record.error) == ("failed", "an earlier try")
+
+
+def test_looking_at_a_lock_neither_makes_nor_keeps_it(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    assert not is_locked(lock)
+    assert not lock.exists()
+    lock.touch()
+    assert not is_locked(lock)
+    descriptor = os.open(lock, os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+
+
+def test_two_readers_do_not_take_each_other_for_a_training(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    lock.touch()
+    descriptor = os.open(lock, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    assert not is_locked(lock)
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("summary.json", None, "summary.json is missing"),
+        ("summary.json", '{"format": 1, "epo', "summary.json can't be read as JSON"),
+        ("summary.json", "\udcff", "summary.json can't be read as JSON"),
+        ("summary.json", "[]", "summary.json isn't of format 1"),
+        ("summary.json", '{"format": 1}', "summary.json has no usable dataset"),
+    ],
+)
+def test_damaged_summary_is_listed_as_failed(
+    tmp_path: Path, name: str, text: str | None, message: str
+) -> None:
+    path = write_record(tmp_path, "ls", 0, **HOMO)
+    write_record(tmp_path, "ls", 1, **HOMO)
+    if text is None:
+        (path / name).unlink()
+    else:
+        (path / name).write_bytes(text.encode(errors="surrogateescape"))
+    damaged, sound = find_records(tmp_path)
+    assert damaged.state == "failed"
+    assert damaged.error is not None
+    assert message in damaged.error
+    assert "\n" not in damaged.error
+    assert sound.state == "finished"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 4}, "seed 4, the folder's name says 0"),
+        ({"profile": "paper"}, "profile paper"),
+        ({"epochs": "30"}, "no usable epochs"),
+        ({"selection": "last"}, "no metrics for its selection last"),
+        ({"metrics": {"best_val": {"homo": {"mae": "x"}}}}, "best_val that aren't finite"),
+        ({"metrics": {"best_val": {"homo": {"mae": float("nan")}}}}, "best_val that aren't"),
+        ({"metrics": {"best_val": [1.0]}}, "best_val that aren't finite numbers"),
+        ({"tasks": {"homo": {"label": "h", "metrics": {}}}}, "metrics of task homo"),
+        ({"tasks": {"homo": {"label": "h", "metrics": {"mae": {"unit": ""}}}}}, "task homo"),
+        ({"tasks": {"homo": None}}, "metrics of task homo"),
+    ],
+)
+def test_a_summary_of_the_wrong_shape_never_reaches_the_tables(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    path = write_record(tmp_path, "ls", 0, **HOMO)
+    summary = json.loads((path / "summary.json").read_text())
+    (path / "summary.json").write_text(json.dumps(summary | change))
+    (record,) = find_records(tmp_path)
+    assert record.state == "failed"
+    assert record.summary is None
+    assert record.error is not None
+    assert message in record.error
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.jsonl", "{bad\n"),
+        ("metrics.jsonl", '{"train_loss": {}}\n'),
+        ("metrics.jsonl", "3\n"),
+        ("config.yaml", "trainer: {epochs: [\n"),
+        ("config.yaml", "trainer: 3\n"),
+        ("config.yaml", "\x00"),
+        ("FAILED.json", "{"),
+    ],
+)
+def test_damaged_unfinished_record_names_the_file(tmp_path: Path, name: str, text: str) -> None:
+    path = write_record(tmp_path, "ls", 0, done=False, error="earlier")
+    (path / name).write_text(text)
+    (record,) = find_records(tmp_path)
+    assert record.state == "failed"
+    assert record.error is not None
+    assert record.error.startswith(name)
+
+
+def test_a_missing_value_is_no_damage(tmp_path: Path) -> None:
+    write_record(tmp_path, "ls", 0, values={"homo": {"mae": None}}, tasks=qm9_tasks("homo"))
+    assert find_records(tmp_path)[0].state == "finished"
+
+
+def test_what_the_writer_leaves_is_what_the_reader_sees(tmp_path: Path) -> None:
+    config = {
+        "seed": 1,
+        "variant": "alt",
+        "profile": {"name": "mini"},
+        "dataset": {"name": "qm9"},
+        "method": {"name": "taskforce"},
+        "trainer": {"epochs": 3},
+        "paths": {"results": str(tmp_path)},
+    }
+    summary = json.loads(
+        (write_record(tmp_path / "other", "taskforce-alt", 1, **HOMO) / "summary.json").read_text()
+    )
+
+    def seen() -> tuple[str, int, int | None]:
+        (record,) = find_records(tmp_path, profile="mini")
+        assert record.path == record_path(config, "0123abcd")
+        assert (record.label, record.seed) == ("taskforce-alt", 1)
+        return record.state, record.epochs_done, record.epochs_total
+
+    with RunRecord(record_path(config, "0123abcd")) as run:
+        run.begin(config, {})
+        run.append_epoch({"epoch": 1})
+        assert seen() == ("running", 1, 3)
+    assert seen() == ("interrupted", 1, 3)
+    run.fail("loss of homo is nan", {})
+    assert seen() == ("failed", 1, 3)
+    run.finish(summary | {"epochs": 3})
+    assert seen() == ("finished", 3, 3)
+
+
+def test_reading_and_showing_need_neither_torch_nor_hydra() -> None:
+    code = (
+        "import sys, mtl_bench.records.reader, mtl_bench.reporting.tables, "
+        "mtl_bench.reporting.status\n"
+        "heavy = {'torch', 'pandas', 'hydra', 'omegaconf', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl_bench.reporting.delta import delta_m, delta_t, relative_changes
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+
+NYUV2 = {
+    "semantic": {"miou": True, "pixacc": True},
+    "depth": {"abs_err": False, "rel_err": False},
+    "normal": {
+        "angle_mean": False,
+        "angle_median": False,
+        "within_11_25": True,
+        "within_22_5": True,
+        "within_30": True,
+    },
+}
+CITYSCAPES = {
+    "semantic": {"miou": True},
+    "instance": {"inst_l1_px": False},
+    "disparity": {"disparity_mse": False},
+}
+
+
+def test_by_hand() -> None:
+    directions = {"a": {"x": True, "y": False}, "b": {"z": False}}
+    reference = {"a": {"x": 50.0, "y": 2.0}, "b": {"z": 4.0}}
+    values = {"a": {"x": 60.0, "y": 2.2}, "b": {"z": 3.0}}
+    changes = relative_changes(values, reference, directions)
+    assert changes is not None
+    assert changes["a"] == pytest.approx({"x": -20.0, "y": 10.0})
+    assert changes["b"] == pytest.approx({"z": -25.0})
+    assert delta_m(values, reference, directions) == pytest.approx(-35.0 / 3)
+    assert delta_t(values, reference, directions) == pytest.approx((-5.0 - 25.0) / 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "reference"),
+    [
+        ({"a": {"x": 1.0}}, {}),
+        ({"a": {"x": 1.0}}, {"a": {}}),
+        ({"a": {"x": 1.0}}, {"a": {"x": None}}),
+        ({"a": {"x": 1.0}}, {"a": {"x": 0.0}}),
+        ({"a": {"x": None}}, {"a": {"x": 1.0}}),
+        ({}, {"a": {"x": 1.0}}),
+    ],
+)
+def test_no_value_or_no_usable_reference_gives_none(values: dict, reference: dict) -> None:
+    directions = {"a": {"x": False}}
+    assert delta_m(values, reference, directions) is None
+    assert delta_t(values, reference, directions) is None
+
+
+numbers = st.floats(0.01, 100.0)
+
+
+@st.composite
+def metrics(draw: st.DrawFn) -> tuple[dict, dict, dict]:
+    shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=5))
+    names = {f"t{i}": [f"m{j}" for j in range(count)] for i, count in enumerate(shape)}
+    made = [
+        {t: {m: draw(kind) for m in ms} for t, ms in names.items()}
+        for kind in (numbers, numbers, st.booleans())
+    ]
+    return made[0], made[1], made[2]
+
+
+@given(metrics())
+def test_zero_at_the_reference(drawn: tuple[dict, dict, dict]) -> None:
+    _, reference, directions = drawn
+    assert delta_m(reference, reference, directions) == 0
+    assert delta_t(reference, reference, directions) == 0
+
+
+@given(metrics(), st.floats(0.01, 0.5))
+def test_better_everywhere_is_negative_and_in_percent(
+    drawn: tuple[dict, dict, dict], gain: float
+) -> None:
+    _, reference, directions = drawn
+    better = {
+        t: {m: s * (1 + gain if directions[t][m] else 1 - gain) for m, s in ms.items()}
+        for t, ms in reference.items()
+    }
+    assert delta_m(better, reference, directions) == pytest.approx(-100 * gain)
+    assert delta_t(better, reference, directions) == pytest.approx(-100 * gain)
+
+
+@given(metrics())
+def test_order_of_tasks_and_metrics_does_not_matter(drawn: tuple[dict, dict, dict]) -> None:
+    turned = [
+        {t: dict(reversed(ms.items())) for t, ms in reversed(table.items())} for table in drawn
+    ]
+    assert delta_m(*turned) == pytest.approx(delta_m(*drawn))
+    assert delta_t(*turned) == pytest.approx(delta_t(*drawn))
+
+
+@given(metrics(), metrics())
+def test_mean_of_delta_is_delta_of_mean(
+    drawn: tuple[dict, dict, dict], other: tuple[dict, dict, dict]
+) -> None:
+    first, reference, directions = drawn
+    second = {t: {m: other[0].get(t, {}).get(m, 1.0) for m in ms} for t, ms in reference.items()}
+    middle = {t: {m: (first[t][m] + second[t][m]) / 2 for m in ms} for t, ms in reference.items()}
+    for delta in (delta_m, delta_t):
+        of_mean = delta(middle, reference, directions)
+        both = [delta(values, reference, directions) for values in (first, second)]
+        assert of_mean == pytest.approx(sum(x for x in both if x is not None) / 2, abs=1e-6)
+
+
+@given(metrics())
+def test_one_metric_a_task_makes_both_the_same(drawn: tuple[dict, dict, dict]) -> None:
+    single = [{t: {"m0": ms["m0"]} for t, ms in table.items()} for table in drawn]
+    assert delta_t(*single) == pytest.approx(delta_m(*single))
+
+
+def published(name: str, directions: dict) -> dict[str, tuple[dict, dict]]:
+    """Method -> (metrics by task, printed row)."""
+    with (PUBLISHED / name).open(encoding="utf-8") as stream:
+        return {
+            row["method"]: (
+                {t: {m: float(row[m]) for m in ms} for t, ms in directions.items()},
+                row,
+            )
+            for row in csv.DictReader(stream)
+        }
+
+
+def misses(table: dict, directions: dict) -> dict[str, tuple[float, float]]:
+    """Method -> distance of the recomputed Δm and Δt from the printed ones."""
+    reference = table["STL"][0]
+    found = {}
+    for method, (values, row) in table.items():
+        m, t = (delta(values, reference, directions) for delta in (delta_m, delta_t))
+        assert m is not None
+        assert t is not None
+        printed_t = float(row.get("delta_t", row["delta_m"]))
+        found[method] = (abs(m - float(row["delta_m"])), abs(t - printed_t))
+    return found
+
+
+def test_table_1_of_the_paper() -> None:
+    found = misses(published("table1_nyuv2.csv", NYUV2), NYUV2)
+    assert len(found) == 14
+    exact = {method for method, miss in found.items() if max(miss) < 0.01}
+    assert exact == {
+        *("STL", "RLW", "DWA", "UW", "MGDA", "GradDrop", "PCGrad", "CAGrad", "IMTL"),
+    }
+    assert max(m for m, _ in found.values()) < 0.32
+    assert max(t for _, t in found.values()) < 0.48
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("table2_cityscapes.csv", 14), ("table9_alternative_cityscapes.csv", 7)]
+)
+def test_cityscapes_tables_of_the_paper(name: str, rows: int) -> None:
+    found = misses(published(name, CITYSCAPES), CITYSCAPES)
+    assert len(found) == rows
+    assert max(m for m, _ in found.values()) < 0.72

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import stdev
+
+import pytest
+from rich.cells import cell_len
+
+from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.layout import fitting_chunks, markdown_table
+from mtl_bench.reporting.tables import render_tables
+from tests.records.synthetic import SCENE_TASKS, qm9_tasks, scaled, write_record
+
+SMALL_TABLE = """\
+## mini / qm9
+
+| method    | Seg miou [%] ↑ |   Depth abs ↓ |      Δm [%] ↓ |      Δt [%] ↓ |   n | epoch cost |
+| :-------- | -------------: | ------------: | ------------: | ------------: | --: | ---------: |
+| stl       |   40.00 ± 1.41 | 0.500 ± 0.000 |   0.00 ± 1.77 |   0.00 ± 1.77 |   2 |      x1.00 |
+| ls        |   36.00 ± 1.41 | 0.550 ± 0.000 | +10.00 ± 1.77 | +10.00 ± 1.77 |   2 |      x1.00 |
+| mgda¹     |          40.00 |         0.500 |         -1.28 |         -1.28 |   1 |      x1.00 |
+| taskforce |   44.00 ± 1.41 | 0.450 ± 0.000 | -10.00 ± 1.77 | -10.00 ± 1.77 |   2 |      x1.50 |
+"""
+SMALL_NOTES = """
+Profile mini, real data (qm9pack 1.0.3), protocol nash, architecture mpnn, 30 epochs,
+selection best_val, seeds 0, 1; mean ± sample standard deviation over n seeds. Δm and Δt are against
+our own STL runs above, of the same seeds. Epoch cost: median training time of an epoch relative to
+LS.
+- ¹ only seed 0.
+"""
+
+METHODS = ("stl", "ls", "rlw", "dwa", "uw", "mgda", "pcgrad", "cagrad", "taskforce")
+
+
+def scene(results: Path, label: str, seed: int, miou: float, error: float, **changes: object):
+    values = {"semantic": {"miou": miou}, "depth": {"abs": error}}
+    return write_record(results, label, seed, values=values, tasks=SCENE_TASKS, **changes)
+
+
+def rows_of(text: str, label: str) -> list[list[str]]:
+    """Cells of the rows whose first cell starts with ``label``, outer bars removed."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {label}")]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+
+
+def test_no_records_says_what_to_type() -> None:
+    assert "mtl-bench train" in render_tables([])
+
+
+def test_a_small_table_in_full(tmp_path: Path) -> None:
+    for seed, miou in ((0, 39.0), (1, 41.0)):
+        scene(tmp_path, "stl", seed, miou, 0.5)
+        scene(tmp_path, "taskforce", seed, miou + 4, 0.45, seconds={"train_epoch": 4.5})
+        scene(tmp_path, "ls", seed, miou - 4, 0.55)
+    scene(tmp_path, "mgda", 0, 40.0, 0.5)
+    text = render_tables(find_records(tmp_path), width=100)
+    assert text.startswith(SMALL_TABLE)
+    assert " ".join(text[len(SMALL_TABLE) :].split()) == " ".join(SMALL_NOTES.split())
+
+
+def test_delta_uses_stl_of_the_methods_own_seeds(tmp_path: Path) -> None:
+    """STL improves with the seed; a method of seed 1 alone must not see STL of seed 0."""
+    scene(tmp_path, "stl", 0, 20.0, 1.0)
+    scene(tmp_path, "stl", 1, 40.0, 0.5)
+    scene(tmp_path, "mgda", 1, 40.0, 0.5)
+    scene(tmp_path, "uw", 1, 44.0, 0.5)
+    scene(tmp_path, "uw", 2, 11.0, 0.5)
+    text = render_tables(find_records(tmp_path), width=120)
+    assert rows_of(text, "mgda")[0][3] == "0.00"
+    uw = rows_of(text, "uw")[0]
+    assert uw[1] == f"27.50 ± {stdev([44, 11]):.2f}"
+    assert uw[3] == "-5.00"
+    assert uw[5] == "2"
+    assert "Δm and Δt over the seeds that STL has too: 1." in text
+
+
+def test_per_seed_delta_against_the_fixed_mean(tmp_path: Path) -> None:
+    for seed, stl, own in ((0, 1.0, 1.1), (1, 3.0, 2.9)):
+        scene(tmp_path, "stl", seed, 40.0, stl)
+        scene(tmp_path, "ls", seed, 40.0, own)
+    (ls,) = rows_of(render_tables(find_records(tmp_path), width=120), "ls")
+    per_seed = [100 * (own - 2.0) / 2.0 / 2 for own in (1.1, 2.9)]
+    assert ls[3] == f"0.00 ± {stdev(per_seed):.2f}"
+
+
+def test_without_stl_there_is_no_delta_but_a_hint(tmp_path: Path) -> None:
+    scene(tmp_path, "stl", 5, 40.0, 0.5)
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    text = render_tables(find_records(tmp_path), width=120)
+    (ls,) = rows_of(text, "ls")
+    assert ls[3:5] == ["–", "–"]
+    assert "mtl-bench train profile=mini dataset=qm9 method=stl seed=0" in " ".join(text.split())
+
+
+def test_a_missing_metric_is_a_dash_and_takes_delta_along(tmp_path: Path) -> None:
+    scene(tmp_path, "stl", 0, 40.0, 0.5)
+    values = {"semantic": {"miou": 41.0}, "depth": {"abs": None}}
+    write_record(tmp_path, "ls", 0, values=values, tasks=SCENE_TASKS)
+    text = render_tables(find_records(tmp_path), width=120)
+    assert rows_of(text, "ls")[0][1:5] == ["41.00", "–", "–", "–"]
+    assert "no Δm: a metric has no value here" in text
+
+
+def test_runs_of_the_same_seed_and_other_configuration_stay_apart(tmp_path: Path) -> None:
+    scene(tmp_path, "stl", 0, 40.0, 0.5)
+    scene(tmp_path, "ls", 0, 40.0, 0.5, hash8="aaaaaaaa")
+    scene(tmp_path, "ls", 0, 44.0, 0.5, hash8="bbbbbbbb")
+    scene(tmp_path, "ls", 1, 42.0, 0.5)
+    text = render_tables(find_records(tmp_path), width=120)
+    assert [row[0].rstrip("⁰¹²³⁴,") for row in rows_of(text, "ls")] == [
+        "ls",
+        "ls aaaaaaaa",
+        "ls bbbbbbbb",
+    ]
+    assert [row[1] for row in rows_of(text, "ls")] == ["42.00", "40.00", "44.00"]
+    assert "configurations differ" in text
+
+
+def test_an_ambiguous_stl_is_no_reference(tmp_path: Path) -> None:
+    scene(tmp_path, "stl", 0, 40.0, 0.5, hash8="aaaaaaaa")
+    scene(tmp_path, "stl", 0, 50.0, 0.5, hash8="bbbbbbbb")
+    scene(tmp_path, "ls", 0, 44.0, 0.5)
+    (ls,) = rows_of(render_tables(find_records(tmp_path), width=120), "ls")
+    assert ls[3] == "–"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"protocol": "aligned"},
+        {"architecture": "mtan"},
+        {"epochs": 7},
+        {"profile": "smoke"},
+        {"dataset": "nyuv2"},
+        {"data": {"kind": "procedural", "source": "generator", "manifest": "0123"}},
+    ],
+)
+def test_runs_of_different_settings_are_never_compared(tmp_path: Path, change: dict) -> None:
+    scene(tmp_path, "stl", 0, 40.0, 0.5)
+    scene(tmp_path, "ls", 0, 44.0, 0.5, **change)
+    text = render_tables(find_records(tmp_path), width=120)
+    assert text.count("| method") == 2
+    (ls,) = rows_of(text, "ls")
+    assert ls[3] == "–"
+
+
+def test_procedural_data_is_said_loudly(tmp_path: Path) -> None:
+    data = {"kind": "procedural", "source": "generator 1", "manifest": "0123"}
+    scene(tmp_path, "stl", 0, 40.0, 0.5, data=data)
+    assert "PROCEDURAL data (generator 1)" in render_tables(find_records(tmp_path))
+
+
+def test_other_data_files_are_told(tmp_path: Path) -> None:
+    scene(tmp_path, "stl", 0, 40.0, 0.5)
+    data = {"kind": "real", "source": "qm9pack 1.0.3", "manifest": "4567"}
+    scene(tmp_path, "ls", 0, 40.0, 0.5, data=data)
+    assert "different data files: 0123, 4567" in render_tables(find_records(tmp_path))
+
+
+def test_times_of_another_device_are_not_compared(tmp_path: Path) -> None:
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    scene(tmp_path, "mgda", 0, 40.0, 0.5, device="cuda", seconds={"train_epoch": 0.1})
+    scene(tmp_path, "uw", 0, 40.0, 0.5, seconds={"train_epoch": 6.0})
+    text = render_tables(find_records(tmp_path), width=120)
+    assert [rows_of(text, m)[0][-1] for m in ("ls", "mgda", "uw")] == ["x1.00", "–", "x2.00"]
+
+
+def test_selection_rule_is_the_records_own_unless_named(tmp_path: Path) -> None:
+    last = {"semantic": {"miou": 33.0}, "depth": {"abs": 0.7}}
+    best = {"semantic": {"miou": 35.0}, "depth": {"abs": 0.6}}
+    scene(tmp_path, "ls", 0, 0.0, 0.0, metrics={"best_val": best, "last": last})
+    scene(tmp_path, "mgda", 0, 36.0, 0.5)
+    records = find_records(tmp_path)
+    own = render_tables(records, width=120)
+    assert [rows_of(own, m)[0][1] for m in ("ls", "mgda")] == ["35.00", "36.00"]
+    named = render_tables(records, selection="last", width=120)
+    assert rows_of(named, "ls")[0][1] == "33.00"
+    assert rows_of(named, "mgda") == []
+    assert "selection last" in named
+    assert "1 without metrics under the selection last; there are: best_val, last" in named
+
+
+def test_unfinished_runs_are_counted(tmp_path: Path) -> None:
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    write_record(tmp_path, "mgda", 0, done=False)
+    write_record(tmp_path, "uw", 0, done=False, error="disk full")
+    text = render_tables(find_records(tmp_path))
+    assert "Not shown: 1 failed, 1 interrupted (see: mtl-bench status)." in text
+
+
+def test_eleven_targets_of_two_methods_are_turned_round(tmp_path: Path) -> None:
+    write_record(tmp_path, "stl", 0, values=scaled(1.0), tasks=qm9_tasks())
+    write_record(tmp_path, "ls", 0, values=scaled(2.776), tasks=qm9_tasks())
+    text = render_tables(find_records(tmp_path), width=80)
+    assert rows_of(text, "ε_HOMO") == [["ε_HOMO [meV] ↓", "60.6", "168.2"]]
+    assert rows_of(text, "Δm") == [["Δm [%] ↓", "0.00", "+177.60"]]
+    assert "metric mae" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_eleven_targets_of_many_methods_fit_the_width(tmp_path: Path, width: int) -> None:
+    for index, method in enumerate(METHODS):
+        for seed in range(2):
+            values = scaled(1 + index / 2 + seed / 100)
+            write_record(tmp_path, method, seed, values=values, tasks=qm9_tasks())
+    text = render_tables(find_records(tmp_path), width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert all(len({cell_len(line) for line in table}) == 1 for table in tables)
+    heads = [head.strip() for table in tables for head in table[0].strip("| ").split(" | ")]
+    assert sum("↓" in head for head in heads) == 13
+    names = [line.split(" | ")[0].strip("| ") for line in tables[0][2:]]
+    assert names == ["stl", "ls", *sorted(METHODS[2:-1]), "taskforce"]
+
+
+def test_bars_in_names_do_not_break_the_table() -> None:
+    lines = markdown_table([("method", ["a"]), ("|x| ↓", ["1"])])
+    assert lines == ["| method | \\|x\\| ↓ |", "| :----- | ------: |", "| a      |       1 |"]
+
+
+def test_chunks_cover_every_column_once() -> None:
+    chunks = list(fitting_chunks([5, 5, 20, 3, 3], 10))
+    assert chunks == [slice(0, 2), slice(2, 3), slice(3, 5)]
+    assert list(fitting_chunks([], 10)) == []

@@ -1,0 +1,190 @@
+"""Prepared data sets on disk: a folder of .npy files and a manifest, built whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtl_bench.errors import DataError
+from mtl_bench.files import explain_write_errors, sync_folder, write_json
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """An opened cache.
+
+    Args:
+        arrays: name -> array, mapped read-only from the disk.
+        manifest: everything the preparation wrote down.
+        manifest_hash: SHA-256 of the manifest file; through the hashes inside it stands for the
+            content of every array.
+    """
+
+    arrays: dict[str, np.ndarray]
+    manifest: dict[str, Any]
+    manifest_hash: str
+
+
+def write_cache(
+    folder: Path, arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]
+) -> None:
+    """Build ``folder`` from arrays and a manifest, or leave it as it was.
+
+    Everything is written into a hidden folder beside ``folder`` and renamed when it is on the disk.
+    An older cache is moved aside first and removed at the end. What an interrupted preparation left
+    behind is cleared; a lock on the parent folder keeps a second writer from clearing ours.
+
+    Args:
+        folder: the cache; its parent is made if needed.
+        arrays: name -> array, saved as NAME.npy.
+        manifest: JSON fields to keep beside the file hashes. Times and host names don't belong
+            here: the same data should give the same manifest.
+
+    Raises:
+        MtlBenchError: the disk is full or the folder can't be written; ``folder`` is untouched.
+    """
+    building = folder.with_name(f".{folder.name}.building")
+    retired = folder.with_name(f".{folder.name}.retired")
+    with explain_write_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.parent):
+            try:
+                _settle(folder, building, retired)
+                building.mkdir()
+                files = {
+                    name: _write_array(building, name, array) for name, array in arrays.items()
+                }
+                write_json(building / MANIFEST, {"format": FORMAT, **manifest, "arrays": files})
+                if folder.exists():
+                    folder.rename(retired)
+                building.rename(folder)
+                sync_folder(folder.parent)
+            finally:
+                _settle(folder, building, retired)
+
+
+def open_cache(folder: Path, dataset: str, options: str = "") -> Cache:
+    """Map a prepared data set into memory after cheap checks (no hashing).
+
+    Args:
+        folder: where `write_cache` built it.
+        dataset: the name that ``mtl-bench data prepare`` knows it by.
+        options: what the commands named in errors need besides, for instance ``paths.data=DIR``.
+
+    Raises:
+        DataError: the folder is missing, of another format, or a file is missing or not of the
+            size, shape or type that the manifest states.
+    """
+    prepare, verify = (f"mtl-bench data {verb} {dataset} {options}".rstrip() for verb in _VERBS)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"data set {dataset} is not prepared in {folder}: run `{prepare}`")
+    remedy = f"run `{prepare}` again (`{verify}` checks every byte)"
+    raw = path.read_bytes()
+    try:
+        manifest = json.loads(raw)
+        files: dict[str, dict[str, Any]] = manifest["arrays"]
+        format_version = manifest["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({error!r}): {remedy}") from error
+    if format_version != FORMAT:
+        raise DataError(
+            f"{path} has format {format_version}, this version reads {FORMAT}: {remedy}"
+        )
+    arrays = {}
+    for name, expected in files.items():
+        try:
+            arrays[name] = _map_array(folder / f"{name}.npy", expected)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder / name}.npy is damaged ({error}): {remedy}") from error
+    return Cache(arrays, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def verify_files(folder: Path) -> list[str]:
+    """Compare every file with the SHA-256 in the manifest.
+
+    Returns:
+        One line per missing or changed file; empty means intact.
+
+    Raises:
+        OSError, ValueError: there is no readable manifest; `open_cache` explains that case.
+    """
+    faults = []
+    for name, expected in json.loads((folder / MANIFEST).read_bytes())["arrays"].items():
+        path = folder / f"{name}.npy"
+        if not path.is_file():
+            faults.append(f"{path} is missing")
+        elif sha256_of(path) != expected["sha256"]:
+            faults.append(f"{path} has changed: its SHA-256 is not the one in {MANIFEST}")
+    return faults
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_VERBS = ("prepare", "verify")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the writers' lock of ``folder``; waits for another process that holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _settle(folder: Path, building: Path, retired: Path) -> None:
+    """Leave ``folder`` alone in its place: the old cache if the new one did not get there."""
+    if retired.exists() and not folder.exists():
+        retired.rename(folder)
+    for leftover in (building, retired):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+
+
+def _write_array(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
+    array = np.ascontiguousarray(array)
+    path = folder / f"{name}.npy"
+    with path.open("wb") as stream:
+        # np.save would hide the errno of a full disk.
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(array.data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return {
+        "sha256": sha256_of(path),
+        "shape": list(array.shape),
+        "dtype": array.dtype.str,
+        "bytes": path.stat().st_size,
+    }
+
+
+def _map_array(path: Path, expected: dict[str, Any]) -> np.ndarray:
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        raise ValueError(f"{size} bytes instead of {expected['bytes']}")
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    found = (list(array.shape), array.dtype.str)
+    if found != (expected["shape"], expected["dtype"]):
+        raise ValueError(f"{found} instead of {(expected['shape'], expected['dtype'])}")
+    return array

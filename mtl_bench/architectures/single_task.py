@@ -21,7 +21,9 @@ class SingleTask(Architecture):
     that training them side by side equals training them one after another.
     """
 
-    def __init__(self, tasks: Sequence[str], build: Callable[[Sequence[str]], Architecture]) -> None:
+    def __init__(
+        self, tasks: Sequence[str], build: Callable[[Sequence[str]], Architecture]
+    ) -> None:
         super().__init__()
         self.networks = nn.ModuleDict({task: build([task]) for task in tasks})
 

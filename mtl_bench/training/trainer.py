@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -18,7 +17,6 @@ from mtl_bench.gradients import TaskGradients
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
-from mtl_bench.tasks import Task
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from mtl_bench.training.environment import choose_device, peak_memory_bytes

@@ -33,9 +33,14 @@ class Agents(nn.Module):
 
     Actor t sees its own row of the observation (decentralised execution); critic t sees all rows
     and all actions (centralised training). What the paper leaves open follows the conventions of
-    the public MADDPG implementation: network inputs are batch-normalised without affine parameters,
+    the public MADDPG implementation: observations are batch-normalised without affine parameters,
     the actor's output layer starts in U(-0.003, 0.003), gradients are clipped per agent, and the
     squared actions are penalised.
+
+    Actions enter the critics as they are, as in the original DDPG (Lillicrap et al., 2015) and
+    unlike that implementation: the statistics of a batch-normalised action would include the
+    policy's own actions, the critic could not see their mean, and the policy gradient could never
+    move it, which is all that tells one task weight from another.
 
     Batch-normalisation is per column, and every network that reads a column in an update reads it
     from the same batch. So the columns are normalised once for all networks, and the only running
@@ -112,10 +117,9 @@ class Agents(nn.Module):
             momentum=NORM_MOMENTUM,
             eps=NORM_EPS,
         )
-        acted_TB, _ = standardize(batch.actions_BT.T)
-        joint_TBI = self._joint(observed_BD, acted_TB)
+        joint_TBI = self._joint(observed_BD, batch.actions_BT)
         critic_loss = self._update_critics(batch, joint_TBI)
-        actor_loss = self._update_actors(self._local(observed_BD), acted_TB, joint_TBI)
+        actor_loss = self._update_actors(batch, self._local(observed_BD), joint_TBI)
         self.target_actors.flat_TP.lerp_(self.actors.flat_TP, self.tau)
         self.target_critics.flat_TP.lerp_(self.critics.flat_TP, self.tau)
         return AgentLosses(critic_loss, actor_loss)
@@ -125,15 +129,15 @@ class Agents(nn.Module):
         next_BD = F.batch_norm(
             batch.next_observations_BTO.flatten(1), None, None, training=True, eps=NORM_EPS
         )
-        next_TB, _ = standardize(self._bounded(self.target_actors(self._local(next_BD)).outputs_TB))
-        values_TB = self.target_critics(self._joint(next_BD, next_TB)).outputs_TB
+        next_TB = self._bounded(self.target_actors(self._local(next_BD)).outputs_TB)
+        values_TB = self.target_critics(self._joint(next_BD, next_TB.T)).outputs_TB
         run = self.critics(joint_TBI)
         errors_TB = run.outputs_TB - (batch.rewards_B + self.gamma * values_TB)
         gradient_TP = self.critics.parameter_gradients(run, errors_TB * (2 / errors_TB.shape[1]))
         self._descend(self.critics, gradient_TP, self._critic_optimizer)
         return errors_TB.square().mean().item()
 
-    def _update_actors(self, local_TBO: Tensor, acted_TB: Tensor, joint_TBI: Tensor) -> float:
+    def _update_actors(self, batch: Transitions, local_TBO: Tensor, joint_TBI: Tensor) -> float:
         """Ascend the critics (Eq. 12) and return the mean of the agents' actor losses.
 
         In the input of critic t only agent t's action is the policy's, the others are the batch's.
@@ -142,21 +146,17 @@ class Agents(nn.Module):
         """
         run = self.actors(local_TBO)
         actions_TB = self._bounded(run.outputs_TB)
-        normalized_TB, inverse_deviations_T1 = standardize(actions_TB)
         layers = self.critics.view(self.critics.flat_TP)
         actions_first = -self.num_agents  # where the actions begin among the inputs
         columns_T1H = layers.weight1_TIH[:, actions_first:].diagonal().mT.unsqueeze(1)
         sums_TBH = torch.baddbmm(layers.bias1_T1H, joint_TBI, layers.weight1_TIH)
-        sums_TBH.baddbmm_((normalized_TB - acted_TB).unsqueeze(2), columns_T1H)
+        sums_TBH.baddbmm_((actions_TB - batch.actions_BT.T).unsqueeze(2), columns_T1H)
         critics_run = finish(layers, joint_TBI, sums_TBH)
 
         size = actions_TB.shape[1]
         values_gradient_TB = torch.full_like(actions_TB, -1 / size)
         sums1_TBH, _ = sum_gradients(critics_run, values_gradient_TB)
-        normalized_gradient_TB = torch.bmm(sums1_TBH, columns_T1H.mT).squeeze(2)
-        gradient_TB = standardize_gradient(
-            normalized_gradient_TB, normalized_TB, inverse_deviations_T1
-        )
+        gradient_TB = torch.bmm(sums1_TBH, columns_T1H.mT).squeeze(2)
         gradient_TB.add_(actions_TB, alpha=2 * self.action_penalty / size)
         if self.action_bound is not None:  # d/dz of bound tanh(z)
             gradient_TB.mul_(self.action_bound - actions_TB.square() / self.action_bound)
@@ -169,9 +169,9 @@ class Agents(nn.Module):
         """Return the actors' input, (T, B, O): agent t reads its own O columns."""
         return observed_BD.unflatten(1, (self.num_agents, self.num_agents + 1)).transpose(0, 1)
 
-    def _joint(self, observed_BD: Tensor, acted_TB: Tensor) -> Tensor:
+    def _joint(self, observed_BD: Tensor, actions_BT: Tensor) -> Tensor:
         """Return the critics' input, (T, B, D + T), one tensor seen T times."""
-        return torch.cat([observed_BD, acted_TB.T], dim=1).expand(self.num_agents, -1, -1)
+        return torch.cat([observed_BD, actions_BT], dim=1).expand(self.num_agents, -1, -1)
 
     def _bounded(self, outputs_TB: Tensor) -> Tensor:
         """Return the actions that belong to the actors' outputs."""
@@ -198,19 +198,3 @@ class Agents(nn.Module):
         state = deepcopy(state)  # the optimisers would go on writing into the loaded tensors
         self._actor_optimizer.load_state_dict(state["actor_optimizer"])
         self._critic_optimizer.load_state_dict(state["critic_optimizer"])
-
-
-def standardize(values_TB: Tensor) -> tuple[Tensor, Tensor]:
-    """Batch-normalise each row; return it and the (T, 1) factors it was multiplied by."""
-    variances_T1, means_T1 = torch.var_mean(values_TB, dim=1, correction=0, keepdim=True)
-    inverse_deviations_T1 = (variances_T1 + NORM_EPS).rsqrt_()
-    return (values_TB - means_T1).mul_(inverse_deviations_T1), inverse_deviations_T1
-
-
-def standardize_gradient(
-    gradient_TB: Tensor, normalized_TB: Tensor, inverse_deviations_T1: Tensor
-) -> Tensor:
-    """Return the gradient of what went into ``standardize``, from that of what came out."""
-    along_T1 = (gradient_TB * normalized_TB).mean(dim=1, keepdim=True)
-    centred_TB = gradient_TB - gradient_TB.mean(dim=1, keepdim=True)
-    return centred_TB.sub_(normalized_TB * along_T1).mul_(inverse_deviations_T1)

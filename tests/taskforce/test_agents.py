@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mtl_bench.taskforce.agents import Agents, standardize, standardize_gradient
+from mtl_bench.taskforce.agents import Agents
 from mtl_bench.taskforce.replay import Transitions
 
 HIDDEN, BATCH = 16, 12
@@ -36,10 +36,23 @@ def random_batch(num_agents, generator, dtype=torch.float32):
     )
 
 
-def separate_mlp(stacked, t):
+class ObservationNorm(nn.Module):
+    """Batch-normalises the observed columns and leaves the actions after them as they are."""
+
+    def __init__(self, observed):
+        super().__init__()
+        self.observed = observed
+        self.norm = nn.BatchNorm1d(observed, affine=False)
+
+    def forward(self, inputs):
+        observed, actions = inputs[:, : self.observed], inputs[:, self.observed :]
+        return torch.cat([self.norm(observed), actions], dim=1)
+
+
+def separate_mlp(stacked, t, observed):
     """Network t as ordinary torch modules with copied parameters."""
     layers = stacked.view(stacked.flat_TP)
-    modules = [nn.BatchNorm1d(layers.weight1_TIH.shape[1], affine=False)]
+    modules = [ObservationNorm(observed)]
     for weight, bias in zip(layers[::2], layers[1::2], strict=True):
         linear = nn.Linear(weight.shape[1], weight.shape[2])
         linear.weight.data = weight[t].T.clone()
@@ -53,9 +66,10 @@ class SeparateAgents:
 
     def __init__(self, agents):
         self.bound = agents.action_bound
-        count = range(agents.num_agents)
-        self.actors = [separate_mlp(agents.actors, t) for t in count]
-        self.critics = [separate_mlp(agents.critics, t) for t in count]
+        count = agents.num_agents
+        each, all_of_them = count + 1, count * (count + 1)
+        self.actors = [separate_mlp(agents.actors, t, each) for t in range(count)]
+        self.critics = [separate_mlp(agents.critics, t, all_of_them) for t in range(count)]
         self.target_actors = copy.deepcopy(self.actors)
         self.target_critics = copy.deepcopy(self.critics)
         self.actor_adams = [torch.optim.Adam(a.parameters(), lr=RATE) for a in self.actors]
@@ -154,17 +168,17 @@ def test_float32_update_is_that_of_float64():
     assert change.abs().max() < 1e-4 * RATE * 100
 
 
-def test_standardize_gradient_against_autograd():
-    values_TB = torch.randn(3, 9, generator=torch.Generator().manual_seed(0)).double()
-    upstream_TB = torch.randn(3, 9, generator=torch.Generator().manual_seed(1)).double()
-    leaf = values_TB.clone().requires_grad_()
-    expected = F.batch_norm(leaf.T, None, None, training=True).T
-    normalized_TB, factors_T1 = standardize(values_TB)
-    torch.testing.assert_close(normalized_TB, expected.detach())
-    (gradient_TB,) = torch.autograd.grad((expected * upstream_TB).sum(), [leaf])
-    torch.testing.assert_close(
-        standardize_gradient(upstream_TB, normalized_TB, factors_T1), gradient_TB
-    )
+def test_agents_learn_the_actions_that_pay():
+    goals_T = torch.tensor([0.5, -0.4])
+    agents = build(2, gamma=0.0, learning_rate=1e-2, action_penalty=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(1200):
+        batch = random_batch(2, generator)
+        actions_BT = 2 * torch.rand(BATCH, 2, generator=generator) - 1
+        rewards_B = -3 * (actions_BT - goals_T).square().sum(1)
+        agents.update(batch._replace(actions_BT=actions_BT, rewards_B=rewards_B))
+    actions_T = torch.stack([agents.act(o) for o in batch.observations_BTO]).mean(0)
+    torch.testing.assert_close(actions_T, goals_T, atol=0.15, rtol=0)
 
 
 def test_first_actions_are_almost_nothing():

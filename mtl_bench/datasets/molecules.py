@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ELEMENTS = (1, 6, 7, 8, 9)
-"""Atomic numbers of the one-hot node columns, in PyG's order H, C, N, O, F."""
+from mtl_bench.datasets.qm9_targets import ELEMENTS
 
 NODE_FEATURES = 11
 """One-hot element (5), atomic number, aromatic, sp, sp2, sp3, number of bonded hydrogens."""

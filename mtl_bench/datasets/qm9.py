@@ -82,7 +82,9 @@ class QM9:
         test_size: Annotated[int, Ge(1), Le(10_000)] = HELD_OUT,
         batch_size: PositiveInt = 120,
     ) -> None:
-        cache = open_cache(Path(root), "qm9")
+        folder = Path(root)
+        elsewhere = "" if folder.parent == Path("data") else f"paths.data={folder.parent}"
+        cache = open_cache(folder, "qm9", elsewhere)
         self.seed = seed
         self.batch_size = batch_size
         self.origin = {

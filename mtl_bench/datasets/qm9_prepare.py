@@ -34,6 +34,9 @@ __all__ = ["prepare", "verify"]
 LAYOUT = 1
 """Goes up when the arrays or the bond rule change, so that older caches are rebuilt."""
 
+SOURCES = ("qm9pack", "pyg")
+"""Where the raw data may come from; the first is the default."""
+
 
 def prepare(
     folder: Path,

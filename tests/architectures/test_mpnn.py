@@ -1,99 +1,32 @@
 """The network against the same network built from PyG's layers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
 
 from mtl_bench.architectures.edge_messages import EdgeMessages
 from mtl_bench.architectures.mpnn import MPNN
+from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph, pyg_name
 from tests.molecules import random_store
-
-pyg = pytest.importorskip("torch_geometric.nn")
 
 SIZES = (3, 7, 7, 5, 12, 7)
 
 
-def edge_list(batch):
-    """Return PyG's view of a batch: edge_index, edge_attr without self-loops, molecule of atoms."""
-    sources, targets, rows, molecule = [], [], [], []
-    atom = pair = 0
-    for n, count in batch.groups:
-        for _ in range(count):
-            i, j = (~torch.eye(n, dtype=torch.bool)).nonzero(as_tuple=True)
-            sources.append(atom + j)
-            targets.append(atom + i)
-            scaled = batch.pairs_PE[pair + i * n + j]
-            rows.append(scaled[:, :5] / scaled[:, 5:])
-            molecule += [len(molecule and torch.tensor(molecule).unique())] * n
-            atom, pair = atom + n, pair + n * n
-    edge_index = torch.stack([torch.cat(sources), torch.cat(targets)])
-    return edge_index, torch.cat(rows), torch.tensor(molecule)
-
-
-class PyGNetwork(nn.Module):
-    """Linear, 3 x (NNConv, GRU), Set2Set, Linear and heads from torch_geometric."""
-
-    def __init__(self, tasks, dim, hidden):
-        super().__init__()
-        self.embedding = nn.Linear(11, dim)
-        edge = nn.Sequential(nn.Linear(5, hidden), nn.ReLU(), nn.Linear(hidden, dim * dim))
-        self.convolution = pyg.NNConv(dim, dim, edge, aggr="mean")
-        self.gru = nn.GRU(dim, dim)
-        self.set2set = pyg.Set2Set(dim, processing_steps=3)
-        self.readout = nn.Linear(2 * dim, dim)
-        self.heads = nn.ModuleDict({task: nn.Linear(dim, 1) for task in tasks})
-
-    def forward(self, x, edge_index, edge_attr, molecule):
-        out = functional.relu(self.embedding(x))
-        state = out[None]
-        for _ in range(3):
-            message = functional.relu(self.convolution(out, edge_index, edge_attr))
-            out, state = self.gru(message[None], state)
-            out = out[0]
-        z = functional.relu(self.readout(self.set2set(out, molecule)))
-        return {task: head(z)[:, 0] for task, head in self.heads.items()}
-
-
-NAMES = {
-    "convolution.hidden.": "convolution.nn.0.",
-    "convolution.output.": "convolution.nn.2.",
-    "convolution.root.": "convolution.lin.",
-    "set2set.lstm.weight_ih": "set2set.lstm.weight_ih_l0",
-    "set2set.lstm.weight_hh": "set2set.lstm.weight_hh_l0",
-    "set2set.lstm.bias_ih": "set2set.lstm.bias_ih_l0",
-    "set2set.lstm.bias_hh": "set2set.lstm.bias_hh_l0",
-    "gru.weight_ih": "gru.weight_ih_l0",
-    "gru.weight_hh": "gru.weight_hh_l0",
-    "gru.bias_ih": "gru.bias_ih_l0",
-    "gru.bias_hh": "gru.bias_hh_l0",
-}
-
-
-def pyg_name(name):
-    for ours, theirs in NAMES.items():
-        if name.startswith(ours):
-            return name.replace(ours, theirs)
-    return name
-
-
-def twins(dim, hidden, tasks=("a", "b", "c")):
-    ours = MPNN(tasks, dim=dim, edge_hidden=hidden)
-    theirs = PyGNetwork(tasks, dim, hidden)
-    theirs.load_state_dict({pyg_name(k): v for k, v in ours.state_dict().items()})
-    return ours, theirs
+def doubled(batch):
+    """Return the batch in float64, so that only the order of sums differs."""
+    return replace(batch, atoms_AF=batch.atoms_AF.double(), pairs_PE=batch.pairs_PE.double())
 
 
 @pytest.mark.parametrize(("dim", "hidden"), [(64, 128), (6, 5)])
 def test_outputs_and_gradients_equal_pyg(dim, hidden):
     torch.manual_seed(1)
-    ours, theirs = twins(dim, hidden)
-    ours, theirs = ours.double(), theirs.double()
-    batch = random_store(SIZES).__getitems__(range(len(SIZES)))
-    object.__setattr__(batch, "atoms_AF", batch.atoms_AF.double())
-    object.__setattr__(batch, "pairs_PE", batch.pairs_PE.double())
+    ours = MPNN(("a", "b", "c"), dim=dim, edge_hidden=hidden).double()
+    theirs = PyGMPNN(ours).double()
+    theirs.load_state_dict({pyg_name(k): v for k, v in ours.state_dict().items()})
+    batch = doubled(random_store(SIZES).__getitems__(range(len(SIZES))))
     got = ours(batch)
-    expected = theirs(batch.atoms_AF, *edge_list(batch))
+    expected = theirs(pyg_graph(batch))
     for task in got:
         torch.testing.assert_close(got[task], expected[task], rtol=1e-5, atol=1e-6)
         loss = (got[task] - batch.targets[task]).square().mean()

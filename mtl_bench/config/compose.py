@@ -10,12 +10,12 @@ from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
-from mtl_bench.config.schema import check, unknown_key
+from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
 from mtl_bench.errors import ConfigError
 
 NOT_NUMBERS = ("paths", "logger", "debug")
@@ -49,7 +49,10 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def config_hash(config: dict[str, Any]) -> str:
-    """Return 8 hexadecimal digits over all that changes a run's numbers, and nothing else."""
+    """Return 8 hexadecimal digits over all that changes a run's numbers, and nothing else.
+
+    1 and 1.0 are the same number.
+    """
     numbers = {
         section: value
         if section not in NOT_NUMBERS_IN
@@ -57,8 +60,14 @@ def config_hash(config: dict[str, Any]) -> str:
         for section, value in config.items()
         if section not in NOT_NUMBERS
     }
+    numbers = json.loads(json.dumps(numbers), parse_float=_plain_number)
     canonical = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _plain_number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
@@ -66,8 +75,6 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     with initialize_config_dir(str(find_config_folder()), version_base="1.3"):
         try:
             config = compose("train", list(overrides), return_hydra_config=True)
-        except MissingConfigException as error:
-            raise _missing_choice(error) from error
         except (HydraException, OmegaConfBaseException) as error:
             raise translate_error(error, overrides) from error
     choices = config.hydra.runtime.choices
@@ -88,6 +95,15 @@ def _missing_choice(error: MissingConfigException) -> ConfigError:
 def translate_error(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """Turn an error of Hydra or OmegaConf into one line that names key, value and choices."""
     text = str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing_choice(error)
+    if isinstance(error, OverrideParseException):
+        return ConfigError(
+            f"can't read {error.override}: write KEY=VALUE, and quote values with special "
+            "characters twice, as in 'paths.data=\"a=b\"'"
+        )
+    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return ConfigError(f"{match[1]}: several values are a sweep; give -m, or quote the value")
     if match := re.search(r"You must specify '(\w+)'", text):
         group = match[1]
         return ConfigError(f"{group} is missing; give {group}=" + "|".join(describe_group(group)))
@@ -109,7 +125,7 @@ def _known_keys(overrides: Sequence[str], unknown: str) -> list[str]:
         for key, value in node.items():
             if isinstance(value, dict):
                 walk(value, f"{prefix}{key}.")
-            elif not key.startswith("_"):
+            elif key not in ANNOTATIONS:
                 keys.append(prefix + key)
 
     walk(config, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +24,7 @@ from mtl_bench.values import (
 class Section(BaseModel):
     """A section of the configuration; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class Optimizer(Section):
@@ -141,7 +142,9 @@ def check(config: dict[str, Any]) -> None:
 
 def _validate(model: type[BaseModel], value: dict[str, Any], prefix: str) -> None:
     try:
-        model.model_validate(value)
+        # strict, since what runs is the value itself and not what it could be converted to; as
+        # JSON, where strictness still lets a list serve as a tuple
+        model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = prefix + ".".join(str(part) for part in first["loc"])
@@ -157,4 +160,4 @@ def unknown_key(key: str, allowed: list[str]) -> ConfigError:
     """Return the error of an unknown key, with the nearest allowed one."""
     near = difflib.get_close_matches(key, allowed, 1, 0.5)
     hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(sorted(allowed))}"
-    return ConfigError(f"unknown key {key}; {hint}")
+    return ConfigError(f"unknown key {key}" + (f"; {hint}" if allowed else ""))

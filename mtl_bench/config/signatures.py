@@ -52,7 +52,8 @@ def schema_of(target: str, built_with: frozenset[str]) -> type[BaseModel]:
                 "arguments use builtins, Literal, Annotated and the names of mtl_bench.values"
             ) from error
         fields[argument.arg] = (annotation, ... if default is None else None)
-    return create_model(target.rpartition(".")[2], __config__=ConfigDict(extra="forbid"), **fields)
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    return create_model(target.rpartition(".")[2], __config__=config, **fields)
 
 
 def _find_class(target: str) -> tuple[ast.ClassDef, ast.Module]:

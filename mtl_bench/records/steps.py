@@ -27,10 +27,10 @@ class StepLog:
         self.tasks = tasks
         self.rows: list[dict[str, Any]] = []
 
-    def drop_from(self, step: int) -> None:
-        """Remove the parts that begin at or after ``step``: a resumed run writes them again."""
+    def drop_after(self, step: int) -> None:
+        """Remove the parts that begin after ``step``: a resumed run writes them again."""
         for part in self.folder.glob("part-*.parquet"):
-            if int(part.stem.partition("-")[2]) >= step:
+            if int(part.stem.partition("-")[2]) > step:
                 part.unlink()
 
     def add(

@@ -71,6 +71,8 @@ class RunRecord:
             json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
         )
         self._lock.flush()
+        for leftover in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+            leftover.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:

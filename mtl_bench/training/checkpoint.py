@@ -44,6 +44,9 @@ def save_checkpoint(
 def load_checkpoint(folder: Path, config: dict[str, Any], digest: str) -> dict[str, Any] | None:
     """Return the state of the newest readable checkpoint, or None if there is none at all.
 
+    If that is the previous one it takes the damaged one's place, so that the next save keeps it,
+    not the damage, as its fallback.
+
     Raises:
         RecordError: every checkpoint is damaged, or it belongs to another configuration.
     """
@@ -67,6 +70,8 @@ def load_checkpoint(folder: Path, config: dict[str, Any], digest: str) -> dict[s
                 f"{path} belongs to another configuration ({changes or 'an older version'}): "
                 "move the folder away or give the command that began it"
             )
+        if faults:
+            path.replace(folder / LAST)
         state: dict[str, Any] = content["state"]
         return state
     if faults:

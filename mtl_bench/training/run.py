@@ -35,12 +35,17 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
 
     from mtl_bench.config.build import build_data
     from mtl_bench.tracking.console import make_console
-    from mtl_bench.training.environment import describe_environment, reuse_freed_memory
+    from mtl_bench.training.environment import (
+        choose_device,
+        describe_environment,
+        reuse_freed_memory,
+    )
     from mtl_bench.training.trainer import Trainer
 
     if config["trainer"]["threads"] is not None:
         torch.set_num_threads(config["trainer"]["threads"])
     reuse_freed_memory()
+    device = choose_device(config["trainer"]["device"])
     data = build_data(config)
     with RunRecord(path) as record:
         if record.done:  # another process finished it while this one started
@@ -48,8 +53,8 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
         with make_console(config["logger"]["progress"]) as console:
             trainer = None
             try:
-                trainer = Trainer(config, digest, data, record, console)
-                environment = describe_environment(trainer.device, data.origin, trainer.network)
+                trainer = Trainer(config, digest, device, data, record, console)
+                environment = describe_environment(device, data.origin, trainer.network)
                 record.begin(config, environment)
                 summary = trainer.run()
             except (Interrupted, KeyboardInterrupt):

@@ -28,6 +28,10 @@ class Cell(NamedTuple):
     error: str | None
 
 
+class _Stop(BaseException):
+    """Carries Interrupted past Hydra, which keeps an Exception and starts the next run."""
+
+
 def sweep(overrides: Sequence[str]) -> list[Cell]:
     """Carry out every run of a sweep; one that fails does not stop the others.
 
@@ -48,6 +52,8 @@ def sweep(overrides: Sequence[str]) -> list[Cell]:
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise translate_error(error, overrides) from error
+        except _Stop as stop:
+            raise Interrupted(*stop.args) from None
     return [job.return_value for batch in batches for job in batch]
 
 
@@ -57,8 +63,8 @@ def run_cell(config: DictConfig) -> Cell:
     try:
         resolved: dict[str, Any] = compose_config(overrides)
         path, state = run(resolved)
-    except (Interrupted, KeyboardInterrupt):
-        raise
+    except Interrupted as error:
+        raise _Stop(*error.args) from error
     except MtlBenchError as error:
         return Cell(overrides, None, "failed", str(error))
     except Exception as error:

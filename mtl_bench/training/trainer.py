@@ -19,7 +19,7 @@ from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
-from mtl_bench.training.environment import choose_device, peak_memory_bytes
+from mtl_bench.training.environment import peak_memory_bytes
 from mtl_bench.training.evaluation import Metrics, evaluate, select
 from mtl_bench.training.learner import Learner
 from mtl_bench.training.progress import Progress
@@ -32,6 +32,7 @@ class Trainer:
     Args:
         config: resolved configuration.
         digest: its hash.
+        device: where the network lives.
         data: the data set.
         record: the open run record.
         console: what a person sees.
@@ -41,14 +42,14 @@ class Trainer:
         self,
         config: dict[str, Any],
         digest: str,
+        device: torch.device,
         data: Dataset,
         record: RunRecord,
         console: TrainingConsole,
     ) -> None:
-        self.config, self.digest, self.data = config, digest, data
+        self.config, self.digest, self.device, self.data = config, digest, device, data
         self.record, self.console = record, console
         self.settings = config["trainer"]
-        self.device = choose_device(self.settings["device"])
         seed_everything(config["seed"])
         self.tasks = data.tasks
         self.names = tuple(task.name for task in self.tasks)
@@ -99,7 +100,7 @@ class Trainer:
         state = load_checkpoint(self.record.checkpoints, self.config, self.digest)
         if state is not None:
             self.load_state_dict(state)
-        self.steps.drop_from(self.progress.step)
+        self.steps.drop_after(self.progress.step)
         self.record.keep_epochs(self.progress.history)
 
     def train_epoch(self, stop: StopRequest) -> None:
@@ -142,6 +143,10 @@ class Trainer:
         if not self.all_finite(gradients.losses_T, self.names, "the loss of task"):
             return
         times.append(time.perf_counter())
+        if self.method.needs != "losses":
+            squares_T = gradients.gram().diagonal()
+            if not self.all_finite(squares_T, self.names, "the squared gradient norm of task"):
+                return
         info = self.method.step(gradients)
         if not self.all_finite(info.weights_T, self.names, "the weight of task"):
             return

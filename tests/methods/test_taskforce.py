@@ -1,0 +1,282 @@
+import copy
+import inspect
+import io
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+import mtl_bench
+from mtl_bench.errors import ConfigError, TrainingError
+from mtl_bench.gradients import TaskGradients
+from mtl_bench.methods.taskforce import TaskForce
+
+CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "taskforce.yaml"
+SMALL = {"hidden_dim": 8, "batch_size": 4, "learning_rate": 1e-2}
+E = math.e
+
+
+def games(count, num_tasks, seed=0):
+    """Losses and Gram matrices as a training might show them."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        gradients = torch.randn(num_tasks, 6, generator=generator, dtype=torch.float64)
+        yield torch.rand(num_tasks, generator=generator), gradients @ gradients.T
+
+
+def set_actions(method, actions):
+    """Make every actor answer with a constant, whatever it sees."""
+    method.agents.actors.flat_TP.zero_()
+    outputs = method.agents.actors.view(method.agents.actors.flat_TP).bias3_T11
+    outputs[:, 0, 0] = torch.atanh(torch.tensor(actions))
+
+
+def test_three_steps_of_algorithm_1_by_hand():
+    method = TaskForce(
+        2, normalize="none", lambda_l=2.0, lambda_g=10.0, noise_start=0.0, noise_end=0.0
+    )
+    quiet = torch.tensor([0.0, 0.0])
+    loud = torch.tensor([math.log(3) / 2, -math.log(3) / 2])  # w = 3/4, 1/4
+    losses = [torch.tensor(x) for x in ([E**2 - 1, E - 1], [E - 1, E - 1], [E - 1, E**2 - 1])]
+    grams = [
+        torch.tensor(k, dtype=torch.float64)
+        for k in ([[4, 2], [2, 8]], [[1, 0], [0, 16]], [[9, 9], [9, 9]])
+    ]
+    observations = [
+        torch.tensor(o)
+        for o in ([[4, 2, 2.0], [2, 8, 1]], [[1, 0, 1.0], [0, 16, 1]], [[9, 9, 1.0], [9, 9, 2]])
+    ]
+
+    set_actions(method, [0.0, 0.0])
+    torch.testing.assert_close(method.weights(losses[0], grams[0]).tolist(), [0.5, 0.5])
+    assert len(method.replay) == 0
+    assert method.diagnostics["reward"] == 0
+
+    set_actions(method, loud.tolist())
+    torch.testing.assert_close(
+        method.weights(losses[1], grams[1]).tolist(), [0.75, 0.25], rtol=1e-6, atol=0
+    )
+    # summed log losses 3 -> 2; w'Kw = (4 + 2 + 2 + 8) / 4 = 4 with the first step's w and K
+    assert method.diagnostics["reward_loss"] == pytest.approx(1, rel=1e-6)
+    assert method.diagnostics["reward_gradient"] == pytest.approx(-4)
+    first = 2 * 1 - 10 * 4
+
+    set_actions(method, [0.0, 0.0])
+    method.weights(losses[2], grams[2])
+    # 2 -> 3; w'Kw = 9/16 * 1 + 1/16 * 16 = 25/16 with the second step's
+    second = 2 * -1 - 10 * 25 / 16
+    assert method.diagnostics["reward"] == pytest.approx(second, rel=1e-6)
+
+    stored = method.replay.contents()
+    torch.testing.assert_close(stored.observations_BTO, torch.stack(observations[:2]))
+    torch.testing.assert_close(stored.actions_BT, torch.stack([quiet, loud]))
+    torch.testing.assert_close(
+        stored.rewards_B, torch.tensor([first, second], dtype=torch.float64), rtol=1e-6, atol=0
+    )
+    torch.testing.assert_close(stored.next_observations_BTO, torch.stack(observations[1:]))
+
+
+@pytest.mark.parametrize(("update_every", "updates"), [(1, [5, 6, 7, 8]), (3, [6])])
+def test_agents_learn_from_iteration_b_plus_1_on(update_every, updates):
+    method = TaskForce(2, update_every=update_every, **SMALL)
+    seen = []
+    for i, (losses_T, gram_TT) in enumerate(games(8, 2), start=1):
+        before = [method.agents.actors.flat_TP.clone(), method.agents.critics.flat_TP.clone()]
+        method.weights(losses_T, gram_TT)
+        after = [method.agents.actors.flat_TP, method.agents.critics.flat_TP]
+        changed = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+        assert all(changed) == any(changed)
+        if changed[0]:
+            seen.append(i)
+    assert seen == updates
+
+
+def test_noise_is_scaled_down_and_actions_are_clamped():
+    settings = {"noise_steps": 4, "noise_start": 0.5, "noise_end": 0.1, "noise_sigma": 50.0}
+    method = TaskForce(3, **settings, **SMALL)
+    scales, saturated = [], []
+    for losses_T, gram_TT in games(6, 3):
+        method.weights(losses_T, gram_TT)
+        assert method.previous_actions_T.abs().max() <= 1
+        scales.append(method.diagnostics["noise_scale"])
+        saturated.append(method.diagnostics["saturated"])
+    assert scales == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1, 0.1])
+    assert max(saturated) == 1
+    free = TaskForce(3, action_bound=None, **settings, **SMALL)
+    for losses_T, gram_TT in games(6, 3):
+        free.weights(losses_T, gram_TT)
+    assert free.previous_actions_T.abs().max() > 1
+    assert free.diagnostics["saturated"] == 0
+
+
+ZOO = {
+    "identity": torch.eye(3),
+    "rank one": torch.ones(3, 3),
+    "zero row": torch.diag(torch.tensor([0.0, 1.0, 2.0])),
+    "all zero": torch.zeros(3, 3),
+    "opposed": torch.tensor([[1.0, -1, 0], [-1, 1, 0], [0, 0, 1]]),
+    "tiny": 1e-10 * torch.eye(3),
+    "huge": 1e15 * torch.ones(3, 3),
+    "beyond float32": 1e60 * torch.eye(3, dtype=torch.float64),
+    "mixed": torch.diag(torch.tensor([1e-20, 1.0, 1e30])),
+    "single": torch.tensor([[4.0]]),
+}
+
+
+@pytest.mark.parametrize("normalize", ["none", "l2", "loss", "loss+"])
+@pytest.mark.parametrize("gram", ZOO.values(), ids=ZOO)
+def test_weights_stay_on_the_simplex(gram, normalize):
+    method = TaskForce(len(gram), normalize=normalize, buffer_size=6, **SMALL)
+    keys = None
+    for step in range(10):
+        losses_T = torch.full((len(gram),), [0.0, 1e-8, 1.0, 1e8][step % 4])
+        weights_T = method.weights(losses_T, gram.double() * 3.0 ** (step % 2))
+        assert weights_T.shape == (len(gram),)
+        assert (weights_T > 0).all()
+        assert weights_T.sum().item() == pytest.approx(1)
+        assert all(math.isfinite(value) for value in method.diagnostics.values())
+        keys = keys or list(method.diagnostics)
+        assert list(method.diagnostics) == keys
+    assert all(t.isfinite().all() for t in method.parameters())
+
+
+def tiny_net():
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Linear(5, 7), nn.Tanh())
+    heads = nn.ModuleList(nn.Linear(7, 1) for _ in range(3))
+    x, y = torch.randn(11, 5), torch.randn(11, 3) * torch.tensor([1.0, 30.0, 0.1])
+    hidden = trunk(x)
+    losses = [(head(hidden)[:, 0] - y[:, t]).square().mean() for t, head in enumerate(heads)]
+    return trunk, heads, losses
+
+
+@pytest.mark.parametrize("head_weighting", ["weighted", "unweighted"])
+@pytest.mark.parametrize("scope", ["all", "observation"])
+@pytest.mark.parametrize("normalize", ["l2", "loss+"])
+def test_gradients_of_a_real_network(normalize, scope, head_weighting):
+    trunk, heads, losses = tiny_net()
+    shared = list(trunk.parameters())
+    own = [list(head.parameters()) for head in heads]
+    rows = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, shared, retain_graph=True)])
+        for loss in losses
+    ]
+    own_expected = [
+        torch.autograd.grad(loss, parameters, retain_graph=True)
+        for loss, parameters in zip(losses, own, strict=True)
+    ]
+    method = TaskForce(
+        3, normalize=normalize, normalize_scope=scope, head_weighting=head_weighting, **SMALL
+    )
+    info = method.step(TaskGradients(losses, shared, own))
+    w = info.weights_T.tolist()
+    assert sum(w) == pytest.approx(1)
+    assert len(set(w)) == 3
+    expected = torch.zeros_like(rows[0])
+    for weight, row, loss in zip(w, rows, losses, strict=True):
+        factor = 1 / row.norm() if scope == "all" else torch.tensor(1.0)
+        if scope == "all" and normalize == "loss+":
+            factor = factor / loss.detach()
+        expected += weight * factor * row
+    actual = torch.cat([p.grad.flatten() for p in shared])
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
+    for weight, parameters, gradients in zip(w, own, own_expected, strict=True):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            factor = weight if head_weighting == "weighted" else 1.0
+            torch.testing.assert_close(parameter.grad, factor * gradient)
+
+
+@pytest.mark.parametrize("scope", ["all", "observation"])
+def test_scope_decides_which_gram_is_rewarded(scope):
+    method = TaskForce(2, normalize_scope=scope, noise_start=0.0, noise_end=0.0)
+    set_actions(method, [0.0, 0.0])
+    gram_TT = torch.tensor([[4.0, 0.0], [0.0, 100.0]], dtype=torch.float64)
+    for _ in range(2):
+        method.weights(torch.ones(2), gram_TT)
+    expected = -0.5 if scope == "all" else -26.0
+    assert method.diagnostics["reward_gradient"] == pytest.approx(expected)
+    observed = method.replay.contents().observations_BTO[0, :, :2]
+    torch.testing.assert_close(observed, torch.eye(2))
+
+
+def as_plain(state):
+    """State as nested lists that compare by value."""
+    if isinstance(state, torch.Tensor):
+        return state.tolist()
+    if isinstance(state, dict):
+        return {key: as_plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [as_plain(value) for value in state]
+    return state
+
+
+@pytest.mark.parametrize("before", [0, 1, 3, 9, 30])
+def test_saved_and_loaded_it_goes_on_bit_for_bit(before):
+    settings = SMALL | {"buffer_size": 20, "update_every": 2}
+    original = TaskForce(3, seed=1, **settings)
+    rounds = list(games(before + 8, 3))
+    for losses_T, gram_TT in rounds[:before]:
+        original.weights(losses_T, gram_TT)
+    file = io.BytesIO()
+    torch.save(original.state_dict(), file)
+    file.seek(0)
+    restored = TaskForce(3, seed=2, **settings)
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    for losses_T, gram_TT in rounds[before:]:
+        weights_T = original.weights(losses_T, gram_TT)
+        assert torch.equal(weights_T, restored.weights(losses_T, gram_TT))
+        assert original.diagnostics == restored.diagnostics
+    assert as_plain(original.state_dict()) == as_plain(restored.state_dict())
+
+
+def test_seeds_decide_everything_and_global_randomness_nothing():
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    runs = []
+    for seed in (0, 0, 1):
+        method = TaskForce(3, seed=seed, **SMALL)
+        runs.append([method.weights(*game).tolist() for game in games(8, 3)])
+    assert runs[0] == runs[1] != runs[2]
+    assert random.getstate() == states[0]
+    assert as_plain(np.random.get_state()[1].tolist()) == states[1][1].tolist()  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+@pytest.mark.parametrize(
+    ("losses", "square", "message"),
+    [
+        ([1.0, math.nan], 1.0, "task 1: loss nan"),
+        ([-0.5, 1.0], 1.0, "task 0: loss -0.5"),
+        ([1.0, 1.0], math.inf, "task 1: loss 1, squared gradient norm inf"),
+    ],
+)
+def test_bad_numbers_stop_before_they_are_remembered(losses, square, message):
+    method = TaskForce(2, **SMALL)
+    for losses_T, gram_TT in games(5, 2):
+        method.weights(losses_T, gram_TT)
+    before = copy.deepcopy(as_plain(method.state_dict()))
+    gram_TT = torch.diag(torch.tensor([1.0, square], dtype=torch.float64))
+    with pytest.raises(TrainingError, match=message):
+        method.weights(torch.tensor(losses), gram_TT)
+    assert as_plain(method.state_dict()) == before
+
+
+def test_a_batch_of_one_is_refused():
+    with pytest.raises(ConfigError, match="batch_size"):
+        TaskForce(2, batch_size=1)
+
+
+def test_config_shows_every_default():
+    config = OmegaConf.load(CONFIG)
+    assert CONFIG.read_text().startswith("# TaskForce: ")
+    shown = OmegaConf.to_container(config, resolve=False)
+    assert shown.pop("_target_") == f"{TaskForce.__module__}.{TaskForce.__qualname__}"
+    assert shown.pop("head_weighting") == "${protocol.head_weighting}"
+    assert shown.pop("noise_steps") == "${profile.exploration_steps}"
+    parameters = inspect.signature(TaskForce).parameters
+    elsewhere = {"num_tasks", "seed", "head_weighting", "noise_steps"}
+    assert shown == {k: p.default for k, p in parameters.items() if k not in elsewhere}

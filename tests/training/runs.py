@@ -36,9 +36,12 @@ SIZES = (
 STEPS = 4
 """Steps of an epoch; the last batch is smaller."""
 
-METHODS = {"ls": ("method=ls",), "stl": ("method=stl",)}
-if "taskforce" in __import__("mtl_bench.config", fromlist=["x"]).describe_group("method"):
-    METHODS["taskforce"] = ("method=taskforce", "method.batch_size=4")
+METHODS = {
+    "ls": ("method=ls",),
+    "stl": ("method=stl",),
+    "taskforce": ("method=taskforce", "method.batch_size=4"),
+}
+"""Overrides with which every part of the method is at work within the first steps."""
 
 
 class DropoutMPNN(MPNN):

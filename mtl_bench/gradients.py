@@ -101,7 +101,7 @@ class TaskGradients:
             gradients = self._weighted_gradients(weights_T, self.shared, retain=bool(own))
             gradients += self._weighted_gradients(heads_T, own, retain=False)
         for parameter, gradient in zip(self.shared + own, gradients, strict=True):
-            parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+            _write_gradient(parameter, gradient)
 
     def apply_vector(self, gradient_P: Tensor, head_weights_T: Tensor | None = None) -> None:
         """Write ``.grad`` of the shared parameters from one vector, of the own ones as in apply.
@@ -116,14 +116,12 @@ class TaskGradients:
         offset = 0
         for parameter in self.shared:
             end = offset + parameter.numel()
-            parameter.grad = gradient_P[offset:end].view_as(parameter)
+            _write_gradient(parameter, gradient_P[offset:end].view_as(parameter))
             offset = end
         factors = [1.0] * len(self.own) if head_weights_T is None else head_weights_T.tolist()
         for factor, parameters, own in zip(factors, self.own, self._own_gradients, strict=True):
             for parameter, gradient in zip(parameters, own, strict=True):
-                parameter.grad = (
-                    torch.zeros_like(parameter) if gradient is None else factor * gradient
-                )
+                _write_gradient(parameter, None if gradient is None else factor * gradient)
 
     def reevaluate(self) -> Tensor:
         """Return the (T,) losses on the same batch with the parameters as they are now."""
@@ -169,3 +167,18 @@ class TaskGradients:
         if not parameters or not loss.requires_grad:
             return (None,) * len(parameters)
         return torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True)
+
+
+def _write_gradient(parameter: Tensor, gradient: Tensor | None) -> None:
+    """Set ``.grad``, in the parameter's memory layout.
+
+    ``torch.autograd.grad`` may answer with a transposed or sliced tensor. torch's fused optimisers
+    on the CPU read memory in order without looking at strides: they would silently give one
+    element the update of another.
+    """
+    if gradient is None:
+        parameter.grad = torch.zeros_like(parameter)
+    elif gradient.stride() == parameter.stride():
+        parameter.grad = gradient
+    else:
+        parameter.grad = torch.empty_like(parameter).copy_(gradient)

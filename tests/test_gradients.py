@@ -166,3 +166,34 @@ def test_reevaluate_sees_the_parameters_as_they_are_now():
     shared, own = net.split()
     with pytest.raises(TrainingError, match="recompute"):
         TaskGradients(net.losses(x), shared, own).reevaluate()
+
+
+@pytest.mark.parametrize("needs_jacobian", [False, True])
+@pytest.mark.parametrize("heads", [None, torch.tensor([0.5, 2.0])])
+def test_gradients_lie_in_memory_as_their_parameters(needs_jacobian, heads):
+    """Fused optimisers read gradients in memory order; a transposed one would be scrambled."""
+    torch.manual_seed(0)
+    shared = nn.Parameter(torch.randn(3, 4))
+    last = nn.Parameter(torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last))
+    own = [nn.Parameter(torch.randn(4, 3)) for _ in range(2)]
+    trained = [shared, last, *own]
+
+    def losses():
+        common = shared.T.contiguous().view(-1) @ torch.arange(12.0) * last.square().mean()
+        return [(common + p.T.contiguous().view(-1).cumsum(0).square().sum()) for p in own]
+
+    weights = torch.tensor([0.3, 0.7])
+    gradients = TaskGradients(losses(), [shared, last], [[p] for p in own])
+    if needs_jacobian:
+        gradients.gram()
+    gradients.apply(weights, heads)
+    for p in trained:
+        assert p.grad.stride() == p.stride()
+    before = [p.detach().clone() for p in trained]
+    torch.optim.Adam(trained, lr=1e-3, fused=True).step()
+    factors = weights if heads is None else heads
+    total = sum(w * loss for w, loss in zip(weights, losses(), strict=True))
+    expected = list(torch.autograd.grad(total, trained))
+    expected[2:] = [g * f / w for g, f, w in zip(expected[2:], factors, weights, strict=True)]
+    for p, old, gradient in zip(trained, before, expected, strict=True):
+        assert torch.equal(torch.sign(old - p.detach()), torch.sign(gradient))

@@ -85,6 +85,8 @@ def _arguments(node: ast.ClassDef, tree: ast.Module) -> list[tuple[ast.arg, ast.
             ]
     for base in node.bases:
         for item in tree.body:
+            if isinstance(item, ast.ClassDef) and ast.unparse(base) == item.name:
+                return _arguments(item, tree)
             if isinstance(item, ast.ImportFrom) and isinstance(base, ast.Name):
                 for alias in item.names:
                     if (alias.asname or alias.name) == base.id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -32,13 +33,15 @@ def save_checkpoint(
     """
     last = folder / LAST
     content = {"format": FORMAT, "hash": digest, "config": json.dumps(config), "state": state}
+    buffer = io.BytesIO()  # writing to a file, torch hides the errno of a full disk
+    torch.save(content, buffer)
     with explain_write_errors(last):
         if last.exists():
             link = folder / f".{PREVIOUS}.{os.getpid()}.tmp"
             link.unlink(missing_ok=True)
             os.link(last, link)
             link.replace(folder / PREVIOUS)
-    write_atomically(last, lambda stream: torch.save(content, stream))
+    write_atomically(last, lambda stream: stream.write(buffer.getbuffer()))
 
 
 def load_checkpoint(folder: Path, config: dict[str, Any], digest: str) -> dict[str, Any] | None:

@@ -1,0 +1,212 @@
+"""Every choice composes, and every mistake is one line that helps."""
+
+import pytest
+import yaml
+
+from mtl_bench.config import compose_config, describe_group, find_config_folder
+from mtl_bench.config.compose import config_hash
+from mtl_bench.config.groups import GROUPS
+from mtl_bench.errors import ConfigError
+
+DATASETS = tuple(describe_group("dataset"))
+RUN = ("dataset=qm9", "method=ls", "profile=smoke")
+
+TOP_LEVEL = {
+    *("seed", "variant", "debug", "dataset", "architecture", "method", "optimizer", "scheduler"),
+    *("trainer", "protocol", "profile", "logger", "paths"),
+}
+"""Frozen: scripts and records depend on these keys."""
+
+
+def choices():
+    """Every choice of every group with every data set that it can serve."""
+    for group in GROUPS.values():
+        for choice in describe_group(group):
+            for dataset in DATASETS:
+                if group == "architecture":
+                    path = find_config_folder() / group / f"{choice}.yaml"
+                    if dataset not in yaml.safe_load(path.read_text())["serves"]:
+                        continue
+                if (group, choice) != ("dataset", choice) or dataset == choice:
+                    yield dataset, group, choice
+
+
+@pytest.mark.parametrize(("dataset", "group", "choice"), list(choices()))
+def test_every_choice_composes_with_what_it_serves(dataset, group, choice):
+    overrides = {"dataset": dataset, "method": "ls"} | {group: choice}
+    config = compose_config([f"{key}={value}" for key, value in overrides.items()])
+    assert set(config) == TOP_LEVEL
+    if group != "experiment":
+        assert config[group]["name"] == choice
+
+
+@pytest.mark.parametrize("profile", describe_group("profile"))
+@pytest.mark.parametrize("method", describe_group("method"))
+def test_every_method_composes_with_every_profile(method, profile):
+    config = compose_config(["dataset=qm9", f"method={method}", f"profile={profile}"])
+    assert config["profile"] == {"name": profile}
+    assert config["method"]["name"] == method
+
+
+def test_paper_is_the_default_and_the_published_protocol():
+    config = compose_config(["dataset=qm9", "method=ls"])
+    assert config["profile"] == {"name": "paper"}
+    assert config["trainer"]["epochs"] == 300
+    assert config["dataset"]["batch_size"] == 120
+    assert config["dataset"]["train_size"] is None
+    assert config["architecture"]["dim"] == 64
+    assert config["optimizer"]["lr"] == 1e-3
+    assert config["protocol"]["selection"] == "best_val"
+
+
+ERRORS = {
+    "unknown key": (("trainer.epoch=3",), "unknown key trainer.epoch", "trainer.epochs?"),
+    "unknown section": (("trainr.epochs=3",), "unknown key trainr.epochs", "trainer.epochs"),
+    "unknown top-level key": (("sede=3",), "unknown key sede", "did you mean seed?"),
+    "unknown profile key": (("profile.qm9.epoch=3",), "profile.qm9.epoch", "profile.qm9.epochs?"),
+    "added key": (("+method.foo=1",), "unknown key method.foo", "method.head_weighting"),
+    "unknown method key": (("method.foo=1",), "unknown key method.foo", "method.head_weighting"),
+    "added top-level key": (("+foo=1",), "unknown key foo", "allowed: "),
+    "added section": (("+foo.bar=1",), "unknown key foo", "allowed: "),
+    "unknown choice": (("method=lss",), "method=lss", "allowed: ls, stl"),
+    "unknown data set": (("dataset=qm8",), "dataset=qm8", "allowed: qm9"),
+    "unknown profile": (("profile=huge",), "profile=huge", "allowed: mini, paper, smoke"),
+    "unknown experiment": (("experiment=x",), "experiment=x", "allowed: "),
+    "empty choice": (("method=",), "method=", "allowed: ls, stl"),
+    "text for a number": (("trainer.epochs=many",), "trainer.epochs=many", "integer"),
+    "quoted number": (('optimizer.lr="0.1"',), "optimizer.lr=0.1", "number"),
+    "fraction for an integer": (("seed=1.5",), "seed=1.5", "integer"),
+    "whole fraction for an integer": (("seed=1.0",), "seed=1.0", "integer"),
+    "truth for an integer": (("seed=true",), "seed=True", "integer"),
+    "number for truth": (("debug=1",), "debug=1", "boolean"),
+    "list for text": (("paths.data=[a]",), "paths.data=['a']", "string"),
+    "null for text": (("paths.data=null",), "paths.data=None", "string"),
+    "text for a section": (("optimizer=adam",), "optimizer=adam", "object"),
+    "text in a constructor": (("architecture.dim=wide",), "architecture.dim=wide", "integer"),
+    "below range": (("seed=-1",), "seed=-1", "greater than or equal to 0"),
+    "above range": (("dataset.val_size=10001",), "dataset.val_size=10001", "10000"),
+    "zero epochs": (("trainer.epochs=0",), "trainer.epochs=0", "greater than or equal to 1"),
+    "infinite": (("optimizer.lr=inf",), "optimizer.lr=inf", "finite"),
+    "not a number": (("optimizer.lr=nan",), "optimizer.lr=nan", "finite"),
+    "in a list": (("optimizer.betas=[0.9,2]",), "optimizer.betas.1=2", "equal to 1"),
+    "not of the allowed": (("trainer.on_nonfinite=x",), "trainer.on_nonfinite=x", "'abort' or"),
+    "not of a constructor's": (("method.head_weighting=x",), "method.head_weighting=x", "weighted"),
+    "unknown device": (("trainer.device=gpu",), "trainer.device=gpu", "pattern"),
+    "variant with a slash": (("variant=a/b",), "variant=a/b", "pattern"),
+    "no such selection": (("protocol.selection=best",), "protocol.selection=best", "'best_val'"),
+    "foreign target": (("method._target_=os.system",), "method._target_=os.system", "mtl_bench."),
+    "foreign optimizer": (("optimizer._target_=os.system",), "optimizer._target_", "Adam"),
+    "foreign scheduler": (("scheduler._target_=os.system",), "scheduler._target_", "Plateau"),
+    "no such module": (("method._target_=mtl_bench.x.Y",), "mtl_bench.x", "no module"),
+    "no such class": (
+        ("method._target_=mtl_bench.methods.ls.Y",),
+        "mtl_bench.methods.ls",
+        "no class Y",
+    ),
+    "bad syntax": (("a===",), "a===", "KEY=VALUE"),
+    "no value": (("seed",), "seed", "KEY=VALUE"),
+    "unclosed": (("paths.data=[a",), "paths.data=[a", "KEY=VALUE"),
+    "a sweep without -m": (("seed=1,2",), "seed=1,2", "-m"),
+    "removed section": (("~method",), "method", "missing"),
+    "removed key": (("~trainer.device",), "trainer.device", "missing"),
+    "unset variable": (("paths.data=${oc.env:MTL_BENCH_UNSET}",), "paths.data", "MTL_BENCH_UNSET"),
+    "unknown interpolation": (("paths.data=${nothing.here}",), "paths.data", "nothing.here"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_a_mistake_is_one_line_that_names_key_and_remedy(case):
+    overrides, *needles = ERRORS[case]
+    with pytest.raises(ConfigError) as info:
+        compose_config([*RUN, *overrides])
+    message = str(info.value)
+    assert "\n" not in message
+    assert len(message) < 300
+    for needle in needles:
+        assert needle in message
+    assert info.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "missing"),
+    [(["method=ls"], "dataset=qm9"), (["dataset=qm9"], "method=ls|stl"), ([], "missing")],
+)
+def test_a_missing_choice_is_named_with_what_there_is(overrides, missing):
+    with pytest.raises(ConfigError, match="is missing; give") as info:
+        compose_config(overrides)
+    assert missing in str(info.value)
+
+
+def test_an_architecture_that_cannot_serve_the_data_set_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "configs"
+    for path in find_config_folder().rglob("*.yaml"):
+        copy = folder / path.relative_to(find_config_folder())
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text())
+    other = (folder / "architecture" / "mpnn.yaml").read_text()
+    (folder / "architecture" / "cnn.yaml").write_text(
+        other.replace("serves: [qm9]", "serves: [nyuv2, cityscapes]")
+    )
+    monkeypatch.setattr("mtl_bench.config.compose.find_config_folder", lambda: folder)
+    with pytest.raises(ConfigError) as info:
+        compose_config([*RUN, "architecture=cnn"])
+    assert "architecture=cnn can't serve dataset=qm9" in str(info.value)
+    assert "nyuv2, cityscapes" in str(info.value)
+
+
+def hash_of(*overrides):
+    return config_hash(compose_config([*RUN, *overrides]))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "paths.data=/elsewhere",
+        "paths.results=/elsewhere",
+        "dataset.root=/elsewhere/qm9",
+        "logger.progress=off",
+        "trainer.device=cpu",
+        "trainer.threads=2",
+        "trainer.workers=2",
+        "trainer.checkpoint_minutes=1",
+        "debug=true",
+        "dataset.batch_size=120",
+        "optimizer.lr=0.001",
+        "optimizer.weight_decay=0",
+        "profile=smoke",
+        "protocol=nash",
+    ],
+)
+def test_the_hash_ignores_what_changes_no_number(override):
+    assert hash_of(override) == hash_of()
+
+
+def test_the_hash_changes_with_everything_that_changes_numbers():
+    overrides = [
+        "seed=1",
+        "method=stl",
+        "method.head_weighting=unweighted",
+        "architecture.dim=9",
+        "dataset.train_size=100",
+        "dataset.train_size=null",
+        "dataset.batch_size=60",
+        "optimizer.lr=0.002",
+        "optimizer.betas=[0.9,0.99]",
+        "optimizer._target_=torch.optim.AdamW",
+        "scheduler=null",
+        "scheduler.patience=4",
+        "trainer.epochs=11",
+        "trainer.on_nonfinite=skip",
+        "protocol.selection=last",
+        "profile=mini",
+        "variant=a",
+    ]
+    hashes = [hash_of(override) for override in overrides]
+    assert len({hash_of(), *hashes}) == len(overrides) + 1
+    assert all(len(digest) == 8 and int(digest, 16) >= 0 for digest in hashes)
+
+
+def test_the_order_of_overrides_does_not_matter():
+    first = config_hash(compose_config([*RUN, "seed=1", "trainer.epochs=2"]))
+    second = config_hash(compose_config(["trainer.epochs=2", "seed=1", *reversed(RUN)]))
+    assert first == second

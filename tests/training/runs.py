@@ -1,0 +1,141 @@
+"""Tiny trainings with the real trainer, stopped and resumed at will."""
+
+import json
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import torch
+from torch.nn import functional
+
+from mtl_bench.architectures.mpnn import MPNN
+from mtl_bench.config import compose_config
+from mtl_bench.config.build import build_data
+from mtl_bench.config.compose import config_hash
+from mtl_bench.errors import Interrupted
+from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.tracking.console import make_console
+from mtl_bench.training.trainer import Trainer
+
+SIZES = (
+    "dataset=qm9",
+    "profile=smoke",
+    "logger.progress=off",
+    "dataset.train_size=75",
+    "dataset.val_size=20",
+    "dataset.test_size=20",
+    "dataset.batch_size=20",
+    "architecture.dim=4",
+    "architecture.edge_hidden=4",
+    "trainer.epochs=3",
+    "trainer.device=cpu",
+)
+STEPS = 4
+"""Steps of an epoch; the last batch is smaller."""
+
+METHODS = {
+    "ls": ("method=ls",),
+    "stl": ("method=stl",),
+    "taskforce": ("method=taskforce", "method.batch_size=4"),
+}
+"""Overrides with which every part of the method is at work within the first steps."""
+
+
+class DropoutMPNN(MPNN):
+    """A network that draws from torch's global generator at every step."""
+
+    def representation(self, batch: Any) -> torch.Tensor:
+        return functional.dropout(super().representation(batch), 0.2, self.training)
+
+
+def config_of(data: Path, results: Path, *overrides: str) -> dict[str, Any]:
+    paths = (f"paths.data={data}", f"paths.results={results}")
+    return compose_config([*SIZES, *paths, *overrides])
+
+
+class Console:
+    """Sees what the trainer shows, and may act on it."""
+
+    def __init__(self, on_step=lambda step: None, on_epoch=lambda line: None):
+        self.steps, self.messages = 0, []
+        self.on_step, self.on_epoch = on_step, on_epoch
+
+    def start(self, *_, **__):
+        pass
+
+    def step(self, *_):
+        self.steps += 1
+        self.on_step(self.steps)
+
+    def epoch(self, line):
+        self.on_epoch(line)
+
+    def message(self, text):
+        self.messages.append(text)
+
+
+def stop_at(step: int, number: signal.Signals = signal.SIGTERM) -> Console:
+    """Return a console that sends this process a signal during a step."""
+    return Console(lambda done: os.kill(os.getpid(), number) if done == step else None)
+
+
+def trainer_of(config: dict[str, Any], record: RunRecord, console: Any, data: Any = None):
+    data = data if data is not None else build_data(config)
+    return Trainer(config, config_hash(config), torch.device("cpu"), data, record, console)
+
+
+class End(NamedTuple):
+    """What is left of a training."""
+
+    state: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    steps: dict[str, list[Any]]
+    selected: dict[str, Any] | None
+
+
+def train(config: dict[str, Any], console: Any = None, data: Any = None) -> End:
+    """Train, or go on with the training, until the end or an interruption."""
+    with RunRecord(record_path(config, config_hash(config))) as record:
+        with make_console("off") as silent:
+            trainer = trainer_of(config, record, console or silent, data)
+            try:
+                summary = trainer.run()
+            except Interrupted:
+                summary = None
+        lines = (record.path / "metrics.jsonl").read_text().splitlines()
+        metrics = [json.loads(line) for line in lines]
+        for line in metrics:
+            del line["seconds"]
+        steps = read_steps(record.steps)
+        selected = summary and {key: summary[key] for key in ("metrics", "selected_epochs")}
+        return End(trainer.state_dict(), metrics, steps, selected)
+
+
+def read_steps(folder: Path) -> dict[str, list[Any]]:
+    """Return the step log without its times."""
+    parts = [pq.read_table(path).to_pydict() for path in sorted(folder.glob("*.parquet"))]
+    names = [name for name in parts[0] if not name.startswith("seconds")]
+    return {name: [value for part in parts for value in part[name]] for name in names}
+
+
+def differences(first: Any, second: Any, key: str = "") -> list[str]:
+    """Return the leaves in which two states differ by a single bit; times don't count."""
+    if "seconds" in key or "memory" in key:
+        return []
+    if isinstance(first, dict):
+        if first.keys() != second.keys():
+            return [f"{key}: {first.keys() ^ second.keys()}"]
+        return [d for k in first for d in differences(first[k], second[k], f"{key}.{k}")]
+    if isinstance(first, list | tuple):
+        if len(first) != len(second):
+            return [f"{key}: {len(first)} and {len(second)} values"]
+        pairs = enumerate(zip(first, second, strict=True))
+        return [d for i, (a, b) in pairs for d in differences(a, b, f"{key}.{i}")]
+    if isinstance(first, torch.Tensor):
+        return [] if torch.equal(first, second) else [key]
+    if isinstance(first, float) and math.isnan(first):
+        return [] if math.isnan(second) else [key]
+    return [] if first == second else [f"{key}: {first} and {second}"]

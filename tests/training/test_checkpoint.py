@@ -1,0 +1,198 @@
+"""Checkpoints survive crashes, damage and mistakes."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtl_bench.errors import RecordError
+from mtl_bench.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+
+CONFIG = {"seed": 0, "method": {"name": "ls", "gamma": 0.9}, "dataset": {"name": "qm9"}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A checkpoint folder with two saves in it; the number tells them apart."""
+    for number in (1, 2):
+        save(tmp_path, number)
+    return tmp_path
+
+
+def save(folder, number, size=1000):
+    state = {"number": number, "values": torch.full((size,), float(number))}
+    save_checkpoint(folder, state, CONFIG, "abc")
+
+
+def load(folder, config=CONFIG, digest="abc"):
+    state = load_checkpoint(folder, config, digest)
+    return state and state["number"]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_round_trip_keeps_values_and_types(tmp_path):
+    state = {
+        "tensor": torch.arange(3, dtype=torch.float64),
+        "nested": [{"a": (1, 2.5, None, "x", True)}, torch.tensor(float("nan"))],
+    }
+    save_checkpoint(tmp_path, state, CONFIG, "abc")
+    loaded = load_checkpoint(tmp_path, CONFIG, "abc")
+    assert torch.equal(loaded["tensor"], state["tensor"])
+    assert loaded["tensor"].dtype == torch.float64
+    assert loaded["nested"][0] == state["nested"][0]
+    assert loaded["nested"][1].isnan()
+
+
+def test_an_empty_folder_has_none(tmp_path):
+    assert load(tmp_path) is None
+
+
+def test_the_newest_counts_and_the_one_before_is_kept(folder):
+    assert load(folder) == 2
+    assert names(folder) == ["last.pt", "previous.pt"]
+    (folder / "last.pt").unlink()
+    assert load(folder) == 1
+
+
+class Unsaveable:
+    def __reduce__(self):
+        raise RuntimeError("midway")
+
+
+def test_a_save_that_fails_midway_keeps_the_old_one(folder):
+    with pytest.raises(RuntimeError, match="midway"):
+        save_checkpoint(folder, {"values": torch.ones(10), "bad": Unsaveable()}, CONFIG, "abc")
+    assert load(folder) == 2
+    assert names(folder) == ["last.pt", "previous.pt"]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from tests.training.test_checkpoint import save
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+save(Path(sys.argv[1]), 3, size=100_000)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 1, 100_000])
+def test_a_full_disk_keeps_the_old_one_and_says_so(folder, limit):
+    """The limit on file sizes stands for a full disk; the kernel answers EFBIG to the write."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, folder, str(limit)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("mtl_bench.errors.MtlBenchError: disk full while writing")
+    assert str(folder / "last.pt") in last
+    assert names(folder) == ["last.pt", "previous.pt"]
+    assert load(folder) == 2
+
+
+def flip(path, position):
+    data = bytearray(path.read_bytes())
+    data[position] ^= 0x10
+    path.write_bytes(data)
+
+
+def truncate(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def tensor_bytes(path):
+    """Return a position inside the saved values."""
+    return path.read_bytes().index(torch.full((100,), 2.0).numpy().tobytes()) + 50
+
+
+DAMAGE = {
+    "empty": lambda path: truncate(path, 0),
+    "one byte": lambda path: truncate(path, 1),
+    "half": lambda path: truncate(path, path.stat().st_size // 2),
+    "a byte short": lambda path: truncate(path, path.stat().st_size - 1),
+    "flipped value": lambda path: flip(path, tensor_bytes(path)),
+    "flipped header": lambda path: flip(path, 0),
+    "flipped end": lambda path: flip(path, path.stat().st_size - 20),
+    "text": lambda path: path.write_text("not a checkpoint"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(folder, damage):
+    DAMAGE[damage](folder / "last.pt")
+    assert load(folder) == 1
+
+
+def test_a_flipped_bit_anywhere_is_never_believed(folder):
+    """Whatever bit flips, a load gives the newest state, the one before, or an error."""
+    original = (folder / "last.pt").read_bytes()
+    before = (folder / "previous.pt").read_bytes()
+    for position in range(0, len(original), 61):
+        (folder / "last.pt").write_bytes(original)
+        (folder / "previous.pt").write_bytes(before)
+        flip(folder / "last.pt", position)
+        try:
+            state = load_checkpoint(folder, CONFIG, "abc")
+        except RecordError:
+            continue
+        assert state["number"] in (1, 2)
+        assert torch.equal(state["values"], torch.full((1000,), float(state["number"])))
+
+
+def test_after_a_fallback_the_next_failure_still_finds_a_good_one(folder):
+    truncate(folder / "last.pt", 100)
+    assert load(folder) == 1
+    save(folder, 3)
+    truncate(folder / "last.pt", 100)
+    assert load(folder) == 1
+
+
+def test_two_damaged_checkpoints_are_an_error_that_names_both(folder):
+    for name in ("last.pt", "previous.pt"):
+        truncate(folder / name, 100)
+    with pytest.raises(RecordError, match=r"last\.pt is damaged .*previous\.pt is damaged") as info:
+        load(folder)
+    assert "\n" not in str(info.value)
+    assert "move" in str(info.value)
+
+
+def test_another_configuration_is_refused_with_the_difference(folder):
+    other = CONFIG | {"seed": 1, "method": {"name": "ls", "gamma": 0.5, "tau": 1}}
+    with pytest.raises(RecordError) as info:
+        load(folder, other, "other")
+    assert "method.gamma: 0.9 -> 0.5; method.tau: None -> 1; seed: 0 -> 1" in str(info.value)
+
+
+def test_another_format_is_refused(folder):
+    content = torch.load(folder / "last.pt", weights_only=True)
+    torch.save(content | {"format": FORMAT + 1}, folder / "last.pt")
+    with pytest.raises(RecordError, match=f"format {FORMAT + 1}, this version reads {FORMAT}"):
+        load(folder)
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+def test_no_code_in_a_checkpoint_is_executed(tmp_path):
+    proof = tmp_path / "executed"
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    content = {"format": FORMAT, "hash": "abc", "config": "{}", "state": Malicious(proof)}
+    torch.save(content, folder / "last.pt")
+    (folder / "previous.pt").write_bytes(pickle.dumps(content))
+    with pytest.raises(RecordError, match="damaged"):
+        load(folder)
+    assert not proof.exists()

@@ -1,0 +1,338 @@
+"""Training, interruption and continuation with tiny networks on synthetic molecules."""
+
+import json
+import math
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from mtl_bench.config.build import build_data, build_network
+from mtl_bench.config.compose import config_hash
+from mtl_bench.errors import ConfigError, TrainingError
+from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.tasks import Metric
+from mtl_bench.tracking.console import make_console
+from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
+from mtl_bench.training.evaluation import select
+from mtl_bench.training.learner import Learner
+from mtl_bench.training.run import run
+from tests import synthetic_qm9
+from tests.training.runs import (
+    METHODS,
+    STEPS,
+    Console,
+    DropoutMPNN,
+    config_of,
+    differences,
+    stop_at,
+    train,
+    trainer_of,
+)
+
+TOTAL = 3 * STEPS
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_data, tmp_path_factory):
+    """Uninterrupted trainings, each made once."""
+    made = {}
+
+    def get(name, *overrides):
+        if (name, overrides) not in made:
+            results = tmp_path_factory.mktemp("straight")
+            made[name, overrides] = train(config_of(tiny_data, results, *METHODS[name], *overrides))
+        return made[name, overrides]
+
+    return get
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "stops",
+    [(1,), (STEPS + 2,), (2 * STEPS,), (TOTAL,), (2, 1, STEPS)],
+    ids=["first step", "mid-epoch", "an epoch's last step", "the last step", "again and again"],
+)
+def test_stopped_and_resumed_equals_uninterrupted(method, stops, tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS[method])
+    for stop in stops:
+        assert train(config, stop_at(stop)).selected is None
+    resumed = train(config)
+    assert len(resumed.steps["step"]) == TOTAL
+    assert differences(straight(method)._asdict(), resumed._asdict()) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_workers_and_a_stop_change_nothing(method, tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.workers=2")
+    train(config, stop_at(STEPS + 1, signal.SIGUSR1))
+    assert differences(straight(method)._asdict(), train(config)._asdict()) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_log_saved_at_every_step_keeps_every_row(method, tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.checkpoint_minutes=1e-9")
+    train(config, stop_at(STEPS + 2))
+    resumed = train(config)
+    assert resumed.steps["step"] == list(range(1, TOTAL + 1))
+    assert differences(straight(method)._asdict(), resumed._asdict()) == []
+
+
+def test_a_killed_epoch_is_trained_again_from_the_checkpoint(tiny_data, tmp_path, straight):
+    class Killed(BaseException):
+        pass
+
+    def die(step):
+        if step == 2 * STEPS + 2:
+            raise Killed
+
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
+    with pytest.raises(Killed):
+        train(config, Console(die))
+    assert differences(straight("ls")._asdict(), train(config)._asdict()) == []
+
+
+def test_the_fallback_checkpoint_leads_to_the_same_end(tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
+    train(config, stop_at(2 * STEPS + 2))
+    last = record_path(config, config_hash(config)) / "checkpoint" / "last.pt"
+    last.write_bytes(last.read_bytes()[:-100])
+    assert differences(straight("ls")._asdict(), train(config)._asdict()) == []
+
+
+def test_other_seeds_train_otherwise(tiny_data, tmp_path, straight):
+    other = train(config_of(tiny_data, tmp_path, *METHODS["ls"], "seed=1"))
+    assert differences(straight("ls").state["network"], other.state["network"])
+
+
+@pytest.mark.parametrize("missing", ["network", "method", "learners", "progress", "generators"])
+def test_every_part_of_a_checkpoint_is_needed(missing, tiny_data, tmp_path):
+    """Each part is put back to its first value; the run must not end as if nothing were missing.
+
+    Random numbers from the global generators matter to networks with dropout only.
+    """
+    target = f"{DropoutMPNN.__module__}.{DropoutMPNN.__name__}"
+
+    def build(name):
+        config = config_of(tiny_data, tmp_path / name, *METHODS["taskforce"])
+        config["architecture"]["_target_"] = target
+        return config
+
+    whole, broken = build("whole"), build("broken")
+    for config in (whole, broken):
+        train(config, stop_at(STEPS + 2))
+    digest = config_hash(broken)
+    with RunRecord(record_path(broken, digest)) as record, make_console("off") as console:
+        fresh = trainer_of(broken, record, console).state_dict()
+        state = load_checkpoint(record.checkpoints, broken, digest)
+        assert state.keys() == fresh.keys()
+        state[missing] = fresh[missing]
+        save_checkpoint(record.checkpoints, state, broken, digest)
+    assert differences(train(whole).state["network"], train(broken).state["network"])
+
+
+def test_a_second_interrupt_does_not_wait(tiny_data, tmp_path):
+    def interrupt_twice(step):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config_of(tiny_data, tmp_path, *METHODS["ls"]), Console(interrupt_twice))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def poison(data, task, molecules):
+    """Make the targets of these training molecules NaN for one task."""
+    column = data.store.names.index(task)
+    data.store.targets_MT[data.splits["train"][molecules], column] = np.nan
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loss_that_is_not_finite_stops_before_the_update(method, tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS[method])
+    data = build_data(config)
+    console = Console(on_epoch=lambda line: poison(data, "homo", slice(None)))
+    with pytest.raises(TrainingError, match=f"task homo is nan at epoch 2, step {STEPS + 1};"):
+        train(config, console, data)
+    resumed = train(config)  # the checkpoint of epoch 1 is intact
+    assert differences(straight(method)._asdict(), resumed._asdict()) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_skip_leaves_out_a_batch_and_touches_nothing(method, tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.on_nonfinite=skip")
+    data = build_data(config)
+    poison(data, "cv", [7])
+    console = Console()
+    end = train(config, console, data)
+    assert [line["skipped"] for line in end.metrics] == [1, 1, 1]
+    assert end.steps["step"] == list(range(1, TOTAL - 2))
+    assert len(console.messages) == 3
+    assert all("task cv is nan" in message for message in console.messages)
+    for line in end.metrics:
+        rows = [i for i, epoch in enumerate(end.steps["epoch"]) if epoch == line["epoch"]]
+        for task, mean in line["train_loss"].items():
+            assert mean == pytest.approx(np.mean([end.steps[f"loss/{task}"][i] for i in rows]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gradient_that_is_not_finite_is_skipped_with_nothing_changed(method, tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.on_nonfinite=skip")
+    with RunRecord(tmp_path / "record") as record:
+        trainer = trainer_of(config, record, Console())
+        batches = trainer.data.train_batches(1)
+        trainer.train_step(next(batches))
+        before = [p.detach().clone() for p in trainer.trained]
+        state = trainer.method.state_dict()
+        hook = trainer.trained[0].register_hook(lambda gradient: gradient * math.nan)
+        trainer.train_step(next(batches))
+        hook.remove()
+        assert trainer.progress.skipped == 1
+        assert trainer.progress.step == 1
+        assert all(torch.equal(a, b) for a, b in zip(before, trainer.trained, strict=True))
+        assert differences(state, trainer.method.state_dict()) == []
+        trainer.train_step(next(batches))
+        assert trainer.progress.step == 2
+
+
+def test_an_epoch_without_a_usable_batch_fails(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"], "trainer.on_nonfinite=skip")
+    data = build_data(config)
+    poison(data, "mu", slice(None))
+    with pytest.raises(TrainingError, match="every batch of epoch 1 was skipped"):
+        train(config, Console(), data)
+
+
+def test_a_failed_run_says_so_and_is_tried_again(tmp_path):
+    targets = synthetic_qm9.arrays()["targets"]
+    targets[:, 2] = 1.0  # a deviation of zero
+    data = synthetic_qm9.write(tmp_path / "data", targets=targets)
+    config = config_of(data, tmp_path, *METHODS["ls"])
+    with pytest.raises(TrainingError, match="task homo is nan"):
+        run(config)
+    record = record_path(config, config_hash(config))
+    failure = json.loads((record / "FAILED.json").read_text())
+    assert (failure["kind"], failure["epoch"], failure["step"]) == ("TrainingError", 1, 0)
+    assert "homo" in failure["error"]
+    synthetic_qm9.write(tmp_path / "data")
+    assert run(config).state == "finished"
+    assert not (record / "FAILED.json").exists()
+    assert run(config).state == "already finished"
+
+
+def test_a_missing_device_leaves_no_record(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path / "results", "method=ls")
+    config["trainer"]["device"] = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(ConfigError, match=r"trainer\.device"):
+        run(config)
+    assert not (tmp_path / "results").exists()
+
+
+def test_single_task_networks_side_by_side_equal_one_alone(tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, "method=stl")
+    data = build_data(config)
+    task = next(task for task in data.tasks if task.name == "alpha")
+    network = build_network(config, ["alpha"], separate=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+    for epoch in (1, 2, 3):
+        for batch in data.train_batches(epoch):
+            optimizer.zero_grad()
+            task.loss(network(batch)["alpha"], batch.targets["alpha"]).backward()
+            optimizer.step()
+    beside = straight("stl").state["network"]
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, beside[name])
+
+
+def test_selection_rules_by_hand():
+    tests = {1: (5.0, 50.0), 2: (3.0, 20.0), 3: (4.0, 30.0), 4: (8.0, 10.0)}
+    history = [
+        {"epoch": epoch, "test": {"a": {"mae": a}, "b": {"mae": b}}}
+        for epoch, (a, b) in tests.items()
+    ]
+    rules, epochs = select(history, {"a": 2, "b": 3}, last_k=3)
+    assert rules["last"] == {"a": {"mae": 8.0}, "b": {"mae": 10.0}}
+    assert rules["last_k_mean"] == {"a": {"mae": 5.0}, "b": {"mae": 20.0}}
+    assert rules["best_val"] == {"a": {"mae": 3.0}, "b": {"mae": 30.0}}
+    assert epochs == {"last": 4, "last_k_mean": [2, 3, 4], "best_val": {"a": 2, "b": 3}}
+    assert select(history, {"a": 1, "b": 1}, last_k=10)[1]["last_k_mean"] == [1, 2, 3, 4]
+
+
+def learner_of(tiny_data, tmp_path, tasks):
+    config = config_of(tiny_data, tmp_path, "method=ls", "scheduler.patience=1")
+    data = build_data(config)
+    chosen = [task for task in data.tasks if task.name in tasks]
+    references = {task.name: task.metrics[0].reference for task in chosen}
+    return Learner(chosen, [torch.nn.Parameter(torch.zeros(1))], config), references
+
+
+def test_the_best_epoch_is_the_latest_of_the_lowest_validation_delta(tiny_data, tmp_path):
+    learner, reference = learner_of(tiny_data, tmp_path, ["mu", "cv"])
+    for epoch, (mu, cv) in enumerate([(2, 2), (1, 2), (2, 1), (1, 2.5)], start=1):
+        errors = {"mu": {"mae": mu * reference["mu"]}, "cv": {"mae": cv * reference["cv"]}}
+        assert learner.criterion(errors) == pytest.approx(100 * (mu + cv) / 2 - 100)
+        learner.end_epoch(epoch, errors)
+    assert learner.best_epoch == 3
+    assert learner.best_criterion == pytest.approx(50)
+
+
+def test_the_learning_rate_falls_when_validation_stops_to_improve(tiny_data, tmp_path):
+    learner, reference = learner_of(tiny_data, tmp_path, ["mu"])
+    rates = []
+    for epoch, mu in enumerate([2, 1, 1.5, 1.5, 1.5, 1.5], start=1):
+        learner.end_epoch(epoch, {"mu": {"mae": mu * reference["mu"]}})
+        rates.append(learner.learning_rate())
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 7e-4, 7e-4, 4.9e-4])
+    assert learner.best_epoch == 2
+
+
+def test_a_metric_without_reference_is_refused(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, "method=ls")
+    task = build_data(config).tasks[0]
+    object.__setattr__(task, "metrics", (Metric("mae"),))
+    with pytest.raises(ConfigError, match="task mu: mae has no published single-task value"):
+        Learner([task], [torch.nn.Parameter(torch.zeros(1))], config)
+
+
+def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"], "variant=x1")
+    path = run(config).path
+    summary = json.loads((path / "summary.json").read_text())
+    assert path.parent.name == "ls-x1"
+    assert summary.keys() == {
+        *("format", "status", "dataset", "architecture", "method", "protocol", "profile"),
+        *("variant", "seed", "hash", "selection", "metrics", "selected_epochs", "tasks"),
+        *("parameters", "seconds", "peak_memory_bytes", "epochs", "steps", "data", "device"),
+    }
+    assert summary["status"] == "finished"
+    assert (summary["dataset"], summary["architecture"]) == ("qm9", "mpnn")
+    assert (summary["method"], summary["profile"], summary["variant"]) == ("ls", "smoke", "x1")
+    assert (summary["epochs"], summary["steps"], summary["seed"]) == (3, TOTAL, 0)
+    assert path.name == f"seed0-{summary['hash']}"
+    history = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    assert summary["metrics"].keys() == {"last", "last_k_mean", "best_val"}
+    assert summary["metrics"]["last"] == history[-1]["test"]
+    best = min(history, key=lambda line: (line["delta_m_validation"], -line["epoch"]))
+    assert summary["metrics"]["best_val"] == best["test"]
+    network = build_network(config, build_data(config).task_names, separate=False)
+    total = sum(p.numel() for p in network.parameters())
+    assert summary["parameters"] == {"total": total, "shared": total - 11 * (4 + 1)}
+    phases = {"data", "forward", "method", "optimizer", "validation", "test", "checkpoint"}
+    assert summary["seconds"].keys() == {*phases, "train_epoch"}
+    assert all(value > 0 for value in summary["seconds"].values())
+    assert 50e6 < summary["peak_memory_bytes"] < 50e9
+    assert summary["data"]["kind"] == "real"
+    assert set(summary["tasks"]["mu"]["metrics"]["mae"]) == {
+        *("unit", "higher_is_better", "decimals", "reference"),
+    }
+
+
+def test_metrics_lines_hold_what_is_promised(straight):
+    for number, line in enumerate(straight("stl").metrics, start=1):
+        assert line["epoch"] == number
+        assert line.keys() == {
+            *("epoch", "train_loss", "validation", "test", "delta_m_validation", "weights"),
+            *("learning_rate", "skipped"),
+        }
+        assert all(weight == 1 for weight in line["weights"].values())

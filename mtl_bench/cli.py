@@ -97,6 +97,13 @@ def _settings(words: Sequence[str], **defaults: str | None) -> dict[str, str | N
     return values
 
 
+def _count(settings: dict[str, str | None], key: str) -> int:
+    value = str(settings[key])
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"{key}={value}: must be a whole number from 1 on")
+    return int(value)
+
+
 def _train(options: argparse.Namespace) -> int:
     experiment = any(word.startswith("experiment=") for word in options.overrides)
     if options.multirun or experiment:
@@ -192,11 +199,9 @@ def _bench(options: argparse.Namespace) -> int:
     from mtl_bench.benchmarks import qm9
 
     settings = _settings(options.settings, paths__data="data", rounds="7", threads="1")
-    result = qm9.measure(
-        Path(str(settings["paths.data"])),
-        rounds=int(str(settings["rounds"])),
-        threads=int(str(settings["threads"])),
-    )
+    rounds, threads = _count(settings, "rounds"), _count(settings, "threads")
+    print(f"timing {rounds} rounds, some 15 seconds each", file=sys.stderr)
+    result = qm9.measure(Path(str(settings["paths.data"])), rounds, threads)
     print(json.dumps(result, indent=2) if options.json else qm9.render(result))
     return 0
 

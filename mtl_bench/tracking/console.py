@@ -94,7 +94,8 @@ class TrainingConsole:
             self._redraw()
         else:
             resumed = f", resumed at epoch {first_epoch}" if first_epoch > 1 else ""
-            self.message(f"{title}: {epochs} epochs of {steps_per_epoch} steps{resumed}")
+            plan = f"{epochs} epochs of {steps_per_epoch} steps{resumed}"
+            self.message(f"{title}: {plan}; Δm is against the published STL")
 
     def step(self, step: int, losses: LazyNumbers = None, weights: LazyNumbers = None) -> None:
         """Note that a step of the running epoch is done; nearly always only looks at the clock.

@@ -53,7 +53,7 @@ def panel(
     ]
     delta_m = delta_m_text(progress)
     if delta_m:
-        lines.append(Text(delta_m, style="cyan"))
+        lines.append(Text(f"{delta_m}, against the published STL", style="cyan"))
     if losses or weights:
         lines.extend(task_lines(progress.tasks, losses or {}, weights or {}, width))
     return Group(*lines)

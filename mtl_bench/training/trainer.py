@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -20,10 +20,11 @@ from mtl_bench.seeding import generator_states, seed_everything, set_generator_s
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from mtl_bench.training.environment import peak_memory_bytes
-from mtl_bench.training.evaluation import Metrics, evaluate, select
+from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import Learner
 from mtl_bench.training.progress import Progress
 from mtl_bench.training.signals import StopRequest
+from mtl_bench.training.summary import summarize
 
 
 class Trainer:
@@ -93,7 +94,7 @@ class Trainer:
             while self.progress.epoch <= self.settings["epochs"]:
                 self.train_epoch(stop)
                 self.end_epoch()
-        return self.summary()
+        return summarize(self)
 
     def resume(self) -> None:
         """Go back to the newest checkpoint, if there is one."""
@@ -290,38 +291,3 @@ class Trainer:
             learner.load_state_dict(own)
         self.progress = Progress(**state["progress"])
         set_generator_states(state["generators"])
-
-    def summary(self) -> dict[str, Any]:
-        """Return the contents of summary.json."""
-        config, progress = self.config, self.progress
-        best = {t.name: learner.best_epoch for learner in self.learners for t in learner.tasks}
-        metrics, epochs = select(progress.history, best, config["protocol"]["last_k"])
-        spent = [
-            sum(line["seconds"][phase] for phase in ("data", "forward", "method", "optimizer"))
-            for line in progress.history
-        ]
-        return {
-            "format": 1,
-            "status": "finished",
-            **{
-                group: config[group]["name"]
-                for group in ("dataset", "architecture", "method", "protocol", "profile")
-            },
-            "variant": config["variant"],
-            "seed": config["seed"],
-            "hash": self.digest,
-            "selection": config["protocol"]["selection"],
-            "metrics": metrics,
-            "selected_epochs": epochs,
-            "tasks": {task.name: task.describe() for task in self.tasks},
-            "parameters": {
-                "total": sum(p.numel() for p in self.network.parameters()),
-                "shared": sum(p.numel() for p in self.shared),
-            },
-            "seconds": {**progress.total_seconds, "train_epoch": median(spent)},
-            "peak_memory_bytes": progress.peak_memory_bytes,
-            "epochs": len(progress.history),
-            "steps": progress.step,
-            "data": self.data.origin,
-            "device": str(self.device),
-        }

@@ -54,7 +54,7 @@ def test_a_log_file_gets_one_line_an_epoch() -> None:
             console.epoch({"epoch": epoch, "train_loss": losses, "delta_m_validation": delta})
         console.message("best [bold] epoch: 2")
     assert stream.getvalue() == (
-        "ls on qm9: 3 epochs of 20 steps\n"
+        "ls on qm9: 3 epochs of 20 steps; Δm is against the published STL\n"
         "epoch 1/3  loss 0.512  validation Δm +312.4 % (best)  10.0 steps/s  left 0:06\n"
         "epoch 2/3  loss 0.512  validation Δm +298.1 % (best)  10.0 steps/s  left 0:03\n"
         "epoch 3/3  loss 0.512  validation Δm +301.0 % (best +298.1 % at 2)  10.0 steps/s"
@@ -93,7 +93,7 @@ def test_a_resumed_run_remembers_its_best_epoch() -> None:
     run_epoch(console, clock, 10)
     console.epoch({"epoch": 4, "train_loss": {"a": 1.0}, "delta_m_validation": 1.0})
     assert stream.getvalue().splitlines() == [
-        "ls: 6 epochs of 10 steps, resumed at epoch 4",
+        "ls: 6 epochs of 10 steps, resumed at epoch 4; Δm is against the published STL",
         "epoch 4/6  loss 1.00  validation Δm +1.0 % (best -3.0 % at 2)  10.0 steps/s  left 0:02",
     ]
 

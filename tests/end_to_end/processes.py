@@ -61,8 +61,18 @@ def wait_for_epochs(process, folder, epochs):
         for path in folder.rglob("metrics.jsonl"):
             if path.read_bytes().count(b"\n") >= epochs:
                 return path.parent
-        time.sleep(0.005)
+        time.sleep(0.02)
     raise AssertionError(f"no {epochs} epochs in {folder}")
+
+
+def end_of(process, send=None):
+    """Send a signal, wait for the end, and return standard error."""
+    if send is not None:
+        process.send_signal(send)
+    try:
+        return process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
 
 
 def metrics_of(record):

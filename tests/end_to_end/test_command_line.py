@@ -12,6 +12,7 @@ import yaml
 from tests.end_to_end.processes import (
     call,
     call_without,
+    end_of,
     metrics_of,
     results_of,
     start,
@@ -127,8 +128,7 @@ def test_killed_half_way_the_same_command_ends_with_the_same_bits(method, finish
     words = (*SMOKE, f"method={method}", f"paths.results=killed_{method}")
     process = start(*words, cwd=desk)
     record = wait_for_epochs(process, desk / f"killed_{method}", 4)
-    process.kill()
-    process.communicate()
+    end_of(process, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert not (record / "DONE").exists()
     done = call(*words, cwd=desk)
@@ -146,8 +146,7 @@ def test_sigterm_then_a_full_disk_then_the_end(finished, desk):
     words = (*SMOKE, "method=ls", "paths.results=stopped")
     process = start(*words, cwd=desk)
     record = wait_for_epochs(process, desk / "stopped", 2)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate()
+    errors = end_of(process, signal.SIGTERM)
     assert process.returncode == 75
     assert "SIGTERM: stopped in epoch" in only_line(errors)
     assert "the same command continues" in errors
@@ -194,8 +193,7 @@ def test_a_second_process_says_who_holds_the_record(tiny_desk):
         status = call("status", cwd=tiny_desk)
         assert "running" in status.stdout
     finally:
-        first.send_signal(signal.SIGINT)
-        first.communicate()
+        end_of(first, signal.SIGINT)
     assert first.returncode == 75
 
 
@@ -222,8 +220,7 @@ def test_a_sweep_goes_on_after_a_failure_and_names_it(tiny_desk):
 def test_a_stopped_sweep_begins_no_other_run(tiny_desk):
     process = start(*TINY, "-m", LONG, "seed=0,1", cwd=tiny_desk)
     record = wait_for_epochs(process, tiny_desk, 1)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate()
+    errors = end_of(process, signal.SIGTERM)
     assert process.returncode == 75
     assert "SIGTERM" in only_line(errors)
     assert {path.parent for path in tiny_desk.rglob("config.yaml")} == {record}

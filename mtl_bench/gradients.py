@@ -6,11 +6,17 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor
 
 from mtl_bench.errors import TrainingError
+
+if TYPE_CHECKING:
+    from mtl_bench.architectures.base import Architecture
+
+Backend = Literal["loop", "batched"]
 
 GRAM_BLOCK = 1 << 20
 """Columns of the Jacobian that one float32 product of the Gram matrix covers."""
@@ -29,6 +35,9 @@ class TaskGradients:
         own: for each task, the parameters that its loss alone reaches.
         forward: recomputes the T losses on the same batch with the present parameters.
         buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
+        backend: ``loop`` runs one backward pass after the other and never enters another task's
+            branch; ``batched`` runs all at once through the shared part, which pays where the
+            network's own backward pass gains from it (see ``Architecture.batched_backward``).
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
@@ -41,6 +50,7 @@ class TaskGradients:
         own: Sequence[Sequence[Tensor]],
         forward: Callable[[], Sequence[Tensor]] | None = None,
         buffer: Tensor | None = None,
+        backend: Backend = "loop",
     ) -> None:
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
@@ -50,6 +60,7 @@ class TaskGradients:
         self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
         self._forward = forward
         self._buffer = buffer
+        self._backend = backend
         self._jacobian_TP: Tensor | None = None
         self.known_gram_TT: Tensor | None = None
         self._own_gradients: list[tuple[Tensor | None, ...]] = []
@@ -131,13 +142,20 @@ class TaskGradients:
             return torch.stack(list(self._forward())).cpu()
 
     def _differentiate(self) -> Tensor:
-        """Run one backward pass per task and keep both kinds of gradients."""
+        """Return the Jacobian, and keep the gradients of the tasks' own parameters on the way."""
         shape = (len(self.losses), self.num_shared)
         jacobian_TP = self._buffer
         if jacobian_TP is None or jacobian_TP.shape != shape:
             device = self.losses[0].device
             dtype = self.shared[0].dtype if self.shared else self.losses[0].dtype
             jacobian_TP = torch.empty(shape, device=device, dtype=dtype)
+        if self._backend == "batched" and self.shared:
+            self._differentiate_together(jacobian_TP)
+        else:
+            self._differentiate_in_turn(jacobian_TP)
+        return jacobian_TP
+
+    def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
         last = len(self.losses) - 1
         for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True)):
             gradients = self._gradients(loss, self.shared + own, retain=t < last)
@@ -150,7 +168,24 @@ class TaskGradients:
                     part.copy_(gradient.reshape(-1))
                 offset += parameter.numel()
             self._own_gradients.append(gradients[len(self.shared) :])
-        return jacobian_TP
+
+    def _differentiate_together(self, jacobian_TP: Tensor) -> None:
+        losses_T = torch.stack(self.losses)
+
+        def backward(direction_T: Tensor) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(
+                losses_T, self.shared, direction_T, retain_graph=True, materialize_grads=True
+            )
+
+        gradients = torch.func.vmap(backward)(torch.eye(len(self.losses)).to(losses_T))
+        offset = 0
+        for parameter, gradient in zip(self.shared, gradients, strict=True):
+            end = offset + parameter.numel()
+            jacobian_TP[:, offset:end] = gradient.flatten(1)
+            offset = end
+        last = len(self.losses) - 1
+        for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True)):
+            self._own_gradients.append(self._gradients(loss, own, retain=t < last))
 
     def _weighted_gradients(
         self, weights_T: Tensor, parameters: list[Tensor], retain: bool
@@ -182,3 +217,14 @@ def _write_gradient(parameter: Tensor, gradient: Tensor | None) -> None:
         parameter.grad = gradient
     else:
         parameter.grad = torch.empty_like(parameter).copy_(gradient)
+
+
+def choose_backend(name: str, architecture: Architecture, device: torch.device) -> Backend:
+    """Return the backend that ``gradients.backend`` names.
+
+    ``auto`` takes ``batched`` for architectures that gain from it on a CPU, where that was
+    measured, and ``loop`` elsewhere.
+    """
+    if name == "auto":
+        return "batched" if architecture.batched_backward and device.type == "cpu" else "loop"
+    return cast(Backend, name)

@@ -1,33 +1,44 @@
 """Edge-conditioned messages on complete graphs without per-edge matrices.
 
-Legend of shape suffixes: A atoms, P ordered pairs, F node features, K edge features, O outputs.
+Legend of shape suffixes: T tasks whose gradients are propagated together, A atoms, P ordered pairs,
+F node features, E edge features, K hidden edge features, O outputs, S = K * F.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import Function, once_differentiable
 
 Groups = tuple[tuple[int, int], ...]
 
+BLOCK_FLOATS = 300_000
+"""Floats of the largest intermediate of a block of molecules: small enough to stay in the cache."""
 
-class EdgeMessages(torch.autograd.Function):
-    """m_i = sum_j h_j . W(r_ij), with W(r) = sum_k r_k W_k linear in the edge features.
+
+class EdgeMessages(Function):
+    """m_i = sum_j h_j . W(r_ij), with r_ij = relu(V e_ij) and W(r) = sum_k r_k W_k.
 
     The usual form builds the (F, O) matrix of every edge. The sum re-associates to
     sum_k (sum_j r_ijk h_j) . W_k: one outer-product sum per atom, then one product for all atoms,
     which is F * O / (F + n) times less work for molecules of n atoms and needs no memory per edge
     beyond r. Molecules of one size are one batched product, so nothing is padded.
 
+    The backward pass works in blocks of molecules whose intermediates stay in the processor's
+    cache, and takes the gradients of T tasks at once under ``torch.func.vmap``: the weight
+    gradients of all of them are then one matrix product.
+
     Args (of ``apply``):
         features_AF: node features h.
-        edges_PK: edge features r, row-major n x n per molecule. They must be symmetric,
-            r_ij = r_ji (distances and bond types are), so that rows and columns may change places,
-            and hold the factors of the aggregation (zero on the diagonal).
+        hidden_KE: V.
         weight_KFO: W.
+        pairs_PE: edge features e, row-major n x n per molecule. They must be symmetric,
+            e_ij = e_ji (distances and bond types are), so that rows and columns may change places,
+            and hold the factors of the aggregation (zero on the diagonal).
+        edges_PK: r, computed once for all rounds by ``hidden_edges``.
         groups: runs of equal molecule sizes, see ``MoleculeBatch``.
 
     Returns the messages, (A, O).
@@ -35,62 +46,122 @@ class EdgeMessages(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401 - torch's own context object
         features_AF: Tensor,
-        edges_PK: Tensor,
+        hidden_KE: Tensor,
         weight_KFO: Tensor,
+        pairs_PE: Tensor,
+        edges_PK: Tensor,
         groups: Groups,
     ) -> Tensor:
-        """Compute the messages and keep the outer-product sums for the backward passes."""
-        width, features, outputs = weight_KFO.shape
-        sums = features_AF.new_empty(len(features_AF), width * features)
-        for h, r, s in _molecules(features_AF, edges_PK, sums, groups):
-            torch.bmm(r.transpose(1, 2), h, out=s)
-        ctx.save_for_backward(features_AF, edges_PK, weight_KFO, sums)
+        """Compute the messages."""
+        return outer_sums(features_AF, edges_PK, groups) @ weight_KFO.flatten(0, 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+        """Keep the inputs; the outer-product sums are cheaper to compute again than to keep."""
+        features_AF, _, weight_KFO, pairs_PE, edges_PK, groups = inputs
+        ctx.save_for_backward(features_AF, weight_KFO, pairs_PE, edges_PK)
         ctx.groups = groups
-        return sums @ weight_KFO.view(width * features, outputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad_AO: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        """Differentiate with respect to h, V and W."""
+        gradients = EdgeMessagesBackward.apply(grad_AO, *ctx.saved_tensors, ctx.groups)
+        return (*gradients, None, None, None)
+
+
+class EdgeMessagesBackward(Function):
+    """The backward pass of ``EdgeMessages`` as a function of its own, for vmap's sake."""
+
+    @staticmethod
+    def forward(
+        grad_AO: Tensor,
+        features_AF: Tensor,
+        weight_KFO: Tensor,
+        pairs_PE: Tensor,
+        edges_PK: Tensor,
+        groups: Groups,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of h, V and W."""
+        gradients = propagate(grad_AO[None], features_AF, weight_KFO, pairs_PE, edges_PK, groups)
+        return gradients[0][0], gradients[1][0], gradients[2][0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
+        """Keep nothing."""
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any,  # noqa: ANN401
-        grad_AO: Tensor,
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        """Differentiate with respect to node features, edge features and weight."""
-        features_AF, edges_PK, weight_KFO, sums = ctx.saved_tensors
-        width, features, outputs = weight_KFO.shape
-        grad_sums = grad_AO @ weight_KFO.view(width * features, outputs).T
-        grad_features = torch.empty_like(features_AF) if ctx.needs_input_grad[0] else None
-        grad_edges = torch.empty_like(edges_PK) if ctx.needs_input_grad[1] else None
-        if grad_features is not None:
-            for dh, r, ds in _molecules(grad_features, edges_PK, grad_sums, ctx.groups):
-                torch.bmm(r, ds, out=dh)
-        if grad_edges is not None:
-            for h, dr, ds in _molecules(features_AF, grad_edges, grad_sums, ctx.groups):
-                torch.bmm(h, ds.transpose(1, 2), out=dr)
-        grad_weight = None
-        if ctx.needs_input_grad[2]:
-            # outputs first: this order of the operands runs a fifth faster
-            grad_weight = (grad_AO.T @ sums).view(outputs, width, features).permute(1, 2, 0)
-        return grad_features, grad_edges, grad_weight, None
+    def backward(ctx: Any, *gradients: Tensor) -> None:  # noqa: ANN401
+        """Refuse: nothing here needs second derivatives."""
+        raise RuntimeError("EdgeMessages can be differentiated once")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        """Propagate the gradients of several tasks at once."""
+        grad_TAO = inputs[0].movedim(in_dims[0], 0)
+        return propagate(grad_TAO, *inputs[1:]), (0, 0, 0)
 
 
-def _molecules(
-    features_AF: Tensor, edges_PK: Tensor, sums_AS: Tensor, groups: Groups
-) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Return, per run of equal sizes n, views (b, n, F), (b, n, n K) and (b, n K, F)."""
-    features = features_AF.shape[1]
-    width = edges_PK.shape[1]
-    views = []
+def hidden_edges(pairs_PE: Tensor, hidden_KE: Tensor) -> Tensor:
+    """Return r = relu(V e), (P, K), without a graph: ``EdgeMessages`` differentiates through it."""
+    with torch.no_grad():
+        return torch.mm(pairs_PE, hidden_KE.T).relu_()
+
+
+def outer_sums(features_AF: Tensor, edges_PK: Tensor, groups: Groups) -> Tensor:
+    """Return sum_j r_ijk h_jf of every atom i, (A, K * F)."""
+    sums_AS = features_AF.new_empty(len(features_AF), edges_PK.shape[1] * features_AF.shape[1])
+    for atoms, pairs, shape in blocks(groups, limit=None):
+        h, r = views(features_AF[atoms], edges_PK[pairs], shape)
+        torch.bmm(r.transpose(1, 2), h, out=sums_AS[atoms].view(len(h), -1, h.shape[2]))
+    return sums_AS
+
+
+def propagate(
+    grad_TAO: Tensor,
+    features_AF: Tensor,
+    weight_KFO: Tensor,
+    pairs_PE: Tensor,
+    edges_PK: Tensor,
+    groups: Groups,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of h (T, A, F), V (T, K, E) and W (T, K, F, O)."""
+    tasks, atoms_total, outputs = grad_TAO.shape
+    width, features, _ = weight_KFO.shape
+    flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
+    sums_AS = outer_sums(features_AF, edges_PK, groups)
+    grad_weight = (flat_OA @ sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
+    del sums_AS
+    grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
+    grad_hidden = grad_TAO.new_zeros(tasks, width, pairs_PE.shape[1])
+    weight_OS = weight_KFO.flatten(0, 1).T.contiguous()
+    limit = max(1, BLOCK_FLOATS // (width * features))
+    for atoms, pairs, shape in blocks(groups, limit):
+        n, count = shape
+        h, r = views(features_AF[atoms], edges_PK[pairs], shape)
+        e = pairs_PE[pairs]
+        for t in range(tasks):
+            ds = torch.mm(grad_TAO[t, atoms], weight_OS).view(count, n * width, features)
+            torch.bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
+            dr = torch.bmm(h, ds.transpose(1, 2)).view(-1, width)
+            dr = torch.ops.aten.threshold_backward(dr, edges_PK[pairs], 0)  # the ReLU's
+            grad_hidden[t].addmm_(dr.T, e)
+    return grad_features, grad_hidden, grad_weight
+
+
+def blocks(groups: Groups, limit: int | None) -> Iterator[tuple[slice, slice, tuple[int, int]]]:
+    """Yield atoms, pairs and (n, count) of runs of molecules of n atoms, about ``limit`` atoms."""
     atom = pair = 0
-    for n, count in groups:
-        atoms, pairs = n * count, n * n * count
-        views.append(
-            (
-                features_AF[atom : atom + atoms].view(count, n, features),
-                edges_PK[pair : pair + pairs].view(count, n, n * width),
-                sums_AS[atom : atom + atoms].view(count, n * width, features),
-            )
-        )
-        atom, pair = atom + atoms, pair + pairs
-    return views
+    for n, molecules in groups:
+        most = molecules if limit is None else max(1, limit // n)
+        for first in range(0, molecules, most):
+            count = min(most, molecules - first)
+            yield slice(atom, atom + n * count), slice(pair, pair + n * n * count), (n, count)
+            atom, pair = atom + n * count, pair + n * n * count
+
+
+def views(h_AF: Tensor, r_PK: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return a run's features as (count, n, F) and edges as (count, n, n * K)."""
+    n, count = shape
+    return h_AF.view(count, n, -1), r_PK.view(count, n, -1)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_bench.architectures.base import Architecture
-from mtl_bench.architectures.edge_messages import EdgeMessages
+from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges
 from mtl_bench.datasets.molecules import BOND_TYPES, NODE_FEATURES, MoleculeBatch
 from mtl_bench.values import PositiveInt
 
@@ -42,16 +43,16 @@ class EdgeConditionedConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(dim))
         nn.init.uniform_(self.root.weight, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
 
-    def edges(self, pairs_PE: Tensor) -> Tensor:
-        """Return [relu(E e_ij + f), 1] times the pair's factor of the mean, (P, hidden + 1).
+    def edge_matrix(self) -> Tensor:
+        """Return [E, f] with a last row that carries c of the second layer, (hidden + 1, 6).
 
-        The factor s is in the features already, and relu(s x) = s relu(x) for s >= 0; the last
-        column carries c of the second layer.
+        Applied to a pair's features it gives [relu(E e_ij + f), 1] times the pair's factor s of
+        the mean: s is in the features already, and relu(s x) = s relu(x) for s >= 0.
         """
         weight = torch.cat([self.hidden.weight, self.hidden.bias[:, None]], dim=1)
         carry = torch.zeros_like(weight[:1])
         carry[0, -1] = 1
-        return functional.relu(pairs_PE @ torch.cat([weight, carry]).T)
+        return torch.cat([weight, carry])
 
     def matrix(self) -> Tensor:
         """Return [A, c] as (hidden + 1, dim, dim): edge feature, node feature in, feature out."""
@@ -59,10 +60,17 @@ class EdgeConditionedConv(nn.Module):
         return weight.T.contiguous().view(-1, self.dim, self.dim)
 
     def forward(
-        self, h_AF: Tensor, edges_PK: Tensor, matrix_KFF: Tensor, batch: MoleculeBatch
+        self,
+        h_AF: Tensor,
+        edge_matrix_KE: Tensor,
+        matrix_KFF: Tensor,
+        edges_PK: Tensor,
+        batch: MoleculeBatch,
     ) -> Tensor:
         """Return the messages, (A, F)."""
-        messages_AF = EdgeMessages.apply(h_AF, edges_PK, matrix_KFF, batch.groups)
+        messages_AF = EdgeMessages.apply(
+            h_AF, edge_matrix_KE, matrix_KFF, batch.pairs_PE, edges_PK, batch.groups
+        )
         return torch.addmm(self.bias, h_AF, self.root.weight.T) + messages_AF
 
 
@@ -114,6 +122,8 @@ class MPNN(Architecture):
         set2set_steps: rounds of attention in the read-out.
     """
 
+    batched_backward: ClassVar[bool] = True
+
     def __init__(
         self,
         tasks: Sequence[str],
@@ -135,11 +145,12 @@ class MPNN(Architecture):
     def representation(self, batch: MoleculeBatch) -> Tensor:
         """Return what the heads share, (B, F)."""
         h_AF = functional.relu(self.embedding(batch.atoms_AF))
-        edges_PK = self.convolution.edges(batch.pairs_PE)
+        edge_matrix_KE = self.convolution.edge_matrix()
+        edges_PK = hidden_edges(batch.pairs_PE, edge_matrix_KE)
         matrix_KFF = self.convolution.matrix()
         for _ in range(self.rounds):
-            message_AF = functional.relu(self.convolution(h_AF, edges_PK, matrix_KFF, batch))
-            h_AF = self.gru(message_AF, h_AF)
+            messages_AF = self.convolution(h_AF, edge_matrix_KE, matrix_KFF, edges_PK, batch)
+            h_AF = self.gru(functional.relu(messages_AF), h_AF)
         return functional.relu(self.readout(self.set2set(h_AF, batch)))
 
     def forward(self, batch: MoleculeBatch) -> dict[str, Tensor]:

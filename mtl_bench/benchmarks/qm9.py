@@ -4,31 +4,65 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph
 from mtl_bench.errors import DataError
-from mtl_bench.gradients import TaskGradients
+from mtl_bench.gradients import Backend, TaskGradients
 from mtl_bench.methods.base import Method
+from mtl_bench.tasks import Task
 from mtl_bench.training.environment import device_name, reuse_freed_memory
 
 WARM_UP = 1
 
 
+class Contestant:
+    """A network with a method and an optimiser of its own.
+
+    Args:
+        network: what is trained.
+        method: what decides its updates.
+        convert: from our batch to the network's; not timed.
+        backend: of the task gradients.
+    """
+
+    def __init__(
+        self,
+        network: Architecture,
+        method: Method,
+        convert: Callable[[Any], Any] = lambda batch: batch,
+        backend: Backend = "loop",
+    ) -> None:
+        self.network, self.method = network, method
+        self.convert, self.backend = convert, backend
+        self.optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
+
+    def step(self, batch: Any, tasks: Sequence[Task]) -> float:  # noqa: ANN401
+        """Make one training step and return its seconds."""
+        inputs = self.convert(batch)
+        begin = time.perf_counter()
+        predictions = self.network(inputs)
+        losses = [task.loss(predictions[task.name], batch.targets[task.name]) for task in tasks]
+        own = [self.network.task_parameters(task.name) for task in tasks]
+        shared = self.network.shared_parameters()
+        self.method.step(TaskGradients(losses, shared, own, backend=self.backend))
+        self.optimizer.step()
+        return time.perf_counter() - begin
+
+
 def measure(data: Path, rounds: int, threads: int) -> dict[str, Any]:
     """Time whole training steps at the paper's sizes, interleaved, each round on its own batch.
 
-    A step is forward pass, losses, gradients, method and Adam. The three contestants start from
-    the same parameters and run in one process, so that its memory settings serve all of them.
+    A step is forward pass, losses, gradients, method and Adam. The contestants start from the
+    same parameters and run in one process, so that its memory settings serve all of them.
 
     Args:
         data: folder of prepared data.
@@ -49,37 +83,24 @@ def measure(data: Path, rounds: int, threads: int) -> dict[str, Any]:
             peer = PyGMPNN(network)
     except ImportError as error:
         raise DataError("torch-geometric is missing: pip install 'mtl_bench[pyg]'") from error
-    loss_only = build_method("ls", len(dataset.tasks))
-    contestants: dict[str, tuple[Architecture, Method, Callable[[Any], Any]]] = {
-        "ls": (network, loss_only, lambda batch: batch),
-        "pyg_ls": (peer, loss_only, pyg_graph),
-        "taskforce": (
-            build_architecture("qm9"),
-            build_method("taskforce", len(dataset.tasks), batch_size=2),
-            lambda batch: batch,
-        ),
+    ls, taskforce = (
+        build_method(name, len(dataset.tasks), **fields)
+        for name, fields in (("ls", {}), ("taskforce", {"batch_size": 2}))
+    )
+    contestants = {
+        "ls": Contestant(network, ls),
+        "pyg_ls": Contestant(peer, ls, pyg_graph),
+        "taskforce": Contestant(build_architecture("qm9"), taskforce, backend="batched"),
+        "taskforce_loop": Contestant(build_architecture("qm9"), taskforce),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    optimizers = {
-        name: torch.optim.Adam(entry[0].parameters(), 1e-3, fused=True)
-        for name, entry in contestants.items()
-    }
     for number, batch in enumerate(dataset.train_batches(epoch=1)):
         if number == WARM_UP + rounds:
             break
-        for name, (model, method, convert) in contestants.items():
-            inputs = convert(batch)
-            begin = time.perf_counter()
-            predictions = model(inputs)
-            losses: list[Tensor] = [
-                task.loss(predictions[task.name], batch.targets[task.name])
-                for task in dataset.tasks
-            ]
-            own = [model.task_parameters(task.name) for task in dataset.tasks]
-            method.step(TaskGradients(losses, model.shared_parameters(), own))
-            optimizers[name].step()
+        for name, contestant in contestants.items():
+            spent = contestant.step(batch, dataset.tasks)
             if number >= WARM_UP:
-                seconds[name].append(time.perf_counter() - begin)
+                seconds[name].append(spent)
     medians = {name: median(values) for name, values in seconds.items()}
     return {
         "ls_speedup_over_pyg": medians["pyg_ls"] / medians["ls"],
@@ -106,5 +127,7 @@ def render(result: dict[str, Any]) -> str:
             f"x{result['ls_speedup_over_pyg']:.1f}",
             f"  TaskForce          {seconds['taskforce']:8.3f} s   "
             f"x{result['taskforce_over_ls']:.1f}",
+            f"  TaskForce, loop    {seconds['taskforce_loop']:8.3f} s   "
+            f"x{seconds['taskforce_loop'] / seconds['ls']:.1f}",
         ]
     )

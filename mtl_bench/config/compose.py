@@ -18,7 +18,7 @@ from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
 from mtl_bench.errors import ConfigError
 
-NOT_NUMBERS = ("paths", "logger", "debug")
+NOT_NUMBERS = ("paths", "logger", "debug", "gradients")
 """Sections that can't change a number."""
 
 NOT_NUMBERS_IN = {

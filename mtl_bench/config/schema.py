@@ -57,6 +57,12 @@ class Trainer(Section):
     on_nonfinite: Literal["abort", "skip"]
 
 
+class Gradients(Section):
+    """How task gradients are computed; the numbers are the same but for rounding."""
+
+    backend: Literal["auto", "loop", "batched"]
+
+
 class Protocol(Section):
     """Constants that differ between code bases under one method name."""
 
@@ -98,6 +104,7 @@ class Run(Section):
     optimizer: Optimizer
     scheduler: Scheduler | None
     trainer: Trainer
+    gradients: Gradients
     protocol: Protocol
     profile: Profile
     logger: Logger

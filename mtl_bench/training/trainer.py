@@ -13,7 +13,7 @@ from torch import Tensor
 from mtl_bench.config.build import build_network, build_run_method
 from mtl_bench.datasets.base import Batch, Dataset, Split
 from mtl_bench.errors import Interrupted, TrainingError
-from mtl_bench.gradients import TaskGradients
+from mtl_bench.gradients import TaskGradients, choose_backend
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
@@ -72,6 +72,7 @@ class Trainer:
         self.progress = Progress()
         self.steps = StepLog(record.steps, self.names)
         self.buffer: Tensor | None = None
+        self.backend = choose_backend(config["gradients"]["backend"], self.network, device)
         self.saved_at = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -142,6 +143,7 @@ class Trainer:
             self.own,
             forward=lambda: self.losses(batch),
             buffer=self.jacobian_buffer(),
+            backend=self.backend,
         )
         if not self.all_finite(gradients.losses_T, self.names, "the loss of task"):
             return

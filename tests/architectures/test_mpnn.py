@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mtl_bench.architectures.edge_messages import EdgeMessages
+from mtl_bench.architectures import edge_messages
+from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph, pyg_name
+from mtl_bench.gradients import TaskGradients
 from tests.molecules import random_store
 
 SIZES = (3, 7, 7, 5, 12, 7)
@@ -61,29 +63,64 @@ def test_every_parameter_is_shared_or_owned_by_one_task():
     assert sorted(map(id, parts)) == sorted(map(id, network.parameters()))
 
 
-def test_message_gradients_against_finite_differences():
+@pytest.fixture
+def messages():
+    """A call of EdgeMessages in float64 on molecules of two sizes: function and its parameters."""
     torch.manual_seed(0)
     groups = ((2, 1), (3, 2))
-    edges = []
+    pairs = []
     for n, count in groups:
         for _ in range(count):
-            r = torch.rand(n, n, 4, dtype=torch.float64)
-            edges.append(((r + r.transpose(0, 1)) * (1 - torch.eye(n))[:, :, None]).reshape(-1, 4))
+            e = torch.rand(n, n, 4, dtype=torch.float64)
+            pairs.append(((e + e.transpose(0, 1)) * (1 - torch.eye(n))[:, :, None]).reshape(-1, 4))
+    pairs_PE = torch.cat(pairs)
     h = torch.randn(8, 3, dtype=torch.float64, requires_grad=True)
-    w = torch.randn(4, 3, 2, dtype=torch.float64, requires_grad=True)
-    fixed = torch.cat(edges)
-    assert torch.autograd.gradcheck(lambda h, w: EdgeMessages.apply(h, fixed, w, groups), (h, w))
+    v = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(5, 3, 2, dtype=torch.float64, requires_grad=True)
 
-    def symmetric(half):  # the edges' own gradient, along symmetric directions
-        full = []
-        pair = 0
-        for n, count in groups:
-            block = half[pair : pair + n * n * count].view(count, n, n, 4)
-            full.append((block + block.transpose(1, 2)).reshape(-1, 4))
-            pair += n * n * count
-        return EdgeMessages.apply(h, torch.cat(full), w, groups)
+    def call(h, v, w):
+        return EdgeMessages.apply(h, v, w, pairs_PE, hidden_edges(pairs_PE, v), groups)
 
-    assert torch.autograd.gradcheck(symmetric, (fixed.clone().requires_grad_(),))
+    return call, (h, v, w)
+
+
+def test_message_gradients_against_finite_differences(messages):
+    call, inputs = messages
+    assert torch.autograd.gradcheck(call, inputs)
+
+
+def test_blocks_of_any_size_give_the_same_gradients(messages, monkeypatch):
+    call, inputs = messages
+    expected = torch.autograd.grad(call(*inputs).square().sum(), inputs)
+    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", 1)
+    for got, want in zip(
+        torch.autograd.grad(call(*inputs).square().sum(), inputs), expected, strict=True
+    ):
+        torch.testing.assert_close(got, want)
+
+
+def test_the_backends_of_the_task_gradients_agree():
+    torch.manual_seed(0)
+    tasks = ("a", "b", "c")
+    network = MPNN(tasks, dim=8, edge_hidden=6)
+    batch = random_store(SIZES, tasks).__getitems__(range(len(SIZES)))
+
+    def gradients(backend):
+        predictions = network(batch)
+        losses = [(predictions[t] - batch.targets[t]).square().mean() for t in tasks]
+        own = [network.task_parameters(task) for task in tasks]
+        return TaskGradients(losses, network.shared_parameters(), own, backend=backend)
+
+    weights = torch.tensor([0.5, 2.0, -1.0])
+    written = {}
+    for backend in ("loop", "batched"):
+        task_gradients = gradients(backend)
+        torch.testing.assert_close(
+            task_gradients.jacobian(), gradients("loop").jacobian(), rtol=1e-4, atol=1e-7
+        )
+        task_gradients.apply(weights, torch.ones(3))
+        written[backend] = [p.grad.clone() for p in network.parameters()]
+    torch.testing.assert_close(written["loop"], written["batched"], rtol=1e-4, atol=1e-7)
 
 
 def test_atoms_of_one_molecule_may_come_in_any_order():

@@ -12,7 +12,7 @@ RUN = ("dataset=qm9", "method=ls", "profile=smoke")
 
 TOP_LEVEL = {
     *("seed", "variant", "debug", "dataset", "architecture", "method", "optimizer", "scheduler"),
-    *("trainer", "protocol", "profile", "logger", "paths"),
+    *("trainer", "gradients", "protocol", "profile", "logger", "paths"),
 }
 """Frozen: scripts and records depend on these keys."""
 

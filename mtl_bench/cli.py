@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an ASCII terminal must not fail on Δ
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # argparse takes no KEY=VALUE after an option that follows one; no option here has a value
+    words[1:] = sorted(words[1:], key=lambda word: not word.startswith("-"))
     options = _parser().parse_args(words)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -106,7 +108,7 @@ def _train(options: argparse.Namespace) -> int:
     experiment = any(word.startswith("experiment=") for word in options.overrides)
     if options.multirun or experiment:
         return _sweep(options.overrides)
-    from mtl_bench.config import compose_config
+    from mtl_bench.config.compose import compose_config
     from mtl_bench.training.run import run
 
     outcome = run(compose_config(options.overrides))

@@ -24,6 +24,7 @@ NOT_NUMBERS = ("paths", "logger", "debug")
 NOT_NUMBERS_IN = {
     "trainer": ("device", "threads", "workers", "checkpoint_minutes"),
     "dataset": ("root",),
+    "architecture": ("serves",),
 }
 """Keys of other sections that don't."""
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ def save_checkpoint(
     write_atomically(last, lambda stream: stream.write(buffer.getbuffer()))
 
 
-def load_checkpoint(folder: Path, config: dict[str, Any], digest: str) -> dict[str, Any] | None:
+def load_checkpoint(
+    folder: Path, config: dict[str, Any], digest: str, report: Callable[[str], None] = print
+) -> dict[str, Any] | None:
     """Return the state of the newest readable checkpoint, or None if there is none at all.
 
     If that is the previous one it takes the damaged one's place, so that the next save keeps it,
@@ -74,6 +77,7 @@ def load_checkpoint(folder: Path, config: dict[str, Any], digest: str) -> dict[s
                 "move the folder away or give the command that began it"
             )
         if faults:
+            report(f"{faults[0]}; going on from {path.name}")
             path.replace(folder / LAST)
         state: dict[str, Any] = content["state"]
         return state

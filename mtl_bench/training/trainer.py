@@ -98,7 +98,9 @@ class Trainer:
 
     def resume(self) -> None:
         """Go back to the newest checkpoint, if there is one."""
-        state = load_checkpoint(self.record.checkpoints, self.config, self.digest)
+        state = load_checkpoint(
+            self.record.checkpoints, self.config, self.digest, self.console.message
+        )
         if state is not None:
             self.load_state_dict(state)
         self.steps.drop_after(self.progress.step)

@@ -3,9 +3,8 @@
 import pytest
 import yaml
 
-from mtl_bench.config import compose_config, describe_group, find_config_folder
-from mtl_bench.config.compose import config_hash
-from mtl_bench.config.groups import GROUPS
+from mtl_bench.config.compose import compose_config, config_hash
+from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.errors import ConfigError
 
 DATASETS = tuple(describe_group("dataset"))

@@ -7,8 +7,7 @@ import yaml
 from hydra.utils import get_class
 
 from mtl_bench.cli import main
-from mtl_bench.config import describe_group, find_config_folder
-from mtl_bench.config.groups import GROUPS
+from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.config.schema import ANNOTATIONS, BUILT_WITH
 
 OBJECTS = [

@@ -276,7 +276,7 @@ def test_config_shows_every_default():
     shown = OmegaConf.to_container(config, resolve=False)
     assert shown.pop("_target_") == f"{TaskForce.__module__}.{TaskForce.__qualname__}"
     assert shown.pop("head_weighting") == "${protocol.head_weighting}"
-    assert shown.pop("noise_steps") == "${profile.exploration_steps}"
+    assert shown.pop("noise_steps") == "${profile.${dataset.name}.exploration_steps}"
     parameters = inspect.signature(TaskForce).parameters
     elsewhere = {"num_tasks", "seed", "head_weighting", "noise_steps"}
     assert shown == {k: p.default for k, p in parameters.items() if k not in elsewhere}

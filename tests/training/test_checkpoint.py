@@ -126,9 +126,12 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(folder, damage):
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(folder, damage, capsys):
     DAMAGE[damage](folder / "last.pt")
     assert load(folder) == 1
+    said = capsys.readouterr().out
+    assert "last.pt is damaged" in said
+    assert "going on from previous.pt" in said
 
 
 def test_a_flipped_bit_anywhere_is_never_believed(folder):

@@ -1,0 +1,93 @@
+"""The command line in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+PROGRAM = (sys.executable, "-m", "mtl_bench.cli")
+
+
+def call(*words, cwd, file_size_kib=None):
+    """Run a command to its end."""
+    program = [*PROGRAM, *map(str, words)]
+    if file_size_kib is not None:
+        program = ["bash", "-c", f'ulimit -f {file_size_kib}; exec "$@"', "_", *program]
+    return subprocess.run(
+        program, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+    )
+
+
+def call_without(modules, *words, cwd):
+    """Run a command and fail if it imports one of these modules; the last line is the status."""
+    code = (
+        "import sys\n"
+        "from mtl_bench.cli import main\n"
+        "try:\n    status = main(sys.argv[1:])\n"
+        "except SystemExit as leave:\n    status = leave.code\n"
+        f"print([m for m in {list(modules)!r} if m in sys.modules], status)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def start(*words, cwd):
+    """Begin a command."""
+    return subprocess.Popen(
+        [*PROGRAM, *map(str, words)],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_epochs(process, folder, epochs):
+    """Wait until a record below ``folder`` has that many epochs, and return the record."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        for path in folder.rglob("metrics.jsonl"):
+            if path.read_bytes().count(b"\n") >= epochs:
+                return path.parent
+        time.sleep(0.02)
+    raise AssertionError(f"no {epochs} epochs in {folder}")
+
+
+def end_of(process, send=None):
+    """Send a signal, wait for the end, and return standard error."""
+    if send is not None:
+        process.send_signal(send)
+    try:
+        return process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+
+
+def metrics_of(record):
+    """Return the lines of metrics.jsonl without their times."""
+    lines = [json.loads(line) for line in (record / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["seconds"]
+    return lines
+
+
+def results_of(record):
+    """Return everything of a finished record that a repetition must give again, bit for bit."""
+    from tests.training.runs import read_steps
+
+    summary = json.loads((record / "summary.json").read_text())
+    for key in ("seconds", "peak_memory_bytes"):
+        del summary[key]
+    return summary, metrics_of(record), read_steps(record / "steps")

@@ -1,0 +1,114 @@
+"""The run record while it is written."""
+
+import json
+import multiprocessing
+import os
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mtl_bench.errors import RecordError
+from mtl_bench.records.steps import StepLog
+from mtl_bench.records.writer import RunRecord, record_path
+
+CONFIG = {
+    "seed": 3,
+    "variant": None,
+    "method": {"name": "ls"},
+    "dataset": {"name": "qm9"},
+    "profile": {"name": "smoke"},
+    "paths": {"results": "results"},
+}
+
+
+def test_the_folder_follows_from_the_configuration():
+    assert str(record_path(CONFIG, "0a1b")) == "results/smoke/qm9/ls/seed3-0a1b"
+    variant = CONFIG | {"variant": "wide"}
+    assert str(record_path(variant, "0a1b")) == "results/smoke/qm9/ls-wide/seed3-0a1b"
+
+
+def test_two_writers_exclude_each_other(tmp_path):
+    with RunRecord(tmp_path) as first, pytest.raises(RecordError) as info, RunRecord(tmp_path):
+        pass
+    assert f'"pid": {os.getpid()}' in str(info.value)
+    assert not first.done
+    with RunRecord(tmp_path):
+        pass
+
+
+def _hold_and_die(path):
+    RunRecord(path).__enter__()
+    os._exit(9)
+
+
+def test_the_lock_of_a_dead_process_is_free_and_its_leftovers_are_cleared(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=_hold_and_die, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    leftover = tmp_path / "checkpoint" / ".last.pt.123.tmp"
+    leftover.write_bytes(b"half")
+    with RunRecord(tmp_path):
+        assert not leftover.exists()
+
+
+def test_the_life_of_a_record(tmp_path):
+    with RunRecord(tmp_path) as record:
+        record.fail("it broke", {"step": 3})
+        record.begin(CONFIG, {"python": "3"})
+        assert not (tmp_path / "FAILED.json").exists()
+        record.append_epoch({"epoch": 1})
+        with (tmp_path / "metrics.jsonl").open("a") as stream:
+            stream.write('{"epo')  # killed while it wrote
+        record.keep_epochs([{"epoch": 1}])
+        record.append_epoch({"epoch": 2})
+        lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+        with pytest.raises(ValueError, match="JSON compliant"):
+            record.append_epoch({"loss": float("nan")})
+        with pytest.raises(ValueError, match="JSON compliant"):
+            record.finish({"loss": float("nan")})
+        assert not record.done
+        assert not (tmp_path / "summary.json").exists()
+        record.finish({"status": "finished"})
+        assert record.done
+
+
+def rows(folder):
+    parts = [pq.read_table(path).to_pydict() for path in sorted(folder.glob("*.parquet"))]
+    return [step for part in parts for step in part["step"]]
+
+
+def add(log, *steps, gram=None):
+    for step in steps:
+        log.add(step, 1, np.ones(2), np.ones(2), gram, {"x": float(step)})
+
+
+def test_resuming_after_a_step_keeps_exactly_the_rows_up_to_it(tmp_path):
+    log = StepLog(tmp_path, ("a", "b"))
+    for part in ((1, 2, 3), (4,), (5, 6)):
+        add(log, *part)
+        log.flush()
+    log.flush()  # nothing is collected: no part
+    assert rows(tmp_path) == [1, 2, 3, 4, 5, 6]
+    for step, kept in ((6, 6), (4, 4), (3, 3), (0, 0)):
+        log.drop_after(step)
+        assert rows(tmp_path) == list(range(1, kept + 1))
+
+
+def test_columns_of_the_gram_matrix(tmp_path):
+    gram = np.array([[4.0, 3.0], [3.0, 9.0]])
+    log = StepLog(tmp_path, ("a", "b"))
+    add(log, 1, gram=gram)
+    add(log, 2, gram=np.zeros((2, 2)))
+    log.flush()
+    table = pq.read_table(tmp_path / "part-000000001.parquet").to_pydict()
+    assert table["gram/a"] == [4.0, 0.0]
+    assert table["gram/b"] == [9.0, 0.0]
+    assert table["cosine/a/b"] == pytest.approx([0.5, 0.0])
+    assert table["x"] == [1.0, 2.0]
+    assert set(table) == {
+        *("step", "epoch", "loss/a", "loss/b", "weight/a", "weight/b"),
+        *("gram/a", "gram/b", "cosine/a/b", "x"),
+    }

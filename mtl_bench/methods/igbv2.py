@@ -42,8 +42,9 @@ class IGBv2(Method):
       entropy is largest for weights spread evenly over the simplex, so that a policy that has
       nothing to learn yet weighs at random, as that of the official code does. ``gaussian``, the
       density of u, takes the softmax for a part of the environment. Its entropy has no largest
-      value: until the temperature has fallen, which takes many thousand updates, sigma stays at its
-      upper limit e^2 and one task at a time gets all the weight.
+      value: while the temperature is high sigma goes to its upper limit e^2 and the means drift
+      apart, one task gets all the weight, and the saturated softmax leaves no gradient to come
+      back by.
     - ``reward_scale`` is constant. In the official NYU-v2 training it is the first learning rate
       divided by the present one; the official QM9 training assigns a variable anew and divides it
       by itself, so that there it is 1.

@@ -80,6 +80,9 @@ class Method(nn.Module):
         """Return what multiplies each task's own gradient, shape (T,)."""
         return weights_T if self.head_weighting == "weighted" else torch.ones_like(weights_T)
 
+    def end_epoch(self) -> None:
+        """Take note that an epoch has ended."""
+
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the generator; subclasses add to it."""
         return {"generator": self.generator.get_state()}

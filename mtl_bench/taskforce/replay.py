@@ -1,6 +1,6 @@
 """The replay buffer of the agents.
 
-Legend of shape suffixes: N stored transitions, B sampled ones, T agents, O observed numbers each.
+Legend of shape suffixes: B sampled transitions, T agents, O observed numbers each.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mtl_bench.errors import RecordError
+from mtl_bench.ring import Ring
 
-FIRST_ROWS = 1024
 FRACTION_BITS = 1074
 """Every float64 is an integer multiple of 2**-1074."""
 
@@ -58,11 +57,8 @@ class RewardMoments:
         return math.sqrt(variance / (self._count**2 << 2 * FRACTION_BITS))
 
 
-class Replay(nn.Module):
+class Replay(Ring[Transitions]):
     """A ring of the latest transitions, and the moments of their rewards.
-
-    Memory is taken in steps of doubling until ``capacity`` rows are there. The saved state holds
-    the filled rows only.
 
     Args:
         num_agents: T.
@@ -70,62 +66,34 @@ class Replay(nn.Module):
     """
 
     def __init__(self, num_agents: int, capacity: int) -> None:
-        super().__init__()
-        self.capacity = capacity
-        self._size = 0
-        self._position = 0
-        self._moments = RewardMoments()
         shape = (0, num_agents, num_agents + 1)
-        self._rows = Transitions(
+        empty = Transitions(
             torch.empty(shape, dtype=torch.float32),
             torch.empty(shape[:2], dtype=torch.float32),
             torch.empty(0, dtype=torch.float64),
             torch.empty(shape, dtype=torch.float32),
         )
-
-    def __len__(self) -> int:
-        return self._size
-
-    def contents(self) -> Transitions:
-        """Return views of what is stored, N rows in the order of the ring, rewards as pushed."""
-        return Transitions(*(rows[: self._size] for rows in self._rows))
+        super().__init__(capacity, empty)
+        self._moments = RewardMoments()
 
     def push(
         self, observation_TO: Tensor, actions_T: Tensor, reward: float, next_observation_TO: Tensor
     ) -> None:
         """Store one transition in place of the oldest if the ring is full."""
-        slot = self._position
         if self._size == self.capacity:
-            self._moments.add(self._rows.rewards_B[slot].item(), sign=-1)
-        else:
-            self._reserve(slot + 1)
-            self._size += 1
-        self._rows.observations_BTO[slot] = observation_TO
-        self._rows.actions_BT[slot] = actions_T
-        self._rows.rewards_B[slot] = reward
-        self._rows.next_observations_BTO[slot] = next_observation_TO
+            self._moments.add(self._rows.rewards_B[self._position].item(), sign=-1)
         self._moments.add(reward)
-        self._position = (slot + 1) % self.capacity
+        self.append(observation_TO, actions_T, reward, next_observation_TO)
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Transitions:
         """Return B transitions drawn uniformly with replacement, rewards standardised as float32.
 
-        With replacement, drawing costs the same however full the buffer is, and a buffer smaller
-        than the batch serves as well. The rewards are standardised with the moments of the whole
-        buffer; equal rewards become zeros.
+        The rewards are standardised with the moments of the whole buffer; equal rewards become
+        zeros.
         """
-        rows_B = torch.randint(self._size, (batch_size,), generator=generator)
-        batch = Transitions(*(rows.index_select(0, rows_B) for rows in self._rows))
+        batch = super().sample(batch_size, generator)
         rewards_B = (batch.rewards_B - self._moments.mean()) / (self._moments.deviation() or 1.0)
         return batch._replace(rewards_B=rewards_B.float())
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the filled rows and the position of the ring."""
-        return {
-            "capacity": self.capacity,
-            "position": self._position,
-            "rows": [rows.clone() for rows in self.contents()],  # a view would save its storage
-        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned.
@@ -133,24 +101,7 @@ class Replay(nn.Module):
         Raises:
             RecordError: the state comes from a buffer of another capacity.
         """
-        if state["capacity"] != self.capacity:
-            raise RecordError(
-                f"buffer_size: the saved replay buffer holds {state['capacity']} transitions, "
-                f"this one {self.capacity}; continue with the value it was saved with"
-            )
-        self._position = state["position"]
-        self._rows = Transitions(*(rows.clone() for rows in state["rows"]))
-        self._size = len(self._rows.rewards_B)
+        super().set_extra_state(state)
         self._moments = RewardMoments()
         for reward in self._rows.rewards_B.tolist():
             self._moments.add(reward)
-
-    def _reserve(self, rows: int) -> None:
-        """Make room for at least so many rows."""
-        present = len(self._rows.rewards_B)
-        if rows <= present:
-            return
-        added = min(self.capacity, max(FIRST_ROWS, 2 * present)) - present
-        self._rows = Transitions(
-            *(torch.cat([old, old.new_empty((added, *old.shape[1:]))]) for old in self._rows)
-        )

@@ -230,6 +230,7 @@ class Trainer:
 
     def end_epoch(self) -> None:
         """Evaluate, select, move the schedules on, and write everything down."""
+        self.method.end_epoch()
         progress = self.progress
         counted = progress.batch - progress.skipped
         if counted == 0:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl_bench.errors import RecordError
-from mtl_bench.taskforce.replay import FIRST_ROWS, Replay, RewardMoments
+from mtl_bench.ring import FIRST_ROWS
+from mtl_bench.taskforce.replay import Replay, RewardMoments
 
 FINITE = st.floats(-1e120, 1e120)
 

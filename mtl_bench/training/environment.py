@@ -57,7 +57,7 @@ def describe_environment(
     """Return what environment.json says of the machine, the code and the data."""
     return {
         "started": now(),
-        "command": sys.argv,
+        "command": ["mtl-bench", *sys.argv[1:]],
         "git": _git_state(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -55,7 +55,7 @@ class AlignedMTL(Method):
             TrainingError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        solution = _balance(self.finite(gram_TT, "the Gram row"), self.scale_mode)
+        solution = _balance(self.finite_gram(gram_TT), self.scale_mode)
         return self.answer(solution)
 
 

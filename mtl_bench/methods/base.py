@@ -100,6 +100,15 @@ class Method(nn.Module):
             raise TrainingError(f"{type(self).__name__}: {what} of task {task} is not finite")
         return array
 
+    def finite_gram(self, gram_TT: Tensor) -> np.ndarray:
+        """Return the Gram matrix on the CPU as float64.
+
+        Raises:
+            TrainingError: an entry is not finite; a task whose own gradient is at fault is named.
+        """
+        self.finite(gram_TT.diagonal(), "the squared gradient norm")
+        return self.finite(gram_TT, "an inner product")
+
     def answer(self, solution: Solution) -> Tensor:
         """Return a solver's weights, (T,), and note its health for the step log."""
         self.diagnostics = {

@@ -57,4 +57,4 @@ class CAGrad(Method):
             TrainingError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        return self.factor * self.answer(solve_cagrad(self.finite(gram_TT, "the Gram row"), self.c))
+        return self.factor * self.answer(solve_cagrad(self.finite_gram(gram_TT), self.c))

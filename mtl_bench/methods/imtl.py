@@ -75,7 +75,7 @@ class IMTL(Method):
             TrainingError: an entry of the Gram matrix, or a loss under ``hybrid``, is not finite.
         """
         assert gram_TT is not None
-        gram_TT = torch.from_numpy(self.finite(gram_TT, "the Gram row"))
+        gram_TT = torch.from_numpy(self.finite_gram(gram_TT))
         scales_T = self._scales()
         scaled_TT = gram_TT * scales_T[:, None] * scales_T
         weights_T = scales_T * self.answer(equal_projections(scaled_TT.numpy()))

@@ -58,6 +58,6 @@ class MGDA(Method):
         """
         assert gram_TT is not None
         self.finite(losses_T, "the loss")
-        gram_TT = torch.from_numpy(self.finite(gram_TT, "the Gram row"))
+        gram_TT = torch.from_numpy(self.finite_gram(gram_TT))
         normalized_TT = normalize_gram(gram_TT, normalizers(gram_TT, losses_T, self.normalize))
         return self.total * self.answer(solve_min_norm(normalized_TT.numpy()))

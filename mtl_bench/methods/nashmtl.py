@@ -82,7 +82,7 @@ class NashMTL(Method):
             TrainingError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        gram = self.finite(gram_TT, "the Gram row")
+        gram = self.finite_gram(gram_TT)
         if self._program is None:
             return self.answer(solve_nash(gram))
         weights_T = self.answer(self._program.solve(gram, self.previous_T.numpy()))

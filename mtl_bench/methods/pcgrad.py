@@ -59,7 +59,7 @@ class PCGrad(Method):
         rows = self.num_tasks if self.permutation == "each" else 1
         noise = torch.rand(rows, self.num_tasks, generator=self.generator, dtype=torch.float64)
         orders_TT = noise.argsort(dim=1).expand(self.num_tasks, -1).numpy()
-        projected_TT = project_conflicts(self.finite(gram_TT, "the Gram row"), orders_TT)
+        projected_TT = project_conflicts(self.finite_gram(gram_TT), orders_TT)
         return torch.from_numpy(projected_TT.sum(axis=0) / self.divisor)
 
 

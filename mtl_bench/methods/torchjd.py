@@ -91,7 +91,10 @@ class TorchJD(Method):
             TrainingError: that, or the answer, is not finite.
         """
         assert gram_TT is not None
-        self.finite(gram_TT, "the Gram row")
+        if self.needs == "gram":
+            self.finite_gram(gram_TT)
+        else:
+            self.finite(gram_TT, "the gradient")
         weights_T = self._call(gram_TT)
         self.finite(weights_T, "the weight")
         return weights_T

@@ -19,7 +19,8 @@ class ConvexConcave:
     With M = K / ||K||, minimise sum_t (Ma)_t + p(a) / ||K|| over a >= 0 with
     log(||K|| a_t) + log (Ma)_t >= 0, where p is sum_t log a_t + log (Ma)_t linearised at the last
     a. It ends after 20 programs, at ||Ma - 1/a|| < 1e-3, or at a change below 1e-6, answering in
-    the last two cases with the a that it linearised at: all as in the official code.
+    the last two cases with the a that it linearised at: all as in the official code. (Its first
+    test has M in place of K, so that a single task keeps the weight 1.)
 
     Args:
         num_tasks: T.

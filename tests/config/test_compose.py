@@ -128,7 +128,11 @@ def test_a_mistake_is_one_line_that_names_key_and_remedy(case):
 
 @pytest.mark.parametrize(
     ("overrides", "missing"),
-    [(["method=ls"], "dataset=qm9"), (["dataset=qm9"], "method=alignedmtl|cagrad"), ([], "missing")],
+    [
+        (["method=ls"], "dataset=qm9"),
+        (["dataset=qm9"], "method=alignedmtl|cagrad"),
+        ([], "missing"),
+    ],
 )
 def test_a_missing_choice_is_named_with_what_there_is(overrides, missing):
     with pytest.raises(ConfigError, match="is missing; give") as info:

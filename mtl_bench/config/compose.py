@@ -33,7 +33,8 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the resolved configuration of one run as plain values.
 
     Every section that is a group carries its choice as ``name``; of the profile only the name is
-    left, since its sizes stand where they are used.
+    left, and of the protocol not its constants of single methods, since these values stand where
+    they are used.
 
     Raises:
         ConfigError: unknown key or choice, bad syntax, impossible value or combination.
@@ -46,6 +47,7 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
     check(plain)
+    plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
     return plain
 
 

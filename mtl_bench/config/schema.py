@@ -63,6 +63,39 @@ class Gradients(Section):
     backend: Literal["auto", "loop", "batched"]
 
 
+class UWProtocol(Section):
+    """Constants of UW."""
+
+    form: Literal["regression", "classification"]
+    learning_rate: Positive
+
+
+class MGDAProtocol(Section):
+    """Constants of MGDA."""
+
+    scale: Literal["one", "tasks"]
+
+
+class PCGradProtocol(Section):
+    """Constants of PCGrad."""
+
+    permutation: Literal["each", "shared"]
+
+
+class CAGradProtocol(Section):
+    """Constants of CAGrad."""
+
+    c: NonNegative
+    rescale: Literal[0, 1, 2]
+    scale: Literal["one", "tasks"]
+
+
+class NashMTLProtocol(Section):
+    """Constants of NashMTL."""
+
+    max_norm: Positive | None
+
+
 class Protocol(Section):
     """Constants that differ between code bases under one method name."""
 
@@ -70,6 +103,11 @@ class Protocol(Section):
     head_weighting: HeadWeighting
     selection: Literal["last", "last_k_mean", "best_val"]
     last_k: PositiveInt
+    uw: UWProtocol
+    mgda: MGDAProtocol
+    pcgrad: PCGradProtocol
+    cagrad: CAGradProtocol
+    nashmtl: NashMTLProtocol
 
 
 class Profile(Section):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mtl_bench.errors import TrainingError
 from mtl_bench.values import HeadWeighting, PositiveInt
 
 if TYPE_CHECKING:
     from mtl_bench.gradients import TaskGradients
+    from mtl_bench.solvers.solution import Solution
 
 Needs = Literal["losses", "gram", "grads"]
 
@@ -59,6 +62,7 @@ class Method(nn.Module):
         self.num_tasks = num_tasks
         self.head_weighting = head_weighting
         self.generator = torch.Generator().manual_seed(seed)
+        self.diagnostics: dict[str, float] = {}
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weights of the tasks, shape (T,).
@@ -74,7 +78,7 @@ class Method(nn.Module):
         gram_TT = gradients.gram() if self.needs == "gram" else None
         weights_T = self.weights(gradients.losses_T, gram_TT)
         gradients.apply(weights_T, self.head_weights(weights_T))
-        return StepInfo(weights_T)
+        return StepInfo(weights_T, self.diagnostics)
 
     def head_weights(self, weights_T: Tensor) -> Tensor:
         """Return what multiplies each task's own gradient, shape (T,)."""
@@ -82,6 +86,37 @@ class Method(nn.Module):
 
     def end_epoch(self) -> None:
         """Take note that an epoch has ended."""
+
+    def finite(self, values: Tensor, what: str) -> np.ndarray:
+        """Return values on the CPU, one or one row per task, as float64.
+
+        Raises:
+            TrainingError: one is not finite.
+        """
+        array = values.detach().cpu().double().numpy()
+        if not np.isfinite(array).all():
+            rows = array.reshape(len(array), -1)
+            task = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+            raise TrainingError(f"{type(self).__name__}: {what} of task {task} is not finite")
+        return array
+
+    def finite_gram(self, gram_TT: Tensor) -> np.ndarray:
+        """Return the Gram matrix on the CPU as float64.
+
+        Raises:
+            TrainingError: an entry is not finite; a task whose own gradient is at fault is named.
+        """
+        self.finite(gram_TT.diagonal(), "the squared gradient norm")
+        return self.finite(gram_TT, "an inner product")
+
+    def answer(self, solution: Solution) -> Tensor:
+        """Return a solver's weights, (T,), and note its health for the step log."""
+        self.diagnostics = {
+            "solver_iterations": float(solution.iterations),
+            "solver_residual": solution.residual,
+            "solver_fallback": float(solution.fallback),
+        }
+        return torch.from_numpy(solution.weights_T)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the generator; subclasses add to it."""

@@ -132,7 +132,6 @@ class TaskForce(Method):
         self.noise = OrnsteinUhlenbeck(num_tasks, noise_theta, noise_sigma)
         self.iteration = 0
         self.agent_losses = AgentLosses(0.0, 0.0)
-        self.diagnostics: dict[str, float] = {}
         for name, shape, dtype in (
             ("observation_TO", (num_tasks, num_tasks + 1), torch.float32),
             ("actions_T", (num_tasks,), torch.float32),

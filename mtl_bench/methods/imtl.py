@@ -1,0 +1,118 @@
+"""Impartial multi-task learning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_bench.methods.base import Method, Needs, StepInfo
+from mtl_bench.methods.learned import LearnedVector
+from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.values import HeadWeighting, Positive, PositiveInt
+
+if TYPE_CHECKING:
+    from mtl_bench.gradients import TaskGradients
+
+CUTOFF = 1e-12
+"""Singular values, relative to the largest, that count as zero."""
+
+
+class IMTL(Method):
+    """Combines the gradients so that the sum has the same projection onto each of them.
+
+    Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, Eq. 6: with u_t = g_t / ||g_t||,
+    find weights that sum to 1 with u_t'G equal for all t. They may be negative.
+
+    ``gradient`` is IMTL-G alone, what the Nash-MTL and Aligned-MTL codes run. ``hybrid`` first
+    balances the losses (IMTL-L): it learns s_t, minimising exp(s_t) L_t - s_t, and combines the
+    gradients of the scaled losses, so that the weights of the g_t are exp(s_t) times numbers that
+    sum to 1; tasks' own gradients are multiplied by the weight or, unweighted, by exp(s_t) as in
+    LibMTL. The s_t have an Adam of their own, whose rate no schedule lowers.
+
+    The codes invert a (T-1) x (T-1) matrix of gradient differences, and add 1e-8 to it when that
+    fails; here one least-squares problem in the cosines gives the same weights, and those of
+    smallest norm where several serve. A task with zero gradient gets 1/T, the others share the
+    rest. A fallback is reported where there are no equal projections.
+
+    Args:
+        num_tasks: T.
+        head_weighting: see ``Method``.
+        seed: not used.
+        variant: G alone, or L and G.
+        learning_rate: of the s_t; not used by ``gradient``.
+    """
+
+    needs: ClassVar[Needs] = "gram"
+
+    def __init__(
+        self,
+        num_tasks: PositiveInt,
+        *,
+        head_weighting: HeadWeighting = "weighted",
+        seed: int = 0,
+        variant: Literal["gradient", "hybrid"] = "gradient",
+        learning_rate: Positive = 1e-3,
+    ) -> None:
+        super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
+        hybrid = variant == "hybrid"
+        self.log_scales = LearnedVector(num_tasks, 0.0, learning_rate) if hybrid else None
+
+    def step(self, gradients: TaskGradients) -> StepInfo:
+        """Choose the weights and write the gradients of every parameter."""
+        scales_T = self._scales()
+        weights_T = self.weights(gradients.losses_T, gradients.gram())
+        heads_T = weights_T if self.head_weighting == "weighted" else scales_T
+        gradients.apply(weights_T, heads_T)
+        return StepInfo(weights_T, self.diagnostics)
+
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
+        """Return the weights of the gradients, (T,), and under ``hybrid`` move the scales.
+
+        Raises:
+            TrainingError: an entry of the Gram matrix, or a loss under ``hybrid``, is not finite.
+        """
+        assert gram_TT is not None
+        gram_TT = torch.from_numpy(self.finite_gram(gram_TT))
+        scales_T = self._scales()
+        scaled_TT = gram_TT * scales_T[:, None] * scales_T
+        weights_T = scales_T * self.answer(equal_projections(scaled_TT.numpy()))
+        if self.log_scales is not None:
+            losses_T = torch.from_numpy(self.finite(losses_T, "the loss"))
+            self.log_scales.descend(scales_T * losses_T - 1)
+        return weights_T
+
+    def _scales(self) -> Tensor:
+        if self.log_scales is None:
+            return torch.ones(self.num_tasks, dtype=torch.float64)
+        return self.log_scales.now().exp()
+
+
+def equal_projections(gram_TT: Array) -> Solution:
+    """Return a with sum 1 and (Ka)_t / ||g_t|| equal for all t.
+
+    In x_t = a_t ||g_t|| this reads C x = p 1 with C the cosines and p the common projection. The
+    residual is the largest violation of either equation.
+    """
+    num_tasks = len(gram_TT)
+    norms_T = np.sqrt(np.maximum(gram_TT.diagonal(), 0.0))
+    present = norms_T > 0
+    weights_T = np.full(num_tasks, 1 / num_tasks)
+    if not present.any():
+        return Solution(weights_T, 0, 0.0, True)
+    norms_S = norms_T[present]
+    cosines_SS = gram_TT[np.ix_(present, present)] / norms_S[:, None] / norms_S
+    size = len(norms_S)
+    system = np.zeros((size + 1, size + 1))
+    system[:size, :size] = cosines_SS
+    system[:size, size] = -1.0
+    system[size, :size] = norms_S.min() / norms_S
+    right = np.zeros(size + 1)
+    right[size] = 1.0
+    solution = np.linalg.lstsq(system, right, rcond=CUTOFF)[0]
+    residual = float(np.abs(system @ solution - right).max())
+    share_S = solution[:size] * norms_S.min() / norms_S
+    weights_T[present] = share_S / share_S.sum() * (size / num_tasks)
+    return Solution(weights_T, 1, residual, residual > 1e-6)

@@ -1,0 +1,44 @@
+"""Numbers that a method learns by gradient descent next to the network."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class LearnedVector(nn.Module):
+    """One float64 number per task with an Adam optimiser of its own.
+
+    The optimiser's state is extra state, so that a loaded vector goes on as if it never stopped.
+
+    Args:
+        num_tasks: T.
+        initial: where every number starts.
+        learning_rate: of Adam.
+    """
+
+    def __init__(self, num_tasks: int, initial: float, learning_rate: float) -> None:
+        super().__init__()
+        self.values_T = nn.Parameter(torch.full((num_tasks,), initial, dtype=torch.float64))
+        self._optimizer = torch.optim.Adam([self.values_T], lr=learning_rate, fused=True)
+
+    def now(self) -> Tensor:
+        """Return a copy of the numbers, (T,), without a graph."""
+        return self.values_T.detach().clone()
+
+    def descend(self, gradient_T: Tensor) -> None:
+        """Take one step of Adam along a gradient that the method has worked out itself."""
+        self.values_T.grad = gradient_T
+        self._optimizer.step()
+        self.values_T.grad = None
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the state of the optimiser."""
+        return self._optimizer.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
+        self._optimizer.load_state_dict(deepcopy(state))

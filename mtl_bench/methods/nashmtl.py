@@ -1,0 +1,90 @@
+"""Multi-task learning as a bargaining game."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from mtl_bench.methods.base import Method, Needs, StepInfo
+from mtl_bench.solvers import solve_nash
+from mtl_bench.values import HeadWeighting, Positive, PositiveInt
+
+if TYPE_CHECKING:
+    from mtl_bench.gradients import TaskGradients
+
+
+class NashMTL(Method):
+    """Takes the Nash bargaining solution: positive weights a with a_t (Ka)_t = 1 for every task.
+
+    Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, Claim 3.2. The weights have
+    no fixed sum; ||sum_t a_t g_t|| is always the root of T.
+
+    ``newton`` solves the equivalent strictly convex problem (``solvers.nash``). ``ccp`` is the
+    official procedure, up to 20 convex programs with cvxpy and ECOS, each started at the weights of
+    the step before (``solvers.ccp``; needs the extra ``nash-ccp``). Where gradients differ in scale
+    by two orders of magnitude it stops far from the solution. A program that fails keeps the last
+    weights in both, but there it is silent, and here it is a fallback in the step log. The weights
+    are renewed at every step, the official default.
+
+    ``max_norm`` clips the norm of the shared gradient (and so makes it constant); the tasks' own
+    gradients keep their weights, as in the official code. The Aligned-MTL code does not clip.
+
+    Args:
+        num_tasks: T.
+        head_weighting: see ``Method``.
+        seed: not used.
+        solver: how the weights are found.
+        max_norm: largest norm of the shared gradient; None for no limit.
+
+    Raises:
+        ConfigError: ``solver`` is ccp and cvxpy or ECOS is not installed.
+    """
+
+    needs: ClassVar[Needs] = "gram"
+
+    previous_T: Tensor
+
+    def __init__(
+        self,
+        num_tasks: PositiveInt,
+        *,
+        head_weighting: HeadWeighting = "weighted",
+        seed: int = 0,
+        solver: Literal["newton", "ccp"] = "newton",
+        max_norm: Positive | None = 1.0,
+    ) -> None:
+        super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
+        self.max_norm = max_norm
+        self.register_buffer("previous_T", torch.ones(num_tasks, dtype=torch.float64))
+        self._program = None
+        if solver == "ccp":
+            from mtl_bench.solvers.ccp import ConvexConcave
+
+            self._program = ConvexConcave(num_tasks)
+
+    def step(self, gradients: TaskGradients) -> StepInfo:
+        """Choose the weights and write the gradients of every parameter."""
+        gram_TT = gradients.gram()
+        weights_T = self.weights(gradients.losses_T, gram_TT)
+        shared_T = weights_T
+        if self.max_norm is not None:
+            norm = (weights_T @ gram_TT @ weights_T).clamp(min=0).sqrt()
+            shared_T = weights_T * (self.max_norm / norm).clamp(max=1)
+        gradients.apply(shared_T, self.head_weights(weights_T))
+        return StepInfo(weights_T, self.diagnostics)
+
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
+        """Return the bargaining solution, (T,), before any clipping.
+
+        Raises:
+            TrainingError: an entry of the Gram matrix is not finite.
+        """
+        assert gram_TT is not None
+        gram = self.finite_gram(gram_TT)
+        if self._program is None:
+            return self.answer(solve_nash(gram))
+        weights_T = self.answer(self._program.solve(gram, self.previous_T.numpy()))
+        self.previous_T.copy_(weights_T)
+        return weights_T

@@ -1,0 +1,168 @@
+"""Any weighting or aggregator of TorchJD, by name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl_bench.errors import ConfigError, TrainingError
+from mtl_bench.methods.base import Method, StepInfo
+from mtl_bench.values import HeadWeighting, Name
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from mtl_bench.gradients import TaskGradients
+
+SAVED = (Tensor, bool, int, float, str, type(None), torch.dtype, torch.device, tuple)
+"""Types of attributes that are state; others (functions, projectors) are settings."""
+
+
+class TorchJD(Method):
+    """Hands the gradients to an aggregator of TorchJD, for instance ``UPGrad``.
+
+    An aggregator that weighs gradients by their Gram matrix is asked for its weights, in float64;
+    what they sum to is its own affair. Any other gets the (T, P) gradients and answers with the
+    shared gradient; the weights that are reported are then ones, and the tasks' own gradients stay
+    as they are. TorchJD draws from torch's global generator: here it is seeded from
+    ``self.generator`` for the call and put back afterwards. Attributes that an aggregator changes
+    are saved and loaded with the method.
+
+    Args:
+        num_tasks: T.
+        head_weighting: see ``Method``.
+        seed: of the aggregator's random numbers.
+        aggregator: name of a class in ``torchjd.aggregation``.
+        arguments: what its constructor takes, for instance ``{c: 0.4}``; lists become tensors.
+
+    Raises:
+        ConfigError: TorchJD is not installed, has no such class, or refuses the arguments.
+    """
+
+    def __init__(
+        self,
+        num_tasks: int,
+        *,
+        head_weighting: HeadWeighting = "weighted",
+        seed: int = 0,
+        aggregator: Name = "UPGrad",
+        arguments: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
+        chosen = _build(aggregator, arguments or {})
+        takes_gram = _takes_gram(chosen)
+        weighting = getattr(chosen, "gramian_weighting", chosen) if takes_gram else chosen
+        # kept in a list so that its buffers, which come and go, are no part of the state dict
+        self._chosen: list[nn.Module] = [weighting]
+        self.needs = "gram" if takes_gram else "grads"  # type: ignore[misc]
+        self._returns_weights = takes_gram or aggregator.endswith("Weighting")
+
+    def step(self, gradients: TaskGradients) -> StepInfo:
+        """Aggregate and write the gradients of every parameter.
+
+        Raises:
+            TrainingError: the gradients, or what TorchJD makes of them, are not finite.
+        """
+        if self._returns_weights:
+            grads = gradients.gram() if self.needs == "gram" else gradients.jacobian()
+            weights_T = self.weights(gradients.losses_T, grads)
+            gradients.apply(weights_T, self.head_weights(weights_T))
+            return StepInfo(weights_T)
+        grads_TP = gradients.jacobian()
+        self.finite(grads_TP.sum(dim=1), "the gradient")
+        gradient_P = self._call(grads_TP)
+        if not bool(gradient_P.isfinite().all()):
+            raise TrainingError(f"TorchJD: the gradient of {type(self._chosen[0]).__name__} is bad")
+        gradients.apply_vector(gradient_P)
+        return StepInfo(torch.ones(self.num_tasks, dtype=torch.float64))
+
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
+        """Return the weighting's answer, (T,).
+
+        Args:
+            losses_T: not used.
+            gram_TT: what the weighting looks at: the Gram matrix, or the (T, P) gradients.
+
+        Raises:
+            TrainingError: that, or the answer, is not finite.
+        """
+        assert gram_TT is not None
+        if self.needs == "gram":
+            self.finite_gram(gram_TT)
+        else:
+            self.finite(gram_TT, "the gradient")
+        weights_T = self._call(gram_TT)
+        self.finite(weights_T, "the weight")
+        return weights_T
+
+    def _call(self, matrix: Tensor) -> Tensor:
+        seed = int(torch.randint(2**62, (), generator=self.generator))
+        devices = [matrix.device] if matrix.is_cuda else []
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            try:
+                answer: Tensor = self._chosen[0](matrix)
+            except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
+                raise TrainingError(
+                    f"TorchJD: {type(self._chosen[0]).__name__}: {error}"
+                ) from error
+        return answer
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the state of the generator and of the aggregator."""
+        plain = set(nn.Module().__dict__)
+        states = []
+        for module in self._chosen[0].modules():
+            own = {k: v for k, v in vars(module).items() if k not in plain}
+            states.append(
+                {k: v for k, v in (own | module._buffers).items() if isinstance(v, SAVED)}
+            )
+        return super().get_extra_state() | {"aggregator": states}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
+        super().set_extra_state(state)
+        pairs = zip(self._chosen[0].modules(), state["aggregator"], strict=True)
+        for module, values in pairs:
+            for key, value in values.items():
+                setattr(module, key, value.clone() if isinstance(value, Tensor) else value)
+
+
+def _import() -> ModuleType:
+    try:
+        from torchjd import aggregation
+    except ImportError as error:
+        raise ConfigError(
+            f"method=torchjd needs TorchJD ({error}): pip install 'mtl_bench[torchjd]'"
+        ) from error
+    return aggregation
+
+
+def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Build an aggregator or weighting by name."""
+    module = _import()
+    abstract = {"Aggregator", "Weighting", "WeightedAggregator", "GramianWeightedAggregator"}
+    names = sorted(set(module.__all__) - abstract)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 3, 0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+        raise ConfigError(f"method.aggregator={name}: TorchJD has no such aggregator; {hint}")
+    tensors = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in arguments.items()}
+    try:
+        built: nn.Module = getattr(module, name)(**tensors)
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(
+            f"method.aggregator={name}, method.arguments={arguments}: {error}"
+        ) from error
+    return built
+
+
+def _takes_gram(chosen: nn.Module) -> bool:
+    from torchjd.aggregation import GramianWeightedAggregator, UPGradWeighting
+
+    gram_weighting = UPGradWeighting.__mro__[1]  # the base of weightings of Gram matrices
+    return isinstance(chosen, GramianWeightedAggregator | gram_weighting)

@@ -1,0 +1,28 @@
+"""What a solver answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+class Solution(NamedTuple):
+    """Weights with the evidence that they are right.
+
+    Args:
+        weights_T: the weights.
+        iterations: how many systems were solved.
+        residual: distance from optimality, relative to the scale of the problem; each solver says
+            which.
+        fallback: the problem was degenerate or unsolved, and the solver's documented substitute
+            answered.
+    """
+
+    weights_T: Array
+    iterations: int
+    residual: float
+    fallback: bool

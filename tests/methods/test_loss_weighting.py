@@ -1,0 +1,69 @@
+"""RLW, DWA and UW, which look at losses alone."""
+
+import math
+
+import pytest
+import torch
+
+from mtl_bench.methods import DWA, RLW, UW
+
+
+def test_rlw_is_the_softmax_of_normal_numbers():
+    method = RLW(3, seed=5)
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(3):
+        noise_T = torch.randn(3, generator=generator, dtype=torch.float64)
+        torch.testing.assert_close(
+            method.weights(torch.ones(3)), noise_T.exp() / noise_T.exp().sum()
+        )
+    logs_NT = torch.stack([method.weights(torch.ones(3)).log() for _ in range(4000)])
+    contrast_N = logs_NT[:, 0] - logs_NT[:, 1]  # of variance 2
+    assert contrast_N.mean().abs() < 0.1
+    assert contrast_N.var().item() == pytest.approx(2, rel=0.1)
+
+
+def test_dwa_window_compares_the_two_halves_once_it_is_full():
+    method = DWA(2, window=2, temperature=2.0)
+    losses = [[4.0, 1.0], [4.0, 3.0], [1.0, 4.0], [3.0, 4.0], [8.0, 0.0]]
+    weights = [method.weights(torch.tensor(row)).tolist() for row in losses]
+    assert weights[:3] == [[0.5, 0.5]] * 3
+    for row, (slow, fast) in ((3, (2 / 4, 4 / 2)), (4, ((3 + 8) / (4 + 1), (4 + 0) / (3 + 4)))):
+        e = math.exp(slow / 2), math.exp(fast / 2)
+        assert weights[row] == pytest.approx([e[0] / sum(e), e[1] / sum(e)])
+
+
+def test_dwa_epoch_compares_the_means_of_the_last_two_epochs():
+    method = DWA(2, variant="epoch")
+    epochs = [[[1.0, 2.0], [3.0, 2.0]], [[1.0, 1.0], [1.0, 5.0]], [[9.0, 9.0], [7.0, 8.0]]]
+    for number, epoch in enumerate(epochs):
+        for row in epoch:
+            weights_T = method.weights(torch.tensor(row))
+            if number < 2:
+                assert weights_T.tolist() == [1, 1]
+            else:  # means (2, 2) and then (1, 3), whatever this epoch brings
+                e = math.exp(1 / 2 / 2), math.exp(3 / 2 / 2)
+                assert weights_T.tolist() == pytest.approx([2 * x / sum(e) for x in e])
+        method.end_epoch()
+
+
+def test_dwa_survives_losses_of_zero():
+    method = DWA(2, window=1)
+    method.weights(torch.tensor([0.0, 1.0]))
+    assert method.weights(torch.tensor([5.0, 1.0])).tolist() == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("form", ["regression", "classification"])
+def test_uw_follows_autograd_through_its_objective(form):
+    method = UW(3, form=form, learning_rate=0.1, initial_log_variance=-0.5)
+    s_T = torch.full((3,), -0.5, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([s_T], lr=0.1)
+    for step in range(20):
+        losses_T = torch.tensor([0.1, 1.0, 10.0], dtype=torch.float64) * (1 + step % 3)
+        losses_T.requires_grad_()
+        half = 0.5 if form == "regression" else 1.0
+        objective = (half * torch.exp(-s_T) * losses_T + 0.5 * s_T).sum()
+        gradient_T, losses_T.grad = torch.autograd.grad(objective, [s_T, losses_T])
+        torch.testing.assert_close(method.weights(losses_T.detach()), losses_T.grad)
+        s_T.grad = gradient_T
+        optimizer.step()
+    torch.testing.assert_close(method.log_variances.now(), s_T.detach())

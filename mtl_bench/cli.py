@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         reader.add_argument("settings", nargs="*", metavar="KEY=VALUE")
         reader.set_defaults(command=command)
 
-    bench = commands.add_parser("bench", help="measure speed against a peer")
-    bench.add_argument("name", choices=["qm9"])
+    bench = commands.add_parser("bench", help="measure the training step or the solvers")
+    bench.add_argument("name", choices=["qm9", "solvers"])
     bench.add_argument("--json", action="store_true", help="print JSON alone")
     bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     bench.set_defaults(command=_bench)
@@ -196,13 +196,20 @@ def _tables(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     import json
 
-    from mtl_bench.benchmarks import qm9
-
     settings = _settings(options.settings, paths__data="data", rounds="7", threads="1")
     rounds, threads = _count(settings, "rounds"), _count(settings, "threads")
-    print(f"timing {rounds} rounds, some 15 seconds each", file=sys.stderr)
-    result = qm9.measure(Path(str(settings["paths.data"])), rounds, threads)
-    print(json.dumps(result, indent=2) if options.json else qm9.render(result))
+    if options.name == "solvers":
+        from mtl_bench.benchmarks import solvers
+
+        result = solvers.measure(rounds)
+        shown = solvers.render(result)
+    else:
+        from mtl_bench.benchmarks import qm9
+
+        print(f"timing {rounds} rounds, some 20 seconds each", file=sys.stderr)
+        result = qm9.measure(Path(str(settings["paths.data"])), rounds, threads)
+        shown = qm9.render(result)
+    print(json.dumps(result, indent=2) if options.json else shown)
     return 0
 
 

@@ -53,8 +53,9 @@ def test_weights_are_finite_for_every_gram(variant):
             try:
                 weights_T = method.weights(losses_T, gram.double())
             except TrainingError as error:
-                assert type(method).__name__ == "TorchJD", case
-                assert "TorchJD" in str(error)  # noqa: PT017
+                name = type(method).__name__
+                assert name == "TorchJD" or (name == "IGBv2" and losses_T[0] == 0), case
+                assert name.lower() in str(error).lower()  # noqa: PT017
                 continue
             assert weights_T.shape == (len(gram),), case
             assert weights_T.isfinite().all(), case
@@ -192,6 +193,8 @@ def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
     assert shared.isfinite().all()
     assert all(head.isfinite().all() for head in heads)
     weights_T = info.weights_T
+    if name == "igbv2":  # minimises sum_t w_t log L_t
+        weights_T = weights_T / network.gradients().losses_T
     jacobian_TP = network.gradients().jacobian()
     if name not in ("graddrop", "taskforce"):
         expected = weights_T.float() @ jacobian_TP

@@ -17,7 +17,7 @@ from mtl_bench.errors import ConfigError, DataError, MtlBenchError
 EPILOG = """examples:
   mtl-bench data prepare qm9
   mtl-bench train dataset=qm9 method=taskforce profile=mini seed=0
-  mtl-bench train -m dataset=qm9 'method=glob(*)' profile=mini seed=0,1,2
+  mtl-bench train -m dataset=qm9 method=ls,mgda,taskforce profile=mini seed=0,1,2
   mtl-bench tables profile=mini"""
 
 

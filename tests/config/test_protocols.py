@@ -7,7 +7,6 @@ import pytest
 from mtl_bench.config.compose import compose_config, config_hash
 from mtl_bench.errors import ConfigError
 
-
 RECORDS = sorted(Path(__file__).parents[2].glob("results/mini/qm9/*/seed*"))
 
 

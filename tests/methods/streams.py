@@ -115,3 +115,14 @@ def advance(method, losses_T, grads_TP):
     ]
     info = method.step(TaskGradients(losses, [shared], [[] for _ in losses]))
     return info, shared.grad
+
+
+def as_plain(state):
+    """State as nested lists that compare by value."""
+    if isinstance(state, torch.Tensor):
+        return state.tolist()
+    if isinstance(state, dict):
+        return {key: as_plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [as_plain(value) for value in state]
+    return state

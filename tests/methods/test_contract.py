@@ -14,7 +14,16 @@ import torch
 import mtl_bench.methods
 from mtl_bench.errors import TrainingError
 from mtl_bench.methods.base import Method
-from tests.methods.streams import METHODS, ZOO, Network, advance, build, needs_qpsolvers, rounds
+from tests.methods.streams import (
+    METHODS,
+    ZOO,
+    Network,
+    advance,
+    as_plain,
+    build,
+    needs_qpsolvers,
+    rounds,
+)
 
 VARIANTS = [
     *METHODS,
@@ -88,16 +97,6 @@ def test_numbers_that_are_not_finite_are_refused_by_name(variant, bad):
         advance(method, losses_T, grads_TP)
     if "torchjd" not in str(variant):
         assert repr(method.state_dict()) == before
-
-
-def as_plain(state):
-    if isinstance(state, torch.Tensor):
-        return state.tolist()
-    if isinstance(state, dict):
-        return {key: as_plain(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [as_plain(value) for value in state]
-    return state
 
 
 @pytest.mark.parametrize("before", [0, 1, 7])

@@ -17,6 +17,7 @@ from mtl_bench.cli import main
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.igbv2 import IGBv2
+from tests.methods.streams import as_plain
 from tests.training.runs import read_steps
 
 CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "igbv2.yaml"
@@ -49,17 +50,6 @@ def play(method, rounds, start=0):
         if k % EPOCH == 0:
             method.end_epoch()
     return weights
-
-
-def as_plain(state):
-    """State as nested lists that compare by value."""
-    if isinstance(state, torch.Tensor):
-        return state.tolist()
-    if isinstance(state, dict):
-        return {key: as_plain(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [as_plain(value) for value in state]
-    return state
 
 
 def test_base_rewards_and_transitions_by_hand():

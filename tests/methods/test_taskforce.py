@@ -15,6 +15,7 @@ import mtl_bench
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.taskforce import TaskForce
+from tests.methods.streams import as_plain
 
 CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "taskforce.yaml"
 SMALL = {"hidden_dim": 8, "batch_size": 4, "learning_rate": 1e-2}
@@ -202,17 +203,6 @@ def test_scope_decides_which_gram_is_rewarded(scope):
     assert method.diagnostics["reward_gradient"] == pytest.approx(expected)
     observed = method.replay.contents().observations_BTO[0, :, :2]
     torch.testing.assert_close(observed, torch.eye(2))
-
-
-def as_plain(state):
-    """State as nested lists that compare by value."""
-    if isinstance(state, torch.Tensor):
-        return state.tolist()
-    if isinstance(state, dict):
-        return {key: as_plain(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [as_plain(value) for value in state]
-    return state
 
 
 @pytest.mark.parametrize("before", [0, 1, 3, 9, 30])

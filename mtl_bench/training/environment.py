@@ -28,7 +28,7 @@ def reuse_freed_memory() -> None:
     """Make glibc keep freed blocks instead of giving them back to the kernel.
 
     A training step frees and asks for the same large blocks over and over; fetching fresh pages
-    for them takes a third of a step's time on a CPU. Elsewhere than on glibc this does nothing.
+    for them costs a good part of a step's time on a CPU. Elsewhere than on glibc this does nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

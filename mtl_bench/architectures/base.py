@@ -13,10 +13,29 @@ class Architecture(nn.Module):
 
     A subclass is built with ``tasks``, the names of the tasks, and its own fields. ``forward``
     takes the data set's batch and returns task -> prediction.
+
+    A network whose tasks share one tensor, and nothing above it, implements ``representation`` and
+    ``predict`` and sets ``has_representation``; ``forward`` is then given. The T backward passes
+    through the heads and those through the shared part are cut apart there.
     """
+
+    has_representation: ClassVar[bool] = False
+    """Whether the tasks meet in one tensor: every shared parameter below it, every own above."""
 
     batched_backward: ClassVar[bool] = False
     """Whether T backward passes at once beat one after the other on a CPU, by measurement."""
+
+    def representation(self, batch: Any) -> Tensor:  # noqa: ANN401 - the data set's batch
+        """Return what the heads share, the batch first."""
+        raise TypeError(f"{type(self).__name__} has no representation that all tasks share")
+
+    def predict(self, representation: Tensor, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
+        """Return task -> prediction from the representation of a batch."""
+        raise TypeError(f"{type(self).__name__} has no representation that all tasks share")
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401 - the data set's batch
+        """Return task -> prediction."""
+        return self.predict(self.representation(batch), batch)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that the losses of several tasks reach."""

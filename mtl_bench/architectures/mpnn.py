@@ -122,6 +122,7 @@ class MPNN(Architecture):
         set2set_steps: rounds of attention in the read-out.
     """
 
+    has_representation: ClassVar[bool] = True
     batched_backward: ClassVar[bool] = True
 
     def __init__(
@@ -153,10 +154,9 @@ class MPNN(Architecture):
             h_AF = self.gru(functional.relu(messages_AF), h_AF)
         return functional.relu(self.readout(self.set2set(h_AF, batch)))
 
-    def forward(self, batch: MoleculeBatch) -> dict[str, Tensor]:
+    def predict(self, representation: Tensor, batch: MoleculeBatch) -> dict[str, Tensor]:
         """Return task -> standardised predictions, (B,)."""
-        z_BF = self.representation(batch)
-        return {task: head(z_BF)[:, 0] for task, head in self.heads.items()}
+        return {task: head(representation)[:, 0] for task, head in self.heads.items()}
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return every parameter outside the heads."""

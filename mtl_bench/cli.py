@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     train.set_defaults(command=_train)
 
-    data = commands.add_parser("data", help="prepare or verify a data set")
-    data.add_argument("action", choices=["prepare", "verify"])
+    data = commands.add_parser("data", help="prepare, make up or verify a data set")
+    data.add_argument("action", choices=["prepare", "synth", "verify"])
     data.add_argument("name", choices=sorted(describe_group("dataset")))
     data.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="source=…, paths.data=DIR")
     data.set_defaults(command=_data)
@@ -131,19 +131,15 @@ def _sweep(overrides: list[str]) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from importlib import import_module
+    from mtl_bench.datasets.commands import data_command
 
-    module = import_module(f"mtl_bench.datasets.{options.name}_prepare")
-    settings = _settings(options.settings, paths__data="data", source=module.SOURCES[0], raw=None)
-    folder = Path(str(settings["paths.data"])) / options.name
+    command, settings = data_command(options.name, options.action)
+    values = _settings(options.settings, paths__data="data", **settings)
+    folder = Path(str(values.pop("paths.data"))) / options.name
     begin = time.monotonic()
-    if options.action == "prepare":
-        if settings["source"] not in module.SOURCES:
-            raise ConfigError(f"source={settings['source']}: allowed: {', '.join(module.SOURCES)}")
-        raw = settings["raw"]
-        module.prepare(folder, source=settings["source"], raw=Path(raw) if raw else None)
+    faults = command(folder, {k: v for k, v in values.items() if v is not None})
+    if options.action != "verify":
         return 0
-    faults = module.verify(folder)
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:

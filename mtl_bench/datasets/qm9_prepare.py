@@ -27,24 +27,22 @@ from mtl_bench.datasets.qm9_pyg import check_pyg, fetch_pyg, read_pyg
 from mtl_bench.datasets.qm9_sources import Molecules, check_qm9pack, find_qm9pack, read_qm9pack
 from mtl_bench.datasets.qm9_targets import MOLECULES, TARGETS
 from mtl_bench.datasets.qm9_verify import verify
-from mtl_bench.errors import ConfigError, DataError
+from mtl_bench.errors import DataError
+from mtl_bench.values import PositiveInt
 
 __all__ = ["prepare", "verify"]
 
 LAYOUT = 1
 """Goes up when the arrays or the bond rule change, so that older caches are rebuilt."""
 
-SOURCES = ("qm9pack", "pyg")
-"""Where the raw data may come from; the first is the default."""
-
 
 def prepare(
     folder: Path,
     source: Literal["qm9pack", "pyg"] = "qm9pack",
     raw: Path | None = None,
-    jobs: int | None = None,
-    report: Callable[[str], None] = print,
+    jobs: PositiveInt | None = None,
     *,
+    report: Callable[[str], None] = print,
     subset: bool = False,
 ) -> dict[str, Any]:
     """Build the QM9 cache, unless it is there already.
@@ -65,14 +63,11 @@ def prepare(
         The manifest.
 
     Raises:
-        ConfigError: an unknown source.
         DataError: a package or raw file is missing or not the known one, or a molecule can't be
             read.
         MtlBenchError: the disk is full or can't be written; an older cache is kept.
     """
     readers = {"qm9pack": _from_qm9pack, "pyg": _from_pyg}
-    if source not in readers:
-        raise ConfigError(f"source={source} is unknown for qm9: use {' or '.join(readers)}")
     if (manifest := _up_to_date(folder, source, subset)) is not None:
         report(f"QM9 is already prepared from {source} in {folder}")
         return manifest

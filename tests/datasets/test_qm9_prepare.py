@@ -10,7 +10,7 @@ from mtl_bench.datasets.qm9_prepare import prepare, verify
 from mtl_bench.datasets.qm9_pyg import read_pyg
 from mtl_bench.datasets.qm9_sources import read_qm9pack
 from mtl_bench.datasets.qm9_targets import ATOM_ENERGIES, ELEMENTS, TARGETS
-from mtl_bench.errors import ConfigError, DataError
+from mtl_bench.errors import DataError
 from tests.datasets.qm9_raw import ROWS, installed_rows, write_qm9pack
 
 
@@ -129,11 +129,6 @@ def test_missing_files_and_columns_are_named(tmp_path):
     (raw / "qm9_part1.csv").unlink()
     with pytest.raises(DataError, match=r"qm9_part1\.csv is missing"):
         prepare(tmp_path / "qm9", raw=raw, report=silent, subset=True)
-
-
-def test_an_unknown_source_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="source=qm8 is unknown for qm9: use qm9pack or pyg"):
-        prepare(tmp_path / "qm9", source="qm8", report=silent)
 
 
 def test_verify_wants_the_complete_set(tmp_path):

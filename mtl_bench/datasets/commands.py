@@ -1,0 +1,46 @@
+"""What ``mtl-bench data`` can do for a data set, found in the module ``<name>_prepare``.
+
+The functions ``prepare``, ``synth`` (a procedural stand-in) and ``verify`` of that module take the
+data set's folder first. Their other positional parameters are the settings of the command line,
+checked and converted by annotation; keyword-only ones are for callers in Python.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mtl_bench.errors import ConfigError
+
+
+def data_command(
+    name: str, action: str
+) -> tuple[Callable[[Path, Mapping[str, str]], Any], dict[str, str | None]]:
+    """Return a data set's function for an action, and its settings with None for no value.
+
+    Raises:
+        ConfigError: the data set has no such action; from the function: a bad value.
+    """
+    module = import_module(f"mtl_bench.datasets.{name}_prepare")
+    function = getattr(module, action, None)
+    if function is None:
+        raise ConfigError(f"data {action} {name}: {name} has no such action")
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    settings: dict[str, str | None] = {
+        p.name: None for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD
+    }
+
+    def run(folder: Path, values: Mapping[str, str]) -> Any:  # noqa: ANN401 - faults or nothing
+        from pydantic import ValidationError, validate_call
+
+        try:
+            return validate_call(function)(folder, **values)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = ".".join(map(str, fault["loc"]))
+            raise ConfigError(f"{key}={fault['input']}: {fault['msg'].lower()}") from None
+
+    return run, settings

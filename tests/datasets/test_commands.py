@@ -1,0 +1,31 @@
+"""What `mtl-bench data` offers for a data set, and its settings."""
+
+import pytest
+
+from mtl_bench.datasets.commands import data_command
+from mtl_bench.errors import ConfigError
+
+
+def test_settings_are_the_positional_parameters():
+    _, settings = data_command("qm9", "prepare")
+    assert list(settings) == ["source", "raw", "jobs"]
+    assert data_command("qm9", "verify")[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"source": "qm8"}, "source=qm8: input should be 'qm9pack' or 'pyg'"),
+        ({"jobs": "0"}, "jobs=0: input should be greater than or equal to 1"),
+        ({"jobs": "many"}, "jobs=many: input should be a valid integer"),
+    ],
+)
+def test_a_bad_value_is_named(tmp_path, values, message):
+    command, _ = data_command("qm9", "prepare")
+    with pytest.raises(ConfigError, match=message):
+        command(tmp_path / "qm9", values)
+
+
+def test_an_action_that_a_data_set_lacks_is_named():
+    with pytest.raises(ConfigError, match="data synth qm9: qm9 has no such action"):
+        data_command("qm9", "synth")

@@ -53,7 +53,7 @@ def write_cache(
         MtlBenchError: the disk is full or the folder can't be written; ``folder`` is untouched.
     """
     with replace_folder(folder) as building:
-        files = {name: _write_array(building, name, array) for name, array in arrays.items()}
+        files = {name: write_array(building, name, array) for name, array in arrays.items()}
         write_json(building / MANIFEST, {"format": FORMAT, **manifest, "arrays": files})
 
 
@@ -170,7 +170,8 @@ def _settle(folder: Path, building: Path, retired: Path) -> None:
             shutil.rmtree(leftover)
 
 
-def _write_array(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
+def write_array(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
+    """Save an array as FOLDER/NAME.npy; return its SHA-256, shape, type and size in bytes."""
     array = np.ascontiguousarray(array)
     path = folder / f"{name}.npy"
     with path.open("wb") as stream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -107,13 +106,21 @@ class NYUv2:
         Order and augmentation are functions of seed and epoch, whoever prepares the batches, so
         that there is no state to save.
         """
-        folder, frames = self.splits["train"]
+        frames = self.splits["train"][1]
         generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
         order = generator.permutation(frames)[: self.steps_per_epoch * self.batch_size]
-        source = Frames(self.root, folder, (self.seed, epoch))
-        if not self.augment:
-            source = replace(source, pass_over=None)
-        return load_batches(source, order[start * self.batch_size :], self.batch_size, workers, pin)
+        return load_batches(
+            self.training_frames(epoch),
+            order[start * self.batch_size :],
+            self.batch_size,
+            workers,
+            pin,
+        )
+
+    def training_frames(self, epoch: int) -> Frames:
+        """Return the training folder's frames as an epoch sees them."""
+        pass_over = (self.seed, epoch) if self.augment else None
+        return Frames(self.root, self.splits["train"][0], pass_over)
 
     def evaluation_batches(
         self, split: Split, workers: int = 0, pin: bool = False

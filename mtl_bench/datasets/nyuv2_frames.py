@@ -79,7 +79,7 @@ def read_part(path: Path, part: str) -> Tensor:
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{describe_frame(path)}: {error}") from error
     for fault in value_faults(part, values, TOLERATED):
         raise DataError(

@@ -130,7 +130,7 @@ class ReadFrame:
 def _given_normals(path: Path) -> np.ndarray:
     try:
         normal: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: {error}") from error
     if normal.shape != (480, 640, 3):
         raise DataError(f"{path}: shape {normal.shape} instead of (480, 640, 3)")

@@ -48,7 +48,7 @@ def _file_faults(root: Path, folder: Folder, part: str, index: int) -> Iterator[
     path = frame_path(root, folder, part, index)
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return  # the scan has said so
     if values.dtype.kind == "f" and values.shape[2:] == PARTS[part]:
         for fault in value_faults(part, values):

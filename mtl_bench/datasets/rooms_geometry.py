@@ -15,6 +15,7 @@ import numpy as np
 FOCAL = 0.75
 """Focal length in image widths: the view is 67 degrees wide, a little wider than a Kinect's."""
 NEAR = 1e-4
+PARALLEL = 1e-12
 SURFACE = 1e-3
 """Share of the way from the lamp within which a box doesn't shade its own surface."""
 FLOOR, CEILING, WALLS = -1, -2, -3
@@ -114,8 +115,8 @@ def cast(
     """Find what each pixel's ray meets first; the camera is in the room and in no solid."""
     rays_HW3 = camera_rays(height, width) @ camera.axes_33
     extent_3 = np.asarray(room)
-    with np.errstate(divide="ignore"):
-        to_wall_HW3 = (np.where(rays_HW3 > 0, extent_3, 0.0) - camera.eye_3) / rays_HW3
+    along_HW3 = _not_parallel(rays_HW3)
+    to_wall_HW3 = (np.where(along_HW3 > 0, extent_3, 0.0) - camera.eye_3) / along_HW3
     axis_HW = to_wall_HW3.argmin(axis=2)
     depth_HW = to_wall_HW3.min(axis=2)
     upward_HW = np.take_along_axis(rays_HW3, axis_HW[..., None], 2)[..., 0] > 0
@@ -205,9 +206,13 @@ def _slabs(
     for axis_3, half, start in zip(
         axes_33, solid.half, axes_33 @ (origin_3 - np.asarray(solid.centre)), strict=True
     ):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inverse = 1.0 / (rays_N3 @ axis_3)
-            middle, reach = -start * inverse, half * np.abs(inverse)
+        inverse = 1.0 / _not_parallel(rays_N3 @ axis_3)
+        middle, reach = -start * inverse, half * np.abs(inverse)
         near.append(middle - reach)
         far.append(middle + reach)
     return near, far
+
+
+def _not_parallel(components: np.ndarray) -> np.ndarray:
+    """Return components of rays, none of them so small that a division overflows."""
+    return np.where(np.abs(components) < PARALLEL, PARALLEL, components)

@@ -96,6 +96,7 @@ def test_epochs_and_seeds_augment_differently(folder):
     assert not torch.equal(images(0, 1), images(1, 1))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_gives_the_same_batches(folder, workers):
     data = build(folder)
@@ -183,6 +184,7 @@ def test_faults_of_headers_stop_before_training(folder):
         build(folder)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_bad_value_is_one_line_from_any_process(folder, workers):
     values = np.load(folder / "train/depth/3.npy")

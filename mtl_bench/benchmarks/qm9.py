@@ -11,6 +11,7 @@ from typing import Any
 from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.single_task import SingleTask
+from mtl_bench.benchmarks.libmtl import libmtl_steps
 from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph
 from mtl_bench.benchmarks.steps import Problem, Step, adam
 from mtl_bench.benchmarks.torchjd import torchjd_step
@@ -68,6 +69,7 @@ def problem(data: Path) -> Problem:
             "TorchJD MGDA": partial(torchjd_step, network, tasks, "MGDA", None),
             "TorchJD UPGrad": partial(torchjd_step, network, tasks, "UPGrad", None),
             "TorchJD UPGrad in turn": partial(torchjd_step, network, tasks, "UPGrad", 1),
+            **libmtl_steps(network, tasks),
         },
     )
 

@@ -134,20 +134,27 @@ def propagate(
     grad_weight = (flat_OA @ sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
     del sums_AS
     grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
-    grad_hidden = grad_TAO.new_zeros(tasks, width, pairs_PE.shape[1])
+    grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width)
     weight_OS = weight_KFO.flatten(0, 1).T.contiguous()
     limit = max(1, BLOCK_FLOATS // (width * features))
-    for atoms, pairs, shape in blocks(groups, limit):
+    runs = list(blocks(groups, limit))
+    # written over and over, since memory that is new to the cache costs more than the products
+    ds_S = grad_TAO.new_empty(max(n * count for *_, (n, count) in runs) * width * features)
+    dr_S = grad_TAO.new_empty(max(n * n * count for *_, (n, count) in runs) * width)
+    for atoms, pairs, shape in runs:
         n, count = shape
         h, r = views(features_AF[atoms], edges_PK[pairs], shape)
-        e = pairs_PE[pairs]
+        e, r_PK = pairs_PE[pairs], edges_PK[pairs]
+        ds = ds_S[: n * count * width * features].view(count, n * width, features)
+        dr = dr_S[: n * n * count * width].view(count, n, n * width)
+        dr_PK = dr.view(-1, width)
         for t in range(tasks):
-            ds = torch.mm(grad_TAO[t, atoms], weight_OS).view(count, n * width, features)
+            torch.mm(grad_TAO[t, atoms], weight_OS, out=ds.view(n * count, -1))
             torch.bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
-            dr = torch.bmm(h, ds.transpose(1, 2)).view(-1, width)
-            dr = torch.ops.aten.threshold_backward(dr, edges_PK[pairs], 0)  # the ReLU's
-            grad_hidden[t].addmm_(dr.T, e)
-    return grad_features, grad_hidden, grad_weight
+            torch.bmm(h, ds.transpose(1, 2), out=dr)
+            torch.ops.aten.threshold_backward.grad_input(dr_PK, r_PK, 0, grad_input=dr_PK)  # ReLU
+            grad_hidden[t].addmm_(e.T, dr_PK)
+    return grad_features, grad_hidden.transpose(1, 2), grad_weight
 
 
 def blocks(groups: Groups, limit: int | None) -> Iterator[tuple[slice, slice, tuple[int, int]]]:

@@ -28,7 +28,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def problem(data: Path) -> Problem:  # noqa: ARG001 - random images need none
+def problem(data: Path) -> Problem:
     """Return batch 2 of random images and labels on the paper's MTAN; TorchJD is the peer."""
     tasks = nyuv2_tasks("batch")
     names = [task.name for task in tasks]

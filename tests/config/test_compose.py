@@ -1,5 +1,7 @@
 """Every choice composes, and every mistake is one line that helps."""
 
+import re
+
 import pytest
 import yaml
 
@@ -59,6 +61,38 @@ def test_paper_is_the_default_and_the_published_protocol():
     assert config["protocol"]["selection"] == "best_val"
 
 
+def test_nyuv2_is_that_of_aligned_mtl():
+    config = compose_config(["dataset=nyuv2", "method=ls"])
+    assert config["trainer"]["epochs"] == 200
+    assert config["dataset"]["batch_size"] == 2
+    assert config["dataset"]["drop_last"] is True
+    assert config["dataset"]["train_size"] is config["dataset"]["test_size"] is None
+    assert config["architecture"]["name"] == "mtan"
+    assert config["architecture"]["width"] == 1
+    assert config["optimizer"]["lr"] == 1e-4
+    assert config["scheduler"] == {
+        "_target_": "torch.optim.lr_scheduler.StepLR",
+        "step_size": 100,
+        "gamma": 0.5,
+    }
+    assert config["protocol"]["selection"] == "last_k_mean"
+    nash = compose_config(["dataset=nyuv2", "method=ls", "protocol=nash"])
+    assert nash["dataset"]["drop_last"] is False
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("scheduler.step_size=0", "scheduler.step_size=0: should be greater than or equal to 1"),
+        ("scheduler.gamma=2", "scheduler.gamma=2"),
+        ("+scheduler.factor=0.5", "unknown key scheduler.factor"),
+    ],
+)
+def test_a_mistake_in_a_schedule_names_its_key(override, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compose_config(["dataset=nyuv2", "method=ls", override])
+
+
 ERRORS = {
     "unknown key": (("trainer.epoch=3",), "unknown key trainer.epoch", "trainer.epochs?"),
     "unknown section": (("trainr.epochs=3",), "unknown key trainr.epochs", "trainer.epochs"),
@@ -69,7 +103,7 @@ ERRORS = {
     "added top-level key": (("+foo=1",), "unknown key foo", "allowed: "),
     "added section": (("+foo.bar=1",), "unknown key foo", "allowed: "),
     "unknown choice": (("method=lss",), "method=lss", f"allowed: {', '.join(ALL_METHODS)}"),
-    "unknown data set": (("dataset=qm8",), "dataset=qm8", "allowed: qm9"),
+    "unknown data set": (("dataset=qm8",), "dataset=qm8", f"allowed: {', '.join(DATASETS)}"),
     "unknown profile": (("profile=huge",), "profile=huge", "allowed: mini, paper, smoke"),
     "unknown experiment": (("experiment=x",), "experiment=x", "allowed: "),
     "empty choice": (("method=",), "method=", f"allowed: {', '.join(ALL_METHODS)}"),
@@ -130,7 +164,7 @@ def test_a_mistake_is_one_line_that_names_key_and_remedy(case):
 @pytest.mark.parametrize(
     ("overrides", "missing"),
     [
-        (["method=ls"], "dataset=qm9"),
+        (["method=ls"], "dataset=" + "|".join(DATASETS)),
         (["dataset=qm9"], "method=" + "|".join(ALL_METHODS)),
         ([], "missing"),
     ],

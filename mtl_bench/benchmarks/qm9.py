@@ -58,6 +58,7 @@ def problem(data: Path) -> Problem:
 
     return Problem(
         name="qm9",
+        dataset="qm9",
         title="QM9, MPNN with 617,675 parameters, 11 tasks, batch 120",
         network=network,
         build_separate=separate,

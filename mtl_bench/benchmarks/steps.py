@@ -54,6 +54,7 @@ class Problem:
 
     Args:
         name: in ``mtl-bench bench NAME``.
+        dataset: whose protocol sets the methods' constants.
         title: what was measured, in words.
         network: shared by all of our methods.
         build_separate: builds the networks of STL.
@@ -64,6 +65,7 @@ class Problem:
     """
 
     name: str
+    dataset: str
     title: str
     network: Architecture
     build_separate: Callable[[], Architecture]
@@ -100,7 +102,7 @@ def adam(network: nn.Module) -> Adam:
 
 def method_step(problem: Problem, name: str, optimizer: Adam, options: dict[str, Any]) -> Step:
     """Return the training step of one of our methods."""
-    method = build_method(name, len(problem.tasks))
+    method = build_method(name, len(problem.tasks), dataset=problem.dataset)
     network = problem.network
     if method.separate_networks:
         network = problem.build_separate()

@@ -1,0 +1,69 @@
+"""A training step of MTAN at the paper's size, on random images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtl_bench.architectures.mtan import MTAN
+from mtl_bench.architectures.single_task import SingleTask
+from mtl_bench.benchmarks.libmtl import libmtl_steps
+from mtl_bench.benchmarks.steps import Problem
+from mtl_bench.benchmarks.torchjd import torchjd_step
+from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.datasets.nyuv2_tasks import CLASSES, nyuv2_tasks
+
+SIZE = (2, 288, 384)
+"""Images, rows, columns of a batch."""
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "taskforce batched": ("taskforce", {"backend": "batched"}),
+    "taskforce streamed": ("taskforce", {"backend": "streamed"}),
+    "ls bf16": ("ls", {"precision": "bf16"}),
+    "taskforce bf16": ("taskforce", {"precision": "bf16"}),
+}
+
+
+def problem(data: Path) -> Problem:
+    """Return batch 2 of random images and labels on the paper's MTAN; TorchJD is the peer."""
+    tasks = nyuv2_tasks("batch")
+    names = [task.name for task in tasks]
+    torch.manual_seed(0)
+    network = MTAN(names)
+    return Problem(
+        name="mtan",
+        dataset="nyuv2",
+        title="MTAN with 44,229,073 parameters, 3 tasks, batch 2 of 288 x 384",
+        network=network,
+        build_separate=lambda: SingleTask(names, MTAN),
+        tasks=tasks,
+        batches=random_batches(),
+        variants=VARIANTS,
+        peers={
+            "TorchJD UPGrad": partial(torchjd_step, network, tasks, "UPGrad", 1),
+            **libmtl_steps(network, tasks),
+        },
+    )
+
+
+def random_batches() -> Iterator[ImageBatch]:
+    """Yield images and labels without meaning; what a step costs does not depend on them."""
+    generator = torch.Generator().manual_seed(0)
+    images, rows, columns = SIZE
+    while True:
+        pixels = torch.rand(images, 3, rows, columns, generator=generator)
+        normals = torch.randn(images, 3, rows, columns, generator=generator)
+        yield ImageBatch(
+            pixels,
+            {
+                "segmentation": torch.randint(
+                    -1, CLASSES, (images, rows, columns), generator=generator
+                ),
+                "depth": 10 * torch.rand(images, 1, rows, columns, generator=generator),
+                "normal": normals / normals.norm(dim=1, keepdim=True),
+            },
+        )

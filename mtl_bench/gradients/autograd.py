@@ -56,7 +56,7 @@ def fill(row_P: Tensor, parameters: Sequence[Tensor], gradients: Sequence[Tensor
         if gradient is None:
             part.zero_()
         else:
-            part.copy_(gradient.reshape(-1))
+            part.view_as(gradient).copy_(gradient)  # in one pass whatever its strides
 
 
 def parameter_runs(

@@ -78,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         reader.add_argument("settings", nargs="*", metavar="KEY=VALUE")
         reader.set_defaults(command=command)
 
+    show = commands.add_parser("show", help="a run's predictions on test images, as a picture")
+    show.add_argument("run", type=Path, help="folder of the run's record")
+    show.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="samples=4, paths.data=DIR")
+    show.set_defaults(command=_show)
+
     bench = commands.add_parser("bench", help="measure the training step or the solvers")
     bench.add_argument("name", choices=["mtan", "qm9", "solvers"])
     bench.add_argument("--json", action="store_true", help="print JSON alone")
@@ -186,6 +191,22 @@ def _tables(options: argparse.Namespace) -> int:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
     records = find_records(results, **settings)
     print(render_tables(records, selection=selection, width=width))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from mtl_bench.reporting.pictures import draw_samples
+    from mtl_bench.training.predict import predict_samples
+
+    settings = _settings(options.settings, samples="4", paths__data=None)
+    data = settings["paths.data"]
+    samples, invalid, kind = predict_samples(
+        options.run, _count(settings, "samples"), Path(data) if data else None
+    )
+    picture = options.run / "predictions.png"
+    title = "/".join(options.run.resolve().parts[-4:])
+    draw_samples(picture, f"{title} ({kind} data)", samples, invalid)
+    print(picture)
     return 0
 
 

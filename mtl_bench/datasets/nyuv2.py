@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+from torch import Tensor
 
 from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.nyuv2_frames import Frames
 from mtl_bench.datasets.nyuv2_layout import Folder, Scan, scan
-from mtl_bench.datasets.nyuv2_tasks import nyuv2_tasks
+from mtl_bench.datasets.nyuv2_tasks import IGNORE, nyuv2_tasks
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
@@ -47,6 +48,8 @@ class NYUv2:
 
     name = "nyuv2"
     task_names = ("segmentation", "depth", "normal")
+    invalid: ClassVar[dict[str, float]] = {"segmentation": IGNORE, "depth": 0.0, "normal": 0.0}
+    """Task -> the value of pixels without a label."""
 
     def __init__(
         self,
@@ -128,6 +131,11 @@ class NYUv2:
         """Yield the batches of a split in a fixed order, as they are on the disk."""
         folder, frames = self.splits[split]
         return load_batches(Frames(self.root, folder), frames, self.eval_batch_size, workers, pin)
+
+    @staticmethod
+    def to_rgb(image_CHW: Tensor) -> np.ndarray:
+        """Return a network input as a picture, (H, W, 3) in [0, 1]."""
+        return image_CHW.permute(1, 2, 0).clamp(0, 1).numpy()
 
 
 def _scan(root: Path) -> Scan:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 
 from mtl_bench.config.build import build_data, build_network, build_run_method
 from mtl_bench.config.compose import config_hash

@@ -230,7 +230,7 @@ def _toy(options: argparse.Namespace) -> int:
 
 
 def _game(options: argparse.Namespace) -> int:
-    settings = _settings(options.settings, paths__figures="results/toy", steps="3000", seeds="5")
+    settings = _settings(options.settings, paths__figures="results/toy", steps="6000", seeds="5")
     steps, seeds = _count(settings, "steps"), _count(settings, "seeds")
     from mtl_bench.toy.game_figure import draw
     from mtl_bench.toy.game_runs import VARIANTS, play, render

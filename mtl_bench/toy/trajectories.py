@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor
 
@@ -44,13 +46,13 @@ def trajectory(
 
 def all_trajectories(steps: int = STEPS, seed: int = 0) -> dict[str, Tensor]:
     """Return method -> (5, steps + 1, 2) points, one trajectory from each starting point."""
-    return {
-        name: torch.stack([trajectory(_build(name, steps, seed), start, steps) for start in STARTS])
-        for name in sorted(describe_group("method"))
-        if name not in LEFT_OUT
-    }
-
-
-def _build(name: str, steps: int, seed: int) -> Method:
-    fields = {"noise_steps": max(steps // 4, 1)} if name == "taskforce" else {}
-    return build_method(name, 2, seed=seed, **fields)
+    trajectories = {}
+    for name in sorted(describe_group("method")):
+        if name in LEFT_OUT:
+            continue
+        fields = {"noise_steps": max(steps // 4, 1)} if name == "taskforce" else {}
+        method = build_method(name, 2, seed=seed, **fields)
+        trajectories[name] = torch.stack(
+            [trajectory(deepcopy(method), start, steps) for start in STARTS]
+        )
+    return trajectories

@@ -88,6 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print JSON alone")
     bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     bench.set_defaults(command=_bench)
+
+    for name, about, command in (
+        ("toy", "draw every method's path on the two-task toy problem", _toy),
+        ("game", "play a small game with a known optimum, a table and a picture", _game),
+    ):
+        picture = commands.add_parser(name, help=about)
+        picture.add_argument("settings", nargs="*", metavar="KEY=VALUE")
+        picture.set_defaults(command=command)
     return parser
 
 
@@ -236,6 +244,35 @@ def _bench(options: argparse.Namespace) -> int:
             result["peak_memory_of_each"] = steps.measure_memory(options.name, names, words)
         shown = steps.render(result)
     print(json.dumps(result, indent=2) if options.json else shown)
+    return 0
+
+
+def _toy(options: argparse.Namespace) -> int:
+    settings = _settings(options.settings, paths__figures="results/toy", steps="300")
+    steps = _count(settings, "steps")
+    from mtl_bench.toy.pictures import save
+    from mtl_bench.toy.trajectories import all_trajectories
+    from mtl_bench.toy.two_tasks_figure import draw
+
+    for path in save(draw(all_trajectories(steps)), Path(str(settings["paths.figures"])), "toy"):
+        print(path)
+    return 0
+
+
+def _game(options: argparse.Namespace) -> int:
+    settings = _settings(options.settings, paths__figures="results/toy", steps="6000", seeds="5")
+    steps, seeds = _count(settings, "steps"), _count(settings, "seeds")
+    from mtl_bench.toy.game_figure import draw
+    from mtl_bench.toy.game_runs import VARIANTS, play, render
+    from mtl_bench.toy.pictures import save
+
+    results = []
+    for variant in VARIANTS:
+        print(f"playing: {variant.title}", file=sys.stderr)
+        results.append(play(variant, seeds, steps))
+    print(render(results))
+    for path in save(draw(results), Path(str(settings["paths.figures"])), "game"):
+        print(path)
     return 0
 
 

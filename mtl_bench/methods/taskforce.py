@@ -147,7 +147,10 @@ class TaskForce(Method):
         The diagnostics have the same keys at every step. ``reward``, ``reward_loss`` and
         ``reward_gradient`` belong to the step before, whose outcome has just been seen, and are 0
         at the first; ``critic_loss`` and ``actor_loss`` are those of the latest update, 0 before
-        the first.
+        the first. Three tell whether the agents can learn at all: ``reward_deviation``, the spread
+        of the rewards in the buffer, to be compared with the mean reward; ``td_error``, the root
+        mean squared error of the critics in units of that spread; and ``weight_entropy``, log T for
+        equal weights, 0 when one task has them all.
         """
         gram_TT = gradients.gram()
         weights_T = self.weights(gradients.losses_T, gram_TT)
@@ -190,8 +193,11 @@ class TaskForce(Method):
         self.diagnostics = rewards | {
             "critic_loss": self.agent_losses.critic,
             "actor_loss": self.agent_losses.actor,
+            "td_error": self.agent_losses.critic**0.5,
+            "reward_deviation": self.replay.reward_deviation(),
             "noise_scale": noise_scale,
             "saturated": self._saturated(actions_T),
+            "weight_entropy": torch.special.entr(weights_T).sum().item(),
         }
         return weights_T
 

@@ -85,6 +85,10 @@ class Replay(Ring[Transitions]):
         self._moments.add(reward)
         self.append(observation_TO, actions_T, reward, next_observation_TO)
 
+    def reward_deviation(self) -> float:
+        """Return the standard deviation of the stored rewards, 0 if there are none."""
+        return self._moments.deviation() if self._size else 0.0
+
     def sample(self, batch_size: int, generator: torch.Generator) -> Transitions:
         """Return B transitions drawn uniformly with replacement, rewards standardised as float32.
 

@@ -65,6 +65,7 @@ def test_three_steps_of_algorithm_1_by_hand():
     # summed log losses 3 -> 2; w'Kw = (4 + 2 + 2 + 8) / 4 = 4 with the first step's w and K
     assert method.diagnostics["reward_loss"] == pytest.approx(1, rel=1e-6)
     assert method.diagnostics["reward_gradient"] == pytest.approx(-4)
+    assert method.diagnostics["weight_entropy"] == pytest.approx(math.log(4) - 0.75 * math.log(3))
     first = 2 * 1 - 10 * 4
 
     set_actions(method, [0.0, 0.0])
@@ -72,6 +73,8 @@ def test_three_steps_of_algorithm_1_by_hand():
     # 2 -> 3; w'Kw = 9/16 * 1 + 1/16 * 16 = 25/16 with the second step's
     second = 2 * -1 - 10 * 25 / 16
     assert method.diagnostics["reward"] == pytest.approx(second, rel=1e-6)
+    assert method.diagnostics["reward_deviation"] == pytest.approx((second - first) / 2, rel=1e-6)
+    assert method.diagnostics["weight_entropy"] == pytest.approx(math.log(2), rel=1e-6)
 
     stored = method.replay.contents()
     torch.testing.assert_close(stored.observations_BTO, torch.stack(observations[:2]))

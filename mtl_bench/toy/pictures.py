@@ -1,0 +1,64 @@
+"""Pictures as files. matplotlib comes with the extra ``report``."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtl_bench.errors import ConfigError
+from mtl_bench.files import explain_write_errors, write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
+
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "mtl-bench",  # the same picture is the same file
+    "svg.fonttype": "none",
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """Return a context in which figures look alike.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    return _matplotlib().rc_context(STYLE)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _matplotlib() -> Any:  # noqa: ANN401 - a module
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ConfigError("matplotlib is missing: pip install 'mtl_bench[report]'") from error
+    return matplotlib
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write ``name``.png and ``name``.svg and return their paths."""
+    with explain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return [_save(figure, folder / f"{name}.{form}", form) for form in ("png", "svg")]
+
+
+def _save(figure: Figure, path: Path, form: str) -> Path:
+    metadata = {"Date": None} if form == "svg" else None
+    with style():
+        write_atomically(
+            path, lambda stream: figure.savefig(stream, format=form, dpi=150, metadata=metadata)
+        )
+    return path

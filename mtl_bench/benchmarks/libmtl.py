@@ -21,9 +21,8 @@ WEIGHTINGS: dict[str, dict[str, Any]] = {
     "EW": {},
     "MGDA": {"mgda_gn": "none"},
     "PCGrad": {},
-    "CAGrad": {"calpha": 0.4, "rescale": 1},
 }
-"""Class -> options of its ``backward``."""
+"""Class -> options of its ``backward``. Its CAGrad works for three tasks only."""
 
 
 def libmtl_steps(network: Architecture, tasks: Sequence[Task]) -> dict[str, Callable[[], Step]]:

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,11 +125,18 @@ def method_step(problem: Problem, name: str, optimizer: Adam, options: dict[str,
 def time_steps(
     contestants: Mapping[str, Step], batches: Iterator[Any], rounds: int
 ) -> dict[str, list[float]]:
-    """Return contestant -> CPU seconds of its step in every round, each round on its own batch."""
+    """Return contestant -> CPU seconds of its step in every round, each round on its own batch.
+
+    The order turns by a third of the contestants from round to round, so that nobody always comes
+    after the same neighbour.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(WARM_UP + rounds):
         batch = next(batches)
-        for name, step in contestants.items():
+        names = deque(contestants)
+        names.rotate(number * len(names) // 3)
+        for name in names:
+            step = contestants[name]
             own_batch = step.convert(batch)
             begin = time.process_time()
             step.run(own_batch)

@@ -33,8 +33,7 @@ class Cut:
 
     Args:
         output: the representation, with the graph of the shared part behind it.
-        leaf: the same values as a leaf, where the graphs of the losses begin. No two losses may
-            share computation above it: a task's graph is freed as soon as it was used.
+        leaf: the same values as a leaf, where the graphs of the losses begin.
     """
 
     output: Tensor
@@ -261,8 +260,9 @@ class TaskGradients:
         assert self._cut is not None
         leaf = self._cut.leaf
         if not self._cotangents:
-            for loss, own in zip(self.losses, self.own, strict=True):
-                cotangent, *gradients = differentiate(loss, [leaf, *own])
+            last = len(self.losses) - 1  # heads may share what has no parameters, such as pooling
+            for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True)):
+                cotangent, *gradients = differentiate(loss, [leaf, *own], keep=t < last)
                 self._cotangents.append(torch.zeros_like(leaf) if cotangent is None else cotangent)
                 self._own_gradients.append(tuple(gradients))
         return self._cotangents

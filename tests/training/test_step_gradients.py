@@ -76,7 +76,19 @@ def molecules(seed, size=5):
     return random_store([3 + seed + i for i in range(size)], NAMES).__getitems__(range(size))
 
 
-NETWORKS = {"mpnn": (mpnn, molecules), "norms": (norms, points)}
+class Pooled(MPNN):
+    """Heads that share a computation without parameters above the representation."""
+
+    def predict(self, representation, batch):
+        return super().predict(representation.exp(), batch)
+
+
+def pooled():
+    torch.manual_seed(0)
+    return Pooled(NAMES, dim=8, edge_hidden=6)
+
+
+NETWORKS = {"pooled": (pooled, molecules), "mpnn": (mpnn, molecules), "norms": (norms, points)}
 
 
 def written(network):

@@ -37,13 +37,35 @@ class Optimizer(Section):
     weight_decay: NonNegative
 
 
-class Scheduler(Section):
+class PlateauScheduler(Section):
     """Lowers the learning rate when the validation criterion stops to improve."""
 
     target: Literal["torch.optim.lr_scheduler.ReduceLROnPlateau"] = Field(alias="_target_")
     factor: Fraction
     patience: NonNegativeInt
     min_lr: NonNegative
+
+
+class StepScheduler(Section):
+    """Lowers the learning rate every ``step_size`` epochs."""
+
+    target: Literal["torch.optim.lr_scheduler.StepLR"] = Field(alias="_target_")
+    step_size: PositiveInt
+    gamma: Fraction
+
+
+class MultiStepScheduler(Section):
+    """Lowers the learning rate after given numbers of epochs."""
+
+    target: Literal["torch.optim.lr_scheduler.MultiStepLR"] = Field(alias="_target_")
+    milestones: tuple[PositiveInt, ...]
+    gamma: Fraction
+
+
+Scheduler = Annotated[
+    PlateauScheduler | StepScheduler | MultiStepScheduler, Field(discriminator="target")
+]
+"""A schedule of the learning rate, one step an epoch."""
 
 
 class Trainer(Section):
@@ -96,6 +118,12 @@ class NashMTLProtocol(Section):
     max_norm: Positive | None
 
 
+class NYUv2Protocol(Section):
+    """Constants of NYU-v2."""
+
+    drop_last: bool
+
+
 class Protocol(Section):
     """Constants that differ between code bases under one method name."""
 
@@ -108,6 +136,7 @@ class Protocol(Section):
     pcgrad: PCGradProtocol
     cagrad: CAGradProtocol
     nashmtl: NashMTLProtocol
+    nyuv2: NYUv2Protocol
 
 
 class Profile(Section):
@@ -192,11 +221,15 @@ def _validate(model: type[BaseModel], value: dict[str, Any], prefix: str) -> Non
         model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        key = prefix + ".".join(str(part) for part in first["loc"])
+        # without the choice within a union, which pydantic names by its _target_
+        key = prefix + ".".join(str(part) for part in first["loc"] if "." not in str(part))
         if first["type"] == "extra_forbidden":
             raise unknown_key(key, [prefix + name for name in model.model_fields]) from None
         if first["type"] == "missing":
             raise ConfigError(f"{key} is missing") from None
+        if first["type"] == "union_tag_invalid":
+            tag, allowed = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+            raise ConfigError(f"{key}._target_={tag}: must be one of {allowed}") from None
         message = first["msg"].removeprefix("Input ").removeprefix("Value ")
         raise ConfigError(f"{key}={first['input']}: {message}") from None
 

@@ -43,15 +43,27 @@ def write_cache(
 ) -> None:
     """Build ``folder`` from arrays and a manifest, or leave it as it was.
 
-    Everything is written into a hidden folder beside ``folder`` and renamed when it is on the disk.
-    An older cache is moved aside first and removed at the end. What an interrupted preparation left
-    behind is cleared; a lock on the parent folder keeps a second writer from clearing ours.
-
     Args:
         folder: the cache; its parent is made if needed.
         arrays: name -> array, saved as NAME.npy.
         manifest: JSON fields to keep beside the file hashes. Times and host names don't belong
             here: the same data should give the same manifest.
+
+    Raises:
+        MtlBenchError: the disk is full or the folder can't be written; ``folder`` is untouched.
+    """
+    with replace_folder(folder) as building:
+        files = {name: write_array(building, name, array) for name, array in arrays.items()}
+        write_json(building / MANIFEST, {"format": FORMAT, **manifest, "arrays": files})
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the place of ``folder`` when the block is done.
+
+    It is a hidden folder beside ``folder``. An older ``folder`` is moved aside first and removed at
+    the end; if the block raises, it stays as it was. What an interrupted block left behind is
+    cleared; a lock on the parent folder keeps a second writer from clearing ours.
 
     Raises:
         MtlBenchError: the disk is full or the folder can't be written; ``folder`` is untouched.
@@ -64,10 +76,7 @@ def write_cache(
             try:
                 _settle(folder, building, retired)
                 building.mkdir()
-                files = {
-                    name: _write_array(building, name, array) for name, array in arrays.items()
-                }
-                write_json(building / MANIFEST, {"format": FORMAT, **manifest, "arrays": files})
+                yield building
                 if folder.exists():
                     folder.rename(retired)
                 building.rename(folder)
@@ -161,7 +170,8 @@ def _settle(folder: Path, building: Path, retired: Path) -> None:
             shutil.rmtree(leftover)
 
 
-def _write_array(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
+def write_array(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
+    """Save an array as FOLDER/NAME.npy; return its SHA-256, shape, type and size in bytes."""
     array = np.ascontiguousarray(array)
     path = folder / f"{name}.npy"
     with path.open("wb") as stream:

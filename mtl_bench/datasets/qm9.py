@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.cache import open_cache
+from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.molecules import MoleculeBatch, MoleculeStore
 from mtl_bench.datasets.qm9_targets import TARGETS
 from mtl_bench.errors import DataError
@@ -135,29 +135,12 @@ class QM9:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", epoch))
         molecules = self.splits["train"]
         order = torch.randperm(len(molecules), generator=generator).numpy()
-        return self._batches(molecules[order[start * self.batch_size :]], workers, pin)
+        return load_batches(
+            self.store, molecules[order[start * self.batch_size :]], self.batch_size, workers, pin
+        )
 
     def evaluation_batches(
         self, split: Split, workers: int = 0, pin: bool = False
     ) -> Iterator[MoleculeBatch]:
         """Yield the batches of a split in a fixed order."""
-        return self._batches(self.splits[split], workers, pin)
-
-    def _batches(self, molecules: np.ndarray, workers: int, pin: bool) -> Iterator[MoleculeBatch]:
-        batches = [
-            molecules[first : first + self.batch_size]
-            for first in range(0, len(molecules), self.batch_size)
-        ]
-        loader: DataLoader[Any] = DataLoader(
-            self.store,  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
-            batch_sampler=batches,  # type: ignore[arg-type] # arrays serve as index lists
-            collate_fn=_as_it_is,
-            num_workers=workers,
-            pin_memory=pin,
-            generator=torch.Generator(),  # else the loader draws its seed from the global one
-        )
-        return iter(loader)
-
-
-def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a picklable identity for worker processes
-    return batch
+        return load_batches(self.store, self.splits[split], self.batch_size, workers, pin)

@@ -1,0 +1,152 @@
+"""The NYU-v2 benchmark: 13-class segmentation, depth and surface normals of indoor scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mtl_bench.datasets.base import Split
+from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.datasets.loading import load_batches
+from mtl_bench.datasets.nyuv2_frames import Frames
+from mtl_bench.datasets.nyuv2_layout import Folder, Scan, scan
+from mtl_bench.datasets.nyuv2_tasks import nyuv2_tasks
+from mtl_bench.errors import DataError
+from mtl_bench.seeding import derive_seed
+from mtl_bench.values import NonNegativeInt, PositiveInt
+
+
+class NYUv2:
+    """NYU-v2 in MTAN's layout, real or procedural.
+
+    The field trains on the folder train, reports on the folder val, and has no validation set.
+    With ``holdout=0`` this is followed: the validation split is the test split itself. A reported
+    number is then free of selection only under a rule that looks at no metric (``last`` or
+    ``last_k_mean``); ``best_val`` would choose by the test set. With ``holdout`` frames of the
+    training folder held out, chosen by the seed, ``best_val`` is honest and training has less data.
+
+    Args:
+        root: folder with the npy files; see data/README.md.
+        seed: seed of the order of batches, of the augmentation and of the held-out frames.
+        train_size: frames to train on, evenly spaced over those not held out; None for all.
+        test_size: frames to test on, evenly spaced over the folder val; None for all.
+        holdout: frames of the training folder that validate.
+        batch_size: frames in a training batch.
+        eval_batch_size: frames in a batch of an evaluation; it matters to ``metric_average``.
+        drop_last: leave out an epoch's last batch if it is smaller (Aligned-MTL) or not (Nash-MTL).
+        augment: scale, crop and flip training frames at random.
+        metric_average: ``"batch"``: depth and normal metrics are means over evaluation batches
+            (MTAN, CAGrad, Nash-MTL with batches of 2); ``"pixel"``: over all pixels (Aligned-MTL).
+
+    Raises:
+        DataError: no data, files that are missing, cut off or misshapen, or too few frames.
+    """
+
+    name = "nyuv2"
+    task_names = ("segmentation", "depth", "normal")
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        seed: NonNegativeInt,
+        train_size: PositiveInt | None = None,
+        test_size: PositiveInt | None = None,
+        holdout: NonNegativeInt = 0,
+        batch_size: PositiveInt = 2,
+        eval_batch_size: PositiveInt = 2,
+        drop_last: bool = False,
+        augment: bool = True,
+        metric_average: Literal["batch", "pixel"] = "batch",
+    ) -> None:
+        self.root = Path(root)
+        self.seed, self.batch_size, self.eval_batch_size = seed, batch_size, eval_batch_size
+        self.drop_last, self.augment = drop_last, augment
+        found = _scan(self.root)
+        manifest = found.manifest or {"kind": "real", "source": "npy files without a manifest"}
+        self.origin = {
+            "kind": manifest["kind"],
+            "source": manifest["source"],
+            "manifest": found.digest,
+        }
+        self.height, self.width = found.height, found.width
+        self.tasks = nyuv2_tasks(metric_average)
+        shuffled = np.random.default_rng(derive_seed(seed, "split")).permutation(
+            found.counts["train"]
+        )
+        test = _spread(np.arange(found.counts["val"]), test_size, "test_size", "val")
+        self.splits: dict[Split, tuple[Folder, np.ndarray]] = {
+            "train": (
+                "train",
+                _spread(np.sort(shuffled[holdout:]), train_size, "train_size", "train"),
+            ),
+            "validation": ("train", np.sort(shuffled[:holdout])) if holdout else ("val", test),
+            "test": ("val", test),
+        }
+        if not self.steps_per_epoch:
+            raise DataError(
+                f"{self.root}: {len(self.splits['train'][1])} frames are left to train on, too few "
+                f"for one batch: lower dataset.holdout={holdout} or raise dataset.train_size"
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of training batches in an epoch."""
+        frames = len(self.splits["train"][1])
+        return frames // self.batch_size if self.drop_last else -(-frames // self.batch_size)
+
+    def train_batches(
+        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+    ) -> Iterator[ImageBatch]:
+        """Yield the batches of an epoch from number ``start`` on.
+
+        Order and augmentation are functions of seed and epoch, whoever prepares the batches, so
+        that there is no state to save.
+        """
+        folder, frames = self.splits["train"]
+        generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
+        order = generator.permutation(frames)[: self.steps_per_epoch * self.batch_size]
+        source = Frames(self.root, folder, (self.seed, epoch))
+        if not self.augment:
+            source = replace(source, pass_over=None)
+        return load_batches(source, order[start * self.batch_size :], self.batch_size, workers, pin)
+
+    def evaluation_batches(
+        self, split: Split, workers: int = 0, pin: bool = False
+    ) -> Iterator[ImageBatch]:
+        """Yield the batches of a split in a fixed order, as they are on the disk."""
+        folder, frames = self.splits[split]
+        return load_batches(Frames(self.root, folder), frames, self.eval_batch_size, workers, pin)
+
+
+def _scan(root: Path) -> Scan:
+    elsewhere = "" if root.parent == Path("data") else f" paths.data={root.parent}"
+    if not root.is_dir():
+        raise DataError(
+            f"data set nyuv2 is not in {root}: run `mtl-bench data synth nyuv2{elsewhere}` for "
+            f"procedural rooms or `mtl-bench data prepare nyuv2 mat=FILE{elsewhere}` for the real "
+            "data (data/README.md)"
+        )
+    found = scan(root)
+    if found.faults:
+        more = len(found.faults) - 1
+        raise DataError(
+            found.faults[0]
+            + f" (and {more} more: `mtl-bench data verify nyuv2{elsewhere}`)" * (more > 0)
+        )
+    return found
+
+
+def _spread(frames: np.ndarray, size: int | None, key: str, folder: str) -> np.ndarray:
+    """Return ``size`` evenly spaced frames, since neighbours often show the same room."""
+    if size is None:
+        return frames
+    if size > len(frames):
+        raise DataError(
+            f"dataset.{key}={size} is more than the {len(frames)} frames of the folder {folder}"
+        )
+    return frames[np.arange(size) * len(frames) // size]

@@ -1,0 +1,224 @@
+"""The npy layout of NYU-v2 that MTAN introduced: what lies where, and what can be wrong with it.
+
+A data set is a folder ROOT with ROOT/{train,val}/{image,label,depth,normal}/{i}.npy, i = 0, 1, …,
+any floating type, channels last. Legend of shape suffixes: H rows, W columns, C channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mtl_bench.datasets.cache import MANIFEST
+
+Folder = Literal["train", "val"]
+FOLDERS: tuple[Folder, ...] = ("train", "val")
+PARTS: dict[str, tuple[int, ...]] = {"image": (3,), "label": (), "depth": (1,), "normal": (3,)}
+"""Part of a frame -> the shape that follows (H, W)."""
+
+CLASSES = 13
+IMAGE_SLACK = 1e-3
+"""How far rounding may take an image's values out of [0, 1]."""
+NORMAL_SLACK = 0.1
+"""How far the length of a normal may be from 1."""
+
+
+def frame_path(root: Path, folder: Folder, part: str, index: int) -> Path:
+    """Return the file of one part of one frame."""
+    return root / folder / part / f"{index}.npy"
+
+
+def describe_frame(path: Path) -> str:
+    """Return a file with its frame's number and folder, as messages begin."""
+    return f"{path} (frame {path.stem} of {path.parents[1].name})"
+
+
+@dataclass
+class Scan:
+    """What the names, sizes and headers of a data set's files say; no values are read.
+
+    Args:
+        counts: frames of each folder.
+        height: H of all frames.
+        width: W of all frames.
+        manifest: what this program wrote beside the frames; None for files from elsewhere.
+        digest: SHA-256 of the manifest, which holds hashes of all content. Without a manifest, of
+            the names, shapes, types and sizes of all files, which is no proof of their content.
+        faults: one line each.
+    """
+
+    counts: dict[Folder, int] = field(default_factory=dict)
+    height: int = 0
+    width: int = 0
+    manifest: dict[str, Any] | None = None
+    digest: str = ""
+    faults: list[str] = field(default_factory=list)
+
+
+def scan(root: Path) -> Scan:
+    """Look at the names, sizes and headers of all files of a data set, about 0.1 ms each."""
+    found = Scan()
+    headers = [(path, _header(path)) for path in _frame_files(root, found)]
+    shapes = Counter(header[0][:2] for _, header in headers if not isinstance(header, str))
+    if shapes:
+        found.height, found.width = shapes.most_common(1)[0][0]
+    listing = hashlib.sha256()
+    for path, header in headers:
+        if isinstance(header, str):
+            found.faults.append(f"{describe_frame(path)}: {header}")
+            continue
+        found.faults += [
+            f"{describe_frame(path)}: {fault}"
+            for fault in _header_faults(
+                *header, (found.height, found.width, *PARTS[path.parts[-2]])
+            )
+        ]
+        listing.update(f"{path.relative_to(root)} {header}\n".encode())
+    found.digest = listing.hexdigest()
+    _read_manifest(root / MANIFEST, found)
+    return found
+
+
+def value_faults(part: str, values: np.ndarray, tolerated: float = 0.0) -> Iterator[str]:
+    """Yield what is wrong with the values of one part of a frame.
+
+    Args:
+        part: a key of `PARTS`.
+        values: its array, channels last.
+        tolerated: share of pixels whose normal may have another length than 0 or 1, since
+            normals that were resized with interpolation are shorter along edges.
+    """
+    if not (finite := np.isfinite(values)).all():
+        yield f"{np.count_nonzero(~finite)} values are NaN or infinite"
+    elif part == "image":
+        low, high = float(values.min()), float(values.max())
+        if low < -IMAGE_SLACK or high > 1 + IMAGE_SLACK:
+            yield f"values from {low:g} to {high:g} instead of 0 to 1"
+    elif part == "label":
+        wrong = values[(values != np.round(values)) | (values < -1) | (values >= CLASSES)]
+        if wrong.size:
+            yield f"label {wrong[0]:g} at {wrong.size} pixels; allowed are -1 (none) and 0 to 12"
+    elif part == "depth":
+        if (low := float(values.min())) < 0:
+            yield f"depth {low:g} m; depths are positive, or 0 where there is none"
+    else:
+        lengths_HW = np.sqrt(np.einsum("hwc,hwc->hw", values, values))
+        off_HW = (lengths_HW > 0) & (np.abs(lengths_HW - 1) > NORMAL_SLACK)
+        if np.count_nonzero(off_HW) > tolerated * off_HW.size:
+            yield (
+                f"normals of length {lengths_HW[off_HW][0]:.3g} at {np.count_nonzero(off_HW)} "
+                "pixels; they are unit vectors, or zero where there is none"
+            )
+
+
+_Header = tuple[tuple[int, ...], str, bool, int, int]
+"""Shape, type, Fortran order, bytes expected, bytes found."""
+
+
+def _frame_files(root: Path, found: Scan) -> Iterator[Path]:
+    """Yield the files that ought to be there and are; note what is missing or surplus."""
+    for folder in FOLDERS:
+        names: dict[str, set[str]] = {}
+        for part in PARTS:
+            if (root / folder / part).is_dir():
+                names[part] = {path.stem for path in (root / folder / part).glob("*.npy")}
+            else:
+                found.faults.append(_missing_folder(root, folder, part))
+        numbers = [int(name) for part in names.values() for name in part if _is_index(name)]
+        found.counts[folder] = count = max(numbers, default=-1) + 1
+        if names and not count:
+            found.faults.append(f"{root / folder} has no frames: its folders are empty")
+        indices = [str(index) for index in range(count)]
+        for part, present in names.items():
+            for name in indices:
+                path = root / folder / part / f"{name}.npy"
+                if name in present:
+                    yield path
+                else:
+                    found.faults.append(f"{describe_frame(path)} is missing")
+            for name in sorted(present.difference(indices)):
+                path = root / folder / part / f"{name}.npy"
+                found.faults.append(f"{path}: frames are named 0.npy, 1.npy and so on")
+
+
+def _is_index(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and str(int(name)) == name
+
+
+def _missing_folder(root: Path, folder: str, part: str) -> str:
+    at = root / folder if (root / folder).is_dir() else root
+    there = sorted(path.name + "/" * path.is_dir() for path in at.iterdir())
+    kind = ""
+    if {"label_7/", "label_19/"}.intersection(there):
+        kind = ", which is MTAN's layout of Cityscapes"
+    elif {"leftImg8bit/", "gtFine/"}.intersection(there):
+        kind = ", which is the layout of Cityscapes"
+    listing = ", ".join(there[:8]) + (", …" if len(there) > 8 else "") or "nothing"
+    return (
+        f"{root / folder / part} is missing: {at} holds {listing}{kind}; NYU-v2 is "
+        f"{{{','.join(FOLDERS)}}}/{{{','.join(PARTS)}}}/{{i}}.npy (data/README.md)"
+    )
+
+
+def _header(path: Path) -> _Header | str:
+    """Return what the header says, or why it can't be read."""
+    try:
+        with path.open("rb") as stream:
+            version = np.lib.format.read_magic(stream)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran, dtype = read(stream)
+            expected = stream.tell() + math.prod(shape) * dtype.itemsize
+            return shape, dtype.str, fortran, expected, stream.seek(0, 2)
+    except (OSError, ValueError) as error:
+        return f"not a readable npy file ({error})"
+
+
+def _header_faults(
+    shape: tuple[int, ...],
+    dtype: str,
+    _fortran: bool,
+    expected: int,
+    size: int,
+    wanted: tuple[int, ...],
+) -> Iterator[str]:
+    if np.dtype(dtype).kind != "f":
+        yield f"type {np.dtype(dtype)} instead of a floating one"
+    elif shape != wanted:
+        hint = "; channels come last" if shape == (*wanted[2:], *wanted[:2]) != wanted else ""
+        yield f"shape {shape} instead of {wanted}{hint}"
+    elif size != expected:
+        yield f"{size} bytes instead of {expected}: the file is cut off or has something appended"
+
+
+def _read_manifest(path: Path, found: Scan) -> None:
+    if not path.is_file():
+        return
+    raw = path.read_bytes()
+    try:
+        manifest = json.loads(raw)
+        if manifest["kind"] not in ("real", "procedural"):
+            raise ValueError(f"kind {manifest['kind']}")
+        counts = manifest["frames"]
+        if missing := {"source", "sha256"}.difference(manifest):
+            raise KeyError(*missing)
+    except (ValueError, KeyError, TypeError) as error:
+        found.faults.append(f"{path} is damaged ({error!r}): make the data set again")
+        return
+    found.manifest, found.digest = manifest, hashlib.sha256(raw).hexdigest()
+    if counts != found.counts:
+        found.faults.append(
+            f"{path} speaks of {counts} frames, there are {found.counts}: a data set is either "
+            "real or procedural, never mixed"
+        )

@@ -1,0 +1,77 @@
+"""NYU-v2 from its official file, or procedural rooms in its place; see data/README.md."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mtl_bench.datasets.nyuv2_mat import HEIGHT, WIDTH, ReadFrame, check_mat, split_frames
+from mtl_bench.datasets.nyuv2_verify import verify
+from mtl_bench.datasets.nyuv2_write import up_to_date, write_frames
+from mtl_bench.datasets.rooms import synth
+from mtl_bench.errors import DataError
+from mtl_bench.values import PositiveInt
+
+__all__ = ["prepare", "synth", "verify"]
+
+FILE = "nyu_depth_v2_labeled.mat"
+PAGE = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
+
+
+def prepare(
+    folder: Path,
+    mat: Path | None = None,
+    normals: Path | None = None,
+    jobs: PositiveInt | None = None,
+    *,
+    report: Callable[[str], None] = print,
+    subset: int | None = None,
+) -> dict[str, Any]:
+    """Convert the official labelled file to npy files, unless it is done already.
+
+    Args:
+        folder: where the data set goes.
+        mat: nyu_depth_v2_labeled.mat; default raw/nyuv2 beside ``folder``.
+        normals: folder with the normals of each frame, see `nyuv2_mat.ReadFrame`; default to
+            compute them from depth. The published tables use other, precomputed normals, so errors
+            against computed ones are not comparable with them.
+        jobs: processes; default the usable cores.
+        report: gets a few lines of progress.
+        subset: convert only that many frames of each folder, for tests.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: the file is missing or another one, h5py is missing, or ``folder`` holds files
+            from elsewhere.
+        MtlBenchError: the disk is full or can't be written; what was there is kept.
+    """
+    mat = mat or folder.parent / "raw" / "nyuv2" / FILE
+    if not mat.is_file():
+        raise DataError(
+            f"{mat} is missing: fetch {FILE} (2.8 GB, the labelled part) from {PAGE} and give "
+            "mat=FILE, or make procedural rooms with `mtl-bench data synth nyuv2`"
+        )
+    if importlib.util.find_spec("h5py") is None:
+        raise DataError("h5py is missing, the file needs it: pip install 'mtl_bench[nyuv2]'")
+    frames = {name: ids[:subset] for name, ids in split_frames(check_mat(mat)).items()}
+    counts = {name: len(ids) for name, ids in frames.items()}
+    facts = {
+        "kind": "real",
+        "source": f"{FILE}, normals " + ("computed from depth" if normals is None else "given"),
+        "bytes": mat.stat().st_size,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "frames": counts,
+    }
+    if (manifest := up_to_date(folder, facts)) is not None:
+        report(f"NYU-v2 is already prepared in {folder}")
+        return manifest
+    report(f"converting {mat}")
+    read = ReadFrame(mat, frames, normals)
+    manifest = write_frames(folder, read, counts, facts, jobs, report)
+    report(f"NYU-v2 is prepared in {folder}")
+    return manifest

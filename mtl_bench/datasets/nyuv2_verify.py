@@ -1,0 +1,68 @@
+"""The thorough check of a data set in the npy layout of NYU-v2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mtl_bench.datasets.nyuv2_layout import (
+    FOLDERS,
+    PARTS,
+    Folder,
+    Scan,
+    describe_frame,
+    frame_path,
+    scan,
+    value_faults,
+)
+from mtl_bench.datasets.nyuv2_write import content_digest
+
+
+def verify(folder: Path) -> list[str]:
+    """Check names, headers and every value of all frames; with a manifest, every byte.
+
+    Returns:
+        One line per fault; empty means that the data set is complete and as it has to be.
+    """
+    if not folder.is_dir():
+        return [
+            f"{folder} is missing: `mtl-bench data synth nyuv2` makes procedural rooms, `mtl-bench "
+            "data prepare nyuv2 mat=FILE` the real data set"
+        ]
+    found = scan(folder)
+    if found.faults:
+        return found.faults + list(_value_faults(folder, found))
+    return list(_value_faults(folder, found)) or list(_changes(folder, found))
+
+
+def _value_faults(root: Path, found: Scan) -> Iterator[str]:
+    for folder, count in found.counts.items():
+        for index in range(count):
+            for part in PARTS:
+                yield from _file_faults(root, folder, part, index)
+
+
+def _file_faults(root: Path, folder: Folder, part: str, index: int) -> Iterator[str]:
+    path = frame_path(root, folder, part, index)
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return  # the scan has said so
+    if values.dtype.kind == "f" and values.shape[2:] == PARTS[part]:
+        for fault in value_faults(part, values):
+            yield f"{describe_frame(path)}: {fault}"
+
+
+def _changes(root: Path, found: Scan) -> Iterator[str]:
+    if found.manifest is None:
+        return
+    for folder in FOLDERS:
+        for part in PARTS:
+            expected = found.manifest["sha256"][f"{folder}/{part}"]
+            if content_digest(root, folder, part, found.counts[folder]) != expected:
+                yield (
+                    f"{root / folder / part} has changed: its SHA-256 is not the one in the "
+                    "manifest"
+                )

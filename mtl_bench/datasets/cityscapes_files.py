@@ -7,6 +7,7 @@ and endings follow from it.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,25 +145,33 @@ def header_faults(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[st
                 )
 
 
-def check_headers(frames: list[Frame], options: str = "") -> None:
+def check_headers(frames: list[Frame], options: str = "") -> tuple[int, int]:
     """Check all files of frames within about a second for the whole data set.
+
+    Returns:
+        Their height and width.
 
     Raises:
         DataError: a file is missing, cut short or of another format; the line names the first.
     """
-    fault = next(header_faults(frames, frame_size(frames)), None)
+    size = frame_size(frames)
+    fault = next(header_faults(frames, size), None)
     if fault is not None:
         verify = f"mtl-bench data verify cityscapes {options}".rstrip()
         raise DataError(f"{fault}; unpack its package again (`{verify}` lists all faults)")
+    return size
 
 
-def digest(frames: Iterable[Frame]) -> str:
-    """Return a SHA-256 over the names and sizes of the frames' files; no content is read."""
+def describe_origin(folder: Path, frames: Iterable[Frame]) -> dict[str, str]:
+    """Return kind and source of the data, and a SHA-256 over the files' names and sizes."""
     total = hashlib.sha256()
     for frame in frames:
         sizes = [frame.path(kind).stat().st_size for kind in KINDS]
         total.update(f"{frame.part}/{frame.name} {sizes}\n".encode())
-    return total.hexdigest()
+    facts = {"kind": "real", "source": "packages of cityscapes-dataset.com"}
+    if (folder / PROCEDURAL).is_file():
+        facts = json.loads((folder / PROCEDURAL).read_text(encoding="utf-8"))
+    return {"kind": facts["kind"], "source": facts["source"], "manifest": total.hexdigest()}
 
 
 class _Header(NamedTuple):

@@ -50,11 +50,22 @@ def read_png(frame: Frame, kind: str) -> np.ndarray:
     path = frame.path(kind)
     try:
         with Image.open(path) as image:
+            image.verify()  # of the checksums, at which decoding does not look
+        with Image.open(path) as image:
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"{path} can't be decoded ({error}): unpack it again from {KINDS[kind].package}"
         ) from error
+
+
+def read_frame(frame: Frame) -> Pixels:
+    """Return a frame's pixels, from the decoded copy if there is one.
+
+    Raises:
+        DataError: a file can't be decoded.
+    """
+    return map_decoded(frame) if has_decoded(frame) else decode_frame(frame)
 
 
 def decode_frame(frame: Frame) -> Pixels:
@@ -96,7 +107,7 @@ def map_decoded(frame: Frame) -> Pixels:
     """Return a frame's pixels from its decoded copy, mapped from the disk."""
     try:
         joined_HWB = np.load(frame.decoded, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{frame.decoded} is damaged ({error}): remove it") from error
     height, width, _ = joined_HWB.shape
     begin, shape = 0, (height, width)

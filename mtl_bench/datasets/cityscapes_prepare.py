@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,17 +19,22 @@ from mtl_bench.datasets.cityscapes_files import (
 )
 from mtl_bench.datasets.cityscapes_frames import (
     BYTES_A_PIXEL,
+    decode_frame,
     has_decoded,
     map_decoded,
     read_png,
     write_decoded,
 )
 from mtl_bench.datasets.cityscapes_labels import FIRST_THING, GROUP_DIGITS, HIGHEST_LABEL
+from mtl_bench.datasets.parallel import map_parallel
 from mtl_bench.datasets.streets import synth
 from mtl_bench.errors import DataError
 from mtl_bench.values import PositiveInt
 
 __all__ = ["prepare", "synth", "verify"]
+
+PROGRESS = 200
+"""Frames between two lines of progress."""
 
 
 def prepare(
@@ -59,8 +62,7 @@ def prepare(
         MtlBenchError: the disk is full or can't be written.
     """
     frames = _all_frames(folder)
-    check_headers(frames)
-    height, width = frame_size(frames)
+    height, width = check_headers(frames)
     report(f"{folder}: {len(frames)} frames of {width} x {height} pixels, all files are there")
     gigabytes = BYTES_A_PIXEL * height * width * len(frames) / 1e9
     if not decoded:
@@ -68,8 +70,9 @@ def prepare(
         return
     missing = [frame for frame in frames if not has_decoded(frame)]
     report(f"decoding {len(missing)} frames; all copies take {gigabytes:.1f} GB")
-    for _ in in_parallel(write_decoded, missing, jobs):
-        pass
+    for done, _ in enumerate(map_parallel(write_decoded, missing, jobs), start=1):
+        if done % PROGRESS == 0 or done == len(missing):
+            report(f"{done} of {len(missing)} frames")
 
 
 def verify(folder: Path, jobs: PositiveInt | None = None) -> list[str]:
@@ -82,24 +85,13 @@ def verify(folder: Path, jobs: PositiveInt | None = None) -> list[str]:
     Returns:
         One line per fault; empty means that the data set is complete and intact.
     """
-    faults = []
     try:
         frames = _all_frames(folder)
         size = frame_size(frames)
     except DataError as error:
         return [str(error)]
-    for of_frame in in_parallel(partial(_frame_faults, size=size), frames, jobs):
-        faults.extend(of_frame)
-    faults.extend(_unpaired(folder, frames))
-    return faults
-
-
-def in_parallel[Item, Result](
-    function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None
-) -> Iterator[Result]:
-    """Yield the function's results in order, computed in processes."""
-    with ProcessPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
-        yield from pool.map(function, items, chunksize=4)
+    found = map_parallel(partial(_frame_faults, size=size), frames, jobs)
+    return [fault for faults in found for fault in faults] + list(_unpaired(folder, frames))
 
 
 def _all_frames(folder: Path) -> list[Frame]:
@@ -126,24 +118,17 @@ def _frame_faults(frame: Frame, size: tuple[int, int]) -> list[str]:
         wrong = numbers[(labels > HIGHEST_LABEL) | (counted & (labels < FIRST_THING))]
         if len(wrong):
             faults.append(f"{path}: {wrong[0]} is no instance number")
-    if not faults and frame.decoded.exists():
-        faults.extend(_decoded_faults(frame, planes))
+    if not faults and has_decoded(frame) and not _is_copy(frame):
+        faults.append(f"{frame.decoded}: is not the copy of the PNG files: remove it")
     return faults
 
 
-def _decoded_faults(frame: Frame, planes: dict[str, np.ndarray]) -> Iterator[str]:
+def _is_copy(frame: Frame) -> bool:
     try:
-        copy = map_decoded(frame)
-    except DataError as error:
-        yield str(error)
-        return
-    pairs = {
-        "image": copy.image_HWC,
-        "labels": copy.labels_HW,
-        "disparity": copy.disparity_HW,
-    }
-    if not all(np.array_equal(plane, planes[kind]) for kind, plane in pairs.items()):
-        yield f"{frame.decoded}: is not the copy of the PNG files: remove it"
+        copy = vars(map_decoded(frame))
+    except DataError:
+        return False
+    return all(np.array_equal(copy[name], a) for name, a in vars(decode_frame(frame)).items())
 
 
 def _unpaired(folder: Path, frames: list[Frame]) -> Iterator[str]:

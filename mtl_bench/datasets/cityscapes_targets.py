@@ -12,7 +12,6 @@ network's input; h = H / 32, w = W / 32 of the targets; C = 3 channels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -42,8 +41,7 @@ class Augmentation(NamedTuple):
     flip: bool = False
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One frame as the network sees it.
 
     Args:
@@ -168,9 +166,10 @@ def _input(image_HWC: np.ndarray, augmentation: Augmentation) -> np.ndarray:
     Resizing to a quarter with OpenCV's bilinear filter averages the middle four of each 4 x 4
     pixels.
     """
-    quarters_4PQC = _middle_pixels(image_HWC, augmentation.angle)
-    mean_PQC = sum(quarter.astype(np.float32) for quarter in quarters_4PQC) / len(quarters_4PQC)
-    normalised_PQC = (mean_PQC[..., ::-1] - np.float32(MEANS)) / np.float32(255)
+    pixels_4PQC = np.stack(_middle_pixels(image_HWC, augmentation.angle))
+    total_PQC = pixels_4PQC.sum(axis=0, dtype=np.uint16)
+    means_C = np.array(MEANS, np.float32)
+    normalised_PQC = (total_PQC[..., ::-1] / np.float32(4) - means_C) / np.float32(255)
     if augmentation.flip:
         normalised_PQC = normalised_PQC[:, ::-1]
     return np.ascontiguousarray(normalised_PQC.transpose(2, 0, 1))

@@ -8,26 +8,23 @@ network learns from them says nothing about real streets.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, MultipleOf
 
+from mtl_bench.datasets.cache import replace_folder
 from mtl_bench.datasets.cityscapes_files import KINDS, PROCEDURAL, STRIDE, Frame, Part
+from mtl_bench.datasets.parallel import map_parallel
 from mtl_bench.datasets.streets_canvas import Camera, Canvas
 from mtl_bench.datasets.streets_ground import draw_ground, draw_layout, draw_sky
 from mtl_bench.datasets.streets_scene import Street
 from mtl_bench.datasets.streets_traffic import draw_people, draw_traffic
 from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors, write_json
+from mtl_bench.files import write_json
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
 
@@ -51,6 +48,10 @@ OFFICIAL_WIDTH = 2048
 """Disparities are in pixels of this width whatever the picture's, so that values agree."""
 
 MAX_DISPARITY = 126.0
+"""Stereo matching looks no farther."""
+
+PROGRESS = 200
+"""Frames between two lines of progress."""
 
 Size = Annotated[int, Ge(STRIDE), MultipleOf(STRIDE)]
 
@@ -77,8 +78,8 @@ def synth(
 ) -> None:
     """Write procedural street scenes, unless the same ones are there already.
 
-    Every frame is a function of the seed, its part and its number. The folder is built beside its
-    place and renamed when complete; other procedural scenes that were there are replaced.
+    Every frame is a function of the seed, its part and its number, whatever the number of
+    processes. Other procedural scenes that were there are replaced.
 
     Args:
         folder: where ``leftImg8bit``, ``gtFine`` and ``disparity`` go.
@@ -94,36 +95,33 @@ def synth(
         DataError: the folder holds something else than procedural scenes.
         MtlBenchError: the disk is full or can't be written; an older data set is kept.
     """
-    manifest = {
-        "source": f"mtl_bench.datasets.streets version {VERSION}",
-        "settings": {"train": train, "val": val, "height": height, "width": width, "seed": seed},
+    facts = {
+        "kind": "procedural",
+        "source": f"procedural streets, version {VERSION}",
+        "seed": seed,
+        "height": height,
+        "width": width,
+        "frames": {"train": train, "val": val},
     }
     if folder.exists() and any(folder.iterdir()):
         if not (folder / PROCEDURAL).is_file():
             raise DataError(
-                f"{folder} holds something else than procedural street scenes: choose another "
-                "folder with paths.data=DIR"
+                f"{folder} holds files that `mtl-bench data` did not write: move them away, or "
+                "choose another folder with paths.data=DIR"
             )
-        if json.loads((folder / PROCEDURAL).read_text(encoding="utf-8")) == manifest:
-            report(f"these street scenes are already in {folder}")
+        if json.loads((folder / PROCEDURAL).read_text(encoding="utf-8")) == facts:
+            report(f"these streets are already in {folder}")
             return
-    building = folder.with_name(f".{folder.name}.building")
-    parts: list[tuple[Part, int]] = [("train", train), ("val", val)]
-    frames = [(part, index) for part, number in parts for index in range(number)]
-    begin = time.monotonic()
-    with explain_write_errors(folder):
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
+    report(f"drawing {train} + {val} procedural streets of {width} x {height} pixels")
+    counts: dict[Part, int] = {"train": train, "val": val}
+    wanted = [(part, index) for part, count in counts.items() for index in range(count)]
+    with replace_folder(folder) as building:
         write = partial(_write_frame, building, (height, width), seed)
-        jobs = jobs or len(os.sched_getaffinity(0))
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            for done, _ in enumerate(pool.map(write, frames, chunksize=4), start=1):
-                if done % 200 == 0 or done == len(frames):
-                    report(f"{done} of {len(frames)} frames, {time.monotonic() - begin:.0f} s")
-        write_json(building / PROCEDURAL, manifest)
-        if folder.exists():
-            shutil.rmtree(folder)
-        building.rename(folder)
+        for done, _ in enumerate(map_parallel(write, wanted, jobs), start=1):
+            if done % PROGRESS == 0 or done == len(wanted):
+                report(f"{done} of {len(wanted)} frames")
+        write_json(building / PROCEDURAL, facts)
+    report(f"procedural streets are in {folder}")
 
 
 def make_frame(seed: int, part: Part, index: int, size: tuple[int, int]) -> Files:

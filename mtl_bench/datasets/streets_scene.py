@@ -5,7 +5,7 @@ Places are given as in `streets_ground`, lengths in metres.
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class Street:
         """Draw a panel along the street, in pieces that follow the bend."""
         pieces = max(1, int((z[1] - z[0]) / 8)) if self.layout.bend else 1
         cuts = np.linspace(*z, pieces + 1)
-        for begin, end in zip(cuts, cuts[1:], strict=False):
+        for begin, end in pairwise(cuts):
             ends = self.at(aside, float(begin)), self.at(aside, float(end))
             self.canvas.panel(*ends, top, painter, label, label)
 
@@ -151,7 +151,7 @@ class Street:
             kerb = side * (layout.road + 0.6)
             z = rng.uniform(5, 15)
             while z < 130:
-                kind = rng.choice(["lamp", "sign", "tree", "post", "bin", "light"])
+                kind = rng.choice(["lamp", "sign", "tree", "tree", "post", "bin", "light"])
                 if kind == "tree" and trees:
                     self.draw_tree(kerb, z, rng.uniform(5, 9))
                 elif kind == "bin":

@@ -146,7 +146,9 @@ def draw_vehicle(
     """
     colour = lively(rng, 0.04, 0.9)
     if kind in ("bus", "tram"):
-        colour = lively(rng, 0.4, 0.9) * rgb(1.0, 0.9, 0.5)
+        colour = lively(rng, 0.4, 0.9, 0.0) * (
+            rgb(1.0, 0.9, 0.45) if kind == "bus" else rgb(1.0, 0.4, 0.35)
+        )
     box = lively(rng, 0.3, 0.95) if kind == "truck" else colour
     forward = np.array([np.sin(heading), np.cos(heading)])
     right = np.array([forward[1], -forward[0]])

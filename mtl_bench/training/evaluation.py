@@ -11,8 +11,8 @@ import torch
 
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import TrainingError
-from mtl_bench.tasks import Task
+from mtl_bench.errors import DataError, TrainingError
+from mtl_bench.tasks import Accumulator, Task
 
 Metrics = dict[str, dict[str, float]]
 
@@ -26,7 +26,10 @@ def evaluate(
 ) -> Metrics:
     """Return task -> metric -> value over all batches.
 
+    A batch that lacks the targets of a task takes no part in that task's metrics.
+
     Raises:
+        DataError: no batch has a valid target of a task; the line names the task.
         TrainingError: a metric is not finite; the line names task and metric.
     """
     network.eval()
@@ -34,13 +37,21 @@ def evaluate(
     for batch in batches:
         predictions = network(batch.to(device))
         for name, accumulator in accumulators.items():
-            accumulator.update(predictions[name], batch.targets[name].to(device))
-    metrics = {name: accumulator.compute() for name, accumulator in accumulators.items()}
+            if name in batch.targets:
+                accumulator.update(predictions[name], batch.targets[name].to(device))
+    metrics = {name: _computed(name, accumulator) for name, accumulator in accumulators.items()}
     for task, values in metrics.items():
         for metric, value in values.items():
             if not math.isfinite(value):
                 raise TrainingError(f"task {task}: {metric} of the evaluation is {value}")
     return metrics
+
+
+def _computed(task: str, accumulator: Accumulator) -> dict[str, float]:
+    try:
+        return accumulator.compute()
+    except DataError as error:
+        raise DataError(f"task {task}: {error}") from error
 
 
 def select(

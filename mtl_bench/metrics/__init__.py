@@ -1,0 +1,27 @@
+"""Accumulating metrics: fed batch by batch, exact over the whole set.
+
+Each follows ``mtl_bench.tasks.Accumulator``. ``update`` works on whatever device the tensors are
+on and never waits for it; ``compute`` does. A set without any valid target raises a ``DataError``.
+"""
+
+from __future__ import annotations
+
+from mtl_bench.metrics.averages import Average
+from mtl_bench.metrics.normals import AngleErrors
+from mtl_bench.metrics.regression import (
+    DepthErrors,
+    DisparityError,
+    InstanceError,
+    MeanAbsoluteError,
+)
+from mtl_bench.metrics.segmentation import SegmentationMetrics
+
+__all__ = [
+    "AngleErrors",
+    "Average",
+    "DepthErrors",
+    "DisparityError",
+    "InstanceError",
+    "MeanAbsoluteError",
+    "SegmentationMetrics",
+]

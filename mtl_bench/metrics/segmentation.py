@@ -1,0 +1,55 @@
+"""Mean intersection over union and pixel accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mtl_bench.metrics.averages import count_values, no_valid_target
+
+
+class SegmentationMetrics:
+    """Both metrics from one confusion matrix over the whole set, in percent.
+
+    A class that occurs neither among the targets nor among the predictions has no IoU and takes no
+    part in the mean. A class that is predicted but never true counts as 0. That is the nanmean of
+    Aligned-MTL's Cityscapes code; the NYU-v2 code of MTAN averages all 13 classes, which is the
+    same number on its test set, where every class occurs, and NaN where one doesn't.
+
+    Args:
+        classes: number of classes K. Pixels with targets outside 0 .. K - 1 don't count.
+        reported: which of ``miou`` and ``pixacc`` to return.
+    """
+
+    def __init__(self, classes: int, reported: Sequence[str] = ("miou", "pixacc")) -> None:
+        self.classes = classes
+        self.reported = tuple(reported)
+        self.counts: Tensor | int = 0
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in one batch: scores (B, K, H, W), of which the largest wins; int64 (B, H, W)."""
+        predicted = prediction.max(dim=1).indices  # on a CPU four times as fast as argmax
+        valid = (target >= 0) & (target < self.classes)
+        cells = target.clamp(0, self.classes - 1) * self.classes + predicted
+        self.counts = self.counts + count_values(cells, valid, self.classes**2)
+
+    def compute(self) -> dict[str, float]:
+        """Return the reported ones of ``miou`` and ``pixacc``, in percent.
+
+        Raises:
+            DataError: no pixel had a target within the classes.
+        """
+        counts = torch.as_tensor(self.counts).cpu().double()
+        if not counts.any():
+            raise no_valid_target()
+        confusion_KK = counts.reshape(self.classes, self.classes)
+        hits_K = confusion_KK.diagonal()
+        union_K = confusion_KK.sum(0) + confusion_KK.sum(1) - hits_K
+        seen_K = union_K > 0
+        values = {
+            "miou": (hits_K[seen_K] / union_K[seen_K]).mean(),
+            "pixacc": hits_K.sum() / confusion_KK.sum(),
+        }
+        return {name: 100 * values[name].item() for name in self.reported}

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mtl_bench.architectures.base import Architecture
+from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.errors import DataError, TrainingError
+from mtl_bench.metrics import DisparityError, MeanAbsoluteError
+from mtl_bench.tasks import Metric, Task
+from mtl_bench.training.evaluation import evaluate
+
+TASKS = (
+    Task("near", "Near", torch.nn.functional.l1_loss, (Metric("mae"),), MeanAbsoluteError),
+    Task("far", "Far", torch.nn.functional.mse_loss, (Metric("disparity_mse"),), DisparityError),
+)
+
+
+class Echo(Architecture):
+    """Predicts its input for every task."""
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        return {task.name: batch.images_BCHW for task in TASKS}
+
+
+def batch(image: float, **targets: float) -> ImageBatch:
+    return ImageBatch(
+        torch.full((1, 1, 2, 2), image),
+        {name: torch.full((1, 1, 2, 2), value) for name, value in targets.items()},
+    )
+
+
+def metrics_of(*batches: ImageBatch) -> dict[str, dict[str, float]]:
+    return evaluate(Echo(), batches, TASKS, torch.device("cpu"))
+
+
+def test_batch_without_a_tasks_targets_is_left_out_for_that_task() -> None:
+    found = metrics_of(batch(1, near=4, far=2), batch(7, near=6), batch(5, far=2))
+    assert found == {"near": {"mae": 2.0}, "far": {"disparity_mse": 5.0}}
+
+
+def test_task_without_any_targets_is_named() -> None:
+    with pytest.raises(DataError, match=r"^task far: no target of the evaluated set is valid"):
+        metrics_of(batch(1, near=4))
+
+
+def test_task_without_a_valid_pixel_is_named() -> None:
+    with pytest.raises(DataError, match=r"^task far: "):
+        metrics_of(batch(1, near=4, far=0))
+
+
+def test_metric_that_is_not_finite_is_named() -> None:
+    with pytest.raises(TrainingError, match=r"^task near: mae of the evaluation is nan"):
+        metrics_of(batch(float("nan"), near=4), batch(1, far=2))

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         reader.set_defaults(command=command)
 
     bench = commands.add_parser("bench", help="measure the training step or the solvers")
-    bench.add_argument("name", choices=["qm9", "solvers"])
+    bench.add_argument("name", choices=["mtan", "qm9", "solvers"])
     bench.add_argument("--json", action="store_true", help="print JSON alone")
     bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     bench.set_defaults(command=_bench)
@@ -191,8 +191,11 @@ def _tables(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     import json
+    from importlib import import_module
 
-    settings = _settings(options.settings, paths__data="data", rounds="7", threads="1")
+    settings = _settings(
+        options.settings, paths__data="data", rounds="7", threads="1", only=None, memory="false"
+    )
     rounds, threads = _count(settings, "rounds"), _count(settings, "threads")
     if options.name == "solvers":
         from mtl_bench.benchmarks import solvers
@@ -200,11 +203,17 @@ def _bench(options: argparse.Namespace) -> int:
         result = solvers.measure(rounds)
         shown = solvers.render(result)
     else:
-        from mtl_bench.benchmarks import qm9
+        from mtl_bench.benchmarks import steps
 
-        print(f"timing {rounds} rounds, some 20 seconds each", file=sys.stderr)
-        result = qm9.measure(Path(str(settings["paths.data"])), rounds, threads)
-        shown = qm9.render(result)
+        data = Path(str(settings["paths.data"]))
+        problem = import_module(f"mtl_bench.benchmarks.{options.name}").problem(data)
+        only = [name.strip() for name in (settings["only"] or "").split(",") if name.strip()]
+        result = steps.measure(problem, rounds, threads, only)
+        if settings["memory"] == "true":
+            names = list(result["median_cpu_seconds"])
+            words = [f"paths.data={data}", f"threads={threads}"]
+            result["peak_memory_of_each"] = steps.measure_memory(options.name, names, words)
+        shown = steps.render(result)
     print(json.dumps(result, indent=2) if options.json else shown)
     return 0
 

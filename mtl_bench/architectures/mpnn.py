@@ -68,9 +68,12 @@ class EdgeConditionedConv(nn.Module):
         batch: MoleculeBatch,
     ) -> Tensor:
         """Return the messages, (A, F)."""
-        messages_AF = EdgeMessages.apply(
-            h_AF, edge_matrix_KE, matrix_KFF, batch.pairs_PE, edges_PK, batch.groups
-        )
+        tensors = [h_AF, edge_matrix_KE, matrix_KFF, batch.pairs_PE, edges_PK]
+        device = h_AF.device.type
+        if torch.is_autocast_enabled(device):
+            tensors = [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
+        with torch.autocast(device, enabled=False):
+            messages_AF = EdgeMessages.apply(*tensors, batch.groups)
         return torch.addmm(self.bias, h_AF, self.root.weight.T) + messages_AF
 
 

@@ -18,15 +18,24 @@ from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
 from mtl_bench.errors import ConfigError
 
-NOT_NUMBERS = ("paths", "logger", "debug", "gradients")
+NOT_NUMBERS = ("paths", "logger", "debug")
 """Sections that can't change a number."""
 
 NOT_NUMBERS_IN = {
     "trainer": ("device", "threads", "workers", "checkpoint_minutes"),
     "dataset": ("root",),
     "architecture": ("serves",),
+    "gradients": ("backend",),
 }
 """Keys of other sections that don't."""
+
+NEUTRAL = {
+    "trainer.accumulate": 1,
+    "trainer.precision": "float32",
+    "gradients.level": "parameters",
+}
+"""Values that mean what was the only way before their key existed. They are left out of the hash,
+so that records from before are still found."""
 
 
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
@@ -57,15 +66,24 @@ def config_hash(config: dict[str, Any]) -> str:
     1 and 1.0 are the same number.
     """
     numbers = {
-        section: value
-        if section not in NOT_NUMBERS_IN
-        else {k: v for k, v in value.items() if k not in NOT_NUMBERS_IN[section]}
+        section: {k: v for k, v in value.items() if _matters(section, k, v)}
+        if isinstance(value, dict)
+        else value
         for section, value in config.items()
         if section not in NOT_NUMBERS
     }
+    if not numbers["gradients"]:
+        del numbers["gradients"]
     numbers = json.loads(json.dumps(numbers), parse_float=_plain_number)
     canonical = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _matters(section: str, key: str, value: object) -> bool:
+    if key in NOT_NUMBERS_IN.get(section, ()):
+        return False
+    name = f"{section}.{key}"
+    return name not in NEUTRAL or NEUTRAL[name] != value
 
 
 def _plain_number(text: str) -> float | int:

@@ -69,9 +69,11 @@ Scheduler = Annotated[
 
 
 class Trainer(Section):
-    """How a run is carried out; only ``epochs`` and ``on_nonfinite`` change its numbers."""
+    """How a run is carried out; `compose.NOT_NUMBERS_IN` says what can't change its numbers."""
 
     epochs: PositiveInt
+    accumulate: PositiveInt
+    precision: Literal["float32", "bf16"]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: PositiveInt | None
     workers: NonNegativeInt
@@ -80,9 +82,10 @@ class Trainer(Section):
 
 
 class Gradients(Section):
-    """How task gradients are computed; the numbers are the same but for rounding."""
+    """What task gradients are taken of, and how; the backends are the same but for rounding."""
 
-    backend: Literal["auto", "loop", "batched"]
+    level: Literal["parameters", "representation"]
+    backend: Literal["auto", "loop", "batched", "streamed"]
 
 
 class UWProtocol(Section):
@@ -211,6 +214,11 @@ def check(config: dict[str, Any]) -> None:
         raise ConfigError(
             f"architecture={architecture['name']} can't serve dataset={dataset}; it serves "
             + ", ".join(architecture["serves"])
+        )
+    if config["gradients"]["level"] == "representation" and config["trainer"]["accumulate"] > 1:
+        raise ConfigError(
+            f"trainer.accumulate={config['trainer']['accumulate']}: must be 1 with "
+            "gradients.level=representation, which takes the gradients of one batch"
         )
 
 

@@ -15,9 +15,9 @@ class Progress:
 
     Args:
         epoch: the running epoch, from 1.
-        batch: batches of it that are done.
+        batch: updates of it that are done, each of ``trainer.accumulate`` batches.
         step: updates of the whole run.
-        skipped: batches that were left out because something in them was not finite.
+        skipped: updates that were left out because something in them was not finite.
         loss_sums: task -> sum of the running epoch's losses.
         weight_sums: task -> sum of the running epoch's weights.
         seconds: phase -> time in the running epoch.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch import Tensor
 from mtl_bench.config.build import build_network, build_run_method
 from mtl_bench.datasets.base import Batch, Dataset, Split
 from mtl_bench.errors import Interrupted, TrainingError
-from mtl_bench.gradients import TaskGradients, choose_backend
+from mtl_bench.gradients import TaskGradients
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
@@ -24,6 +26,7 @@ from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import Learner
 from mtl_bench.training.progress import Progress
 from mtl_bench.training.signals import StopRequest
+from mtl_bench.training.step_gradients import StepGradients
 from mtl_bench.training.summary import summarize
 
 
@@ -57,9 +60,16 @@ class Trainer:
         self.method = build_run_method(config, len(self.tasks))
         separate = self.method.separate_networks
         self.network = build_network(config, self.names, separate).to(self.device)
-        self.shared = self.network.shared_parameters()
-        self.own = [self.network.task_parameters(name) for name in self.names]
-        self.trained = [*self.shared, *(p for own in self.own for p in own)]
+        self.gradients = StepGradients(
+            self.network,
+            self.tasks,
+            self.method,
+            device,
+            precision=self.settings["precision"],
+            **config["gradients"],
+        )
+        self.shared, own = self.gradients.shared, self.gradients.own
+        self.trained = [*self.shared, *(p for parameters in own for p in parameters)]
         groups = [(task,) for task in self.tasks] if separate else [self.tasks]
         self.learners = [
             Learner(
@@ -71,8 +81,6 @@ class Trainer:
         ]
         self.progress = Progress()
         self.steps = StepLog(record.steps, self.names)
-        self.buffer: Tensor | None = None
-        self.backend = choose_backend(config["gradients"]["backend"], self.network, device)
         self.saved_at = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -86,7 +94,7 @@ class Trainer:
         self.console.start(
             self.record.path.as_posix(),
             epochs=self.settings["epochs"],
-            steps_per_epoch=self.data.steps_per_epoch,
+            steps_per_epoch=-(-self.data.steps_per_epoch // self.settings["accumulate"]),
             tasks=self.names,
             first_epoch=self.progress.epoch,
             history=self.progress.history,
@@ -113,14 +121,14 @@ class Trainer:
         self.network.train()
         batches = self.data.train_batches(
             progress.epoch,
-            start=progress.batch,
+            start=progress.batch * self.settings["accumulate"],
             workers=self.settings["workers"],
             pin=self.device.type == "cuda",
         )
         begin = time.perf_counter()
-        for batch in batches:
+        while group := list(islice(batches, self.settings["accumulate"])):
             progress.spend("data", time.perf_counter() - begin)
-            self.train_step(batch)
+            self.train_step(group)
             progress.batch += 1
             if stop.name is not None:
                 self.save()
@@ -132,19 +140,11 @@ class Trainer:
                 self.save()
             begin = time.perf_counter()
 
-    def train_step(self, batch: Batch) -> None:
+    def train_step(self, batches: Sequence[Batch]) -> None:
         """Make one update, or refuse it when something in it is not finite."""
         progress = self.progress
         times = [time.perf_counter()]
-        batch = batch.to(self.device)
-        gradients = TaskGradients(
-            self.losses(batch),
-            self.shared,
-            self.own,
-            forward=lambda: self.losses(batch),
-            buffer=self.jacobian_buffer(),
-            backend=self.backend,
-        )
+        gradients = self.gradients(batches)
         if not self.all_finite(gradients.losses_T, self.names, "the loss of task"):
             return
         times.append(time.perf_counter())
@@ -166,18 +166,6 @@ class Trainer:
         progress.spend("forward", times[1] - times[0])
         progress.spend("method", times[2] - times[1])
         progress.spend("optimizer", times[3] - times[2])
-
-    def losses(self, batch: Batch) -> list[Tensor]:
-        """Return the T scalar losses of a batch, each with its own graph above the shared part."""
-        predictions = self.network(batch)
-        return [t.loss(predictions[t.name], batch.targets[t.name]) for t in self.tasks]
-
-    def jacobian_buffer(self) -> Tensor | None:
-        """Return the (T, P) buffer of methods that look at gradients, the same one every step."""
-        if self.method.needs != "losses" and self.buffer is None:
-            scalars = sum(p.numel() for p in self.shared if p.requires_grad)
-            self.buffer = torch.empty(len(self.tasks), scalars, device=self.device)
-        return self.buffer
 
     def all_finite(self, values: Tensor, names: tuple[str, ...], what: str) -> bool:
         """Check numbers before the optimiser uses them.

@@ -182,17 +182,17 @@ def test_a_gradient_that_is_not_finite_is_skipped_with_nothing_changed(method, t
     with RunRecord(tmp_path / "record") as record:
         trainer = trainer_of(config, record, Console())
         batches = trainer.data.train_batches(1)
-        trainer.train_step(next(batches))
+        trainer.train_step([next(batches)])
         before = [p.detach().clone() for p in trainer.trained]
         state = trainer.method.state_dict()
         hook = trainer.trained[0].register_hook(lambda gradient: gradient * math.nan)
-        trainer.train_step(next(batches))
+        trainer.train_step([next(batches)])
         hook.remove()
         assert trainer.progress.skipped == 1
         assert trainer.progress.step == 1
         assert all(torch.equal(a, b) for a, b in zip(before, trainer.trained, strict=True))
         assert differences(state, trainer.method.state_dict()) == []
-        trainer.train_step(next(batches))
+        trainer.train_step([next(batches)])
         assert trainer.progress.step == 2
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtl_bench.errors import TrainingError
-from mtl_bench.gradients import TaskGradients
+from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, task_gradients
+from mtl_bench.gradients.autograd import parameter_runs
 
 torch.set_default_dtype(torch.float32)
 
@@ -28,22 +29,42 @@ class Net(nn.Module):
         self.partly = nn.Parameter(torch.ones(1))  # used by task 0 alone, yet declared shared
 
     def losses(self, x):
-        z = self.trunk(x)
+        return self.losses_above(self.trunk(x))
+
+    def losses_above(self, z):
         losses = [(head(z) - t).square().mean() for t, head in enumerate(self.heads)]
         losses[0] = losses[0] * self.partly.sum()
         return losses
+
+    def cut(self, x):
+        """Losses and cut; `partly` lies above the cut, so it can't be shared there."""
+        cut = Cut.at(self.trunk(x))
+        return self.losses_above(cut.leaf), cut
 
     def split(self):
         shared = [*self.trunk.parameters(), self.unused, self.frozen, self.partly]
         return shared, [list(head.parameters()) for head in self.heads]
 
 
-def make(tasks=3, depth=2, seed=0):
+WAYS = [(backend, cut) for backend in ("loop", "batched", "streamed") for cut in (False, True)]
+"""Every backend, with and without a cut at the representation."""
+
+
+def make(tasks=3, depth=2, seed=0, way=("loop", False)):
     net = Net(tasks, depth, seed)
     x = torch.randn(6, 5)
+    return net, x, of(net, x, way)
+
+
+def of(net, x, way, buffer=None):
+    backend, is_cut = way
+    if is_cut:
+        net.partly.requires_grad_(False)
     shared, own = net.split()
-    losses = net.losses(x)
-    return net, x, TaskGradients(losses, shared, own, forward=lambda: net.losses(x))
+    losses, cut = net.cut(x) if is_cut else (net.losses(x), None)
+    return TaskGradients(
+        losses, shared, own, lambda: net.losses(x), buffer=buffer, backend=backend, cut=cut
+    )
 
 
 def reference_jacobian(net, x):
@@ -63,9 +84,14 @@ def reference_jacobian(net, x):
 
 
 @settings(max_examples=30, deadline=None)
-@given(tasks=st.integers(1, 5), depth=st.integers(1, 3), seed=st.integers(0, 999))
-def test_gram_is_that_of_plain_gradients(tasks, depth, seed):
-    net, x, gradients = make(tasks, depth, seed)
+@given(
+    tasks=st.integers(1, 5),
+    depth=st.integers(1, 3),
+    seed=st.integers(0, 999),
+    way=st.sampled_from(WAYS),
+)
+def test_gram_is_that_of_plain_gradients(tasks, depth, seed, way):
+    net, x, gradients = make(tasks, depth, seed, way)
     jacobian = reference_jacobian(net, x).double()
     torch.testing.assert_close(gradients.gram(), jacobian @ jacobian.T, rtol=1e-5, atol=1e-7)
     assert gradients.gram().dtype == torch.float64
@@ -78,20 +104,25 @@ def test_gram_is_that_of_plain_gradients(tasks, depth, seed):
     seed=st.integers(0, 999),
     with_gram=st.booleans(),
     same=st.booleans(),
+    way=st.sampled_from(WAYS),
     data=st.data(),
 )
-def test_apply_writes_the_weighted_gradients(tasks, seed, with_gram, same, data):
+def test_apply_writes_the_weighted_gradients(tasks, seed, with_gram, same, way, data):
     numbers = st.floats(-2, 2, width=32)
     weights = torch.tensor(data.draw(st.lists(numbers, min_size=tasks, max_size=tasks)))
     heads = weights if same else torch.ones(tasks)
-    net, x, gradients = make(tasks, 2, seed)
+    net, x, gradients = make(tasks, 2, seed, way)
     if with_gram:
         gradients.gram()
     gradients.apply(weights, heads)
     got = {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
     net.zero_grad()
     sum(w * loss for w, loss in zip(weights, net.losses(x), strict=True)).backward()
-    trunk = {n: p.grad for n, p in net.named_parameters() if n.startswith(("trunk", "partly"))}
+    trunk = {
+        n: p.grad
+        for n, p in net.named_parameters()
+        if n.startswith(("trunk", "partly")) and p.requires_grad
+    }
     net.zero_grad()
     sum(w * loss for w, loss in zip(heads, net.losses(x), strict=True)).backward()
     own = {n: p.grad for n, p in net.named_parameters() if n.startswith("heads")}
@@ -107,13 +138,80 @@ def test_weights_apply_to_the_heads_by_default():
     assert not net.heads[1][0].weight.grad.any()
 
 
-def test_no_branch_of_another_task_is_traversed():
-    net, _, gradients = make()
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_no_branch_of_another_task_is_traversed(is_cut):
+    net, _, gradients = make(way=("loop", is_cut))
     touched = []
     for t, head in enumerate(net.heads):
         head[0].weight.register_hook(lambda g, t=t: touched.append(t))
     gradients.gram()
     assert sorted(touched) == [0, 1, 2]
+
+
+def test_streaming_visits_runs_of_parameters_and_never_holds_the_jacobian(monkeypatch):
+    runs = []
+
+    def small(parameters):
+        runs.extend(parameter_runs(parameters, scalars=20))
+        return runs
+
+    monkeypatch.setattr(task_gradients, "parameter_runs", small)
+    for is_cut in (False, True):
+        runs.clear()
+        _, _, streamed = make(way=("streamed", is_cut))
+        _, _, plain = make(way=("loop", is_cut))
+        torch.testing.assert_close(streamed.gram(), plain.gram(), rtol=1e-5, atol=1e-8)
+        assert len(runs) > 2
+        assert [id(p) for run in runs for p in run] == [id(p) for p in streamed.shared]
+        assert streamed._jacobian_TP is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("given", [False, True])
+def test_the_mean_over_batches_is_that_of_their_mean_losses(way, given):
+    net, _, _ = make(way=way)
+    xs = [torch.randn(6, 5) for _ in range(3)]
+    _, x, _ = make(way=way)
+    buffer = torch.empty(3, of(net, x, way).num_shared) if given else None
+    part = torch.empty_like(buffer) if given else None
+    mean = TaskGradients.mean((of(net, x, way, part) for x in xs), buffer)
+    shared, own = net.split()
+    losses = [torch.stack(each).mean() for each in zip(*map(net.losses, xs), strict=True)]
+    whole = TaskGradients(losses, shared, own)
+    torch.testing.assert_close(mean.losses_T, whole.losses_T)
+    torch.testing.assert_close(mean.gram(), whole.gram(), rtol=1e-5, atol=1e-8)
+    weights, heads = torch.tensor([0.2, 0.5, -1.0]), torch.tensor([1.0, 2.0, 3.0])
+    whole.apply(weights, heads)
+    expected = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
+    net.zero_grad()
+    mean.apply(weights, heads)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(net.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-6)
+    assert not given or mean.jacobian().data_ptr() == buffer.data_ptr()
+
+
+def test_gradients_of_the_representation():
+    net, x, _ = make(way=("loop", True))
+    shared, own = net.split()
+    losses, cut = net.cut(x)
+    gradients = RepresentationGradients(losses, shared, own, cut)
+    z = net.trunk(x).detach().requires_grad_()
+    rows = [torch.autograd.grad(loss, z)[0].reshape(-1) for loss in net.losses_above(z)]
+    expected = torch.stack(rows).double()
+    torch.testing.assert_close(gradients.gram(), expected @ expected.T, rtol=1e-5, atol=1e-9)
+    weights, heads = torch.tensor([0.2, 0.5, -1.0]), torch.tensor([1.0, 2.0, 3.0])
+    gradients.apply(weights, heads)
+    got = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
+    net.zero_grad()
+    losses, cut = net.cut(x)
+    RepresentationGradients(losses, shared, own, cut).apply(weights, heads)  # without a Gram
+    alone = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
+    net.zero_grad()
+    TaskGradients(net.losses(x), shared, own).apply(weights, heads)
+    for name, p in net.named_parameters():  # linear in the weights, so the same from z on
+        if p.grad is not None and name != "partly":
+            torch.testing.assert_close(got[name], p.grad, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(alone[name], p.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_apply_vector_sets_the_shared_gradient_and_unweighted_heads():

@@ -1,0 +1,157 @@
+"""SegNet with a head per task, and the trunk that MTAN attends to.
+
+Legend of shape suffixes: B images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mtl_bench.architectures.dense import DenseNetwork, network_input, scaled_channels
+from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.errors import DataError
+from mtl_bench.values import Positive, PositiveInt
+
+CHANNELS = (64, 128, 256, 512, 512)
+"""Features of the five levels, finest first."""
+
+SECOND_CONVOLUTIONS = (1, 1, 2, 2, 2)
+"""Convolutions of a level after the one that changes the number of channels."""
+
+
+def convolution_block(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a 3x3 convolution with batch normalisation and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def prediction_head(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a 3x3 and a 1x1 convolution with nothing between them."""
+    return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1), nn.Conv2d(inputs, outputs, 1))
+
+
+def initialize(network: nn.Module) -> None:
+    """Draw every convolution's weights from Glorot's normal distribution; biases are zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_normal_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+class Level(NamedTuple):
+    """The two feature maps of one level, before and after its second convolutions."""
+
+    first: Tensor
+    second: Tensor
+
+
+class SegNetTrunk(nn.Module):
+    """Encoder of five poolings and its mirror, which unpools to the places of the maxima.
+
+    Args:
+        width: multiplier of the numbers of channels.
+
+    Attributes:
+        encoded: channels of an encoder level's two feature maps.
+        decoded: channels of a decoder level's second feature map; its first has ``encoded``.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.encoded = [scaled_channels(channels, width) for channels in CHANNELS]
+        self.decoded = [self.encoded[0], *self.encoded[:-1]]
+        self.encoder_first = nn.ModuleList(
+            map(convolution_block, [3, *self.encoded[:-1]], self.encoded)
+        )
+        self.encoder_second = second_convolutions(self.encoded)
+        self.decoder_first = nn.ModuleList(map(convolution_block, self.encoded, self.decoded))
+        self.decoder_second = second_convolutions(self.decoded)
+
+    def forward(self, images_BCHW: Tensor) -> tuple[list[Level], list[Level]]:
+        """Return the levels of the encoder and of the decoder, finest first.
+
+        An encoder level has the outputs of its first and of its second convolutions, a decoder
+        level the unpooled input and the output of its second convolutions.
+
+        Raises:
+            DataError: the images can't be halved five times.
+        """
+        height, width = images_BCHW.shape[2:]
+        if height % 32 or width % 32:
+            raise DataError(
+                f"images of {height} x {width} pixels: the SegNet trunk needs multiples of 32"
+            )
+        encoder, decoder, places = [], [], []
+        x = images_BCHW
+        for first, second in zip(self.encoder_first, self.encoder_second, strict=True):
+            before = first(x)
+            after = second(before)
+            encoder.append(Level(before, after))
+            x, indices = functional.max_pool2d(after, 2, return_indices=True)
+            places.append(indices)
+        for first, second in zip(
+            reversed(self.decoder_first), reversed(self.decoder_second), strict=True
+        ):
+            # The windows don't overlap, so no place is written twice: the order of the writes,
+            # which torch leaves open, does not matter.
+            unpooled = functional.max_unpool2d(x, places.pop(), [2, 2])
+            x = second(first(unpooled))
+            decoder.append(Level(unpooled, x))
+        return encoder, decoder[::-1]
+
+
+def second_convolutions(channels: Sequence[int]) -> nn.ModuleList:
+    """Return each level's convolutions that keep the number of channels."""
+    return nn.ModuleList(
+        nn.Sequential(*(convolution_block(c, c) for _ in range(repeats)))
+        for c, repeats in zip(channels, SECOND_CONVOLUTIONS, strict=True)
+    )
+
+
+class SegNet(DenseNetwork):
+    """SegNet whose tasks share everything but a head of two convolutions.
+
+    SegNet (Badrinarayanan et al., TPAMI 2017) in the form that MTAN (Liu et al., CVPR 2019) calls
+    "split": 25,055,185 parameters with NYU-v2's three tasks, 24,943,296 of them shared. With one
+    task it is the single-task network of the NYU-v2 benchmark, of 24,981,069 parameters for
+    segmentation.
+
+    Args:
+        tasks: names of the tasks, see `dense.dense_outputs`.
+        width: multiplier of the numbers of channels, which stay multiples of 8; 1 is the paper's.
+        classes: classes of the segmentation.
+
+    Images may have any size divisible by 32; predictions have the images' size.
+
+    Raises:
+        ConfigError: an unknown task.
+    """
+
+    has_representation: ClassVar[bool] = True
+
+    def __init__(
+        self, tasks: Sequence[str], *, width: Positive = 1.0, classes: PositiveInt = 13
+    ) -> None:
+        super().__init__(tasks, classes)
+        self.trunk = SegNetTrunk(width)
+        for task, output in self.outputs.items():
+            self.heads[task] = prediction_head(self.trunk.decoded[0], output.channels)
+        initialize(self)
+
+    def representation(self, batch: ImageBatch) -> Tensor:
+        """Return the decoder's last feature map, (B, C, H, W)."""
+        _, decoder = self.trunk(network_input(batch))
+        return decoder[0].second
+
+    def predict(self, representation: Tensor, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return task -> prediction, (B, channels, H, W)."""
+        return {
+            task: output.activate(self.heads[task](representation))
+            for task, output in self.outputs.items()
+        }

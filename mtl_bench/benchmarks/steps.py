@@ -1,0 +1,212 @@
+"""Whole training steps, timed side by side.
+
+A step is forward pass, losses, gradients, method and Adam. All contestants of one network share its
+parameters and optimiser state, so that any number of them fits in memory; a step's time does not
+depend on the values.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Adam
+
+from mtl_bench import build_method
+from mtl_bench.architectures.base import Architecture
+from mtl_bench.config.groups import describe_group
+from mtl_bench.errors import ConfigError
+from mtl_bench.tasks import Task
+from mtl_bench.training.environment import device_name, reuse_freed_memory
+from mtl_bench.training.step_gradients import StepGradients
+
+CPU = torch.device("cpu")
+WARM_UP = 1
+REPLAY = 70
+"""Calls before the measurement, so that TaskForce's agents learn in every timed step."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One contestant.
+
+    Args:
+        run: makes one training step on a batch.
+        convert: brings a batch into the form that ``run`` takes; not timed.
+    """
+
+    run: Callable[[Any], None]
+    convert: Callable[[Any], Any] = lambda batch: batch
+
+
+@dataclass
+class Problem:
+    """A network, its tasks and batches, and what competes on them besides our methods.
+
+    Args:
+        name: in ``mtl-bench bench NAME``.
+        title: what was measured, in words.
+        network: shared by all of our methods.
+        build_separate: builds the networks of STL.
+        tasks: with their losses.
+        batches: endless or long enough.
+        variants: contestant -> method and options of ``StepGradients``.
+        peers: contestant -> builds its step.
+    """
+
+    name: str
+    title: str
+    network: Architecture
+    build_separate: Callable[[], Architecture]
+    tasks: Sequence[Task]
+    batches: Iterator[Any]
+    variants: Mapping[str, tuple[str, dict[str, Any]]]
+    peers: Mapping[str, Callable[[], Step]] = field(default_factory=dict)
+
+    def contestants(self, only: Sequence[str]) -> dict[str, Step]:
+        """Build the steps of the contestants that are asked for, all of them by default.
+
+        Raises:
+            ConfigError: there is no such contestant.
+        """
+        methods = [name for name in describe_group("method") if name != "ls"]
+        names = ["ls", *methods, *self.variants, *self.peers]
+        for name in only:
+            if name not in names:
+                raise ConfigError(f"only={name}: no such contestant; there are {', '.join(names)}")
+        optimizer = adam(self.network)
+        return {name: self._step(name, optimizer) for name in only or names}
+
+    def _step(self, name: str, optimizer: Adam) -> Step:
+        if name in self.peers:
+            return self.peers[name]()
+        method, options = self.variants.get(name, (name, {}))
+        return method_step(self, method, optimizer, options)
+
+
+def adam(network: nn.Module) -> Adam:
+    """Return the optimiser of a contestant."""
+    return Adam(network.parameters(), 1e-4, fused=True)
+
+
+def method_step(problem: Problem, name: str, optimizer: Adam, options: dict[str, Any]) -> Step:
+    """Return the training step of one of our methods."""
+    method = build_method(name, len(problem.tasks))
+    network = problem.network
+    if method.separate_networks:
+        network = problem.build_separate()
+        optimizer = adam(network)
+    gradients = StepGradients(network, problem.tasks, method, CPU, **options)
+    generator = torch.Generator().manual_seed(0)
+    if method.needs == "gram":
+        for _ in range(REPLAY):
+            rows_TP = torch.randn(len(problem.tasks), 50, generator=generator).double()
+            method.weights(torch.rand(len(problem.tasks), generator=generator), rows_TP @ rows_TP.T)
+
+    def step(batch: Any) -> None:  # noqa: ANN401 - the network's own batch
+        method.step(gradients([batch]))
+        optimizer.step()
+
+    return Step(step)
+
+
+def time_steps(
+    contestants: Mapping[str, Step], batches: Iterator[Any], rounds: int
+) -> dict[str, list[float]]:
+    """Return contestant -> CPU seconds of its step in every round, each round on its own batch."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(WARM_UP + rounds):
+        batch = next(batches)
+        for name, step in contestants.items():
+            own_batch = step.convert(batch)
+            begin = time.process_time()
+            step.run(own_batch)
+            if number >= WARM_UP:
+                seconds[name].append(time.process_time() - begin)
+    return seconds
+
+
+def measure(problem: Problem, rounds: int, threads: int, only: Sequence[str]) -> dict[str, Any]:
+    """Time the contestants interleaved in this process.
+
+    Args:
+        problem: what is trained.
+        rounds: timed rounds after one that is not.
+        threads: CPU threads.
+        only: contestants, by default all.
+    """
+    torch.set_num_threads(threads)
+    reuse_freed_memory()
+    seconds = time_steps(problem.contestants(only), problem.batches, rounds)
+    medians = {name: median(values) for name, values in seconds.items()}
+    result = {
+        "title": problem.title,
+        "median_cpu_seconds": medians,
+        "relative_to_ls": _relative(medians, "ls"),
+        "all_cpu_seconds": seconds,
+        "peak_memory_bytes": resident_peak(),
+        "rounds": rounds,
+        "threads": threads,
+        "device": device_name(CPU),
+        "torch": torch.__version__,
+    }
+    for peer in problem.peers:
+        if peer.startswith("ls_"):
+            result[f"relative_to_{peer}"] = _relative(medians, peer)
+    return result
+
+
+def measure_memory(name: str, contestants: Sequence[str], words: Sequence[str]) -> dict[str, int]:
+    """Return contestant -> peak memory in bytes of a process of its own that makes two steps."""
+    peaks = {}
+    for contestant in contestants:
+        command = [sys.executable, "-m", "mtl_bench.cli", "bench", name, "--json"]
+        settings = [f"only={contestant}", "rounds=1", *words]
+        done = subprocess.run([*command, *settings], capture_output=True, text=True, check=True)
+        peaks[contestant] = json.loads(done.stdout)["peak_memory_bytes"]
+    return peaks
+
+
+def resident_peak() -> int:
+    """Return the most memory that this process has had resident, in bytes.
+
+    From ``VmHWM``, since what ``getrusage`` says of a process includes its parent at the fork.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("no VmHWM in /proc/self/status")
+
+
+def render(result: dict[str, Any]) -> str:
+    """Return a measurement as a Markdown table."""
+    peaks = result.get("peak_memory_of_each", {})
+    references = [key for key in result if key.startswith("relative_to_")]
+    heads = ["step", "CPU s", *(key.replace("_", " ") for key in references)]
+    lines = [
+        f"{result['title']}, {result['device']}, median of {result['rounds']} interleaved rounds:",
+        "",
+        "| " + " | ".join(heads + ["peak GB"] * bool(peaks)) + " |",
+        "|---" * (len(heads) + bool(peaks)) + "|",
+    ]
+    for name, seconds in result["median_cpu_seconds"].items():
+        cells = [name, f"{seconds:.3f}", *(f"{result[key][name]:.2f}" for key in references)]
+        if peaks:
+            cells.append(f"{peaks[name] / 1e9:.2f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _relative(medians: Mapping[str, float], reference: str) -> dict[str, float]:
+    if reference not in medians:
+        return {}
+    return {name: value / medians[reference] for name, value in medians.items()}

@@ -1,0 +1,31 @@
+"""Which way of computing task gradients suits a network, its tasks and a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from mtl_bench.gradients.task_gradients import Backend
+
+if TYPE_CHECKING:
+    from mtl_bench.architectures.base import Architecture
+
+JACOBIAN_LIMIT = 4 << 30
+"""Bytes of the (T, P) Jacobian above which it is streamed."""
+
+
+def choose_backend(
+    name: Literal["auto"] | Backend, architecture: Architecture, tasks: int, device: torch.device
+) -> Backend:
+    """Return the backend that ``gradients.backend`` names.
+
+    ``auto`` streams a Jacobian of more than 4 GiB. Of what is smaller it takes ``batched`` for
+    architectures that gain from it on a CPU, where that was measured, and ``loop`` elsewhere.
+    """
+    if name != "auto":
+        return name
+    trained = sum(p.numel() for p in architecture.shared_parameters() if p.requires_grad)
+    if 4 * tasks * trained > JACOBIAN_LIMIT:
+        return "streamed"
+    return "batched" if architecture.batched_backward and device.type == "cpu" else "loop"

@@ -1,0 +1,47 @@
+"""Task gradients of the representation that tasks share, instead of the parameters behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mtl_bench.gradients.autograd import differentiate, write_gradients
+from mtl_bench.gradients.task_gradients import Cut, TaskGradients
+
+
+class RepresentationGradients(TaskGradients):
+    """T gradients of the representation Z; one backward pass takes the result on from there.
+
+    Methods see dL_t/dZ where they would see dL_t/dθ, as in the upper-bound variant of MGDA (Sener
+    and Koltun, NeurIPS 2018, section 3.3) and those of CAGrad, Aligned-MTL and others called UB or
+    ``rep_grad``: one pass through the shared part instead of T. It is an approximation: weights
+    and Gram matrix are others than those of the parameters' gradients, and P is the number of
+    scalars of Z, batch included.
+
+    Args:
+        losses: T scalar tensors, computed from ``cut.leaf``.
+        shared: parameters behind the representation.
+        own: for each task, the parameters above it.
+        cut: the representation.
+        forward: recomputes the T losses on the same batch with the present parameters.
+    """
+
+    def __init__(
+        self,
+        losses: Sequence[Tensor],
+        shared: Sequence[Tensor],
+        own: Sequence[Sequence[Tensor]],
+        cut: Cut,
+        forward: Callable[[], Sequence[Tensor]] | None = None,
+    ) -> None:
+        super().__init__(losses, [cut.leaf], own, forward=forward)
+        self._behind = [p for p in shared if p.requires_grad]
+        self._output = cut.output
+
+    def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
+        (direction,) = gradients
+        if direction is None:  # no loss depends on the representation
+            direction = torch.zeros_like(self._output)
+        write_gradients(self._behind, differentiate(self._output, self._behind, direction))

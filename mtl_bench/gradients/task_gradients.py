@@ -1,0 +1,298 @@
+"""The task gradients of one step, made on demand.
+
+Legend of shape suffixes: T tasks, P shared parameters flattened into one vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+
+from mtl_bench.errors import TrainingError
+from mtl_bench.gradients.autograd import (
+    Gradients,
+    differentiate,
+    fill,
+    parameter_runs,
+    write_gradients,
+)
+
+Backend = Literal["loop", "batched", "streamed"]
+
+GRAM_BLOCK = 1 << 20
+"""Columns of the Jacobian that one float32 product of the Gram matrix covers."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The tensor in which all tasks meet, cut from what is computed from it.
+
+    Args:
+        output: the representation, with the graph of the shared part behind it.
+        leaf: the same values as a leaf, where the graphs of the losses begin. No two losses may
+            share computation above it: a task's graph is freed as soon as it was used.
+    """
+
+    output: Tensor
+    leaf: Tensor
+
+    @classmethod
+    def at(cls, representation: Tensor) -> Self:
+        """Cut behind a representation; predictions are then computed from ``leaf``."""
+        return cls(representation, representation.detach().requires_grad_())
+
+
+class TaskGradients:
+    """T task losses that still carry their graphs, and what methods ask of their gradients.
+
+    Nothing is differentiated before it is asked for: a method that only weighs losses pays for one
+    backward pass, one that asks for the Gram matrix for T of them. The losses must be separate
+    scalars, so that the backward pass of one task never enters another task's branch.
+
+    Args:
+        losses: T scalar tensors.
+        shared: parameters of which every task may have a gradient; the Gram matrix is over these.
+        own: for each task, the parameters that its loss alone reaches.
+        forward: recomputes the T losses on the same batch with the present parameters.
+        buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
+        backend: ``loop`` runs one backward pass after the other; ``batched`` runs all at once
+            through the shared part, which pays where the network's own backward pass gains from it
+            (see ``Architecture.batched_backward``); ``streamed`` holds the gradients of one run of
+            parameters at a time, adds up the Gram matrix and forgets them, which trades repeated
+            activation gradients and one more backward pass for the memory of the Jacobian.
+        cut: where the losses' graphs were cut from the shared part's, if they were.
+
+    Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
+    gradient. A parameter that a task does not use has a zero gradient for that task.
+    """
+
+    def __init__(
+        self,
+        losses: Sequence[Tensor],
+        shared: Sequence[Tensor],
+        own: Sequence[Sequence[Tensor]],
+        forward: Callable[[], Sequence[Tensor]] | None = None,
+        buffer: Tensor | None = None,
+        backend: Backend = "loop",
+        cut: Cut | None = None,
+    ) -> None:
+        if len(own) != len(losses):
+            raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
+        self.losses = tuple(losses)
+        self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
+        self.shared = [p for p in shared if p.requires_grad]
+        self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
+        self.known_gram_TT: Tensor | None = None
+        self._forward = forward
+        self._buffer = buffer
+        self._backend = backend
+        self._cut = cut
+        self._jacobian_TP: Tensor | None = None
+        self._cotangents: list[Tensor] = []
+        self._own_gradients: list[Gradients] = []
+
+    @classmethod
+    def mean(cls, parts: Iterable[Self], buffer: Tensor | None = None) -> Self:
+        """Return the gradients of the mean losses of several batches.
+
+        The parts are taken one at a time and reduced to their gradients, so that a generator
+        keeps one graph alive, not all.
+
+        Args:
+            parts: gradients of the same parameters.
+            buffer: (T, P) tensor to keep the mean in, other than the parts'.
+        """
+        parts = iter(parts)
+        total = next(parts)
+        sum_TP = total.jacobian().clone() if buffer is None else buffer.copy_(total.jacobian())
+        count = 1
+        for part in parts:
+            sum_TP += part.jacobian()
+            total.losses_T = total.losses_T + part.losses_T
+            total._own_gradients = [
+                tuple(_sum(a, b) for a, b in zip(first, second, strict=True))
+                for first, second in zip(total._own_gradients, part._own_gradients, strict=True)
+            ]
+            count += 1
+        total.losses_T = total.losses_T / count
+        total._own_gradients = [
+            tuple(None if g is None else g / count for g in own) for own in total._own_gradients
+        ]
+        total._jacobian_TP = sum_TP.div_(count)
+        total.known_gram_TT = None
+        return total
+
+    @property
+    def num_shared(self) -> int:
+        """P, the number of shared scalars that are trained."""
+        return sum(p.numel() for p in self.shared)
+
+    def jacobian(self) -> Tensor:
+        """Return the (T, P) gradients over the shared parameters, in the order of ``shared``."""
+        if self._jacobian_TP is None:
+            self._jacobian_TP = self._empty_jacobian()
+            if self._backend == "batched" and self.shared:
+                self._differentiate_together(self._jacobian_TP)
+            else:
+                self._differentiate_in_turn(self._jacobian_TP)
+        return self._jacobian_TP
+
+    def gram(self) -> Tensor:
+        """Return the (T, T) inner products of the task gradients, float64 on the CPU.
+
+        Each block of columns is multiplied in the gradients' own precision; the blocks are added
+        in float64. Computed once; ``known_gram_TT`` keeps it for the step log.
+        """
+        if self.known_gram_TT is not None:
+            return self.known_gram_TT
+        gram_TT = torch.zeros(
+            (len(self.losses),) * 2, dtype=torch.float64, device=self.losses[0].device
+        )
+        if self._backend == "streamed" and self._jacobian_TP is None:
+            for columns in self._stream():
+                gram_TT += columns @ columns.T
+        else:
+            for columns in self.jacobian().split(GRAM_BLOCK, dim=1):
+                gram_TT += columns @ columns.T
+        self.known_gram_TT = gram_TT.cpu()
+        return self.known_gram_TT
+
+    def apply(self, weights_T: Tensor, head_weights_T: Tensor | None = None) -> None:
+        """Write ``.grad`` of every parameter.
+
+        Args:
+            weights_T: the shared parameters get sum_t weights_T[t] g_t.
+            head_weights_T: task t's own parameters get head_weights_T[t] times their gradient;
+                by default the same as ``weights_T``.
+        """
+        heads_T = weights_T if head_weights_T is None else head_weights_T
+        if self._jacobian_TP is not None:
+            self.apply_vector(weights_T.to(self._jacobian_TP) @ self._jacobian_TP, heads_T)
+        elif self._cut is not None:
+            weighted = zip(weights_T.tolist(), self._differentiate_heads(), strict=True)
+            direction = sum(weight * cotangent for weight, cotangent in weighted)
+            assert isinstance(direction, Tensor)
+            self._write_shared(differentiate(self._cut.output, self.shared, direction))
+            self._write_own(heads_T)
+        else:
+            self._apply_in_one_pass(weights_T, heads_T)
+
+    def apply_vector(self, gradient_P: Tensor, head_weights_T: Tensor | None = None) -> None:
+        """Write ``.grad`` of the shared parameters from one vector, of the own ones as in apply.
+
+        Args:
+            gradient_P: what the shared parameters get, in the order of ``shared``.
+            head_weights_T: factors of the tasks' own gradients, by default 1.
+        """
+        if gradient_P.numel() != self.num_shared:
+            raise ValueError(f"gradient of {gradient_P.numel()} values for {self.num_shared}")
+        self.jacobian()  # computes the own gradients on the way
+        parts = gradient_P.split([p.numel() for p in self.shared]) if self.shared else ()
+        self._write_shared([g.view_as(p) for g, p in zip(parts, self.shared, strict=True)])
+        self._write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
+
+    def reevaluate(self) -> Tensor:
+        """Return the (T,) losses on the same batch with the parameters as they are now."""
+        if self._forward is None:
+            raise TrainingError("these task gradients were made without a way to recompute losses")
+        with torch.no_grad():
+            return torch.stack(list(self._forward())).cpu()
+
+    def _empty_jacobian(self) -> Tensor:
+        shape = (len(self.losses), self.num_shared)
+        if self._buffer is not None and self._buffer.shape == shape:
+            return self._buffer
+        like = self.shared[0] if self.shared else self.losses[0]
+        return torch.empty(shape, device=like.device, dtype=like.dtype)
+
+    def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
+        for t in range(len(self.losses)):
+            own = self.own[t] if self._cut is None else []
+            gradients = self._task_gradients(t, [*self.shared, *own], keep=t + 1 < len(self.losses))
+            fill(jacobian_TP[t], self.shared, gradients[: len(self.shared)])
+            if self._cut is None:
+                self._own_gradients.append(gradients[len(self.shared) :])
+
+    def _differentiate_together(self, jacobian_TP: Tensor) -> None:
+        if self._cut is None:
+            output, directions = torch.stack(self.losses), torch.eye(len(self.losses))
+        else:
+            output, directions = self._cut.output, torch.stack(self._differentiate_heads())
+
+        def backward(direction: Tensor) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(
+                output, self.shared, direction, retain_graph=True, materialize_grads=True
+            )
+
+        gradients = torch.func.vmap(backward)(directions.to(output))
+        parts = jacobian_TP.split([p.numel() for p in self.shared], dim=1)
+        for part, gradient in zip(parts, gradients, strict=True):
+            part.view_as(gradient).copy_(gradient)
+        if self._cut is None:
+            last = len(self.losses) - 1
+            self._own_gradients = [
+                differentiate(loss, own, keep=t < last)
+                for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True))
+            ]
+
+    def _stream(self) -> Iterable[Tensor]:
+        """Yield the columns of the Jacobian run by run of parameters; every graph is kept."""
+        for run in parameter_runs(self.shared):
+            rows = torch.empty(
+                (len(self.losses), sum(p.numel() for p in run)), device=run[0].device
+            )
+            for t, row in enumerate(rows):
+                fill(row, run, self._task_gradients(t, run, keep=True))
+            yield rows
+
+    def _task_gradients(self, t: int, parameters: Sequence[Tensor], keep: bool) -> Gradients:
+        """Return one task's gradients of shared parameters (and own ones where nothing is cut)."""
+        if self._cut is None:
+            return differentiate(self.losses[t], parameters, keep=keep)
+        direction = self._differentiate_heads()[t]
+        return differentiate(self._cut.output, parameters, direction, keep=keep)
+
+    def _differentiate_heads(self) -> list[Tensor]:
+        """Return every loss's gradient of the representation; keep the own gradients."""
+        assert self._cut is not None
+        leaf = self._cut.leaf
+        if not self._cotangents:
+            for loss, own in zip(self.losses, self.own, strict=True):
+                cotangent, *gradients = differentiate(loss, [leaf, *own])
+                self._cotangents.append(torch.zeros_like(leaf) if cotangent is None else cotangent)
+                self._own_gradients.append(tuple(gradients))
+        return self._cotangents
+
+    def _apply_in_one_pass(self, weights_T: Tensor, heads_T: Tensor) -> None:
+        own = [p for parameters in self.own for p in parameters]
+        if torch.equal(weights_T, heads_T):
+            gradients = differentiate(self._weighted(weights_T), self.shared + own)
+        else:
+            gradients = differentiate(self._weighted(weights_T), self.shared, keep=bool(own))
+            gradients += differentiate(self._weighted(heads_T), own)
+        self._write_shared(gradients[: len(self.shared)])
+        write_gradients(own, gradients[len(self.shared) :])
+
+    def _weighted(self, weights_T: Tensor) -> Tensor:
+        total = sum(w * loss for w, loss in zip(weights_T.tolist(), self.losses, strict=True))
+        assert isinstance(total, Tensor)
+        return total
+
+    def _write_own(self, factors_T: Tensor) -> None:
+        for factor, parameters, own in zip(
+            factors_T.tolist(), self.own, self._own_gradients, strict=True
+        ):
+            write_gradients(parameters, [None if g is None else factor * g for g in own])
+
+    def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
+        write_gradients(self.shared, gradients)
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b

@@ -1,0 +1,152 @@
+"""From the batches of one update to its task gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mtl_bench.architectures.base import Architecture
+from mtl_bench.datasets.base import Batch
+from mtl_bench.errors import ConfigError
+from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, choose_backend
+from mtl_bench.methods.base import Method
+from mtl_bench.tasks import Task
+
+
+class StepGradients:
+    """Forward pass and losses of an update, and the way in which they are differentiated.
+
+    Several batches of one update (``trainer.accumulate``) are averaged: the losses and gradients
+    are the means of theirs. For a method that needs gradients one batch after the other is
+    differentiated, so that memory holds one graph and a second Jacobian. A method that needs only
+    losses chooses its weights when all of them are known; the forward pass of each batch is then
+    repeated in the backward pass instead of being kept (``torch.utils.checkpoint``).
+
+    Args:
+        network: predicts all tasks.
+        tasks: their losses.
+        method: what will be done with the gradients.
+        device: where the network lives.
+        precision: ``float32``, or ``bf16`` for a network under autocast. Losses, gradients of
+            parameters, Gram matrix and method stay in float32 or more.
+        level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
+        backend: see ``choose_backend``.
+
+    Raises:
+        ConfigError: the network has no representation to take the gradients of.
+    """
+
+    def __init__(
+        self,
+        network: Architecture,
+        tasks: Sequence[Task],
+        method: Method,
+        device: torch.device,
+        *,
+        precision: str = "float32",
+        level: str = "parameters",
+        backend: Any = "auto",  # noqa: ANN401 - a checked name
+    ) -> None:
+        self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
+        self.shared = network.shared_parameters()
+        self.own = [network.task_parameters(task.name) for task in tasks]
+        self.looks = method.needs != "losses"
+        self.at_representation = level == "representation" and self.looks
+        if self.at_representation and not network.has_representation:
+            raise ConfigError(
+                f"gradients.level=representation: {type(network).__name__} has no representation "
+                "that all tasks share; use gradients.level=parameters"
+            )
+        self.backend = choose_backend(backend, network, len(self.tasks), device)
+        self.autocast = precision == "bf16"
+        self._buffers: list[Tensor] = []
+
+    def __call__(self, batches: Sequence[Batch]) -> TaskGradients:
+        """Return the gradients of the mean losses of the batches of one update."""
+        if len(batches) == 1:
+            return self._of_batch(batches[0].to(self.device), buffer=0)
+        if self.looks:
+            parts = (self._of_batch(batch.to(self.device), buffer=1) for batch in batches)
+            return TaskGradients.mean(parts, buffer=self._buffer(0))
+        losses = [self._repeatable_losses(batch.to(self.device)) for batch in batches]
+        means = [torch.stack(of_task).mean() for of_task in zip(*losses, strict=True)]
+        return TaskGradients(means, self.shared, self.own)
+
+    def losses(self, batch: Batch) -> list[Tensor]:
+        """Return the T scalar losses of a batch, without a cut."""
+        with self._precision():
+            predictions = self.network(batch)
+        return self._losses(predictions, batch)
+
+    def _of_batch(self, batch: Batch, buffer: int) -> TaskGradients:
+        def forward() -> list[Tensor]:
+            return self.losses(batch)
+
+        if not self.network.has_representation:
+            return TaskGradients(
+                self.losses(batch),
+                self.shared,
+                self.own,
+                forward,
+                self._buffer(buffer),
+                self.backend,
+            )
+        with self._precision():
+            cut = Cut.at(self.network.representation(batch))
+            predictions = self.network.predict(cut.leaf, batch)
+        losses = self._losses(predictions, batch)
+        if self.at_representation:
+            return RepresentationGradients(losses, self.shared, self.own, cut, forward)
+        return TaskGradients(
+            losses, self.shared, self.own, forward, self._buffer(buffer), self.backend, cut
+        )
+
+    def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:
+        return [
+            task.loss(predictions[task.name].float(), batch.targets[task.name])
+            for task in self.tasks
+        ]
+
+    def _repeatable_losses(self, batch: Batch) -> list[Tensor]:
+        losses: list[Tensor] = checkpoint(
+            self.losses,
+            batch,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), unchanged_statistics(self.network)),
+        )
+        return losses
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+    def _buffer(self, number: int) -> Tensor | None:
+        """Return a (T, P) buffer for methods that look at gradients, the same ones every step."""
+        if not self.looks or self.backend == "streamed":
+            return None
+        while len(self._buffers) <= number:
+            scalars = sum(p.numel() for p in self.shared if p.requires_grad)
+            self._buffers.append(torch.empty(len(self.tasks), scalars, device=self.device))
+        return self._buffers[number]
+
+
+@contextmanager
+def unchanged_statistics(network: nn.Module) -> Iterator[None]:
+    """Run a forward pass again without moving the running statistics of batch norms again."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked for norm in norms]
+    kept = [None if count is None else count.clone() for count in counts]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, count, old in zip(norms, momenta, counts, kept, strict=True):
+            norm.momentum = momentum
+            if count is not None and old is not None:
+                count.copy_(old)

@@ -1,0 +1,208 @@
+"""From batches to task gradients: accumulation, precision, levels, backends, any network."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mtl_bench.architectures.base import Architecture
+from mtl_bench.architectures.mpnn import MPNN
+from mtl_bench.config.compose import compose_config
+from mtl_bench.errors import ConfigError
+from mtl_bench.gradients import TaskGradients
+from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL
+from mtl_bench.tasks import Task
+from mtl_bench.training.step_gradients import StepGradients
+from tests.molecules import random_store
+from tests.training.runs import METHODS, STEPS, config_of, differences, stop_at, train
+
+CPU = torch.device("cpu")
+NAMES = ("a", "b", "c")
+TASKS = tuple(Task(name, name, functional.mse_loss, (), lambda: None) for name in NAMES)
+
+
+class Points:
+    """A batch of vectors."""
+
+    def __init__(self, x, targets):
+        self.x, self.targets = x, targets
+
+    def to(self, device):
+        return self
+
+
+class Norms(Architecture):
+    """Batch norm in the trunk, an own branch with one that begins in the middle; no cut."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU())
+        self.second = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh())
+        self.heads = nn.ModuleDict(
+            {t: nn.Sequential(nn.Linear(12, 3), nn.ReLU(), nn.Linear(3, 1)) for t in NAMES}
+        )
+
+    def forward(self, batch):
+        low = self.first(batch.x)
+        both = torch.cat([low, self.second(low)], dim=1)
+        return {t: head(both)[:, 0] for t, head in self.heads.items()}
+
+    def shared_parameters(self):
+        return [*self.first.parameters(), *self.second.parameters()]
+
+    def task_parameters(self, task):
+        return list(self.heads[task].parameters())
+
+
+def norms():
+    torch.manual_seed(0)
+    return Norms()
+
+
+def mpnn():
+    torch.manual_seed(0)
+    return MPNN(NAMES, dim=8, edge_hidden=6)
+
+
+def points(seed, size=8):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, 4, generator=generator)
+    return Points(x, {t: x[:, i] for i, t in enumerate(NAMES)})
+
+
+def molecules(seed, size=5):
+    return random_store([3 + seed + i for i in range(size)], NAMES).__getitems__(range(size))
+
+
+NETWORKS = {"mpnn": (mpnn, molecules), "norms": (norms, points)}
+
+
+def written(network):
+    return {n: p.grad.clone() for n, p in network.named_parameters()}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
+@pytest.mark.parametrize("method", [LS, MGDA, NashMTL, GradDrop])
+def test_backends_write_the_same_gradients_on_any_network(network, backend, method):
+    build, batch_of = NETWORKS[network]
+    results = []
+    for name in ("loop", backend):
+        net, chosen = build(), method(3)
+        gradients = StepGradients(net, TASKS, chosen, CPU, backend=name)([batch_of(0)])
+        info = chosen.step(gradients)
+        results.append((info.weights_T, written(net)))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
+@pytest.mark.parametrize("method", [LS, MGDA, GradDrop])
+def test_accumulation_averages_losses_and_gradients(network, backend, method):
+    build, batch_of = NETWORKS[network]
+    batches = [batch_of(seed) for seed in (0, 1, 2)]
+    net, chosen = build(), method(3)
+    gradients = StepGradients(net, TASKS, chosen, CPU, backend=backend)(batches)
+    chosen.step(gradients)
+
+    twin, again = build(), method(3)
+    each = [[t.loss(twin(b)[t.name], b.targets[t.name]) for t in TASKS] for b in batches]
+    means = [torch.stack(losses).mean() for losses in zip(*each, strict=True)]
+    own = [twin.task_parameters(t) for t in NAMES]
+    again.step(TaskGradients(means, twin.shared_parameters(), own))
+    torch.testing.assert_close(gradients.losses_T, torch.stack(means).detach())
+    torch.testing.assert_close(written(net), written(twin), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [LS, MGDA])
+def test_accumulation_moves_running_statistics_once_for_each_batch(method):
+    batches = [points(seed) for seed in (0, 1)]
+    net, plain = norms(), norms()
+    chosen = method(3)
+    chosen.step(StepGradients(net, TASKS, chosen, CPU)(batches))
+    for batch in batches:
+        plain(batch)
+    for (name, a), b in zip(net.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(a, b), name
+    assert [m.momentum for m in net.modules() if isinstance(m, nn.BatchNorm1d)] == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("method", [LS, MGDA])
+def test_bf16_runs_the_network_alone_in_low_precision(method):
+    seen = []
+    results = {}
+    for precision in ("float32", "bf16"):
+        net, chosen = mpnn(), method(3)
+        net.readout.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+        gradients = StepGradients(net, TASKS, chosen, CPU, precision=precision)([molecules(0)])
+        results[precision] = gradients.gram()
+        chosen.step(gradients)
+        assert gradients.losses_T.dtype == torch.float32
+        assert gradients.jacobian().dtype == torch.float32
+        assert results[precision].dtype == torch.float64
+        assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
+    assert seen == [torch.float32, torch.bfloat16]
+    assert not torch.equal(results["float32"], results["bf16"])
+    torch.testing.assert_close(results["float32"], results["bf16"], rtol=0.2, atol=0.02)
+
+
+def test_gradients_of_the_representation_take_one_pass_through_the_trunk():
+    passes = []
+    for level in ("parameters", "representation"):
+        net, chosen = mpnn(), MGDA(3)
+        net.embedding.weight.register_hook(lambda _, level=level: passes.append(level))
+        options = {"level": level, "backend": "loop"}
+        gradients = StepGradients(net, TASKS, chosen, CPU, **options)([molecules(0)])
+        chosen.step(gradients)
+        assert all(p.grad is not None for p in net.parameters())
+    assert passes == ["parameters"] * 3 + ["representation"]
+    assert gradients.num_shared == 5 * 8  # molecules x features
+
+
+def test_a_network_without_representation_is_refused_where_it_matters():
+    with pytest.raises(ConfigError, match=r"gradients.level=representation: Norms has no"):
+        StepGradients(norms(), TASKS, MGDA(3), CPU, level="representation")
+    StepGradients(norms(), TASKS, STL(3), CPU, level="representation")
+
+
+def test_several_batches_have_no_common_representation():
+    with pytest.raises(ConfigError, match=r"trainer.accumulate=2: must be 1 with gradients.level"):
+        compose_config(
+            [
+                *("dataset=qm9", "method=mgda", "trainer.accumulate=2"),
+                "gradients.level=representation",
+            ]
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_accumulated_runs_stop_and_go_on_bit_for_bit(method, tiny_data, tmp_path):
+    options = (*METHODS[method], "trainer.accumulate=3")
+    straight = train(config_of(tiny_data, tmp_path / "straight", *options))
+    assert len(straight.steps["step"]) == 3 * -(-STEPS // 3)
+    config = config_of(tiny_data, tmp_path / "stopped", *options)
+    train(config, stop_at(3))
+    assert differences(straight._asdict(), train(config)._asdict()) == []
+
+
+@pytest.mark.parametrize("options", ["trainer.precision=bf16", "gradients.level=representation"])
+def test_a_run_with_an_option_is_another_run(options, tiny_data, tmp_path):
+    plain = train(config_of(tiny_data, tmp_path / "plain", "method=mgda"))
+    other = train(config_of(tiny_data, tmp_path / "other", "method=mgda", options))
+    assert other.metrics[-1]["test"] != plain.metrics[-1]["test"]
+    assert len({path.name for path in tmp_path.rglob("seed0-*")}) == 2
+
+
+def test_batches_of_an_update_are_loaded_together(tiny_data, tmp_path):
+    seen = []
+    config = config_of(tiny_data, tmp_path, "method=ls", "trainer.accumulate=3")
+    console = SimpleNamespace(
+        start=lambda *_, **k: seen.append(k["steps_per_epoch"]),
+        step=lambda number, *_: seen.append(number),
+        epoch=lambda line: None,
+        message=lambda text: None,
+    )
+    train(config, console)
+    assert seen == [2, 1, 2, 1, 2, 1, 2]

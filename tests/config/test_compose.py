@@ -69,7 +69,7 @@ ERRORS = {
     "added top-level key": (("+foo=1",), "unknown key foo", "allowed: "),
     "added section": (("+foo.bar=1",), "unknown key foo", "allowed: "),
     "unknown choice": (("method=lss",), "method=lss", f"allowed: {', '.join(ALL_METHODS)}"),
-    "unknown data set": (("dataset=qm8",), "dataset=qm8", "allowed: qm9"),
+    "unknown data set": (("dataset=qm8",), "dataset=qm8", f"allowed: {', '.join(DATASETS)}"),
     "unknown profile": (("profile=huge",), "profile=huge", "allowed: mini, paper, smoke"),
     "unknown experiment": (("experiment=x",), "experiment=x", "allowed: "),
     "empty choice": (("method=",), "method=", f"allowed: {', '.join(ALL_METHODS)}"),
@@ -130,7 +130,7 @@ def test_a_mistake_is_one_line_that_names_key_and_remedy(case):
 @pytest.mark.parametrize(
     ("overrides", "missing"),
     [
-        (["method=ls"], "dataset=qm9"),
+        (["method=ls"], "dataset=" + "|".join(DATASETS)),
         (["dataset=qm9"], "method=" + "|".join(ALL_METHODS)),
         ([], "missing"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import sys
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -24,7 +24,10 @@ CLASSIFIER = {"fc.weight", "fc.bias"}
 COUNTER = "num_batches_tracked"
 """A buffer of batch normalisation that old checkpoints lack and that does nothing here."""
 
-tell = partial(print, file=sys.stderr)
+
+def tell(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr)
 
 
 def fetch_weights(url: str = RESNET50_URL, folder: Path | None = None) -> Path:

@@ -1,0 +1,169 @@
+"""The Cityscapes benchmark: segmentation, instances and disparity of street scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mtl_bench.datasets.base import Split
+from mtl_bench.datasets.cityscapes_files import (
+    Frame,
+    Part,
+    check_headers,
+    describe_origin,
+    list_frames,
+)
+from mtl_bench.datasets.cityscapes_frames import read_frame
+from mtl_bench.datasets.cityscapes_labels import class_table
+from mtl_bench.datasets.cityscapes_targets import Augmentation, make_sample
+from mtl_bench.datasets.cityscapes_tasks import cityscapes_tasks
+from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.datasets.loading import load_batches
+from mtl_bench.errors import DataError
+from mtl_bench.seeding import derive_seed
+from mtl_bench.values import NonNegativeInt, PositiveInt
+
+MAX_ANGLE = 10.0
+"""Degrees of the random rotation, to either side."""
+
+
+class Cityscapes:
+    """Cityscapes with three tasks as Aligned-MTL (CVPR 2023) prepares it.
+
+    The official validation frames serve as the test split, as in the published code, which holds
+    out no frames for validation. With ``holdout=0`` this is followed: the split ``validation`` is
+    the test split itself, and only selection rules that look at no metric (``last`` and
+    ``last_k_mean``) are free of selection on it. Targets are at a thirty-second of the frames'
+    resolution and are never enlarged. Augmentation is a function of seed, epoch and frame; that of
+    the published code can't be seeded.
+
+    Args:
+        root: folder that has the unpacked packages ``leftImg8bit``, ``gtFine`` and ``disparity``.
+        seed: seed of the order of the batches, of the augmentation and of the held-out frames.
+        classes: 19, or 7 for their categories.
+        train_size: frames to train on, evenly spaced over those not held out; None for all.
+        test_size: frames to test on, evenly spaced over the folder val; None for all.
+        holdout: frames of the folder train that validate.
+        batch_size: frames in a training batch; an incomplete last one is dropped.
+        eval_batch_size: frames in a batch of an evaluation; the last may be smaller.
+        augment: rotate training frames by up to 10° to either side and flip every other one.
+
+    Raises:
+        DataError: files are missing, cut short or of another format; there are too few frames.
+    """
+
+    name = "cityscapes"
+    task_names = ("segmentation", "instance", "disparity")
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        seed: NonNegativeInt,
+        classes: Literal[7, 19] = 19,
+        train_size: PositiveInt | None = None,
+        test_size: PositiveInt | None = None,
+        holdout: NonNegativeInt = 0,
+        batch_size: PositiveInt = 8,
+        eval_batch_size: PositiveInt = 4,
+        augment: bool = True,
+    ) -> None:
+        folder = Path(root)
+        elsewhere = "" if folder.parent == Path("data") else f"paths.data={folder.parent}"
+        parts: dict[Part, list[Frame]] = {
+            "train": list_frames(folder, "train", elsewhere),
+            "val": list_frames(folder, "val", elsewhere),
+        }
+        generator = np.random.default_rng(derive_seed(seed, "split"))
+        shuffled = generator.permutation(len(parts["train"])).tolist()
+        held_out = [parts["train"][index] for index in sorted(shuffled[:holdout])]
+        left = [parts["train"][index] for index in sorted(shuffled[holdout:])]
+        test = _spread(parts["val"], test_size, "test_size", folder / "val")
+        self.splits: dict[Split, list[Frame]] = {
+            "train": _spread(left, train_size, "train_size", folder / "train"),
+            "validation": held_out or test,
+            "test": test,
+        }
+        self.seed, self.augment = seed, augment
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        if not self.steps_per_epoch:
+            raise DataError(
+                f"{folder}: {len(self.splits['train'])} frames are left to train on, fewer than "
+                f"dataset.batch_size={batch_size}"
+            )
+        used = dict.fromkeys(frame for frames in self.splits.values() for frame in frames)
+        self.height, self.width = check_headers(list(used), elsewhere)
+        self.tasks = cityscapes_tasks(classes)
+        self.origin = describe_origin(folder, used)
+        self._classes_256 = class_table(classes)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of training batches in an epoch."""
+        return len(self.splits["train"]) // self.batch_size
+
+    def train_batches(
+        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+    ) -> Iterator[ImageBatch]:
+        """Yield the batches of an epoch from number ``start`` on.
+
+        Order and augmentation are functions of seed, epoch and frame, whoever prepares the batches,
+        so that there is no state to save.
+        """
+        generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
+        frames, size = self.splits["train"], self.batch_size
+        order = generator.permutation(len(frames))[start * size : self.steps_per_epoch * size]
+        source = _Frames(frames, self._classes_256, (self.seed, epoch) if self.augment else None)
+        return load_batches(source, order, size, workers, pin)
+
+    def evaluation_batches(
+        self, split: Split, workers: int = 0, pin: bool = False
+    ) -> Iterator[ImageBatch]:
+        """Yield the batches of a split, without augmentation, in the order of the names."""
+        frames = self.splits[split]
+        source = _Frames(frames, self._classes_256)
+        return load_batches(source, np.arange(len(frames)), self.eval_batch_size, workers, pin)
+
+
+def draw_augmentation(seed: int, epoch: int, name: str) -> Augmentation:
+    """Return a uniform angle within `MAX_ANGLE` and a fair coin's flip for the frame ``name``."""
+    generator = np.random.default_rng(derive_seed(seed, "augmentation", epoch, name))
+    angle = generator.uniform(-MAX_ANGLE, MAX_ANGLE)
+    return Augmentation(angle, bool(generator.random() < 0.5))
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Batches of frames by their numbers; with (seed, epoch) they are augmented."""
+
+    frames: list[Frame]
+    classes_256: np.ndarray
+    pass_over: tuple[int, int] | None = None
+
+    def __getitems__(self, indices: np.ndarray) -> ImageBatch:
+        samples = [self._sample(self.frames[index]) for index in indices]
+        images, labels, instances, disparities = (
+            torch.stack(parts) for parts in zip(*samples, strict=True)
+        )
+        targets = {"segmentation": labels, "instance": instances, "disparity": disparities}
+        return ImageBatch(images, targets)
+
+    def _sample(self, frame: Frame) -> tuple[torch.Tensor, ...]:
+        augmentation = Augmentation()
+        if self.pass_over is not None:
+            augmentation = draw_augmentation(*self.pass_over, frame.name)
+        return make_sample(read_frame(frame), augmentation, self.classes_256)
+
+
+def _spread(frames: list[Frame], size: int | None, key: str, folder: Path) -> list[Frame]:
+    """Return ``size`` evenly spaced frames, since neighbours show the same city."""
+    if size is None:
+        return frames
+    if size > len(frames):
+        raise DataError(f"dataset.{key}={size} is more than the {len(frames)} frames of {folder}")
+    return [frames[index * len(frames) // size] for index in range(size)]

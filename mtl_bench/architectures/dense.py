@@ -78,25 +78,12 @@ def scaled_channels(channels: int, width: float) -> int:
 def network_input(batch: ImageBatch) -> Tensor:
     """Return the images in the memory layout that convolutions are fastest in.
 
-    Convolutions hand the layout on. On a CPU channels-last halves the time of a training step; on
-    a GPU float32 convolutions gain nothing from it.
+    Convolutions hand the layout on. On a CPU channels-last takes a fifth off the time of MTAN's
+    training step at the paper's size; on other devices the images are left as they are.
     """
     if batch.images_BCHW.device.type == "cpu":
         return batch.images_BCHW.contiguous(memory_format=torch.channels_last)
     return batch.images_BCHW
-
-
-def convolve_parts(convolution: nn.Conv2d, *parts: Tensor) -> Tensor:
-    """Return the convolution of the parts' concatenation along channels, without making it.
-
-    A convolution is a sum over input channels: each part meets its share of the weights. Saves the
-    copy, which the backward pass would keep, once per task of features that tasks share.
-    """
-    shares = convolution.weight.split([part.shape[1] for part in parts], dim=1)
-    total = functional.conv2d(parts[0], shares[0], convolution.bias, padding=convolution.padding)
-    for part, share in zip(parts[1:], shares[1:], strict=True):
-        total += functional.conv2d(part, share, padding=convolution.padding)
-    return total
 
 
 class DenseNetwork(Architecture):

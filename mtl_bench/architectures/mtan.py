@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_bench.architectures.dense import DenseNetwork, convolve_parts, network_input
+from mtl_bench.architectures.dense import DenseNetwork, network_input
 from mtl_bench.architectures.segnet import (
     Level,
     SegNetTrunk,
@@ -37,9 +38,9 @@ class Attention(nn.Module):
         self.mask = nn.Conv2d(features, features, 1)
         self.mask_norm = nn.BatchNorm2d(features)
 
-    def forward(self, features_BCHW: Tensor, *sources: Tensor) -> Tensor:
-        """Return the features times the mask that the sources give."""
-        hidden_BCHW = self.reduce_norm(convolve_parts(self.reduce, *sources)).relu_()
+    def forward(self, features_BCHW: Tensor, source_BCHW: Tensor) -> Tensor:
+        """Return the features times the mask that the source gives."""
+        hidden_BCHW = self.reduce_norm(self.reduce(source_BCHW)).relu_()
         return self.mask_norm(self.mask(hidden_BCHW)).sigmoid_() * features_BCHW
 
 
@@ -77,16 +78,16 @@ class TaskAttention(nn.Module):
             encoder_mix: for each level, the convolutions that all tasks pass on with.
             decoder_mix: likewise on the way up.
         """
-        handed: tuple[Tensor, ...] = ()
+        x: Tensor | None = None
         for attention, mix, level in zip(self.encoder, encoder_mix, encoder, strict=True):
-            chosen = attention(level.second, level.first, *handed)
-            handed = (functional.max_pool2d(mix(chosen), 2),)
-        (x,) = handed
+            source = level.first if x is None else torch.cat([level.first, x], dim=1)
+            x = functional.max_pool2d(mix(attention(level.second, source)), 2)
+        assert x is not None
         for attention, mix, level in zip(
             reversed(self.decoder), reversed(decoder_mix), reversed(decoder), strict=True
         ):
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-            x = attention(level.second, level.first, mix(x))
+            x = attention(level.second, torch.cat([level.first, mix(x)], dim=1))
         return x
 
 

@@ -2,10 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
 
 from mtl_bench.architectures.dense import (
-    convolve_parts,
     dense_outputs,
     scaled_channels,
     unit_vectors,
@@ -245,19 +243,3 @@ def test_unit_vectors_against_finite_differences():
     torch.manual_seed(0)
     vectors = torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(unit_vectors, vectors)
-
-
-@pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (3, 1)])
-@pytest.mark.parametrize("sizes", [(4,), (4, 2), (1, 3, 2)])
-def test_convolving_parts_is_convolving_their_concatenation(kernel, padding, sizes):
-    torch.manual_seed(0)
-    layer = nn.Conv2d(sum(sizes), 6, kernel, padding=padding).double()
-    parts = [torch.randn(2, c, 5, 4, dtype=torch.float64, requires_grad=True) for c in sizes]
-    got, expected = convolve_parts(layer, *parts), layer(torch.cat(parts, dim=1))
-    torch.testing.assert_close(got, expected)
-    inputs = [*parts, *layer.parameters()]
-    weight = torch.randn_like(got)
-    torch.testing.assert_close(
-        torch.autograd.grad((got * weight).sum(), inputs),
-        torch.autograd.grad((expected * weight).sum(), inputs),
-    )

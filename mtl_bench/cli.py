@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="prepare, make up or verify a data set")
     data.add_argument("action", choices=["prepare", "synth", "verify"])
-    data.add_argument("name", choices=sorted(describe_group("dataset")))
+    data.add_argument("name", metavar="DATASET", help="one of `mtl-bench list datasets`")
     data.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="source=…, paths.data=DIR")
     data.set_defaults(command=_data)
 

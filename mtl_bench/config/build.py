@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def build(section: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401 - any class
-    """Instantiate a checked section's ``_target_``.
+    """Instantiate a checked section's ``_target_``; one inside a field is data like any other.
 
     Raises:
         MtlBenchError: what the constructor raised.
@@ -31,7 +31,7 @@ def build(section: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401 - a
     """
     own = {k: v for k, v in section.items() if k not in ANNOTATIONS or k == "_target_"}
     try:
-        return instantiate(own, _convert_="all", **arguments)
+        return instantiate(own, _convert_="all", _recursive_=False, **arguments)
     except InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, MtlBenchError):

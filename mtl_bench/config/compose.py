@@ -8,14 +8,15 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
-from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
+from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
+from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
 
 NOT_NUMBERS = ("paths", "logger", "debug")
@@ -92,11 +93,10 @@ def _plain_number(text: str) -> float | int:
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(find_config_folder()), version_base="1.3"):
+    with open_hydra():
         try:
             config = compose("train", list(overrides), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
             raise translate_error(error, overrides) from error
     choices = config.hydra.runtime.choices
     with open_dict(config):
@@ -116,6 +116,9 @@ def _missing_choice(error: MissingConfigException) -> ConfigError:
 def translate_error(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """Turn an error of Hydra or OmegaConf into one line that names key, value and choices."""
     text = str(error)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return ConfigError(f"{mark.name}, line {mark.line + 1}: {error.problem}")
     if isinstance(error, MissingConfigException):
         return _missing_choice(error)
     if isinstance(error, OverrideParseException):

@@ -1,8 +1,21 @@
-"""The configuration folder and what its groups offer, read without Hydra."""
+"""The folders of configs, ours and those of added packages, and what their groups offer.
+
+An installed package adds choices by an entry point of the group ``mtl_bench.configs``, whose value
+names a folder of config groups inside the package. All is read without Hydra, and without importing
+the added package.
+"""
 
 from __future__ import annotations
 
+import functools
+import re
+import sys
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import NamedTuple
+
+from mtl_bench.config.modules import package_folders
+from mtl_bench.errors import ConfigError
 
 GROUPS = {
     "datasets": "dataset",
@@ -15,12 +28,93 @@ GROUPS = {
 }
 """What ``mtl-bench list`` knows, and the config group behind each word."""
 
+PACKAGE = "mtl_bench"
+ENTRY_POINTS = "mtl_bench.configs"
+
+
+class Source(NamedTuple):
+    """A folder of config groups.
+
+    Args:
+        package: the top-level package that it belongs to.
+        folder: where the groups are.
+        distribution: the name that the package is installed under; None for our own folder.
+        version: of the distribution.
+    """
+
+    package: str
+    folder: Path
+    distribution: str | None = None
+    version: str | None = None
+
+
+class Choice(NamedTuple):
+    """One choice of a group: the package that offers it, and its file."""
+
+    package: str
+    path: Path
+
 
 def find_config_folder() -> Path:
-    """Return the folder of configs: inside an installed package, beside it in a checkout."""
+    """Return our folder of configs: inside an installed package, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
+
+
+def find_sources() -> tuple[Source, ...]:
+    """Return our folder of configs, then those of added packages in the order of their names.
+
+    Raises:
+        ConfigError: a package announces a folder that isn't there or holds no group.
+    """
+    return Source(PACKAGE, find_config_folder()), *_added_sources(tuple(sys.path))
+
+
+@functools.cache
+def _added_sources(path: tuple[str, ...]) -> tuple[Source, ...]:
+    """Ask the installed packages; what is installed stays as it is while ``sys.path`` does."""
+    sources = []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.value):
+        package, *inner = point.value.split(".")
+        assert point.dist is not None
+        name = point.dist.name
+        folders = [folder.joinpath(*inner) for folder in package_folders(package)]
+        groups = [
+            folder
+            for folder in folders
+            if any((folder / group).is_dir() for group in GROUPS.values())
+        ]
+        if not groups:
+            raise ConfigError(
+                f"the installed package {name} announces configs in {point.value}, but there is no "
+                f"such folder with {', '.join(GROUPS.values())} in it: mend its entry point "
+                f"{ENTRY_POINTS}, or uninstall it"
+            )
+        sources.append(Source(package, groups[0], name, point.dist.version))
+    return tuple(sources)
+
+
+def find_choices(group: str) -> dict[str, Choice]:
+    """Return name -> choice for every choice of a config group, in the order of the names.
+
+    Raises:
+        ConfigError: two files give a choice the same name, or a name can't be a folder's.
+    """
+    choices: dict[str, Choice] = {}
+    for source in find_sources():
+        for path in (source.folder / group).glob("*.yaml"):
+            if not re.fullmatch(r"\w+", path.stem):  # records join name and variant by a hyphen
+                raise ConfigError(
+                    f"{path}: the name of a choice has letters, digits and underscores alone"
+                )
+            if path.stem in choices:
+                raise ConfigError(
+                    f"{group}={path.stem} is in two files, {choices[path.stem].path} and {path}: "
+                    "rename one"
+                )
+            choices[path.stem] = Choice(source.package, path)
+    return dict(sorted(choices.items()))
 
 
 def describe_group(group: str) -> dict[str, str]:
@@ -29,8 +123,8 @@ def describe_group(group: str) -> dict[str, str]:
     The description is the file's first comment, ``# Name: what it is``, below Hydra's header.
     """
     choices = {}
-    for path in sorted((find_config_folder() / group).glob("*.yaml")):
-        lines = path.read_text(encoding="utf-8").splitlines()
+    for name, choice in find_choices(group).items():
+        lines = choice.path.read_text(encoding="utf-8").splitlines()
         comment = next((line for line in lines if not line.startswith("# @")), "")
-        choices[path.stem] = comment.removeprefix("#").strip()
+        choices[name] = comment.removeprefix("#").strip()
     return choices

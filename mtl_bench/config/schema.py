@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mtl_bench.config.groups import PACKAGE, find_choices
 from mtl_bench.config.signatures import schema_of
 from mtl_bench.errors import ConfigError
 from mtl_bench.values import (
@@ -191,9 +192,6 @@ BUILT_WITH = {
 ANNOTATIONS = frozenset({"_target_", "name", "serves"})
 """Keys of such a section that are not arguments of its constructor."""
 
-TARGETS = ("mtl_bench.",)
-"""Where ``_target_`` may point for data sets, architectures and methods."""
-
 
 def check(config: dict[str, Any]) -> None:
     """Check types, ranges and combinations of a resolved configuration.
@@ -205,8 +203,10 @@ def check(config: dict[str, Any]) -> None:
     for group, built_with in BUILT_WITH.items():
         section = config[group]
         target = section.get("_target_", "")
-        if not str(target).startswith(TARGETS):
-            raise ConfigError(f"{group}._target_={target}: must start with {' or '.join(TARGETS)}")
+        packages = sorted({PACKAGE, _package_of(group, section["name"])})
+        if not str(target).startswith(tuple(f"{package}." for package in packages)):
+            allowed = " or ".join(f"{package}." for package in packages)
+            raise ConfigError(f"{group}._target_={target}: must start with {allowed}")
         arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
         _validate(schema_of(target, built_with), arguments, f"{group}.")
     dataset, architecture = config["dataset"]["name"], config["architecture"]
@@ -220,6 +220,12 @@ def check(config: dict[str, Any]) -> None:
             f"trainer.accumulate={config['trainer']['accumulate']}: must be 1 with "
             "gradients.level=representation, which takes the gradients of one batch"
         )
+
+
+def _package_of(group: str, name: str) -> str:
+    """Return the package whose folder holds a choice: its target may point there, and only its."""
+    choice = find_choices(group).get(name)
+    return PACKAGE if choice is None else choice.package
 
 
 def _validate(model: type[BaseModel], value: dict[str, Any], prefix: str) -> None:

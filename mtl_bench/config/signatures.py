@@ -7,14 +7,15 @@ within milliseconds, and adding a method takes no second declaration.
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import typing
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from mtl_bench import values
+from mtl_bench.config.modules import find_source
 from mtl_bench.errors import ConfigError
 
 NAMESPACE = {
@@ -26,6 +27,17 @@ NAMESPACE = {
 }
 """Names that an annotation of a configurable argument may use."""
 
+Arguments = list[tuple[ast.arg, ast.expr | None]]
+
+
+class _Class(NamedTuple):
+    """A class in its source: the class, the whole module, and its and its package's names."""
+
+    node: ast.ClassDef
+    tree: ast.Module
+    module: str
+    package: str
+
 
 def schema_of(target: str, built_with: frozenset[str]) -> type[BaseModel]:
     """Return a model of the constructor's arguments.
@@ -35,10 +47,11 @@ def schema_of(target: str, built_with: frozenset[str]) -> type[BaseModel]:
         built_with: arguments that the program itself passes; they are no configuration.
 
     Raises:
-        ConfigError: no such class, or an annotation outside ``mtl_bench.values`` and the builtins.
+        ConfigError: no such class, one whose bases can't be followed, or an annotation outside
+            ``mtl_bench.values`` and the builtins.
     """
     fields: dict[str, Any] = {}
-    for argument, default in _arguments(*_find_class(target)):
+    for argument, default in _arguments(_find_class(target)) or ():
         if argument.arg in built_with:
             continue
         if argument.annotation is None:
@@ -56,39 +69,76 @@ def schema_of(target: str, built_with: frozenset[str]) -> type[BaseModel]:
     return create_model(target.rpartition(".")[2], __config__=config, **fields)
 
 
-def _find_class(target: str) -> tuple[ast.ClassDef, ast.Module]:
+def _find_class(target: str) -> _Class:
+    """Find a class in the module that defines it; a name that is only imported there won't do."""
     module, _, name = target.rpartition(".")
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or spec.origin is None:
+    path = find_source(module)
+    if path is None:
         raise ConfigError(f"_target_={target}: there is no module {module}")
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise ConfigError(f"{path}, line {error.lineno}: {error.msg}") from error
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            return node, tree
+            return _Class(node, tree, module, package)
     raise ConfigError(f"_target_={target}: module {module} defines no class {name}")
 
 
-def _arguments(node: ast.ClassDef, tree: ast.Module) -> list[tuple[ast.arg, ast.expr | None]]:
-    """Return the constructor's arguments with their defaults, inherited ones if it has no own."""
-    for item in node.body:
+def _arguments(found: _Class) -> Arguments | None:
+    """Return the constructor's arguments with their defaults; None if no class has a constructor.
+
+    The parent's are in force where a class has no constructor, and added where it takes
+    ``**keywords``.
+    """
+    for item in found.node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             signature = item.args
             positional = [*signature.posonlyargs, *signature.args][1:]
             missing = len(positional) - len(signature.defaults)
             defaults = [None] * missing + list(signature.defaults)
-            return [
+            arguments = [
                 *zip(positional, defaults, strict=True),
                 *zip(signature.kwonlyargs, signature.kw_defaults, strict=True),
             ]
-    for base in node.bases:
-        for item in tree.body:
-            if isinstance(item, ast.ClassDef) and ast.unparse(base) == item.name:
-                return _arguments(item, tree)
-            if isinstance(item, ast.ImportFrom) and isinstance(base, ast.Name):
-                for alias in item.names:
-                    if (alias.asname or alias.name) == base.id:
-                        return _arguments(*_find_class(f"{item.module}.{alias.name}"))
-    return []
+            if signature.kwarg is not None:
+                names = {argument.arg for argument, _ in arguments}
+                arguments += [a for a in _inherited(found) or () if a[0].arg not in names]
+            return arguments
+    return _inherited(found)
+
+
+def _inherited(found: _Class) -> Arguments | None:
+    lost = []
+    for base in found.node.bases:
+        parent = _find_base(base, found)
+        if parent is None:
+            lost.append(ast.unparse(base))
+        elif (arguments := _arguments(parent)) is not None:
+            return arguments
+    lost = [name for name in lost if not hasattr(builtins, name)]
+    if lost:
+        raise ConfigError(
+            f"{found.module}.{found.node.name}: the constructor of its base class {lost[0]} isn't "
+            f"found; write `from MODULE import {lost[0].rpartition('.')[2]}` with the module that "
+            "defines it, or give the class a constructor"
+        )
+    return None
+
+
+def _find_base(base: ast.expr, found: _Class) -> _Class | None:
+    """Find a base class in the same module or in the one that it is imported from."""
+    for item in found.tree.body:
+        if isinstance(item, ast.ClassDef) and item.name == ast.unparse(base):
+            return found._replace(node=item)
+        if isinstance(item, ast.ImportFrom):
+            for alias in item.names:
+                if (alias.asname or alias.name) == ast.unparse(base):
+                    origin = "." * item.level + (item.module or "")
+                    try:
+                        module = importlib.util.resolve_name(origin, found.package)
+                        return _find_class(f"{module}.{alias.name}")
+                    except (ImportError, ConfigError):
+                        return None
+    return None

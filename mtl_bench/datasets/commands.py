@@ -1,8 +1,9 @@
-"""What ``mtl-bench data`` can do for a data set, found in the module ``<name>_prepare``.
+"""What ``mtl-bench data`` can do for a data set, found in a module beside it.
 
-The functions ``prepare``, ``synth`` (a procedural stand-in) and ``verify`` of that module take the
-data set's folder first. Their other positional parameters are the settings of the command line,
-checked and converted by annotation; keyword-only ones are for callers in Python.
+For a class in ``package.x`` this is ``package.x_prepare``. Its functions ``prepare``, ``synth`` (a
+procedural stand-in) and ``verify`` take the data set's folder first. Their other positional
+parameters are the settings of the command line, checked and converted by annotation; keyword-only
+ones are for callers in Python.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mtl_bench.config.groups import find_choices
+from mtl_bench.config.modules import find_source
 from mtl_bench.errors import ConfigError
 
 
@@ -22,9 +25,9 @@ def data_command(
     """Return a data set's function for an action, and its settings with None for no value.
 
     Raises:
-        ConfigError: the data set has no such action; from the function: a bad value.
+        ConfigError: no such data set, or it has no such action; from the function: a bad value.
     """
-    module = import_module(f"mtl_bench.datasets.{name}_prepare")
+    module = import_module(_command_module(name))
     function = getattr(module, action, None)
     if function is None:
         raise ConfigError(f"data {action} {name}: {name} has no such action")
@@ -44,3 +47,20 @@ def data_command(
             raise ConfigError(f"{key}={fault['input']}: {fault['msg'].lower()}") from None
 
     return run, settings
+
+
+def _command_module(name: str) -> str:
+    import yaml  # type: ignore[import-untyped]
+
+    choices = find_choices("dataset")
+    if name not in choices:
+        raise ConfigError(f"there is no data set {name}; allowed: {', '.join(choices)}")
+    path = choices[name].path
+    try:
+        target = yaml.safe_load(path.read_text(encoding="utf-8"))["dataset"]["_target_"]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} names no dataset._target_") from error
+    module = f"{target.rpartition('.')[0]}_prepare"
+    if find_source(module) is None:
+        raise ConfigError(f"data set {name} has nothing to prepare: there is no module {module}")
+    return module

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mtl_bench.config.groups import GROUPS, find_choices, find_sources
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.writer import now
 
@@ -52,13 +53,14 @@ def choose_device(name: str) -> torch.device:
 
 
 def describe_environment(
-    device: torch.device, data: dict[str, str], network: nn.Module
+    config: dict[str, Any], device: torch.device, data: dict[str, str], network: nn.Module
 ) -> dict[str, Any]:
     """Return what environment.json says of the machine, the code and the data."""
     return {
         "started": now(),
         "command": ["mtl-bench", *sys.argv[1:]],
-        "git": _git_state(),
+        "git": _git_state(Path(__file__).parent),
+        "added": describe_added(config),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
@@ -66,6 +68,24 @@ def describe_environment(
         "threads": torch.get_num_threads(),
         "data": data,
         "initial_parameters": parameter_hash(network),
+    }
+
+
+def describe_added(config: dict[str, Any]) -> dict[str, Any]:
+    """Return import name -> distribution, version and git state of the added packages in use."""
+    chosen = {
+        choices[config[group]["name"]].package
+        for group in GROUPS.values()
+        if group in config and config[group]["name"] in (choices := find_choices(group))
+    }
+    return {
+        source.package: {
+            "distribution": source.distribution,
+            "version": source.version,
+            "git": _git_state(source.folder),
+        }
+        for source in find_sources()
+        if source.distribution is not None and source.package in chosen
     }
 
 
@@ -99,13 +119,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_state() -> dict[str, Any] | None:
-    """Return commit and whether files differ from it; None outside a git checkout."""
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    """Return commit and whether files differ from it; None where git doesn't keep the folder."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", *arguments],
-            cwd=Path(__file__).parent,
+            cwd=folder,
             capture_output=True,
             text=True,
             check=True,
@@ -113,6 +133,7 @@ def _git_state() -> dict[str, Any] | None:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", ".")  # not of a checkout around the installed package
         return {
             "commit": git("rev-parse", "HEAD"),
             "modified": bool(git("status", "--porcelain", "-uno")),

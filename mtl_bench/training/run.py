@@ -54,7 +54,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
             trainer = None
             try:
                 trainer = Trainer(config, digest, device, data, record, console)
-                environment = describe_environment(device, data.origin, trainer.network)
+                environment = describe_environment(config, device, data.origin, trainer.network)
                 record.begin(config, environment)
                 summary = trainer.run()
             except (Interrupted, KeyboardInterrupt):

@@ -10,6 +10,7 @@ from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph, pyg_name
 from mtl_bench.gradients import TaskGradients
+from mtl_bench.testing import check_architecture
 from tests.molecules import random_store
 
 SIZES = (3, 7, 7, 5, 12, 7)
@@ -56,11 +57,9 @@ def test_parameter_counts_are_the_papers():
 
 
 def test_every_parameter_is_shared_or_owned_by_one_task():
-    network = MPNN(("a", "b"), dim=4, edge_hidden=3)
-    parts = [*network.shared_parameters()]
-    for task in ("a", "b"):
-        parts += network.task_parameters(task)
-    assert sorted(map(id, parts)) == sorted(map(id, network.parameters()))
+    tasks = ("a", "b")
+    batch = random_store(SIZES, tasks).__getitems__(range(len(SIZES)))
+    check_architecture(MPNN(tasks, dim=4, edge_hidden=3), batch, tasks)
 
 
 @pytest.fixture

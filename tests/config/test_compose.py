@@ -175,23 +175,6 @@ def test_a_missing_choice_is_named_with_what_there_is(overrides, missing):
     assert missing in str(info.value)
 
 
-def test_an_architecture_that_cannot_serve_the_data_set_is_refused(tmp_path, monkeypatch):
-    folder = tmp_path / "configs"
-    for path in find_config_folder().rglob("*.yaml"):
-        copy = folder / path.relative_to(find_config_folder())
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(path.read_text())
-    other = (folder / "architecture" / "mpnn.yaml").read_text()
-    (folder / "architecture" / "cnn.yaml").write_text(
-        other.replace("serves: [qm9]", "serves: [nyuv2, cityscapes]")
-    )
-    monkeypatch.setattr("mtl_bench.config.compose.find_config_folder", lambda: folder)
-    with pytest.raises(ConfigError) as info:
-        compose_config([*RUN, "architecture=cnn"])
-    assert "architecture=cnn can't serve dataset=qm9" in str(info.value)
-    assert "nyuv2, cityscapes" in str(info.value)
-
-
 def hash_of(*overrides):
     return config_hash(compose_config([*RUN, *overrides]))
 

@@ -1,5 +1,7 @@
 """Constructors read as schemas."""
 
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -22,7 +24,20 @@ class Child(Parent):
     pass
 
 
-class Plain:
+class Plain(object):
+    pass
+
+
+class Keywords(Parent):
+    def __init__(self, given: object, extra: PositiveInt = 2, *, rate: Fraction, **rest) -> None:
+        pass
+
+
+class Lost(nowhere.Base):
+    pass
+
+
+class Mixed(Plain, nowhere.Base, Parent):
     pass
 
 
@@ -42,6 +57,16 @@ def schema(tmp_path, monkeypatch):
     (tmp_path / "sample_module.py").write_text(MODULE)
     (tmp_path / "sample_child.py").write_text(
         "from sample_module import Parent as Base\nclass Grandchild(Base): pass\n"
+        "from sample_module import Base as Elsewhere\nclass Imported(Elsewhere): pass\n"
+    )
+    (tmp_path / "sample_package" / "inner").mkdir(parents=True)
+    (tmp_path / "sample_package" / "__init__.py").write_text("raise RuntimeError")
+    (tmp_path / "sample_package" / "parent.py").write_text(MODULE)
+    (tmp_path / "sample_package" / "inner" / "__init__.py").write_text(
+        "from ..parent import Parent\nclass Outer(Parent): pass\n"
+    )
+    (tmp_path / "sample_package" / "inner" / "child.py").write_text(
+        "from . import Outer\nclass Child(Outer): pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     return lambda name, module="sample_module": schema_of(f"{module}.{name}", frozenset({"given"}))
@@ -61,6 +86,31 @@ def test_a_class_without_a_constructor_has_its_parents(schema):
     assert set(schema("Grandchild", "sample_child").model_fields) == {"rate", "kind"}
     assert set(schema("Child").model_fields) == {"rate", "kind"}
     assert not schema("Plain").model_fields
+    assert set(schema("Mixed").model_fields) == {"rate", "kind"}
+
+
+def test_keywords_stand_for_the_parents_arguments(schema):
+    fields = schema("Keywords").model_fields
+    assert set(fields) == {"extra", "rate", "kind"}
+    assert fields["rate"].is_required()
+
+
+@pytest.mark.parametrize(
+    "module", ["sample_package.inner.child.Child", "sample_package.inner.Outer"]
+)
+def test_bases_are_followed_within_a_package_without_importing_it(schema, module):
+    module, _, name = module.rpartition(".")
+    assert set(schema(name, module).model_fields) == {"rate", "kind"}
+    assert "sample_package" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "base"),
+    [("Lost", "sample_module", "nowhere.Base"), ("Imported", "sample_child", "Elsewhere")],
+)
+def test_a_base_that_can_not_be_followed_is_named(schema, name, module, base):
+    with pytest.raises(ConfigError, match=rf"{module}\.{name}: .* base class {base} isn't found"):
+        schema(name, module)
 
 
 def test_unusable_annotations_are_named(schema):

@@ -7,7 +7,8 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad
 from mtl_bench.methods.pcgrad import project_conflicts
-from tests.methods.streams import Network, advance, build, gram_of, needs_qpsolvers, rounds
+from mtl_bench.testing.methods import advance, gram_of, rounds
+from tests.methods.streams import Network, build, needs_qpsolvers
 
 ROWS = [[1.0, 2.0, 0.0, 1.0], [-2.0, 1.0, 1.0, 0.0], [0.5, -1.0, 0.0, 2.0]]
 LOSSES = [0.5, 2.0, 1.0]

@@ -17,7 +17,7 @@ from mtl_bench.cli import main
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.igbv2 import IGBv2
-from tests.methods.streams import as_plain
+from mtl_bench.testing.methods import as_plain
 from tests.training.runs import read_steps
 
 CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "igbv2.yaml"

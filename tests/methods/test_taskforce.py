@@ -15,7 +15,7 @@ import mtl_bench
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.taskforce import TaskForce
-from tests.methods.streams import as_plain
+from mtl_bench.testing.methods import as_plain
 
 CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "taskforce.yaml"
 SMALL = {"hidden_dim": 8, "batch_size": 4, "learning_rate": 1e-2}

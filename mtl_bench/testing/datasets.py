@@ -1,0 +1,60 @@
+"""The contract of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from mtl_bench.datasets.base import Batch, Dataset, Split
+
+SPLITS: tuple[Split, ...] = ("validation", "test")
+
+
+def check_dataset(data: Dataset) -> None:
+    """Check that tasks describe themselves and that batches are a function of seed and epoch.
+
+    A run that is resumed in the middle of an epoch asks for the batches from there on; they must be
+    those that the uninterrupted run sees.
+
+    Args:
+        data: the data set, small enough that two epochs take a moment.
+
+    Raises:
+        AssertionError: something isn't kept; the line says what.
+    """
+    who = type(data).__name__
+    names = tuple(task.name for task in data.tasks)
+    assert names == tuple(data.task_names), f"{who}: task_names are {data.task_names}, not {names}"
+    missing = {"kind", "source", "manifest"} - set(data.origin)
+    assert not missing, f"{who}.origin doesn't say {sorted(missing)}"
+    for task in data.tasks:
+        for metric in task.metrics:
+            assert metric.reference is not None, (
+                f"{who}: {metric.name} of {task.name} needs a reference for the validation Δm"
+            )
+    before = torch.get_rng_state()
+    epoch = list(data.train_batches(1))
+    assert len(epoch) == data.steps_per_epoch, (
+        f"{who}: an epoch has {len(epoch)} batches, steps_per_epoch says {data.steps_per_epoch}"
+    )
+    list(data.train_batches(2))
+    middle = len(epoch) // 2
+    _check_equal(data.train_batches(1, start=middle), epoch[middle:], f"{who}, start={middle}")
+    for split in SPLITS:
+        batches = list(data.evaluation_batches(split))
+        assert batches, f"{who}: the {split} split is empty"
+        _check_equal(data.evaluation_batches(split), batches, f"{who}, {split}")
+    assert torch.equal(before, torch.get_rng_state()), (
+        f"{who} draws from torch's global generator; derive_seed(seed, purpose) gives it its own"
+    )
+
+
+def _check_equal(again: Iterable[Batch], expected: list[Batch], where: str) -> None:
+    batches = list(again)
+    assert len(batches) == len(expected), f"{where}: {len(batches)} batches, not {len(expected)}"
+    for number, (batch, other) in enumerate(zip(batches, expected, strict=True)):
+        for task, targets in batch.targets.items():
+            assert torch.equal(targets, other.targets[task]), (
+                f"{where}: batch {number} has other targets of {task} the second time"
+            )

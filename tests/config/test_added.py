@@ -1,0 +1,252 @@
+"""Choices that an installed package adds: found, checked, and kept within their package."""
+
+import sys
+
+import pytest
+
+from mtl_bench import build_method
+from mtl_bench.cli import main
+from mtl_bench.config.build import build
+from mtl_bench.config.compose import compose_config, config_hash
+from mtl_bench.config.groups import describe_group, find_config_folder
+from mtl_bench.datasets.commands import data_command
+from mtl_bench.errors import ConfigError
+from tests.added import announce, write_files
+
+RUN = ("dataset=qm9", "profile=smoke")
+
+MODULE = """
+from subprocess import Popen
+from mtl_bench.methods.base import Method
+from mtl_bench.values import Fraction, PositiveInt
+
+class Added(Method):
+    def __init__(self, num_tasks: PositiveInt, *, share: Fraction = 0.5, **common):
+        super().__init__(num_tasks, **common)
+        self.share = share
+"""
+
+FILES = {
+    "added_one/__init__.py": "raise RuntimeError('composing must not import the package')",
+    "added_one/inner/added.py": MODULE,
+    "added_one/configs/method/added.yaml": (
+        "# Added: a method from elsewhere\n_target_: added_one.inner.added.Added\nshare: 0.25\n"
+    ),
+}
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a package from its files."""
+
+    def do(files, name="added_one", point=None):
+        site = tmp_path / name
+        write_files(site, files)
+        announce(site, name.replace("_", "-"), "1.2", {name: point or f"{name}.configs"})
+        monkeypatch.syspath_prepend(site)
+        return site
+
+    yield do
+    for name in [name for name in sys.modules if name.startswith("added_")]:
+        del sys.modules[name]
+
+
+def config_of(*overrides):
+    return compose_config([*RUN, *overrides])
+
+
+def test_an_added_choice_is_composed_checked_and_hashed(install):
+    install(FILES)
+    config = config_of("method=added")
+    assert config["method"] == {
+        "_target_": "added_one.inner.added.Added",
+        "share": 0.25,
+        "name": "added",
+    }
+    other = config_of("method=added", "method.share=0.5")
+    assert config_hash(other) != config_hash(config)
+    assert not [name for name in sys.modules if name.startswith("added_")]
+
+
+def test_list_shows_it_among_ours(install, capsys):
+    before = describe_group("method")
+    install(FILES)
+    assert main(["list", "methods"]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in lines] == sorted([*before, "added"])
+    assert dict(lines)["added"] == "a method from elsewhere"
+
+
+def test_it_is_built_from_python(install):
+    install(FILES | {"added_one/__init__.py": ""})
+    assert build_method("added", num_tasks=3, share=0.75).share == 0.75
+
+
+@pytest.mark.parametrize(
+    ("overrides", "needles"),
+    [
+        (("method=added", "method.share=2"), ("method.share=2", "less than or equal to 1")),
+        (("method=added", "+method.shar=0"), ("unknown key method.shar", "method.share?")),
+        (("method=ad",), ("method=ad", "added", "alignedmtl")),
+        (
+            ("method=added", "method._target_=os.system"),
+            ("_target_=os.system", "must start with added_one. or mtl_bench."),
+        ),
+        (
+            ("method=added", "method._target_=added_one.inner.added.Popen"),
+            ("module added_one.inner.added defines no class Popen",),
+        ),
+        (
+            ("method=added", "method._target_=added_one.inner.added.Popen.wait"),
+            ("there is no module added_one.inner.added.Popen",),
+        ),
+        (
+            ("method=ls", "method._target_=added_one.inner.added.Added"),
+            ("must start with mtl_bench.",),
+        ),
+        (
+            ("method=added", "method._target_=added_one_more.Added"),
+            ("must start with added_one. or mtl_bench.",),
+        ),
+        (
+            ("method=ls", "architecture._target_=added_one.inner.added.Added"),
+            ("architecture._target_", "must start with mtl_bench."),
+        ),
+        (
+            ("method=ls", "optimizer._target_=added_one.inner.added.Added"),
+            ("optimizer._target_", "Adam"),
+        ),
+    ],
+)
+def test_mistakes_and_targets_elsewhere_are_refused(install, overrides, needles):
+    install(FILES)
+    with pytest.raises(ConfigError) as info:
+        config_of(*overrides)
+    for needle in needles:
+        assert needle in str(info.value)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("_target_: subprocess.Popen\n", "must start with added_one. or mtl_bench."),
+        ("share: 0.5\n", r"method\._target_=: must start with"),
+        (FILES["added_one/configs/method/added.yaml"] + "more: 1\n", "unknown key method.more"),
+        ("a: [1\nb: 2\n", r"added\.yaml, line 2: "),
+        ("_target_: added_one.inner.broken.X\n", r"broken\.py, line 2: "),
+        ("_target_: added_one.inner.X\n", "module added_one.inner$"),
+    ],
+)
+def test_a_file_that_will_not_do_is_one_line(install, text, message):
+    broken = {"added_one/inner/broken.py": "x = 1\nclass X(:\n    pass\n"}
+    install(FILES | broken | {"added_one/configs/method/added.yaml": text})
+    with pytest.raises(ConfigError, match=message) as info:
+        config_of("method=added")
+    assert "\n" not in str(info.value)
+
+
+def test_a_file_may_give_our_classes_other_values(install):
+    text = "# Bold: a larger ball\ndefaults: [cagrad, _self_]\nc: 0.9\n"
+    install(FILES | {"added_one/configs/method/bold.yaml": text})
+    section = config_of("method=bold")["method"]
+    assert section["_target_"] == "mtl_bench.methods.cagrad.CAGrad"
+    assert (section["c"], section["name"]) == (0.9, "bold")
+
+
+def test_without_an_announcement_nothing_is_found(tmp_path, monkeypatch):
+    write_files(tmp_path, FILES)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="method=added: there is no such choice"):
+        config_of("method=added")
+    folder = f"hydra.searchpath=['file://{tmp_path}/added_one/configs']"
+    with pytest.raises(ConfigError, match=r"must start with mtl_bench\."):
+        config_of(folder, "method=added")
+
+
+def test_two_files_of_one_name_are_both_named(install, capsys):
+    clash = {"added_one/configs/method/ls.yaml": "# LS: mine\n_target_: added_one.ls.LS\n"}
+    site = install(FILES | clash)
+    assert main(["list", "methods"]) == 2
+    assert main(["train", *RUN, "method=rlw"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == lines[1]
+    ours = find_config_folder() / "method" / "ls.yaml"
+    assert (
+        f"method=ls is in two files, {ours} and {site / next(iter(clash))}: rename one" in lines[0]
+    )
+
+
+def test_two_packages_of_one_choice_are_both_named(install):
+    sites = [
+        install({f"{name}/configs/method/x.yaml": ""}, name) for name in ("added_a", "added_b")
+    ]
+    with pytest.raises(ConfigError) as info:
+        describe_group("method")
+    for site in sites:
+        assert str(site) in str(info.value)
+
+
+def test_a_name_that_no_record_can_carry_is_refused(install):
+    install(FILES | {"added_one/configs/method/my-own.yaml": ""})
+    with pytest.raises(ConfigError, match=r"my-own\.yaml: .*letters, digits and underscores"):
+        describe_group("method")
+
+
+@pytest.mark.parametrize("point", ["added_one.nothing", "added_one", "nowhere.configs", "os.path"])
+def test_an_announcement_of_nothing_names_the_package(install, point):
+    install(FILES, point=point)
+    with pytest.raises(ConfigError, match=rf"package added-one announces configs in {point}"):
+        describe_group("method")
+
+
+def test_an_architecture_that_cannot_serve_the_data_set_is_refused(install):
+    text = "# CNN: for images\ndefaults: [mpnn, _self_]\nserves: [nyuv2, cityscapes]\n"
+    install({"added_one/configs/architecture/cnn.yaml": text})
+    with pytest.raises(ConfigError) as info:
+        config_of("method=ls", "architecture=cnn")
+    assert "architecture=cnn can't serve dataset=qm9" in str(info.value)
+    assert "nyuv2, cityscapes" in str(info.value)
+
+
+def test_a_target_within_a_field_stays_data(tmp_path):
+    trap = tmp_path / "opened"
+    nested = f"method.arguments={{_target_: logging.FileHandler, filename: '{trap}'}}"
+    with pytest.raises(ConfigError, match="'_target_': 'logging.FileHandler'"):
+        build(config_of("method=torchjd", nested)["method"], num_tasks=3, seed=0)
+    assert not trap.exists()
+
+
+DATA = "# @package _global_\n# Mine: a data set\ndataset:\n  _target_: added_one.mine.Mine\n"
+
+
+def test_a_data_set_is_prepared_by_the_module_beside_it(install, tmp_path):
+    files = {
+        "added_one/configs/dataset/mine.yaml": DATA,
+        "added_one/mine_prepare.py": "def prepare(folder, size: int):\n    folder.mkdir()\n",
+    }
+    install(files)
+    command, settings = data_command("mine", "prepare")
+    assert settings == {"size": None}
+    with pytest.raises(ConfigError, match="size=x"):
+        command(tmp_path / "mine", {"size": "x"})
+    command(tmp_path / "mine", {"size": "3"})
+    assert (tmp_path / "mine").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (DATA, "data set mine has nothing to prepare: there is no module added_one.mine_prepare"),
+        ("# Mine: a data set\n", r"mine\.yaml names no dataset\._target_"),
+    ],
+)
+def test_a_data_set_with_nothing_to_prepare_says_so(install, text, message):
+    install({"added_one/configs/dataset/mine.yaml": text})
+    with pytest.raises(ConfigError, match=message):
+        data_command("mine", "prepare")
+
+
+def test_a_data_set_that_is_not_there_is_named_with_what_is():
+    with pytest.raises(ConfigError, match="no data set qm8; allowed: .*qm9"):
+        data_command("qm8", "prepare")

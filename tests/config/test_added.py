@@ -212,7 +212,7 @@ def test_an_architecture_that_cannot_serve_the_data_set_is_refused(install):
 def test_a_target_within_a_field_stays_data(tmp_path):
     trap = tmp_path / "opened"
     nested = f"method.arguments={{_target_: logging.FileHandler, filename: '{trap}'}}"
-    with pytest.raises(ConfigError, match="'_target_': 'logging.FileHandler'"):
+    with pytest.raises(ConfigError, match=r"'_target_': 'logging\.FileHandler'"):
         build(config_of("method=torchjd", nested)["method"], num_tasks=3, seed=0)
     assert not trap.exists()
 
@@ -248,5 +248,5 @@ def test_a_data_set_with_nothing_to_prepare_says_so(install, text, message):
 
 
 def test_a_data_set_that_is_not_there_is_named_with_what_is():
-    with pytest.raises(ConfigError, match="no data set qm8; allowed: .*qm9"):
+    with pytest.raises(ConfigError, match=r"no data set qm8; allowed: .*qm9"):
         data_command("qm8", "prepare")

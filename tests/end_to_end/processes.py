@@ -12,17 +12,17 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CO
 PROGRAM = (sys.executable, "-m", "mtl_bench.cli")
 
 
-def call(*words, cwd, file_size_kib=None):
+def call(*words, cwd, file_size_kib=None, environment=ENVIRONMENT):
     """Run a command to its end."""
     program = [*PROGRAM, *map(str, words)]
     if file_size_kib is not None:
         program = ["bash", "-c", f'ulimit -f {file_size_kib}; exec "$@"', "_", *program]
     return subprocess.run(
-        program, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+        program, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240
     )
 
 
-def call_without(modules, *words, cwd):
+def call_without(modules, *words, cwd, environment=ENVIRONMENT):
     """Run a command and fail if it imports one of these modules; the last line is the status."""
     code = (
         "import sys\n"
@@ -34,19 +34,19 @@ def call_without(modules, *words, cwd):
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, words)],
         cwd=cwd,
-        env=ENVIRONMENT,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
     )
 
 
-def start(*words, cwd):
+def start(*words, cwd, environment=ENVIRONMENT):
     """Begin a command."""
     return subprocess.Popen(
         [*PROGRAM, *map(str, words)],
         cwd=cwd,
-        env=ENVIRONMENT,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

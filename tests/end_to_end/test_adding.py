@@ -1,0 +1,181 @@
+"""What docs/adding.md shows, done: its files in a package elsewhere, and its commands."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from tests.added import announce, write_files
+from tests.end_to_end.processes import (
+    ENVIRONMENT,
+    ROOT,
+    call,
+    call_without,
+    end_of,
+    results_of,
+    start,
+    wait_for_epochs,
+)
+
+PAGE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+COMMANDS = [shlex.split(line)[1:] for line in re.findall(r"^mtl-bench .*$", PAGE, re.MULTILINE)]
+TINY_QM9 = ("dataset.train_size=40", "dataset.val_size=20", "dataset.test_size=20")
+WAVES = ("train", "dataset=waves", "method=magnitude")
+
+
+@pytest.fixture(scope="module")
+def desk(tiny_data, tmp_path_factory):
+    """A folder to type commands in; the page's package lies elsewhere and is installed."""
+    project = tmp_path_factory.mktemp("mymethods")
+    write_files(project, FILES | {"mymethods/__init__.py": ""})
+    settings = tomllib.loads(FILES["pyproject.toml"])["project"]
+    points = settings["entry-points"]["mtl_bench.configs"]
+    announce(project / "site", settings["name"], settings["version"], points)
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "data").symlink_to(tiny_data)
+    return folder, project
+
+
+@pytest.fixture(scope="module")
+def environment(desk):
+    _, project = desk
+    path = os.pathsep.join(map(str, (ROOT, project, project / "site")))
+    return ENVIRONMENT | {"PYTHONPATH": path}
+
+
+@pytest.fixture(scope="module")
+def typed(desk, environment):
+    """Every command of the page, in its order; the words -> what was printed."""
+    folder, _ = desk
+    outputs = {}
+    for words in COMMANDS:
+        sizes = (*TINY_QM9, "trainer.epochs=2") if "dataset=qm9" in words else ()
+        sizes = sizes if words[0] == "train" else ()
+        done = call(*words, *sizes, cwd=folder, environment=environment)
+        assert (done.returncode, done.stderr) == (0, ""), (words, done)
+        outputs[" ".join(words)] = done.stdout
+    return outputs
+
+
+def record_of(folder, *parts):
+    (record,) = folder.joinpath("results", *parts).glob("seed0-*")
+    return record
+
+
+def test_the_page_shows_what_it_says_it_does():
+    assert {name.rpartition(".")[2] for name in FILES} == {"toml", "py", "yaml"}
+    for group in ("method", "dataset", "architecture", "protocol"):
+        assert any(f"/configs/{group}/" in name for name in FILES), group
+    assert {words[0] for words in COMMANDS} == {"list", "train", "tables"}
+
+
+def test_list_has_the_new_method_with_its_line(typed):
+    lines = dict(line.split(maxsplit=1) for line in typed["list methods"].splitlines())
+    description = FILES["mymethods/configs/method/magnitude.yaml"].splitlines()[0]
+    assert lines["magnitude"] == description.partition(": ")[2]
+    assert {"ls", "taskforce"} <= set(lines)
+
+
+def test_the_tables_have_it_beside_ours(typed):
+    assert re.search(r"\| +ls¹? \| +magnitude¹? \|", typed["tables profile=smoke"])
+    waves = typed["tables profile=smoke dataset=waves"]
+    for word in ("stl", "ls", "taskforce", "magnitude", "sine", "cosine"):
+        assert re.search(rf"\| +{word}\b", waves), word
+
+
+def test_the_record_says_whose_code_it_ran(typed, desk):
+    record = record_of(desk[0], "smoke", "qm9", "magnitude")
+    section = yaml.safe_load((record / "config.yaml").read_text())["method"]
+    assert section == {
+        "_target_": "mymethods.magnitude.MagnitudeBalance",
+        "head_weighting": "weighted",
+        "decay": 0.9,
+        "name": "magnitude",
+    }
+    added = json.loads((record / "environment.json").read_text())["added"]
+    assert added == {"mymethods": {"distribution": "mymethods", "version": "0.1.0", "git": None}}
+    ours = record_of(desk[0], "smoke", "qm9", "ls")
+    assert json.loads((ours / "environment.json").read_text())["added"] == {}
+
+
+def test_the_protocol_of_ones_own_takes_the_rest_from_ours(typed, desk):
+    record = record_of(desk[0], "smoke", "waves", "cagrad")
+    config = yaml.safe_load((record / "config.yaml").read_text())
+    assert config["protocol"]["name"] == "careful"
+    assert (config["protocol"]["selection"], config["method"]["c"]) == ("last", 0.2)
+    assert config["method"]["rescale"] == 1
+
+
+def test_typed_again_it_is_done_and_its_code_is_not_even_imported(typed, desk, environment):
+    words = (*WAVES, "profile=smoke")
+    done = call_without(["torch", "mymethods"], *words, cwd=desk[0], environment=environment)
+    record = record_of(desk[0], "smoke", "waves", "magnitude").relative_to(desk[0])
+    assert done.stdout.splitlines() == [f"already finished: {record}", "[] 0"]
+
+
+def test_killed_half_way_the_same_command_ends_with_the_same_bits(desk, environment):
+    folder, _ = desk
+    words = (*WAVES, "profile=paper", "seed=3", "trainer.epochs=20")
+    whole = call(*words, "paths.results=whole", cwd=folder, environment=environment)
+    assert whole.returncode == 0, whole.stderr
+    process = start(*words, "paths.results=killed", cwd=folder, environment=environment)
+    record = wait_for_epochs(process, folder / "killed", 2)
+    end_of(process, signal.SIGKILL)
+    assert not (record / "DONE").exists()
+    done = call(*words, "paths.results=killed", cwd=folder, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert results_of(record) == results_of(
+        folder / "whole" / record.relative_to(folder / "killed")
+    )
+
+
+def test_a_sweep_finds_it_by_pattern_and_in_its_workers(desk, environment):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ("train", "-m", "dataset=waves", "method=glob(mag*)", "profile=smoke", "seed=0,1")
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "paths.results=swept")
+    done = call(*words, *launcher, cwd=desk[0], environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 runs are finished" in done.stdout
+    records = (desk[0] / "swept" / "smoke" / "waves" / "magnitude").glob("seed*/environment.json")
+    versions = [json.loads(path.read_text())["added"]["mymethods"]["version"] for path in records]
+    assert versions == ["0.1.0", "0.1.0"]
+
+
+def test_the_pages_own_tests_pass(desk, environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "tests"],
+        cwd=desk[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_mistake_of_the_page_is_what_it_prints(desk, environment):
+    ((command, answer),) = re.findall(r"^\$ mtl-bench (.*)\n(mtl-bench: .*)$", PAGE, re.MULTILINE)
+    done = call_without(
+        ["torch", "mymethods"], *command.split(), cwd=desk[0], environment=environment
+    )
+    assert done.stderr.splitlines() == [answer]
+    assert done.stdout.splitlines() == ["[] 2"]
+
+
+def test_a_command_line_cannot_name_other_code(desk, environment):
+    for words, allowed in (
+        (("method=magnitude", "method._target_=os.system"), "mtl_bench. or mymethods."),
+        (("method=ls", "method._target_=mymethods.magnitude.MagnitudeBalance"), "mtl_bench."),
+    ):
+        done = call("train", "dataset=waves", *words, cwd=desk[0], environment=environment)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.endswith(f"must start with {allowed}")

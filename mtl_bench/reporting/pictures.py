@@ -62,7 +62,7 @@ def draw_samples(path: Path, title: str, samples: list[Any], invalid: dict[str, 
             pictures += [
                 (task, panels.target_HW3),
                 ("prediction", panels.prediction_HW3),
-                (f"error, white = {panels.scale}", panels.error_HW3),
+                (f"error, bright = {panels.scale}", panels.error_HW3),
             ]
         for axis, (name, picture) in zip(row, pictures, strict=True):
             axis.imshow(picture, interpolation="nearest", aspect="equal")

@@ -20,7 +20,7 @@ demo: .venv/.ready $(DATA) ## train STL, LS and TaskForce on real molecules and 
 	$(BIN)/mtl-bench tables paths.results=demo
 
 test: .venv/.ready-dev $(DATA) ## run all tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 lint: .venv/.ready-dev ## check style and types
 	$(BIN)/ruff check .

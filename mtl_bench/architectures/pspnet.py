@@ -30,10 +30,10 @@ GRIDS = (1, 2, 3, 6)
 
 
 class Grid(NamedTuple):
-    """Features averaged over a grid of P x P cells, and the way back to full size.
+    """Features of a grid of P x P cells, and the way back to full size.
 
     Args:
-        cells_BCPQ: averages.
+        cells_BCPQ: the features.
         rows_HYP: the share of the grid's row p in the interpolated row h + y - 1, zero outside.
         columns_WXQ: likewise for columns.
     """
@@ -41,16 +41,6 @@ class Grid(NamedTuple):
     cells_BCPQ: Tensor
     rows_HYP: Tensor
     columns_WXQ: Tensor
-
-
-def pool_to_grid(features_BCHW: Tensor, cells: int) -> Grid:
-    """Return the features' averages over a grid of ``cells`` x ``cells``."""
-    height, width = features_BCHW.shape[2:]
-    return Grid(
-        functional.adaptive_avg_pool2d(features_BCHW, cells),
-        interpolation(features_BCHW, cells, height),
-        interpolation(features_BCHW, cells, width),
-    )
 
 
 def interpolation(like: Tensor, cells: int, length: int) -> Tensor:
@@ -110,17 +100,22 @@ class PyramidHead(nn.Module):
         self.norm = nn.BatchNorm2d(hidden)
         self.output = nn.Conv2d(hidden, outputs, 1)
 
-    def forward(self, features_BCHW: Tensor, grids: Sequence[Grid]) -> Tensor:
+    def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return the prediction, (B, outputs, H, W)."""
-        reduced = [
-            grid._replace(cells_BCPQ=branch(grid.cells_BCPQ))
-            for branch, grid in zip(self.branches, grids, strict=True)
+        inputs, height, width = features_BCHW.shape[1:]
+        grids = [
+            Grid(
+                branch(functional.adaptive_avg_pool2d(features_BCHW, cells)),
+                interpolation(features_BCHW, cells, height),
+                interpolation(features_BCHW, cells, width),
+            )
+            for branch, cells in zip(self.branches, GRIDS, strict=True)
         ]
         shares = self.join.weight.split(
-            [features_BCHW.shape[1], *(grid.cells_BCPQ.shape[1] for grid in reduced)], dim=1
+            [inputs, *(grid.cells_BCPQ.shape[1] for grid in grids)], dim=1
         )
         joined_BOHW = functional.conv2d(features_BCHW, shares[0], padding=1)
-        joined_BOHW += convolve_interpolated(reduced, shares[1:])
+        joined_BOHW += convolve_interpolated(grids, shares[1:])
         prediction: Tensor = self.output(self.norm(joined_BOHW).relu_())
         return prediction
 
@@ -193,8 +188,7 @@ class PSPNet(DenseNetwork):
                 "1x1 grid sees one value per channel: give dataset.batch_size=2 or more and drop "
                 "an incomplete last batch"
             )
-        grids = [pool_to_grid(representation, cells) for cells in GRIDS]
         return {
-            task: output.activate(self.heads[task](representation, grids))
+            task: output.activate(self.heads[task](representation))
             for task, output in self.outputs.items()
         }

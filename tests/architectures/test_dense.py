@@ -14,7 +14,7 @@ from mtl_bench.architectures.segnet import SegNet
 from mtl_bench.config.build import build
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError
-from mtl_bench.gradients import TaskGradients
+from mtl_bench.gradients import Cut, TaskGradients
 
 ROOMS = ("segmentation", "depth", "normal")
 STREETS = ("segmentation", "instance", "disparity")
@@ -31,6 +31,12 @@ def small(kind, tasks):
 def some_batch(size=2, height=32, width=64):
     images = torch.rand(size, 3, height, width, generator=torch.Generator().manual_seed(3))
     return ImageBatch(images, {})
+
+
+def losses_of(out):
+    """One scalar a task, with a gradient everywhere: unit vectors have a constant square."""
+    torch.manual_seed(5)
+    return [(torch.randn_like(prediction) * prediction).mean() for prediction in out.values()]
 
 
 def scalars(parameters):
@@ -171,12 +177,36 @@ def test_the_same_seed_gives_the_same_gradients_bit_for_bit(kind, tasks):
     for _ in range(2):
         network = small(kind, tasks)
         out = network(some_batch())
-        losses = [out[task].square().mean() for task in tasks]
         own = [network.task_parameters(task) for task in tasks]
-        runs.append(TaskGradients(losses, network.shared_parameters(), own).jacobian())
+        runs.append(TaskGradients(losses_of(out), network.shared_parameters(), own).jacobian())
     assert torch.equal(*runs)
     assert runs[0].isfinite().all()
     assert (runs[0].norm(dim=1) > 0).all()
+
+
+@each_network
+def test_every_way_of_computing_the_task_gradients_agrees(kind, tasks):
+    network = small(kind, tasks).double()
+    images = some_batch().images_BCHW.double()
+    batch = ImageBatch(images, {})
+
+    def written(backend, cut):
+        at = Cut.at(network.representation(batch)) if cut else None
+        out = network(batch) if at is None else network.predict(at.leaf, batch)
+        own = [network.task_parameters(task) for task in tasks]
+        gradients = TaskGradients(
+            losses_of(out), network.shared_parameters(), own, backend=backend, cut=at
+        )
+        gram = gradients.gram()
+        gradients.apply(torch.tensor([0.5, 2.0, -1.0]), torch.ones(3))
+        return gram, [p.grad.clone() for p in network.parameters()]
+
+    expected = written("loop", cut=False)
+    ways = [("batched", False), ("streamed", False)]
+    if network.has_representation:
+        ways += [("loop", True), ("batched", True), ("streamed", True)]
+    for backend, cut in ways:
+        torch.testing.assert_close(written(backend, cut), expected, rtol=1e-4, atol=1e-7)
 
 
 @each_network
@@ -185,7 +215,7 @@ def test_networks_train_under_autocast(kind, tasks):
     expected = network(some_batch())
     with torch.autocast("cpu", torch.bfloat16):
         out = network(some_batch())
-    sum(out[task].float().square().mean() for task in tasks).backward()
+    sum(losses_of(out)).backward()
     for task in tasks:
         assert out[task].isfinite().all()
         assert expected[task].shape == out[task].shape

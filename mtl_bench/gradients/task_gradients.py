@@ -241,9 +241,7 @@ class TaskGradients:
     def _stream(self) -> Iterable[Tensor]:
         """Yield the columns of the Jacobian run by run of parameters; every graph is kept."""
         for run in parameter_runs(self.shared):
-            rows = torch.empty(
-                (len(self.losses), sum(p.numel() for p in run)), device=run[0].device
-            )
+            rows = run[0].new_empty(len(self.losses), sum(p.numel() for p in run))
             for t, row in enumerate(rows):
                 fill(row, run, self._task_gradients(t, run, keep=True))
             yield rows

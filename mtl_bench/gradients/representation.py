@@ -26,6 +26,7 @@ class RepresentationGradients(TaskGradients):
         own: for each task, the parameters above it.
         cut: the representation.
         forward: recomputes the T losses on the same batch with the present parameters.
+        tasks: see ``TaskGradients``.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class RepresentationGradients(TaskGradients):
         own: Sequence[Sequence[Tensor]],
         cut: Cut,
         forward: Callable[[], Sequence[Tensor]] | None = None,
+        tasks: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(losses, [cut.leaf], own, forward=forward)
+        super().__init__(losses, [cut.leaf], own, forward=forward, tasks=tasks)
         self._behind = [p for p in shared if p.requires_grad]
         self._output = cut.output
 

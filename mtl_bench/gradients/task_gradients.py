@@ -64,6 +64,8 @@ class TaskGradients:
             parameters at a time, adds up the Gram matrix and forgets them, which trades repeated
             activation gradients and one more backward pass for the memory of the Jacobian.
         cut: where the losses' graphs were cut from the shared part's, if they were.
+        tasks: numbers of the tasks that the losses belong to, where a batch lacks the labels of
+            others; by default 0 to T - 1. Everything here is of these tasks alone.
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
@@ -78,6 +80,7 @@ class TaskGradients:
         buffer: Tensor | None = None,
         backend: Backend = "loop",
         cut: Cut | None = None,
+        tasks: Sequence[int] | None = None,
     ) -> None:
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
@@ -85,6 +88,7 @@ class TaskGradients:
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
         self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
+        self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
         self.known_gram_TT: Tensor | None = None
         self._forward = forward
         self._buffer = buffer
@@ -95,34 +99,45 @@ class TaskGradients:
         self._own_gradients: list[Gradients] = []
 
     @classmethod
-    def mean(cls, parts: Iterable[Self], buffer: Tensor | None = None) -> Self:
+    def mean(
+        cls,
+        parts: Iterable[TaskGradients],
+        shared: Sequence[Tensor],
+        own: Sequence[Sequence[Tensor]],
+        buffer: Tensor | None = None,
+    ) -> Self:
         """Return the gradients of the mean losses of several batches.
 
         The parts are taken one at a time and reduced to their gradients, so that a generator
-        keeps one graph alive, not all.
+        keeps one graph alive, not all. A task's mean is over the batches that have its labels.
 
         Args:
-            parts: gradients of the same parameters.
+            parts: one for each batch.
+            shared: as of the parts.
+            own: for all T tasks.
             buffer: (T, P) tensor to keep the mean in, other than the parts'.
         """
-        parts = iter(parts)
-        total = next(parts)
-        sum_TP = total.jacobian().clone() if buffer is None else buffer.copy_(total.jacobian())
-        count = 1
+        sums: dict[int, tuple[Tensor, list[Gradients], list[Tensor]]] = {}
         for part in parts:
-            sum_TP += part.jacobian()
-            total.losses_T = total.losses_T + part.losses_T
-            total._own_gradients = [
-                tuple(_sum(a, b) for a, b in zip(first, second, strict=True))
-                for first, second in zip(total._own_gradients, part._own_gradients, strict=True)
-            ]
-            count += 1
-        total.losses_T = total.losses_T / count
-        total._own_gradients = [
-            tuple(None if g is None else g / count for g in own) for own in total._own_gradients
-        ]
-        total._jacobian_TP = sum_TP.div_(count)
-        total.known_gram_TT = None
+            rows = part.jacobian()
+            if buffer is None:
+                buffer = rows.new_empty(len(own), rows.shape[1])
+            for row, t in enumerate(part.tasks):
+                if t not in sums:
+                    sums[t] = (buffer[t].zero_(), [], [])
+                gradient_P, own_gradients, losses = sums[t]
+                gradient_P += rows[row]
+                own_gradients.append(part._own_gradients[row])
+                losses.append(part.losses_T[row])
+        tasks = sorted(sums)
+        means = [torch.stack(sums[t][2]).mean() for t in tasks]
+        total = cls(means, shared, [own[t] for t in tasks], tasks=tasks)
+        for t in tasks:
+            gradient_P, own_gradients, _ = sums[t]
+            gradient_P /= len(own_gradients)
+            total._own_gradients.append(tuple(map(_mean, zip(*own_gradients, strict=True))))
+        assert buffer is not None
+        total._jacobian_TP = buffer if len(tasks) == len(own) else buffer[tasks]
         return total
 
     @property
@@ -290,7 +305,6 @@ class TaskGradients:
         write_gradients(self.shared, gradients)
 
 
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
+def _mean(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    there = [gradient for gradient in gradients if gradient is not None]
+    return torch.stack(there).sum(dim=0) / len(gradients) if there else None

@@ -63,9 +63,14 @@ class Method(nn.Module):
         self.head_weighting = head_weighting
         self.generator = torch.Generator().manual_seed(seed)
         self.diagnostics: dict[str, float] = {}
+        self.present: Tensor | None = None
+        """Numbers of the S tasks that the step's batch has labels of; None if it has all."""
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weights of the tasks, shape (T,).
+
+        In a step whose batch lacks labels, T is the number S of tasks in ``present``; state that a
+        method keeps for every task is then read and written at these alone.
 
         Args:
             losses_T: detached task losses.
@@ -79,6 +84,23 @@ class Method(nn.Module):
         weights_T = self.weights(gradients.losses_T, gram_TT)
         gradients.apply(weights_T, self.head_weights(weights_T))
         return StepInfo(weights_T, self.diagnostics)
+
+    def step_with(self, gradients: TaskGradients) -> StepInfo:
+        """Make a step with the tasks that the batch has labels of; the others have weight 0."""
+        if len(gradients.tasks) == self.num_tasks:
+            return self.step(gradients)
+        self.present = torch.tensor(gradients.tasks)
+        try:
+            info = self.step(gradients)
+        finally:
+            self.present = None
+        weights_T = info.weights_T.new_zeros(self.num_tasks)
+        weights_T[list(gradients.tasks)] = info.weights_T
+        return StepInfo(weights_T, info.diagnostics)
+
+    def of_present(self, values_T: Tensor) -> Tensor:
+        """Return the entries of the tasks that take part in the step, (S,)."""
+        return values_T if self.present is None else values_T[..., self.present]
 
     def head_weights(self, weights_T: Tensor) -> Tensor:
         """Return what multiplies each task's own gradient, shape (T,)."""

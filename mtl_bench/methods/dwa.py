@@ -64,18 +64,31 @@ class DWA(Method):
         Raises:
             TrainingError: a loss is not finite; it is not taken in.
         """
-        losses_T = torch.from_numpy(self.finite(losses_T, "the loss"))
+        losses_T = self._with_absent(torch.from_numpy(self.finite(losses_T, "the loss")))
         self.seen += 1
         if self.variant == "epoch":
             self.epoch_sum_T += losses_T
             if self.seen_epochs < 2:
-                return torch.ones_like(losses_T)
-            return self.num_tasks * self._softmax(*self.epoch_means_2T)
+                return self.of_present(torch.ones_like(losses_T))
+            return self.of_present(self.num_tasks * self._softmax(*self.epoch_means_2T))
         self.window_WT.copy_(self.window_WT.roll(-1, 0))
         self.window_WT[-1] = losses_T
         if self.seen < 2 * self.window:
-            return torch.full_like(losses_T, 1 / self.num_tasks)
-        return self._softmax(*self.window_WT.view(2, self.window, -1).mean(dim=1))
+            return self.of_present(torch.full_like(losses_T, 1 / self.num_tasks))
+        return self.of_present(self._softmax(*self.window_WT.view(2, self.window, -1).mean(dim=1)))
+
+    def _with_absent(self, losses_S: Tensor) -> Tensor:
+        """Return (T,) losses: of tasks without labels the last known one, or the epoch's mean."""
+        if self.present is None:
+            return losses_S
+        if self.variant == "window":
+            known_T = self.window_WT[-1].clone()
+        elif self.seen > 0:
+            known_T = self.epoch_sum_T / self.seen
+        else:
+            known_T = self.epoch_means_2T[1].clone()
+        known_T[self.present] = losses_S
+        return known_T
 
     def _softmax(self, early_T: Tensor, late_T: Tensor) -> Tensor:
         ratio_T = torch.where(early_T == 0, 1.0, late_T / early_T)

@@ -51,7 +51,7 @@ class GradDrop(Method):
         grads_TP = gradients.jacobian()
         self.finite(grads_TP.sum(dim=1), "the gradient")
         gradients.apply_vector(self.aggregate(grads_TP))
-        return StepInfo(torch.ones(self.num_tasks, dtype=torch.float64))
+        return StepInfo(torch.ones(len(grads_TP), dtype=torch.float64))
 
     def aggregate(self, grads_TP: Tensor) -> Tensor:
         """Return the (P,) masked sum of the (T, P) gradients.

@@ -155,6 +155,7 @@ class IGBv2(Method):
             TrainingError: a loss is not positive or not finite. Nothing of it is remembered then.
         """
         _require_positive(losses_T)
+        losses_T = self._with_absent(losses_T)
         reward = self._remember(losses_T)
         if self.epoch >= self.update_after_epochs and self.iteration % self.update_every == 0:
             self._learn()
@@ -174,7 +175,18 @@ class IGBv2(Method):
             "updates": float(self.updates),
             **self.health._asdict(),
         }
-        return weights_T
+        if self.present is None:
+            return weights_T
+        weights_S = self.of_present(weights_T)
+        return weights_S * (len(weights_S) / weights_S.sum())
+
+    def _with_absent(self, losses_S: Tensor) -> Tensor:
+        """Return (T,) losses: of tasks without labels the last known one, 1 if there is none."""
+        if self.present is None:
+            return losses_S
+        known_T = torch.where(self.previous_losses_T > 0, self.previous_losses_T, 1.0)
+        known_T[self.present] = losses_S.double()
+        return known_T
 
     def end_epoch(self) -> None:
         """Take note that an epoch has ended; the mean losses of ``base_epoch`` are kept."""

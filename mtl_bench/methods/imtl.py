@@ -81,13 +81,13 @@ class IMTL(Method):
         weights_T = scales_T * self.answer(equal_projections(scaled_TT.numpy()))
         if self.log_scales is not None:
             losses_T = torch.from_numpy(self.finite(losses_T, "the loss"))
-            self.log_scales.descend(scales_T * losses_T - 1)
+            self.log_scales.descend(scales_T * losses_T - 1, self.present)
         return weights_T
 
     def _scales(self) -> Tensor:
         if self.log_scales is None:
-            return torch.ones(self.num_tasks, dtype=torch.float64)
-        return self.log_scales.now().exp()
+            return self.of_present(torch.ones(self.num_tasks, dtype=torch.float64))
+        return self.of_present(self.log_scales.now()).exp()
 
 
 def equal_projections(gram_TT: Array) -> Solution:

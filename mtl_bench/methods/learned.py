@@ -29,11 +29,23 @@ class LearnedVector(nn.Module):
         """Return a copy of the numbers, (T,), without a graph."""
         return self.values_T.detach().clone()
 
-    def descend(self, gradient_T: Tensor) -> None:
-        """Take one step of Adam along a gradient that the method has worked out itself."""
+    def descend(self, gradient_S: Tensor, present: Tensor | None = None) -> None:
+        """Take one step of Adam along a gradient that the method has worked out itself.
+
+        Args:
+            gradient_S: of the numbers in ``present``.
+            present: which numbers move, by default all.
+        """
+        before_T = self.now()
+        gradient_T = torch.zeros_like(before_T)
+        moving = slice(None) if present is None else present
+        gradient_T[moving] = gradient_S
         self.values_T.grad = gradient_T
         self._optimizer.step()
         self.values_T.grad = None
+        if present is not None:  # Adam's momentum would move the others too
+            before_T[present] = self.values_T.detach()[present]
+            self.values_T.detach().copy_(before_T)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the optimiser."""

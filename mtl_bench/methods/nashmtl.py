@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.solvers import solve_nash
+from mtl_bench.solvers.ccp import ConvexConcave
 from mtl_bench.values import HeadWeighting, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ class NashMTL(Method):
         self.register_buffer("previous_T", torch.ones(num_tasks, dtype=torch.float64))
         self._program = None
         if solver == "ccp":
-            from mtl_bench.solvers.ccp import ConvexConcave
-
             self._program = ConvexConcave(num_tasks)
 
     def step(self, gradients: TaskGradients) -> StepInfo:
@@ -85,6 +84,7 @@ class NashMTL(Method):
         gram = self.finite_gram(gram_TT)
         if self._program is None:
             return self.answer(solve_nash(gram))
-        weights_T = self.answer(self._program.solve(gram, self.previous_T.numpy()))
-        self.previous_T.copy_(weights_T)
+        program = self._program if self.present is None else ConvexConcave(len(gram))
+        weights_T = self.answer(program.solve(gram, self.of_present(self.previous_T).numpy()))
+        self.previous_T[slice(None) if self.present is None else self.present] = weights_T
         return weights_T

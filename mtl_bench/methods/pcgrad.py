@@ -56,9 +56,10 @@ class PCGrad(Method):
             TrainingError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        rows = self.num_tasks if self.permutation == "each" else 1
-        noise = torch.rand(rows, self.num_tasks, generator=self.generator, dtype=torch.float64)
-        orders_TT = noise.argsort(dim=1).expand(self.num_tasks, -1).numpy()
+        tasks = len(gram_TT)
+        rows = tasks if self.permutation == "each" else 1
+        noise = torch.rand(rows, tasks, generator=self.generator, dtype=torch.float64)
+        orders_TT = noise.argsort(dim=1).expand(tasks, -1).numpy()
         projected_TT = project_conflicts(self.finite_gram(gram_TT), orders_TT)
         return torch.from_numpy(projected_TT.sum(axis=0) / self.divisor)
 

@@ -17,5 +17,5 @@ class RLW(Method):
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the softmax of (T,) normal numbers."""
-        noise_T = torch.randn(self.num_tasks, generator=self.generator, dtype=torch.float64)
+        noise_T = torch.randn(len(losses_T), generator=self.generator, dtype=torch.float64)
         return torch.softmax(noise_T, dim=0)

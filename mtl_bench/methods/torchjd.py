@@ -78,7 +78,7 @@ class TorchJD(Method):
         if not bool(gradient_P.isfinite().all()):
             raise TrainingError(f"TorchJD: the gradient of {type(self._chosen[0]).__name__} is bad")
         gradients.apply_vector(gradient_P)
-        return StepInfo(torch.ones(self.num_tasks, dtype=torch.float64))
+        return StepInfo(torch.ones(len(grads_TP), dtype=torch.float64))
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weighting's answer, (T,).

@@ -54,7 +54,7 @@ class UW(Method):
             TrainingError: a loss is not finite; the log-variances stay as they are.
         """
         losses_T = torch.from_numpy(self.finite(losses_T, "the loss"))
-        weights_T = self.factor * torch.exp(-self.log_variances.now())
+        weights_T = self.factor * torch.exp(-self.of_present(self.log_variances.now()))
         self.finite(weights_T, "the weight")
-        self.log_variances.descend(0.5 - weights_T * losses_T)
+        self.log_variances.descend(0.5 - weights_T * losses_T, self.present)
         return weights_T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ class StepLog:
 
     Columns: step, epoch, ``loss/<task>``, ``weight/<task>``, and where the method asked for the
     Gram matrix ``gram/<task>`` (its diagonal, the squared gradient norms) and
-    ``cosine/<task>/<task>``; then the method's diagnostics and the seconds of each phase.
+    ``cosine/<task>/<task>``; then the method's diagnostics and the seconds of each phase. A step
+    that had no labels of a task has NaN there.
     """
 
     def __init__(self, folder: Path, tasks: tuple[str, ...]) -> None:
@@ -37,12 +39,30 @@ class StepLog:
         self,
         step: int,
         epoch: int,
-        losses_T: np.ndarray,
+        present: Sequence[int],
+        losses_S: np.ndarray,
         weights_T: np.ndarray,
-        gram_TT: np.ndarray | None,
+        gram_SS: np.ndarray | None,
         numbers: dict[str, float],
     ) -> None:
-        """Take in one step; every step of a run must bring the same ``numbers``."""
+        """Take in one step; every step of a run must bring the same ``numbers``.
+
+        Args:
+            step: number of the update in the run.
+            epoch: number of its epoch.
+            present: numbers of the S tasks that it had labels of.
+            losses_S: their losses.
+            weights_T: weights of all tasks.
+            gram_SS: Gram matrix of the tasks that were present, if the method asked for it.
+            numbers: diagnostics and times.
+        """
+        tasks = len(self.tasks)
+        losses_T = np.full(tasks, np.nan)
+        losses_T[list(present)] = losses_S
+        gram_TT = None
+        if gram_SS is not None:
+            gram_TT = np.full((tasks, tasks), np.nan)
+            gram_TT[np.ix_(present, present)] = gram_SS
         self.rows.append(
             {
                 "step": step,

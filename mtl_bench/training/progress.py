@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ class Progress:
         step: updates of the whole run.
         skipped: updates that were left out because something in them was not finite.
         loss_sums: task -> sum of the running epoch's losses.
+        loss_counts: task -> updates of the running epoch that had labels of it.
         weight_sums: task -> sum of the running epoch's weights.
         seconds: phase -> time in the running epoch.
         total_seconds: phase -> time in the whole run.
@@ -31,6 +33,7 @@ class Progress:
     step: int = 0
     skipped: int = 0
     loss_sums: dict[str, float] = field(default_factory=dict)
+    loss_counts: dict[str, int] = field(default_factory=dict)
     weight_sums: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     total_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
@@ -43,18 +46,27 @@ class Progress:
         self.total_seconds[phase] += seconds
 
     def add_step(self, losses: dict[str, float], weights: dict[str, float]) -> None:
-        """Count one update."""
+        """Count one update; ``losses`` has the tasks that it had labels of."""
         self.step += 1
+        for task in losses:
+            self.loss_counts[task] = self.loss_counts.get(task, 0) + 1
         for sums, values in ((self.loss_sums, losses), (self.weight_sums, weights)):
             for task, value in values.items():
                 sums[task] = sums.get(task, 0.0) + value
+
+    def mean_losses(self, tasks: Sequence[str]) -> dict[str, float | None]:
+        """Return task -> mean loss of the running epoch, None for one without any label."""
+        return {
+            task: self.loss_sums[task] / self.loss_counts[task] if task in self.loss_sums else None
+            for task in tasks
+        }
 
     def close_epoch(self, line: dict[str, Any]) -> None:
         """Keep the epoch's line and begin the next epoch."""
         self.history.append(line)
         self.epoch += 1
         self.batch = self.skipped = 0
-        self.loss_sums, self.weight_sums = {}, {}
+        self.loss_sums, self.loss_counts, self.weight_sums = {}, {}, {}
         self.seconds = dict.fromkeys(PHASES, 0.0)
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import ConfigError
+from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, choose_backend
 from mtl_bench.methods.base import Method
 from mtl_bench.tasks import Task
@@ -67,18 +67,32 @@ class StepGradients:
         self._buffers: list[Tensor] = []
 
     def __call__(self, batches: Sequence[Batch]) -> TaskGradients:
-        """Return the gradients of the mean losses of the batches of one update."""
+        """Return the gradients of the mean losses of the batches of one update.
+
+        Tasks that no batch has labels of are not among them, and have no gradients after a step.
+
+        Raises:
+            TrainingError: a batch has no labels at all.
+        """
+        for parameters in self.own:
+            for parameter in parameters:
+                parameter.grad = None
         if len(batches) == 1:
             return self._of_batch(batches[0].to(self.device), buffer=0)
         if self.looks:
             parts = (self._of_batch(batch.to(self.device), buffer=1) for batch in batches)
-            return TaskGradients.mean(parts, buffer=self._buffer(0))
-        losses = [self._repeatable_losses(batch.to(self.device)) for batch in batches]
-        means = [torch.stack(of_task).mean() for of_task in zip(*losses, strict=True)]
-        return TaskGradients(means, self.shared, self.own)
+            return TaskGradients.mean(parts, self.shared, self.own, self._buffer(0))
+        losses: dict[int, list[Tensor]] = {}
+        for batch in batches:
+            values = self._repeatable_losses(batch.to(self.device))
+            for t, loss in zip(self._labelled(batch), values, strict=True):
+                losses.setdefault(t, []).append(loss)
+        tasks = sorted(losses)
+        means = [torch.stack(losses[t]).mean() for t in tasks]
+        return TaskGradients(means, self.shared, [self.own[t] for t in tasks], tasks=tasks)
 
     def losses(self, batch: Batch) -> list[Tensor]:
-        """Return the T scalar losses of a batch, without a cut."""
+        """Return the scalar losses of the tasks that a batch has labels of, without a cut."""
         with self._precision():
             predictions = self.network(batch)
         return self._losses(predictions, batch)
@@ -87,30 +101,47 @@ class StepGradients:
         def forward() -> list[Tensor]:
             return self.losses(batch)
 
-        if not self.network.has_representation:
-            return TaskGradients(
-                self.losses(batch),
-                self.shared,
-                self.own,
-                forward,
-                self._buffer(buffer),
-                self.backend,
-            )
+        tasks = self._labelled(batch)
+        own = [self.own[t] for t in tasks]
+        cut = None
         with self._precision():
-            cut = Cut.at(self.network.representation(batch))
-            predictions = self.network.predict(cut.leaf, batch)
+            if self.network.has_representation:
+                cut = Cut.at(self.network.representation(batch))
+                predictions = self.network.predict(cut.leaf, batch)
+            else:
+                predictions = self.network(batch)
         losses = self._losses(predictions, batch)
-        if self.at_representation:
-            return RepresentationGradients(losses, self.shared, self.own, cut, forward)
+        if self.at_representation and cut is not None:
+            return RepresentationGradients(losses, self.shared, own, cut, forward, tasks)
+        kept = self._buffer(buffer)
         return TaskGradients(
-            losses, self.shared, self.own, forward, self._buffer(buffer), self.backend, cut
+            losses,
+            self.shared,
+            own,
+            forward=forward,
+            buffer=None if kept is None else kept[: len(tasks)],
+            backend=self.backend,
+            cut=cut,
+            tasks=tasks,
         )
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:
         return [
             task.loss(predictions[task.name].float(), batch.targets[task.name])
             for task in self.tasks
+            if task.name in batch.targets
         ]
+
+    def _labelled(self, batch: Batch) -> list[int]:
+        """Return the numbers of the tasks that a batch has labels of.
+
+        Raises:
+            TrainingError: it has none.
+        """
+        labelled = [t for t, task in enumerate(self.tasks) if task.name in batch.targets]
+        if not labelled:
+            raise TrainingError("a batch has no labels of any task: leave it out of the data set")
+        return labelled
 
     def _repeatable_losses(self, batch: Batch) -> list[Tensor]:
         losses: list[Tensor] = checkpoint(

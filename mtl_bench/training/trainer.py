@@ -145,14 +145,15 @@ class Trainer:
         progress = self.progress
         times = [time.perf_counter()]
         gradients = self.gradients(batches)
-        if not self.all_finite(gradients.losses_T, self.names, "the loss of task"):
+        names = tuple(self.names[t] for t in gradients.tasks)
+        if not self.all_finite(gradients.losses_T, names, "the loss of task"):
             return
         times.append(time.perf_counter())
         if self.method.needs != "losses":
             squares_T = gradients.gram().diagonal()
-            if not self.all_finite(squares_T, self.names, "the squared gradient norm of task"):
+            if not self.all_finite(squares_T, names, "the squared gradient norm of task"):
                 return
-        info = self.method.step(gradients)
+        info = self.method.step_with(gradients)
         if not self.all_finite(info.weights_T, self.names, "the weight of task"):
             return
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None])
@@ -197,13 +198,15 @@ class Trainer:
         times: list[float],
     ) -> None:
         """Note the step in the sums, the step log and on the console."""
-        losses = dict(zip(self.names, gradients.losses_T.tolist(), strict=True))
+        names = [self.names[t] for t in gradients.tasks]
+        losses = dict(zip(names, gradients.losses_T.tolist(), strict=True))
         weights = dict(zip(self.names, weights_T.tolist(), strict=True))
         self.progress.add_step(losses, weights)
         gram_TT = gradients.known_gram_TT
         self.steps.add(
             self.progress.step,
             self.progress.epoch,
+            gradients.tasks,
             gradients.losses_T.numpy(),
             weights_T.numpy(),
             None if gram_TT is None else gram_TT.numpy(),
@@ -236,7 +239,7 @@ class Trainer:
             learner.end_epoch(progress.epoch, own)
         line = {
             "epoch": progress.epoch,
-            "train_loss": {t: total / counted for t, total in progress.loss_sums.items()},
+            "train_loss": progress.mean_losses(self.names),
             **metrics,
             "delta_m_validation": fmean(
                 learner.criterion({t.name: metrics["validation"][t.name] for t in learner.tasks})

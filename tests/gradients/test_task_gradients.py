@@ -174,8 +174,8 @@ def test_the_mean_over_batches_is_that_of_their_mean_losses(way, given):
     _, x, _ = make(way=way)
     buffer = torch.empty(3, of(net, x, way).num_shared) if given else None
     part = torch.empty_like(buffer) if given else None
-    mean = TaskGradients.mean((of(net, x, way, part) for x in xs), buffer)
     shared, own = net.split()
+    mean = TaskGradients.mean((of(net, x, way, part) for x in xs), shared, own, buffer)
     losses = [torch.stack(each).mean() for each in zip(*map(net.losses, xs), strict=True)]
     whole = TaskGradients(losses, shared, own)
     torch.testing.assert_close(mean.losses_T, whole.losses_T)

@@ -82,7 +82,7 @@ def rows(folder):
 
 def add(log, *steps, gram=None):
     for step in steps:
-        log.add(step, 1, np.ones(2), np.ones(2), gram, {"x": float(step)})
+        log.add(step, 1, (0, 1), np.ones(2), np.ones(2), gram, {"x": float(step)})
 
 
 def test_resuming_after_a_step_keeps_exactly_the_rows_up_to_it(tmp_path):
@@ -95,6 +95,19 @@ def test_resuming_after_a_step_keeps_exactly_the_rows_up_to_it(tmp_path):
     for step, kept in ((6, 6), (4, 4), (3, 3), (0, 0)):
         log.drop_after(step)
         assert rows(tmp_path) == list(range(1, kept + 1))
+
+
+def test_a_task_without_labels_has_no_numbers_in_the_row(tmp_path):
+    log = StepLog(tmp_path, ("a", "b", "c"))
+    gram = np.array([[4.0, 3.0], [3.0, 9.0]])
+    log.add(1, 1, (0, 2), np.array([1.0, 2.0]), np.array([0.3, 0.0, 0.7]), gram, {})
+    log.flush()
+    table = pq.read_table(tmp_path / "part-000000001.parquet").to_pydict()
+    assert (table["loss/a"], table["loss/c"]) == ([1.0], [2.0])
+    assert (table["gram/c"], table["cosine/a/c"]) == ([9.0], [0.5])
+    assert table["weight/b"] == [0.0]
+    for name in ("loss/b", "gram/b", "cosine/a/b", "cosine/b/c"):
+        assert np.isnan(table[name][0]), name
 
 
 def test_columns_of_the_gram_matrix(tmp_path):

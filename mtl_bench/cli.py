@@ -250,10 +250,13 @@ def _bench(options: argparse.Namespace) -> int:
 def _toy(options: argparse.Namespace) -> int:
     settings = _settings(options.settings, paths__figures="results/toy", steps="300")
     steps = _count(settings, "steps")
+    import torch
+
     from mtl_bench.toy.pictures import save
     from mtl_bench.toy.trajectories import all_trajectories
     from mtl_bench.toy.two_tasks_figure import draw
 
+    torch.set_num_threads(1)  # tensors of two numbers
     for path in save(draw(all_trajectories(steps)), Path(str(settings["paths.figures"])), "toy"):
         print(path)
     return 0
@@ -262,10 +265,13 @@ def _toy(options: argparse.Namespace) -> int:
 def _game(options: argparse.Namespace) -> int:
     settings = _settings(options.settings, paths__figures="results/toy", steps="6000", seeds="5")
     steps, seeds = _count(settings, "steps"), _count(settings, "seeds")
+    import torch
+
     from mtl_bench.toy.game_figure import draw
     from mtl_bench.toy.game_runs import VARIANTS, play, render
     from mtl_bench.toy.pictures import save
 
+    torch.set_num_threads(1)
     results = []
     for variant in VARIANTS:
         print(f"playing: {variant.title}", file=sys.stderr)

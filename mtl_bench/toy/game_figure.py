@@ -30,7 +30,7 @@ def draw(results: list[Played]) -> Figure:
             weights.set_xlabel("step")
         panels[0, 0].set_ylabel("gain over equal weights,\nshare of the optimum's")
         panels[1, 0].set_ylabel("task weights (median of seeds)")
-        panels[0, -1].legend(frameon=False, fontsize=7, loc="lower right")
+        panels[0, 0].legend(frameon=False, fontsize=7, loc="lower right")
         panels[1, -1].legend(frameon=False, fontsize=7, loc="upper right", ncols=2)
     return figure
 

@@ -34,6 +34,13 @@ NEUTRAL = {
     "trainer.accumulate": 1,
     "trainer.precision": "float32",
     "gradients.level": "parameters",
+    "method.observation": "gram",
+    "method.agents": "multi",
+    "method.critic": "joint",
+    "method.policy_input": "local",
+    "method.reward_scope": "shared",
+    "method.gradient_reward": "min_norm",
+    "method.transition": "next_batch",
 }
 """Values that mean what was the only way before their key existed. They are left out of the hash,
 so that records from before are still found."""

@@ -93,7 +93,7 @@ class SoftActorCritic(nn.Module):
         run = self.critics(_inputs(batch.losses_BT, batch.weights_BT))
         errors_CB = run.outputs_TB - (batch.rewards_B + self.gamma * soft_values_B)
         self.critics.flat_TP.grad = self.critics.parameter_gradients(
-            run, errors_CB * (2 / errors_CB.shape[1])
+            run, (errors_CB * (2 / errors_CB.shape[1])).unsqueeze(2)
         )
         self._critic_optimizer.step()
         self.critics.flat_TP.grad = None

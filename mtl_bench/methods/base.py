@@ -50,6 +50,8 @@ class Method(nn.Module):
     needs: ClassVar[Needs] = "losses"
     separate_networks: ClassVar[bool] = False
     """Whether every task gets a network of its own instead of one that the tasks share."""
+    looks_again: bool = False
+    """Whether ``after_update`` wants the task gradients of the same batches after the update."""
 
     def __init__(
         self,
@@ -105,6 +107,17 @@ class Method(nn.Module):
     def head_weights(self, weights_T: Tensor) -> Tensor:
         """Return what multiplies each task's own gradient, shape (T,)."""
         return weights_T if self.head_weighting == "weighted" else torch.ones_like(weights_T)
+
+    def after_update(self, gradients: TaskGradients) -> dict[str, float]:
+        """See what an update did to the batches that it was made from.
+
+        Called after the optimiser's step if ``looks_again``. The gradients are those of the same
+        batches at the new parameters, made when they are asked for.
+
+        Returns:
+            The diagnostics of the step, in place of those of ``StepInfo``.
+        """
+        raise TypeError(f"{type(self).__name__} looks again but has no after_update()")
 
     def end_epoch(self) -> None:
         """Take note that an epoch has ended."""

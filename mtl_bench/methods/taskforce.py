@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from math import inf
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import ConfigError, TrainingError
+from mtl_bench.errors import ConfigError
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.taskforce.agents import AgentLosses, Agents
-from mtl_bench.taskforce.noise import OrnsteinUhlenbeck, linear_decay
-from mtl_bench.taskforce.observation import normalize_gram, normalizers, observe
-from mtl_bench.taskforce.replay import Replay
-from mtl_bench.taskforce.reward import gradient_reward, loss_reward
+from mtl_bench.taskforce.memory import Memory
+from mtl_bench.taskforce.noise import OrnsteinUhlenbeck, linear_decay, saturation
+from mtl_bench.taskforce.observation import normalize_gram, normalizers, observe, require_valid
+from mtl_bench.taskforce.reward import NO_REWARD, Reward, Rewards
+from mtl_bench.taskforce.structure import Structure, describe_raw, require_joint
 from mtl_bench.values import Fraction, HeadWeighting, NonNegative, Positive, PositiveInt
 
 if TYPE_CHECKING:
     from mtl_bench.gradients import TaskGradients
-
-SATURATED = 0.95
-"""Share of the bound beyond which an action counts as saturated."""
 
 
 class TaskForce(Method):
@@ -30,12 +28,18 @@ class TaskForce(Method):
     The weights are w = softmax(a) (Eq. 6). Training follows Algorithm 1, with the next batch as the
     next observation, and with its line 10 mended: the transition that is stored carries the reward
     that line 9 has just computed for it, whose gradient part belongs to the weights and Gram matrix
-    of the step before. The agents learn from iteration ``batch_size`` + 1 on.
+    of the step before. The agents learn from iteration ``batch_size`` + 1 on. With ``transition``
+    "same_batch" it follows Algorithm 2: the same batch, seen again after the update, completes the
+    transition in the step in which it began.
 
     ``normalize_scope`` says where the normalised gradients g_t / c_t take the place of the
     gradients: in the observation alone, or also in the reward and in the shared update, which is
     then sum_t w_t g_t / c_t. The tasks' own parameters never see c_t; under weighted heads their
     gradients are multiplied by w_t.
+
+    ``agents``, ``critic``, ``policy_input``, ``reward_scope``, ``gradient_reward`` and
+    ``observation`` are the steps of the paper's ablation (appendix A, table 3); see ``Agents`` and
+    ``Rewards``.
 
     The state is that of the game: the last observation, actions, weights, Gram matrix and losses,
     the replay buffer, the noise, the agents with their optimisers, and the generator that all
@@ -45,6 +49,15 @@ class TaskForce(Method):
         num_tasks: T.
         head_weighting: see ``Method``.
         seed: of the agents' first parameters, the noise and the sampling.
+        observation: the Gram matrix, or ``raw``, the gradients themselves, which is refused with
+            what it would cost.
+        agents: one agent per task (``multi``) or one for all (``single``).
+        critic: whether a critic judges all actions (``joint``) or those of its agent (``own``).
+        policy_input: whether an actor sees its row (``local``) or all (``global``).
+        reward_scope: whether the loss reward is the sum over the tasks (``shared``) or each
+            task's own.
+        gradient_reward: Eq. 9 (``min_norm``), Eq. 23 (``imtl``), or ``none``.
+        transition: whether the next batch or the same one completes a transition.
         normalize: what divides a task gradient: 1, its norm, the loss, or loss times norm.
         normalize_scope: where it does.
         action_bound: actions stay within plus and minus this (tanh, then noise, then a clamp);
@@ -67,16 +80,10 @@ class TaskForce(Method):
         action_penalty: factor of the mean squared action in the actor loss.
 
     Raises:
-        ConfigError: ``batch_size`` is 1.
+        ConfigError: ``batch_size`` is 1, or a single agent with what only several can have.
     """
 
     needs: ClassVar[Needs] = "gram"
-
-    previous_observation_TO: Tensor
-    previous_actions_T: Tensor
-    previous_weights_T: Tensor
-    previous_gram_TT: Tensor
-    previous_losses_T: Tensor
 
     def __init__(
         self,
@@ -84,6 +91,13 @@ class TaskForce(Method):
         *,
         head_weighting: HeadWeighting = "weighted",
         seed: int = 0,
+        observation: Literal["gram", "raw"] = "gram",
+        agents: Literal["single", "multi"] = "multi",
+        critic: Literal["own", "joint"] = "joint",
+        policy_input: Literal["global", "local"] = "local",
+        reward_scope: Literal["own", "shared"] = "shared",
+        gradient_reward: Literal["none", "min_norm", "imtl"] = "min_norm",
+        transition: Literal["next_batch", "same_batch"] = "next_batch",
         normalize: Literal["none", "l2", "loss", "loss+"] = "l2",
         normalize_scope: Literal["observation", "all"] = "all",
         action_bound: Positive | None = 1.0,
@@ -107,19 +121,24 @@ class TaskForce(Method):
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
         if batch_size < 2:
             raise ConfigError("method.batch_size=1: batch-normalisation needs at least 2")
+        if agents == "single":
+            require_joint(critic=critic, policy_input=policy_input, reward_scope=reward_scope)
+        self.structure = Structure(
+            agents, critic, policy_input, hidden_dim, batch_size, buffer_size
+        )
+        self.observation = observation
+        self.looks_again = transition == "same_batch"
         self.normalize = normalize
         self.normalize_scope = normalize_scope
         self.action_bound = action_bound
-        self.lambda_l = lambda_l
-        self.lambda_g = lambda_g
         self.batch_size = batch_size
         self.update_every = update_every
-        self.noise_start = noise_start
-        self.noise_end = noise_end
-        self.noise_steps = noise_steps
         self.agents = Agents(
             num_tasks,
             self.generator,
+            agents=agents,
+            critic=critic,
+            policy_input=policy_input,
             hidden_dim=hidden_dim,
             action_bound=action_bound,
             learning_rate=learning_rate,
@@ -128,30 +147,33 @@ class TaskForce(Method):
             grad_clip=grad_clip,
             action_penalty=action_penalty,
         )
-        self.replay = Replay(num_tasks, buffer_size)
+        rewards = Rewards(lambda_l, lambda_g, gradient_reward, reward_scope == "own")
+        self.memory = Memory(num_tasks, buffer_size, rewards)
         self.noise = OrnsteinUhlenbeck(num_tasks, noise_theta, noise_sigma)
+        self.noise_scale = partial(
+            linear_decay, start=noise_start, end=noise_end, steps=noise_steps
+        )
         self.iteration = 0
         self.agent_losses = AgentLosses(0.0, 0.0)
-        for name, shape, dtype in (
-            ("observation_TO", (num_tasks, num_tasks + 1), torch.float32),
-            ("actions_T", (num_tasks,), torch.float32),
-            ("weights_T", (num_tasks,), torch.float64),
-            ("gram_TT", (num_tasks, num_tasks), torch.float64),
-            ("losses_T", (num_tasks,), torch.float64),
-        ):
-            self.register_buffer(f"previous_{name}", torch.zeros(shape, dtype=dtype))
 
     def step(self, gradients: TaskGradients) -> StepInfo:
-        """Play one iteration of Algorithm 1 and write the gradients of every parameter.
+        """Play one iteration of Algorithm 1 or 2 and write the gradients of every parameter.
 
         The diagnostics have the same keys at every step. ``reward``, ``reward_loss`` and
         ``reward_gradient`` belong to the step before, whose outcome has just been seen, and are 0
-        at the first; ``critic_loss`` and ``actor_loss`` are those of the latest update, 0 before
-        the first. Three tell whether the agents can learn at all: ``reward_deviation``, the spread
-        of the rewards in the buffer, to be compared with the mean reward; ``td_error``, the root
-        mean squared error of the critics in units of that spread; and ``weight_entropy``, log T for
-        equal weights, 0 when one task has them all.
+        at the first (under "same_batch" they belong to the step itself); ``critic_loss`` and
+        ``actor_loss`` are those of the latest update, 0 before the first. Three tell whether the
+        agents can learn at all: ``reward_deviation``, the spread of the rewards in the buffer, to
+        be compared with the mean reward; ``td_error``, the root mean squared error of the critics
+        in units of that spread; and ``weight_entropy``, log T for equal weights, 0 when one task
+        has them all. Where every task has a reward of its own these are means over the tasks.
+
+        Raises:
+            ConfigError: the observation is ``raw``.
         """
+        if self.observation == "raw":
+            cost = describe_raw(self.num_tasks, gradients.num_shared, self.structure)
+            raise ConfigError(f"method.observation=raw is computed, not run: {cost}; use gram")
         gram_TT = gradients.gram()
         weights_T = self.weights(gradients.losses_T, gram_TT)
         shared_T = weights_T
@@ -161,57 +183,74 @@ class TaskForce(Method):
         return StepInfo(weights_T, self.diagnostics)
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
-        """Play one iteration and return w, float64 on the simplex, shape (T,).
+        """Make a move and return w, float64 on the simplex, shape (T,).
 
         The weights are those of the gradients g_t / c_t under ``normalize_scope`` "all" and of the
         g_t under "observation". Every call is a move in the game: it stores a transition and may
-        train the agents.
+        train the agents, unless that is left to ``after_update``.
 
         Raises:
             TrainingError: a loss is negative, or a loss or gradient is not finite. Nothing of it
                 is remembered then.
         """
         assert gram_TT is not None
-        _require_valid(losses_T, gram_TT)
+        observation_TO, normalized_TT = self._observe(losses_T, gram_TT)
         self.iteration += 1
-        normalized_TT = normalize_gram(gram_TT, normalizers(gram_TT, losses_T, self.normalize))
-        observation_TO = observe(normalized_TT, losses_T)
-        rewards = self._remember(observation_TO, losses_T)
-        noise_scale = linear_decay(
-            self.iteration - 1, self.noise_start, self.noise_end, self.noise_steps
-        )
+        reward = NO_REWARD
+        if not self.looks_again and self.iteration > 1:
+            reward = self.memory.complete(observation_TO, losses_T)
+        noise_scale = self.noise_scale(self.iteration - 1)
         actions_T = self._act(observation_TO, noise_scale)
         weights_T = torch.softmax(actions_T.double(), dim=0)
-        self.previous_observation_TO.copy_(observation_TO)
-        self.previous_actions_T.copy_(actions_T)
-        self.previous_weights_T.copy_(weights_T)
-        self.previous_gram_TT.copy_(normalized_TT if self.normalize_scope == "all" else gram_TT)
-        self.previous_losses_T.copy_(losses_T)
-        if self.iteration > self.batch_size and self.iteration % self.update_every == 0:
-            batch = self.replay.sample(self.batch_size, self.generator)
-            self.agent_losses = self.agents.update(batch)
-        self.diagnostics = rewards | {
-            "critic_loss": self.agent_losses.critic,
-            "actor_loss": self.agent_losses.actor,
-            "td_error": self.agent_losses.critic**0.5,
-            "reward_deviation": self.replay.reward_deviation(),
+        rewarded_TT = normalized_TT if self.normalize_scope == "all" else gram_TT
+        self.memory.begin(observation_TO, actions_T, weights_T, rewarded_TT, losses_T)
+        if not self.looks_again:
+            self._learn()
+        self.diagnostics = self._outcome(reward) | {
             "noise_scale": noise_scale,
-            "saturated": self._saturated(actions_T),
+            "saturated": saturation(actions_T, self.action_bound),
             "weight_entropy": torch.special.entr(weights_T).sum().item(),
         }
         return weights_T
 
-    def _remember(self, observation_TO: Tensor, losses_T: Tensor) -> dict[str, float]:
-        """Store the transition that this observation completes and return its rewards."""
-        if self.iteration == 1:
-            return {"reward_loss": 0.0, "reward_gradient": 0.0, "reward": 0.0}
-        reward_loss = loss_reward(self.previous_losses_T, losses_T)
-        reward_gradient = gradient_reward(self.previous_weights_T, self.previous_gram_TT)
-        reward = self.lambda_l * reward_loss + self.lambda_g * reward_gradient
-        self.replay.push(
-            self.previous_observation_TO, self.previous_actions_T, reward, observation_TO
-        )
-        return {"reward_loss": reward_loss, "reward_gradient": reward_gradient, "reward": reward}
+    def after_update(self, gradients: TaskGradients) -> dict[str, float]:
+        """Complete the transition of this step with what the same batch looks like now.
+
+        Algorithm 2, lines 10 to 17. Returns the diagnostics of the whole step.
+
+        Raises:
+            TrainingError: as in ``weights``. It stops the run even where batches that aren't
+                finite are skipped, since here the parameters are at fault and not the batch.
+        """
+        observation_TO, _ = self._observe(gradients.losses_T, gradients.gram())
+        reward = self.memory.complete(observation_TO, gradients.losses_T)
+        self._learn()
+        self.diagnostics = self.diagnostics | self._outcome(reward)
+        return self.diagnostics
+
+    def _observe(self, losses_T: Tensor, gram_TT: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (T, O) observation and the (T, T) Gram matrix in it."""
+        require_valid(losses_T, gram_TT)
+        normalized_TT = normalize_gram(gram_TT, normalizers(gram_TT, losses_T, self.normalize))
+        return observe(normalized_TT, losses_T), normalized_TT
+
+    def _learn(self) -> None:
+        """Update the agents if it is time."""
+        if self.iteration > self.batch_size and self.iteration % self.update_every == 0:
+            batch = self.memory.replay.sample(self.batch_size, self.generator)
+            self.agent_losses = self.agents.update(batch)
+
+    def _outcome(self, reward: Reward) -> dict[str, float]:
+        """Return the diagnostics that depend on a reward or an update."""
+        return {
+            "reward_loss": reward.loss,
+            "reward_gradient": reward.gradient,
+            "reward": reward.mean,
+            "critic_loss": self.agent_losses.critic,
+            "actor_loss": self.agent_losses.actor,
+            "td_error": self.agent_losses.critic**0.5,
+            "reward_deviation": self.memory.replay.reward_deviation(),
+        }
 
     def _act(self, observation_TO: Tensor, noise_scale: float) -> Tensor:
         """Return the (T,) actions with noise."""
@@ -220,13 +259,6 @@ class TaskForce(Method):
         if self.action_bound is not None:
             actions_T.clamp_(-self.action_bound, self.action_bound)
         return actions_T
-
-    def _saturated(self, actions_T: Tensor) -> float:
-        """Return the share of actions near the bound, 0 if there is none."""
-        if self.action_bound is None:
-            return 0.0
-        near = actions_T.abs() > SATURATED * self.action_bound
-        return near.sum().item() / self.num_tasks
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the generator's state, the iteration and the latest agent losses."""
@@ -238,14 +270,3 @@ class TaskForce(Method):
         super().set_extra_state(state)
         self.iteration = state["iteration"]
         self.agent_losses = AgentLosses(*state["agent_losses"])
-
-
-def _require_valid(losses_T: Tensor, gram_TT: Tensor) -> None:
-    """Stop at numbers that would stay in the replay buffer and spoil the agents much later."""
-    pairs = zip(losses_T.tolist(), gram_TT.diagonal().tolist(), strict=True)
-    for task, (loss, square) in enumerate(pairs):
-        if not (0 <= loss < inf and square < inf):
-            raise TrainingError(
-                f"task {task}: loss {loss:g}, squared gradient norm {square:g}; taskforce takes "
-                "finite losses that are not negative, and finite gradients"
-            )

@@ -1,13 +1,14 @@
-"""The T actors and T centralised critics of TaskForce (MADDPG; Lowe et al., 2017).
+"""The actors and critics of TaskForce (MADDPG; Lowe et al., 2017) and of its ablations.
 
-Legend of shape suffixes: T agents, B transitions, O = T + 1 numbers that one agent observes,
-D = T O numbers that all observe, H hidden units, P parameters of one network.
+Legend of shape suffixes: T tasks, N actors and as many critics (T, or one for all tasks), M = T / N
+actions of one actor, B transitions, O = T + 1 numbers that one task's agent observes, D = T O
+numbers that all observe, H hidden units, P parameters of one network.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,18 +38,26 @@ class Agents(nn.Module):
     the actor's output layer starts in U(-0.003, 0.003), gradients are clipped per agent, and the
     squared actions are penalised.
 
-    Actions enter the critics as they are, as in the original DDPG (Lillicrap et al., 2015) and
-    unlike that implementation: the statistics of a batch-normalised action would include the
-    policy's own actions, the critic could not see their mean, and the policy gradient could never
-    move it, which is all that tells one task weight from another.
+    The earlier steps of the paper's ablation (appendix A) are here too: actors that see all rows
+    (``policy_input`` "global"), critics Q_t(O, a_t) that see one action (``critic`` "own"), and
+    one agent for all tasks (``agents`` "single"), which is DDPG (Lillicrap et al., 2015): one actor
+    from O to T actions and one critic Q(O, A).
+
+    Actions enter the critics as they are, as in the original DDPG and unlike that implementation:
+    the statistics of a batch-normalised action would include the policy's own actions, the critic
+    could not see their mean, and the policy gradient could never move it, which is all that tells
+    one task weight from another.
 
     Batch-normalisation is per column, and every network that reads a column in an update reads it
     from the same batch. So the columns are normalised once for all networks, and the only running
     statistics that are ever read are those of the observations, for acting.
 
     Args:
-        num_agents: T.
+        num_tasks: T.
         generator: draws the initial parameters.
+        agents: one agent per task, or a single one.
+        critic: whether a critic sees all actions or those of its own agent.
+        policy_input: whether an actor sees its own row or all.
         hidden_dim: H.
         action_bound: actions are tanh times this; None leaves them unbounded.
         learning_rate: of both Adam optimisers.
@@ -63,9 +72,12 @@ class Agents(nn.Module):
 
     def __init__(
         self,
-        num_agents: int,
+        num_tasks: int,
         generator: torch.Generator,
         *,
+        agents: Literal["single", "multi"] = "multi",
+        critic: Literal["own", "joint"] = "joint",
+        policy_input: Literal["global", "local"] = "local",
         hidden_dim: int,
         action_bound: float | None,
         learning_rate: float,
@@ -75,16 +87,27 @@ class Agents(nn.Module):
         action_penalty: float,
     ) -> None:
         super().__init__()
-        self.num_agents = num_agents
+        self.num_agents = num_tasks if agents == "multi" else 1
+        self.num_actions = num_tasks // self.num_agents
+        self.joint_critics = critic == "joint"
+        self.local_policies = policy_input == "local"
         self.action_bound = action_bound
         self.tau = tau
         self.gamma = gamma
         self.grad_clip = grad_clip
         self.action_penalty = action_penalty
-        observed = num_agents + 1
-        everything = num_agents * observed
-        self.actors = StackedMLP(num_agents, observed, hidden_dim, generator, ACTOR_OUTPUT_BOUND)
-        self.critics = StackedMLP(num_agents, everything + num_agents, hidden_dim, generator)
+        observed = num_tasks + 1
+        everything = num_tasks * observed
+        self.actors = StackedMLP(
+            self.num_agents,
+            observed if self.local_policies else everything,
+            hidden_dim,
+            generator,
+            ACTOR_OUTPUT_BOUND,
+            output_dim=self.num_actions,
+        )
+        judged = num_tasks if self.joint_critics else self.num_actions
+        self.critics = StackedMLP(self.num_agents, everything + judged, hidden_dim, generator)
         self.target_actors = deepcopy(self.actors)
         self.target_critics = deepcopy(self.critics)
         self.register_buffer("running_mean_D", torch.zeros(everything, dtype=torch.float32))
@@ -99,15 +122,14 @@ class Agents(nn.Module):
         normalized_1D = F.batch_norm(
             observation_TO.reshape(1, -1), self.running_mean_D, self.running_var_D, eps=NORM_EPS
         )
-        outputs_TB = self.actors(self._local(normalized_1D)).outputs_TB
-        return self._bounded(outputs_TB).squeeze(1)
+        return self._bounded(self.actors(self._seen(normalized_1D)).outputs_TBM).flatten()
 
     def update(self, batch: Transitions) -> AgentLosses:
         """Update all critics, then all actors, then the target networks, from one batch.
 
         Args:
-            batch: sampled transitions with standardised rewards. There is no terminal state: the
-                value of the next observation always counts.
+            batch: sampled transitions with standardised rewards, one for all agents or one for
+                each. There is no terminal state: the value of the next observation always counts.
         """
         observed_BD = F.batch_norm(
             batch.observations_BTO.flatten(1),
@@ -117,65 +139,85 @@ class Agents(nn.Module):
             momentum=NORM_MOMENTUM,
             eps=NORM_EPS,
         )
-        joint_TBI = self._joint(observed_BD, batch.actions_BT)
-        critic_loss = self._update_critics(batch, joint_TBI)
-        actor_loss = self._update_actors(batch, self._local(observed_BD), joint_TBI)
+        played_NBM = batch.actions_BT.unflatten(1, (self.num_agents, self.num_actions))
+        played_NBM = played_NBM.transpose(0, 1)
+        judged_NBI = self._judged(observed_BD, played_NBM)
+        critic_loss = self._update_critics(batch, judged_NBI)
+        actor_loss = self._update_actors(self._seen(observed_BD), played_NBM, judged_NBI)
         self.target_actors.flat_TP.lerp_(self.actors.flat_TP, self.tau)
         self.target_critics.flat_TP.lerp_(self.critics.flat_TP, self.tau)
         return AgentLosses(critic_loss, actor_loss)
 
-    def _update_critics(self, batch: Transitions, joint_TBI: Tensor) -> float:
+    def _update_critics(self, batch: Transitions, judged_NBI: Tensor) -> float:
         """Descend the TD loss (Eq. 11) and return its mean over the agents."""
         next_BD = F.batch_norm(
             batch.next_observations_BTO.flatten(1), None, None, training=True, eps=NORM_EPS
         )
-        next_TB = self._bounded(self.target_actors(self._local(next_BD)).outputs_TB)
-        values_TB = self.target_critics(self._joint(next_BD, next_TB.T)).outputs_TB
-        run = self.critics(joint_TBI)
-        errors_TB = run.outputs_TB - (batch.rewards_B + self.gamma * values_TB)
-        gradient_TP = self.critics.parameter_gradients(run, errors_TB * (2 / errors_TB.shape[1]))
-        self._descend(self.critics, gradient_TP, self._critic_optimizer)
-        return errors_TB.square().mean().item()
+        next_NBM = self._bounded(self.target_actors(self._seen(next_BD)).outputs_TBM)
+        values_NB = self.target_critics(self._judged(next_BD, next_NBM)).outputs_TB
+        rewards = batch.rewards.movedim(0, -1)  # (B,) for all agents, or (N, B)
+        run = self.critics(judged_NBI)
+        errors_NB = run.outputs_TB - (rewards + self.gamma * values_NB)
+        gradient_NBM = (errors_NB * (2 / errors_NB.shape[1])).unsqueeze(2)
+        gradient_NP = self.critics.parameter_gradients(run, gradient_NBM)
+        self._descend(self.critics, gradient_NP, self._critic_optimizer)
+        return errors_NB.square().mean().item()
 
-    def _update_actors(self, batch: Transitions, local_TBO: Tensor, joint_TBI: Tensor) -> float:
+    def _update_actors(self, seen_NBI: Tensor, played_NBM: Tensor, judged_NBI: Tensor) -> float:
         """Ascend the critics (Eq. 12) and return the mean of the agents' actor losses.
 
-        In the input of critic t only agent t's action is the policy's, the others are the batch's.
-        One column then differs from the batch, so its contribution is added to the first layer
-        instead of making T copies of the input.
+        In the input of critic n only agent n's actions are the policy's, the others are the
+        batch's. Few columns then differ from the batch, so their contribution is added to the first
+        layer instead of making N copies of the input.
         """
-        run = self.actors(local_TBO)
-        actions_TB = self._bounded(run.outputs_TB)
+        run = self.actors(seen_NBI)
+        actions_NBM = self._bounded(run.outputs_TBM)
         layers = self.critics.view(self.critics.flat_TP)
-        actions_first = -self.num_agents  # where the actions begin among the inputs
-        columns_T1H = layers.weight1_TIH[:, actions_first:].diagonal().mT.unsqueeze(1)
-        sums_TBH = torch.baddbmm(layers.bias1_T1H, joint_TBI, layers.weight1_TIH)
-        sums_TBH.baddbmm_((actions_TB - batch.actions_BT.T).unsqueeze(2), columns_T1H)
-        critics_run = finish(layers, joint_TBI, sums_TBH)
+        columns_NMH = self._own_columns(layers.weight1_TIH)
+        sums_NBH = torch.baddbmm(layers.bias1_T1H, judged_NBI, layers.weight1_TIH)
+        sums_NBH.baddbmm_(actions_NBM - played_NBM, columns_NMH)
+        critics_run = finish(layers, judged_NBI, sums_NBH)
 
-        size = actions_TB.shape[1]
-        values_gradient_TB = torch.full_like(actions_TB, -1 / size)
-        sums1_TBH, _ = sum_gradients(critics_run, values_gradient_TB)
-        gradient_TB = torch.bmm(sums1_TBH, columns_T1H.mT).squeeze(2)
-        gradient_TB.add_(actions_TB, alpha=2 * self.action_penalty / size)
+        size = actions_NBM.shape[1]
+        values_gradient_NB1 = torch.full_like(critics_run.outputs_TBM, -1 / size)
+        sums1_NBH, _ = sum_gradients(critics_run, values_gradient_NB1)
+        gradient_NBM = torch.bmm(sums1_NBH, columns_NMH.mT)
+        gradient_NBM.add_(actions_NBM, alpha=2 * self.action_penalty / (size * self.num_actions))
         if self.action_bound is not None:  # d/dz of bound tanh(z)
-            gradient_TB.mul_(self.action_bound - actions_TB.square() / self.action_bound)
-        gradient_TP = self.actors.parameter_gradients(run, gradient_TB)
-        self._descend(self.actors, gradient_TP, self._actor_optimizer)
-        penalty = self.action_penalty * actions_TB.square().mean()
-        return (penalty - critics_run.outputs_TB.mean()).item()
+            gradient_NBM.mul_(self.action_bound - actions_NBM.square() / self.action_bound)
+        gradient_NP = self.actors.parameter_gradients(run, gradient_NBM)
+        self._descend(self.actors, gradient_NP, self._actor_optimizer)
+        penalty = self.action_penalty * actions_NBM.square().mean()
+        return (penalty - critics_run.outputs_TBM.mean()).item()
 
-    def _local(self, observed_BD: Tensor) -> Tensor:
-        """Return the actors' input, (T, B, O): agent t reads its own O columns."""
-        return observed_BD.unflatten(1, (self.num_agents, self.num_agents + 1)).transpose(0, 1)
+    def _seen(self, observed_BD: Tensor) -> Tensor:
+        """Return the actors' input, (N, B, O) or (N, B, D): their own rows or all of them."""
+        if self.local_policies:
+            return observed_BD.unflatten(1, (self.num_agents, -1)).transpose(0, 1)
+        return observed_BD.expand(self.num_agents, -1, -1)
 
-    def _joint(self, observed_BD: Tensor, actions_BT: Tensor) -> Tensor:
-        """Return the critics' input, (T, B, D + T), one tensor seen T times."""
-        return torch.cat([observed_BD, actions_BT], dim=1).expand(self.num_agents, -1, -1)
+    def _judged(self, observed_BD: Tensor, actions_NBM: Tensor) -> Tensor:
+        """Return the critics' input: all rows, and all actions or those of the own agent.
 
-    def _bounded(self, outputs_TB: Tensor) -> Tensor:
+        (N, B, D + T), one tensor seen N times, or (N, B, D + M).
+        """
+        if self.joint_critics:
+            actions_BT = actions_NBM.transpose(0, 1).flatten(1)
+            return torch.cat([observed_BD, actions_BT], dim=1).expand(self.num_agents, -1, -1)
+        return torch.cat([observed_BD.expand(self.num_agents, -1, -1), actions_NBM], dim=2)
+
+    def _own_columns(self, weight1_NIH: Tensor) -> Tensor:
+        """Return the critics' first weights of their own agent's actions, (N, M, H)."""
+        actions_first = self.running_mean_D.numel()  # where the actions begin among the inputs
+        weights_NAH = weight1_NIH[:, actions_first:]
+        if not self.joint_critics:
+            return weights_NAH
+        weights_NNMH = weights_NAH.unflatten(1, (self.num_agents, self.num_actions))
+        return weights_NNMH.diagonal(dim1=0, dim2=1).permute(2, 0, 1)
+
+    def _bounded(self, outputs_NBM: Tensor) -> Tensor:
         """Return the actions that belong to the actors' outputs."""
-        return outputs_TB if self.action_bound is None else self.action_bound * outputs_TB.tanh()
+        return outputs_NBM if self.action_bound is None else self.action_bound * outputs_NBM.tanh()
 
     def _descend(
         self, networks: StackedMLP, gradient_TP: Tensor, optimizer: torch.optim.Adam

@@ -1,7 +1,7 @@
 """T small networks of one shape, evaluated and differentiated as one.
 
-Legend of shape suffixes: T agents, B transitions, I inputs, H hidden units, P parameters of one
-network.
+Legend of shape suffixes: T networks, B transitions, I inputs, H hidden units, M outputs, P
+parameters of one network.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Layers(NamedTuple):
     bias1_T1H: Tensor
     weight2_THH: Tensor
     bias2_T1H: Tensor
-    weight3_TH1: Tensor
-    bias3_T11: Tensor
+    weight3_THM: Tensor
+    bias3_T1M: Tensor
 
 
 class Pass(NamedTuple):
@@ -30,44 +30,51 @@ class Pass(NamedTuple):
     inputs_TBI: Tensor
     hidden1_TBH: Tensor
     hidden2_TBH: Tensor
-    outputs_TB: Tensor
+    outputs_TBM: Tensor
+
+    @property
+    def outputs_TB(self) -> Tensor:
+        """The outputs of networks that have one."""
+        return self.outputs_TBM.squeeze(2)
 
 
 class StackedMLP(nn.Module):
-    """T independent networks of two hidden ReLU layers and one output, with stacked weights.
+    """T independent networks of two hidden ReLU layers, with stacked weights.
 
-    Network t computes w3 relu(W2 relu(W1 x_t + b1) + b2) + b3 with its own slices of the stacks;
+    Network t computes W3 relu(W2 relu(W1 x_t + b1) + b2) + b3 with its own slices of the stacks;
     what one network computes or learns never depends on another. All parameters are one tensor,
     one row per network, so that clipping, Adam and soft updates are single operations. Gradients
     are written out by hand: for matrices this small the bookkeeping of autograd costs about as
     much as the products themselves.
 
     Args:
-        num_agents: T.
+        num_networks: T.
         input_dim: I.
         hidden_dim: H.
         generator: draws the parameters, each layer of each network from U(-b, b) with
             b = 1 / sqrt(inputs), as torch.nn.Linear does.
         output_bound: b of the output layer, if not that.
+        output_dim: M.
     """
 
     def __init__(
         self,
-        num_agents: int,
+        num_networks: int,
         input_dim: int,
         hidden_dim: int,
         generator: torch.Generator,
         output_bound: float | None = None,
+        output_dim: int = 1,
     ) -> None:
         super().__init__()
-        layers = [(input_dim, hidden_dim), (hidden_dim, hidden_dim), (hidden_dim, 1)]
+        layers = [(input_dim, hidden_dim), (hidden_dim, hidden_dim), (hidden_dim, output_dim)]
         bounds = [inputs**-0.5 for inputs, _ in layers for _ in ("weight", "bias")]
         if output_bound is not None:
             bounds[-2:] = [output_bound] * 2
         shapes = [shape for i, o in layers for shape in ((i, o), (1, o))]
-        self._shapes = [(num_agents, *shape) for shape in shapes]
+        self._shapes = [(num_networks, *shape) for shape in shapes]
         self._sizes = [rows * columns for rows, columns in shapes]
-        flat_TP = torch.empty(num_agents, sum(self._sizes), dtype=torch.float32)
+        flat_TP = torch.empty(num_networks, sum(self._sizes), dtype=torch.float32)
         for part, bound in zip(flat_TP.split(self._sizes, dim=1), bounds, strict=True):
             part.uniform_(-bound, bound, generator=generator)
         self.flat_TP = nn.Parameter(flat_TP, requires_grad=False)
@@ -83,20 +90,20 @@ class StackedMLP(nn.Module):
         sums_TBH = torch.baddbmm(layers.bias1_T1H, inputs_TBI, layers.weight1_TIH)
         return finish(layers, inputs_TBI, sums_TBH)
 
-    def parameter_gradients(self, run: Pass, outputs_TB: Tensor) -> Tensor:
+    def parameter_gradients(self, run: Pass, outputs_TBM: Tensor) -> Tensor:
         """Return the (T, P) gradients of the parameters.
 
         Args:
             run: a forward pass of these networks.
-            outputs_TB: gradient of its outputs.
+            outputs_TBM: gradient of its outputs.
         """
-        sums1_TBH, sums2_TBH = sum_gradients(run, outputs_TB)
+        sums1_TBH, sums2_TBH = sum_gradients(run, outputs_TBM)
         gradient_TP = torch.empty_like(self.flat_TP)
         parts = self.view(gradient_TP)
         for weight, bias, inputs, sums in (
             (parts.weight1_TIH, parts.bias1_T1H, run.inputs_TBI, sums1_TBH),
             (parts.weight2_THH, parts.bias2_T1H, run.hidden1_TBH, sums2_TBH),
-            (parts.weight3_TH1, parts.bias3_T11, run.hidden2_TBH, outputs_TB.unsqueeze(2)),
+            (parts.weight3_THM, parts.bias3_T1M, run.hidden2_TBH, outputs_TBM),
         ):
             torch.bmm(inputs.mT, sums, out=weight)
             torch.sum(sums, dim=1, keepdim=True, out=bias)
@@ -107,20 +114,18 @@ def finish(layers: Layers, inputs_TBI: Tensor, sums_TBH: Tensor) -> Pass:
     """Evaluate what follows the first layer's sums, which are overwritten."""
     hidden1_TBH = sums_TBH.relu_()
     hidden2_TBH = torch.baddbmm(layers.bias2_T1H, hidden1_TBH, layers.weight2_THH).relu_()
-    outputs_TB = torch.baddbmm(layers.bias3_T11, hidden2_TBH, layers.weight3_TH1).squeeze(2)
-    return Pass(layers, inputs_TBI, hidden1_TBH, hidden2_TBH, outputs_TB)
+    outputs_TBM = torch.baddbmm(layers.bias3_T1M, hidden2_TBH, layers.weight3_THM)
+    return Pass(layers, inputs_TBI, hidden1_TBH, hidden2_TBH, outputs_TBM)
 
 
-def sum_gradients(run: Pass, outputs_TB: Tensor) -> tuple[Tensor, Tensor]:
+def sum_gradients(run: Pass, outputs_TBM: Tensor) -> tuple[Tensor, Tensor]:
     """Return the (T, B, H) gradients of the sums of the first and of the second hidden layer.
 
     Args:
         run: a forward pass.
-        outputs_TB: gradient of its outputs.
+        outputs_TBM: gradient of its outputs.
     """
     through_relu = torch.ops.aten.threshold_backward  # zero where the second argument is not above
-    sums2_TBH = through_relu(
-        outputs_TB.unsqueeze(2) * run.layers.weight3_TH1.mT, run.hidden2_TBH, 0
-    )
+    sums2_TBH = through_relu(torch.bmm(outputs_TBM, run.layers.weight3_THM.mT), run.hidden2_TBH, 0)
     sums1_TBH = through_relu(torch.bmm(sums2_TBH, run.layers.weight2_THH.mT), run.hidden1_TBH, 0)
     return sums1_TBH, sums2_TBH

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+SATURATED = 0.95
+"""Share of the bound beyond which an action counts as saturated."""
+
 
 class OrnsteinUhlenbeck(nn.Module):
     """Noise that wanders and is drawn back to zero, one independent process per agent.
@@ -36,3 +39,10 @@ class OrnsteinUhlenbeck(nn.Module):
 def linear_decay(iteration: int, start: float, end: float, steps: int) -> float:
     """Return the noise scale: ``start`` at iteration 0, ``end`` from iteration ``steps`` on."""
     return start + (end - start) * min(iteration / steps, 1.0)
+
+
+def saturation(actions_T: Tensor, bound: float | None) -> float:
+    """Return the share of actions near the bound, 0 if there is none."""
+    if bound is None:
+        return 0.0
+    return (actions_T.abs() > SATURATED * bound).sum().item() / len(actions_T)

@@ -5,10 +5,13 @@ Legend of shape suffixes: T tasks, O = T + 1 numbers that one agent observes.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from mtl_bench.errors import TrainingError
 
 Normalize = Literal["none", "l2", "loss", "loss+"]
 
@@ -57,3 +60,18 @@ def observe(gram_TT: Tensor, losses_T: Tensor) -> Tensor:
     """
     columns = torch.cat([gram_TT.double(), losses_T.double().log1p()[:, None]], dim=1)
     return columns.clamp(-LIMIT, LIMIT).float()
+
+
+def require_valid(losses_T: Tensor, gram_TT: Tensor) -> None:
+    """Stop at numbers that would stay in the replay buffer and spoil the agents much later.
+
+    Raises:
+        TrainingError: a loss is negative, or a loss or gradient is not finite.
+    """
+    pairs = zip(losses_T.tolist(), gram_TT.diagonal().tolist(), strict=True)
+    for task, (loss, square) in enumerate(pairs):
+        if not (0 <= loss < inf and square < inf):
+            raise TrainingError(
+                f"task {task}: loss {loss:g}, squared gradient norm {square:g}; taskforce takes "
+                "finite losses that are not negative, and finite gradients"
+            )

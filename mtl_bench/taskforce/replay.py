@@ -1,11 +1,12 @@
 """The replay buffer of the agents.
 
-Legend of shape suffixes: B sampled transitions, T agents, O observed numbers each.
+Legend of shape suffixes: B sampled transitions, T tasks, O observed numbers each.
 """
 
 from __future__ import annotations
 
 import math
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -18,11 +19,14 @@ FRACTION_BITS = 1074
 
 
 class Transitions(NamedTuple):
-    """What the agents learn from: observation, joint action, shared reward, next observation."""
+    """What the agents learn from: observation, joint action, reward, next observation.
+
+    The reward is one number that all agents share, shape (B,), or one of each task, (B, T).
+    """
 
     observations_BTO: Tensor
     actions_BT: Tensor
-    rewards_B: Tensor
+    rewards: Tensor
     next_observations_BTO: Tensor
 
 
@@ -61,43 +65,63 @@ class Replay(Ring[Transitions]):
     """A ring of the latest transitions, and the moments of their rewards.
 
     Args:
-        num_agents: T.
+        num_tasks: T.
         capacity: transitions kept; the oldest makes room for the next.
+        own_rewards: one reward per task, each with moments of its own, instead of a shared one.
     """
 
-    def __init__(self, num_agents: int, capacity: int) -> None:
-        shape = (0, num_agents, num_agents + 1)
+    def __init__(self, num_tasks: int, capacity: int, own_rewards: bool = False) -> None:
+        shape = (0, num_tasks, num_tasks + 1)
         empty = Transitions(
             torch.empty(shape, dtype=torch.float32),
             torch.empty(shape[:2], dtype=torch.float32),
-            torch.empty(0, dtype=torch.float64),
+            torch.empty((0, num_tasks) if own_rewards else 0, dtype=torch.float64),
             torch.empty(shape, dtype=torch.float32),
         )
         super().__init__(capacity, empty)
-        self._moments = RewardMoments()
+        self._moments = [RewardMoments() for _ in range(num_tasks if own_rewards else 1)]
 
     def push(
-        self, observation_TO: Tensor, actions_T: Tensor, reward: float, next_observation_TO: Tensor
+        self,
+        observation_TO: Tensor,
+        actions_T: Tensor,
+        reward: Tensor | float,
+        next_observation_TO: Tensor,
     ) -> None:
-        """Store one transition in place of the oldest if the ring is full."""
+        """Store one transition in place of the oldest if the ring is full.
+
+        Args:
+            observation_TO: what the agents saw.
+            actions_T: what they did.
+            reward: one number, or one per task, shape (T,).
+            next_observation_TO: what they saw then.
+        """
         if self._size == self.capacity:
-            self._moments.add(self._rows.rewards_B[self._position].item(), sign=-1)
-        self._moments.add(reward)
+            self._count(self._rows.rewards[self._position], sign=-1)
+        self._count(torch.as_tensor(reward, dtype=torch.float64))
         self.append(observation_TO, actions_T, reward, next_observation_TO)
 
     def reward_deviation(self) -> float:
-        """Return the standard deviation of the stored rewards, 0 if there are none."""
-        return self._moments.deviation() if self._size else 0.0
+        """Return the standard deviation of the stored rewards, 0 if there are none.
+
+        Of rewards per task it is the mean of their deviations.
+        """
+        return fmean(m.deviation() for m in self._moments) if self._size else 0.0
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Transitions:
         """Return B transitions drawn uniformly with replacement, rewards standardised as float32.
 
-        The rewards are standardised with the moments of the whole buffer; equal rewards become
-        zeros.
+        The rewards are standardised with the moments of the whole buffer, those of each task with
+        their own; equal rewards become zeros.
         """
         batch = super().sample(batch_size, generator)
-        rewards_B = (batch.rewards_B - self._moments.mean()) / (self._moments.deviation() or 1.0)
-        return batch._replace(rewards_B=rewards_B.float())
+        means, deviations = (
+            torch.tensor(values, dtype=torch.float64).view(batch.rewards.shape[1:])
+            for values in zip(
+                *((m.mean(), m.deviation() or 1.0) for m in self._moments), strict=True
+            )
+        )
+        return batch._replace(rewards=((batch.rewards - means) / deviations).float())
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned.
@@ -106,6 +130,13 @@ class Replay(Ring[Transitions]):
             RecordError: the state comes from a buffer of another capacity.
         """
         super().set_extra_state(state)
-        self._moments = RewardMoments()
-        for reward in self._rows.rewards_B.tolist():
-            self._moments.add(reward)
+        self._moments = [RewardMoments() for _ in self._moments]
+        columns = self._rows.rewards.view(self._size, len(self._moments)).T.tolist()
+        for moments, column in zip(self._moments, columns, strict=True):
+            for reward in column:
+                moments.add(reward)
+
+    def _count(self, reward: Tensor, sign: int = 1) -> None:
+        """Take one stored reward into the moments, or out of them."""
+        for moments, value in zip(self._moments, reward.flatten().tolist(), strict=True):
+            moments.add(value, sign)

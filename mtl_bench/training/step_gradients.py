@@ -15,6 +15,7 @@ from mtl_bench.datasets.base import Batch
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, choose_backend
 from mtl_bench.methods.base import Method
+from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.tasks import Task
 
 
@@ -65,6 +66,7 @@ class StepGradients:
         self.backend = choose_backend(backend, network, len(self.tasks), device)
         self.autocast = precision == "bf16"
         self._buffers: list[Tensor] = []
+        self._generators: dict[str, Any] = {}
 
     def __call__(self, batches: Sequence[Batch]) -> TaskGradients:
         """Return the gradients of the mean losses of the batches of one update.
@@ -77,6 +79,27 @@ class StepGradients:
         for parameters in self.own:
             for parameter in parameters:
                 parameter.grad = None
+        if self.method.looks_again:
+            self._generators = generator_states()
+        return self._of(batches)
+
+    @contextmanager
+    def again(self, batches: Sequence[Batch]) -> Iterator[TaskGradients]:
+        """Show the gradients of the latest batches at the parameters as they are now.
+
+        Stochastic layers draw what they drew the first time, and neither the running statistics of
+        batch norms nor the global generators take note. The gradients may be asked for within the
+        context only; the Jacobian of the first time is gone then, since they share its memory.
+        """
+        present = generator_states()
+        set_generator_states(self._generators)
+        try:
+            with unchanged_statistics(self.network):
+                yield self._of(batches)
+        finally:
+            set_generator_states(present)
+
+    def _of(self, batches: Sequence[Batch]) -> TaskGradients:
         if len(batches) == 1:
             return self._of_batch(batches[0].to(self.device), buffer=0)
         if self.looks:

@@ -163,10 +163,19 @@ class Trainer:
         for learner in self.learners:
             learner.optimizer.step()
         times.append(time.perf_counter())
-        self.log(gradients, info.weights_T, info.diagnostics, times)
-        progress.spend("forward", times[1] - times[0])
-        progress.spend("method", times[2] - times[1])
-        progress.spend("optimizer", times[3] - times[2])
+        diagnostics = info.diagnostics
+        if self.method.looks_again:
+            with self.gradients.again(batches) as updated:
+                diagnostics = self.method.after_update(updated)
+        times.append(time.perf_counter())
+        seconds = {
+            "forward": times[1] - times[0],
+            "method": times[2] - times[1] + times[4] - times[3],
+            "optimizer": times[3] - times[2],
+        }
+        self.log(gradients, info.weights_T, diagnostics, seconds)
+        for phase, spent in seconds.items():
+            progress.spend(phase, spent)
 
     def all_finite(self, values: Tensor, names: tuple[str, ...], what: str) -> bool:
         """Check numbers before the optimiser uses them.
@@ -195,7 +204,7 @@ class Trainer:
         gradients: TaskGradients,
         weights_T: Tensor,
         diagnostics: dict[str, float],
-        times: list[float],
+        seconds: dict[str, float],
     ) -> None:
         """Note the step in the sums, the step log and on the console."""
         names = [self.names[t] for t in gradients.tasks]
@@ -210,12 +219,7 @@ class Trainer:
             gradients.losses_T.numpy(),
             weights_T.numpy(),
             None if gram_TT is None else gram_TT.numpy(),
-            {
-                **diagnostics,
-                "seconds_forward": times[1] - times[0],
-                "seconds_method": times[2] - times[1],
-                "seconds_optimizer": times[3] - times[2],
-            },
+            diagnostics | {f"seconds_{phase}": spent for phase, spent in seconds.items()},
         )
         self.console.step(self.progress.batch + 1, losses, weights)
 

@@ -33,7 +33,7 @@ def games(count, num_tasks, seed=0):
 def set_actions(method, actions):
     """Make every actor answer with a constant, whatever it sees."""
     method.agents.actors.flat_TP.zero_()
-    outputs = method.agents.actors.view(method.agents.actors.flat_TP).bias3_T11
+    outputs = method.agents.actors.view(method.agents.actors.flat_TP).bias3_T1M
     outputs[:, 0, 0] = torch.atanh(torch.tensor(actions))
 
 
@@ -55,7 +55,7 @@ def test_three_steps_of_algorithm_1_by_hand():
 
     set_actions(method, [0.0, 0.0])
     torch.testing.assert_close(method.weights(losses[0], grams[0]).tolist(), [0.5, 0.5])
-    assert len(method.replay) == 0
+    assert len(method.memory.replay) == 0
     assert method.diagnostics["reward"] == 0
 
     set_actions(method, loud.tolist())
@@ -76,11 +76,11 @@ def test_three_steps_of_algorithm_1_by_hand():
     assert method.diagnostics["reward_deviation"] == pytest.approx((second - first) / 2, rel=1e-6)
     assert method.diagnostics["weight_entropy"] == pytest.approx(math.log(2), rel=1e-6)
 
-    stored = method.replay.contents()
+    stored = method.memory.replay.contents()
     torch.testing.assert_close(stored.observations_BTO, torch.stack(observations[:2]))
     torch.testing.assert_close(stored.actions_BT, torch.stack([quiet, loud]))
     torch.testing.assert_close(
-        stored.rewards_B, torch.tensor([first, second], dtype=torch.float64), rtol=1e-6, atol=0
+        stored.rewards, torch.tensor([first, second], dtype=torch.float64), rtol=1e-6, atol=0
     )
     torch.testing.assert_close(stored.next_observations_BTO, torch.stack(observations[1:]))
 
@@ -106,7 +106,7 @@ def test_noise_is_scaled_down_and_actions_are_clamped():
     scales, saturated = [], []
     for losses_T, gram_TT in games(6, 3):
         method.weights(losses_T, gram_TT)
-        assert method.previous_actions_T.abs().max() <= 1
+        assert method.memory.actions_T.abs().max() <= 1
         scales.append(method.diagnostics["noise_scale"])
         saturated.append(method.diagnostics["saturated"])
     assert scales == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1, 0.1])
@@ -114,7 +114,7 @@ def test_noise_is_scaled_down_and_actions_are_clamped():
     free = TaskForce(3, action_bound=None, **settings, **SMALL)
     for losses_T, gram_TT in games(6, 3):
         free.weights(losses_T, gram_TT)
-    assert free.previous_actions_T.abs().max() > 1
+    assert free.memory.actions_T.abs().max() > 1
     assert free.diagnostics["saturated"] == 0
 
 
@@ -204,7 +204,7 @@ def test_scope_decides_which_gram_is_rewarded(scope):
         method.weights(torch.ones(2), gram_TT)
     expected = -0.5 if scope == "all" else -26.0
     assert method.diagnostics["reward_gradient"] == pytest.approx(expected)
-    observed = method.replay.contents().observations_BTO[0, :, :2]
+    observed = method.memory.replay.contents().observations_BTO[0, :, :2]
     torch.testing.assert_close(observed, torch.eye(2))
 
 
@@ -273,3 +273,136 @@ def test_config_shows_every_default():
     parameters = inspect.signature(TaskForce).parameters
     elsewhere = {"num_tasks", "seed", "head_weighting", "noise_steps"}
     assert shown == {k: p.default for k, p in parameters.items() if k not in elsewhere}
+
+
+ROWS = {
+    "gram": {"agents": "single", "policy_input": "global", "gradient_reward": "none"},
+    "ma": {
+        "critic": "own",
+        "policy_input": "global",
+        "reward_scope": "own",
+        "gradient_reward": "none",
+    },
+    "ct": {"policy_input": "global", "reward_scope": "own", "gradient_reward": "none"},
+    "de": {"gradient_reward": "none"},
+    "imtl": {"gradient_reward": "imtl", "lambda_g": 1.0},
+    "own reward and r_G": {"reward_scope": "own"},
+}
+"""The steps of the paper's ablation."""
+
+
+class Seen:
+    """Task gradients of which only the losses and the Gram matrix are asked for."""
+
+    def __init__(self, losses_T, gram_TT):
+        self.losses_T, self._gram_TT = losses_T, gram_TT
+
+    def gram(self):
+        return self._gram_TT
+
+
+def play(method, rounds):
+    """Let the method play and look again where it wants to; return all that it says."""
+    said = []
+    for k, (losses_T, gram_TT) in enumerate(rounds):
+        said.append(method.weights(losses_T, gram_TT).tolist())
+        if method.looks_again:
+            method.after_update(Seen(0.9 * losses_T, gram_TT * (1 + 0.1 * (k % 3))))
+        said.append(dict(method.diagnostics))
+    return said
+
+
+@pytest.mark.parametrize("transition", ["next_batch", "same_batch"])
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_goes_on_bit_for_bit(row, transition):
+    settings = SMALL | ROWS[row] | {"buffer_size": 9, "transition": transition}
+    rounds = list(games(24, 3))
+    whole = TaskForce(3, seed=1, **settings)
+    expected = play(whole, rounds)
+    first = TaskForce(3, seed=1, **settings)
+    play(first, rounds[:13])
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    restored = TaskForce(3, seed=2, **settings)
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    assert play(restored, rounds[13:]) == expected[2 * 13 :]
+    assert as_plain(restored.state_dict()) == as_plain(whole.state_dict())
+    assert len({tuple(line) for line in map(str, expected[::2])}) > 1
+
+
+def test_rows_are_rewarded_as_their_names_say():
+    losses = [torch.tensor([E**2 - 1, E - 1]), torch.tensor([E - 1, E**3 - 1])]
+    gram_TT = torch.eye(2, dtype=torch.float64)
+    stored = {}
+    for row in ("gram", "ma", "ct", "de", "own reward and r_G"):
+        method = TaskForce(2, noise_start=0.0, noise_end=0.0, **SMALL | ROWS[row])
+        method.agents.actors.flat_TP.zero_()
+        for losses_T in losses:
+            method.weights(losses_T, gram_TT)
+        stored[row] = method.memory.replay.contents().rewards[0].tolist()
+    half = 0.5e-3
+    assert stored["ma"] == stored["ct"] == pytest.approx([1, -2], rel=1e-6)
+    assert stored["gram"] == stored["de"] == pytest.approx(-1, rel=1e-6)
+    assert stored["own reward and r_G"] == pytest.approx([1 - half, -2 - half], rel=1e-6)
+
+
+def test_algorithm_2_completes_a_transition_with_the_same_batch():
+    method = TaskForce(
+        2, transition="same_batch", normalize="none", lambda_g=10.0, noise_start=0.0, noise_end=0.0
+    )
+    set_actions(method, [0.0, 0.0])
+    before, after = torch.tensor([E**2 - 1, E - 1]), torch.tensor([E - 1, E - 1])
+    gram_TT = torch.tensor([[4, 2], [2, 8]], dtype=torch.float64)
+    again_TT = torch.tensor([[1, 0], [0, 16]], dtype=torch.float64)
+    for step in range(3):
+        method.weights(before, gram_TT)
+        assert len(method.memory.replay) == step
+        assert method.diagnostics["reward"] == 0
+        diagnostics = method.after_update(Seen(after, again_TT))
+        assert diagnostics["reward_loss"] == pytest.approx(1, rel=1e-6)
+        assert diagnostics["reward_gradient"] == pytest.approx(-4)  # of the K that w was chosen for
+        assert diagnostics["reward"] == pytest.approx(1 - 40, rel=1e-6)
+        assert diagnostics["weight_entropy"] == pytest.approx(math.log(2))
+    stored = method.memory.replay.contents()
+    torch.testing.assert_close(stored.observations_BTO[2], torch.tensor([[4, 2, 2.0], [2, 8, 1]]))
+    following = torch.tensor([[1, 0, 1.0], [0, 16, 1]])
+    torch.testing.assert_close(stored.next_observations_BTO[2], following)
+
+
+def test_algorithm_2_learns_when_the_transition_is_complete():
+    method = TaskForce(2, transition="same_batch", **SMALL)
+    seen = []
+    for i, (losses_T, gram_TT) in enumerate(games(7, 2), start=1):
+        before = method.agents.actors.flat_TP.clone()
+        method.weights(losses_T, gram_TT)
+        assert torch.equal(before, method.agents.actors.flat_TP)
+        method.after_update(Seen(losses_T, gram_TT))
+        if not torch.equal(before, method.agents.actors.flat_TP):
+            seen.append(i)
+    assert seen == [5, 6, 7]
+
+
+def test_an_update_that_breaks_the_network_is_not_remembered():
+    method = TaskForce(2, transition="same_batch", **SMALL)
+    losses_T, gram_TT = next(games(1, 2))
+    method.weights(losses_T, gram_TT)
+    with pytest.raises(TrainingError, match="task 1: loss inf"):
+        method.after_update(Seen(torch.tensor([1.0, math.inf]), gram_TT))
+    assert len(method.memory.replay) == 0
+
+
+@pytest.mark.parametrize("field", ["critic=own", "reward_scope=own", "policy_input=local"])
+def test_a_single_agent_refuses_what_only_several_can_have(field):
+    key, value = field.split("=")
+    settings = {"agents": "single", "policy_input": "global"} | {key: value}
+    with pytest.raises(ConfigError, match=rf"agents=single with method\.{field}: it needs"):
+        TaskForce(3, **settings)
+
+
+def test_raw_gradients_are_refused_with_their_cost():
+    trunk, heads, losses = tiny_net()
+    shared = list(trunk.parameters())
+    method = TaskForce(3, observation="raw", agents="single", policy_input="global")
+    with pytest.raises(ConfigError, match=r"observation=raw .* 3 gradients of 42 shared .* \(x"):
+        method.step(TaskGradients(losses, shared, [list(head.parameters()) for head in heads]))

@@ -8,12 +8,23 @@ from torch.nn import functional as F
 
 from mtl_bench.taskforce.agents import Agents
 from mtl_bench.taskforce.replay import Transitions
+from mtl_bench.taskforce.structure import Structure, agents_cost
 
 HIDDEN, BATCH = 16, 12
 TAU, GAMMA, CLIP, PENALTY, RATE = 0.05, 0.9, 0.5, 0.01, 5e-3
 
 
-def build(num_agents=3, action_bound=1.0, seed=0, **changed):
+ROWS = {
+    "gram": {"agents": "single", "policy_input": "global"},
+    "ma": {"critic": "own", "policy_input": "global"},
+    "ct": {"policy_input": "global"},
+    "local, own": {"critic": "own"},
+    "de": {},
+}
+"""Every structure that the agents can have."""
+
+
+def build(num_tasks=3, action_bound=1.0, seed=0, **changed):
     settings = {
         "hidden_dim": HIDDEN,
         "action_bound": action_bound,
@@ -23,16 +34,17 @@ def build(num_agents=3, action_bound=1.0, seed=0, **changed):
         "grad_clip": CLIP,
         "action_penalty": PENALTY,
     }
-    return Agents(num_agents, torch.Generator().manual_seed(seed), **settings | changed)
+    return Agents(num_tasks, torch.Generator().manual_seed(seed), **settings | changed)
 
 
-def random_batch(num_agents, generator, dtype=torch.float32):
+def random_batch(num_tasks, generator, dtype=torch.float32, own_rewards=False):
     def draw(*shape):
         return torch.randn(shape, generator=generator, dtype=dtype)
 
-    observed = (BATCH, num_agents, num_agents + 1)
+    observed = (BATCH, num_tasks, num_tasks + 1)
+    rewarded = (BATCH, num_tasks) if own_rewards else (BATCH,)
     return Transitions(
-        3 * draw(*observed) + 1, draw(BATCH, num_agents), 4 * draw(BATCH), 2 * draw(*observed)
+        3 * draw(*observed) + 1, draw(BATCH, num_tasks), 4 * draw(*rewarded), 2 * draw(*observed)
     )
 
 
@@ -62,23 +74,33 @@ def separate_mlp(stacked, t, observed):
 
 
 class SeparateAgents:
-    """MADDPG with T separate actors, critics, targets and optimisers, written the plain way."""
+    """MADDPG and its ablations with separate networks and optimisers, written the plain way."""
 
-    def __init__(self, agents):
+    def __init__(self, agents, num_tasks, agents_kind="multi", critic="joint", policy="local"):
         self.bound = agents.action_bound
-        count = agents.num_agents
-        each, all_of_them = count + 1, count * (count + 1)
-        self.actors = [separate_mlp(agents.actors, t, each) for t in range(count)]
-        self.critics = [separate_mlp(agents.critics, t, all_of_them) for t in range(count)]
+        self.tasks, self.critic, self.policy_input = num_tasks, critic, policy
+        single = agents_kind == "single"
+        self.owned = [list(range(num_tasks))] if single else [[t] for t in range(num_tasks)]
+        all_of_them = num_tasks * (num_tasks + 1)
+        each = num_tasks + 1 if policy == "local" else all_of_them
+        count = range(len(self.owned))
+        self.actors = [separate_mlp(agents.actors, t, each) for t in count]
+        self.critics = [separate_mlp(agents.critics, t, all_of_them) for t in count]
         self.target_actors = copy.deepcopy(self.actors)
         self.target_critics = copy.deepcopy(self.critics)
         self.actor_adams = [torch.optim.Adam(a.parameters(), lr=RATE) for a in self.actors]
         self.critic_adams = [torch.optim.Adam(c.parameters(), lr=RATE) for c in self.critics]
         self.norms = []
 
-    def policy(self, actor, observations):
-        output = actor(observations).squeeze(-1)
+    def policy(self, actors, n, observations):
+        """The actions of agent n, one column each."""
+        seen = observations[:, n] if self.policy_input == "local" else observations.flatten(1)
+        output = actors[n](seen)
         return output if self.bound is None else self.bound * torch.tanh(output)
+
+    def value(self, critics, n, observations, actions):
+        judged = actions if self.critic == "joint" else actions[:, self.owned[n]]
+        return critics[n](torch.cat([observations.flatten(1), judged], dim=1)).squeeze(1)
 
     def descend(self, loss, network, adam):
         adam.zero_grad()
@@ -88,28 +110,25 @@ class SeparateAgents:
 
     def update(self, batch):
         observations, actions, rewards, next_observations = batch
-        next_actions = torch.stack(
-            [
-                self.policy(actor, next_observations[:, t])
-                for t, actor in enumerate(self.target_actors)
-            ],
+        next_actions = torch.cat(
+            [self.policy(self.target_actors, n, next_observations) for n in range(len(self.owned))],
             dim=1,
         )
-        next_joint = torch.cat([next_observations.flatten(1), next_actions], dim=1)
         critic_losses, actor_losses = [], []
-        for t, critic in enumerate(self.critics):
-            target = rewards + GAMMA * self.target_critics[t](next_joint).squeeze(1)
-            value = critic(torch.cat([observations.flatten(1), actions], dim=1)).squeeze(1)
-            loss = F.mse_loss(value, target.detach())
-            self.descend(loss, critic, self.critic_adams[t])
+        for n, critic in enumerate(self.critics):
+            reward = rewards if rewards.ndim == 1 else rewards[:, n]
+            following = self.value(self.target_critics, n, next_observations, next_actions)
+            value = self.value(self.critics, n, observations, actions)
+            loss = F.mse_loss(value, (reward + GAMMA * following).detach())
+            self.descend(loss, critic, self.critic_adams[n])
             critic_losses.append(loss.item())
-        for t, actor in enumerate(self.actors):
-            own = self.policy(actor, observations[:, t])
-            joint_actions = actions.clone()
-            joint_actions[:, t] = own
-            value = self.critics[t](torch.cat([observations.flatten(1), joint_actions], dim=1))
+        for n, actor in enumerate(self.actors):
+            own = self.policy(self.actors, n, observations)
+            mixed = actions.clone()
+            mixed[:, self.owned[n]] = own
+            value = self.value(self.critics, n, observations, mixed)
             loss = -value.mean() + PENALTY * own.square().mean()
-            self.descend(loss, actor, self.actor_adams[t])
+            self.descend(loss, actor, self.actor_adams[n])
             actor_losses.append(loss.item())
         for targets, onlines in (
             (self.target_actors, self.actors),
@@ -123,11 +142,9 @@ class SeparateAgents:
 
     def act(self, observation):
         with torch.no_grad():
-            return torch.stack(
-                [
-                    self.policy(copy.deepcopy(actor).eval(), observation[t : t + 1])[0]
-                    for t, actor in enumerate(self.actors)
-                ]
+            actors = [copy.deepcopy(actor).eval() for actor in self.actors]
+            return torch.cat(
+                [self.policy(actors, n, observation[None])[0] for n in range(len(actors))]
             )
 
 
@@ -139,13 +156,19 @@ def flatten(networks):
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize(("num_agents", "bound"), [(3, 1.0), (4, None), (1, 2.0)])
-def test_stacked_agents_equal_separate_ones_over_50_updates(num_agents, bound):
-    agents = build(num_agents, bound).double()
-    separate = SeparateAgents(agents)
+def agree_over_updates(num_tasks, bound, own_rewards, structure, updates):
+    """Return the gradient norms that the plain agents clipped."""
+    agents = build(num_tasks, bound, **structure).double()
+    separate = SeparateAgents(
+        agents,
+        num_tasks,
+        structure.get("agents", "multi"),
+        structure.get("critic", "joint"),
+        structure.get("policy_input", "local"),
+    )
     generator = torch.Generator().manual_seed(1)
-    for _ in range(50):
-        batch = random_batch(num_agents, generator, torch.float64)
+    for _ in range(updates):
+        batch = random_batch(num_tasks, generator, torch.float64, own_rewards)
         critic_loss, actor_loss = separate.update(batch)
         losses = agents.update(batch)
         assert losses.critic == pytest.approx(critic_loss, rel=1e-9)
@@ -155,7 +178,29 @@ def test_stacked_agents_equal_separate_ones_over_50_updates(num_agents, bound):
     for name in ("actors", "critics", "target_actors", "target_critics"):
         stacked = getattr(agents, name).flat_TP.data
         torch.testing.assert_close(stacked, flatten(getattr(separate, name)), rtol=1e-8, atol=1e-10)
-    assert min(separate.norms) < CLIP < max(separate.norms)  # clipped and unclipped agents
+    return separate.norms
+
+
+@pytest.mark.parametrize(("num_tasks", "bound"), [(3, 1.0), (4, None), (1, 2.0)])
+def test_stacked_agents_equal_separate_ones_over_50_updates(num_tasks, bound):
+    norms = agree_over_updates(num_tasks, bound, False, {}, 50)
+    assert min(norms) < CLIP < max(norms)  # clipped and unclipped agents
+
+
+@pytest.mark.parametrize("own_rewards", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("row", ROWS)
+def test_every_structure_equals_plain_autograd(row, own_rewards):
+    if own_rewards and row == "gram":
+        pytest.skip("a single agent has one reward")
+    for num_tasks, bound in ((3, 1.0), (2, None)):
+        agree_over_updates(num_tasks, bound, own_rewards, ROWS[row], 12)
+
+
+def test_the_structures_have_the_sizes_that_are_computed_for_them():
+    for structure in ROWS.values():
+        agents = build(3, hidden_dim=16, **structure)
+        computed = agents_cost(3, 4, Structure(**structure, hidden_dim=16)).parameters
+        assert computed == agents.actors.flat_TP.numel() + agents.critics.flat_TP.numel()
 
 
 def test_float32_update_is_that_of_float64():
@@ -168,15 +213,21 @@ def test_float32_update_is_that_of_float64():
     assert change.abs().max() < 1e-4 * RATE * 100
 
 
-def test_agents_learn_the_actions_that_pay():
+@pytest.mark.parametrize(
+    ("row", "bound", "rate"), [("gram", None, 1e-2), ("ma", 1.0, 3e-3), ("de", 1.0, 1e-2)]
+)
+def test_agents_learn_the_actions_that_pay(row, bound, rate):
+    """A single agent drives its tanh into saturation here, as DDPG may; unbounded it learns."""
     goals_T = torch.tensor([0.5, -0.4])
-    agents = build(2, gamma=0.0, learning_rate=1e-2, action_penalty=1e-3)
+    agents = build(2, bound, gamma=0.0, learning_rate=rate, action_penalty=1e-3, **ROWS[row])
     generator = torch.Generator().manual_seed(0)
     for _ in range(1200):
         batch = random_batch(2, generator)
         actions_BT = 2 * torch.rand(BATCH, 2, generator=generator) - 1
-        rewards_B = -3 * (actions_BT - goals_T).square().sum(1)
-        agents.update(batch._replace(actions_BT=actions_BT, rewards_B=rewards_B))
+        rewards = -3 * (actions_BT - goals_T).square()
+        if row != "ma":
+            rewards = rewards.sum(1)
+        agents.update(batch._replace(actions_BT=actions_BT, rewards=rewards))
     actions_T = torch.stack([agents.act(o) for o in batch.observations_BTO]).mean(0)
     torch.testing.assert_close(actions_T, goals_T, atol=0.15, rtol=0)
 

@@ -11,28 +11,31 @@ def build(seed=0, **kwargs):
     return StackedMLP(T, INPUTS, H, torch.Generator().manual_seed(seed), **kwargs)
 
 
-def one_by_one(flat_TP, inputs_TBI):
+def one_by_one(flat_TP, inputs_TBI, m):
     """The same networks, one after the other, from slices counted by hand."""
     outputs = []
     for row, inputs in zip(flat_TP, inputs_TBI, strict=True):
-        w1, b1, w2, b2, w3, b3 = row.split([INPUTS * H, H, H * H, H, H, 1])
+        w1, b1, w2, b2, w3, b3 = row.split([INPUTS * H, H, H * H, H, H * m, m])
         hidden = F.relu(inputs @ w1.view(INPUTS, H) + b1)
         hidden = F.relu(hidden @ w2.view(H, H) + b2)
-        outputs.append(hidden @ w3 + b3)
+        outputs.append(hidden @ w3.view(H, m) + b3)
     return torch.stack(outputs)
 
 
-def test_outputs_and_gradients_against_autograd():
-    networks = build().double()
+@pytest.mark.parametrize("m", [1, 3])
+def test_outputs_and_gradients_against_autograd(m):
+    networks = build(output_dim=m).double()
     inputs_TBI = torch.randn(T, B, INPUTS, generator=torch.Generator().manual_seed(1)).double()
-    upstream_TB = torch.randn(T, B, generator=torch.Generator().manual_seed(2)).double()
+    upstream_TBM = torch.randn(T, B, m, generator=torch.Generator().manual_seed(2)).double()
     flat_TP = networks.flat_TP.detach().clone().requires_grad_()
-    expected_TB = one_by_one(flat_TP, inputs_TBI)
+    expected_TBM = one_by_one(flat_TP, inputs_TBI, m)
     run = networks(inputs_TBI)
-    torch.testing.assert_close(run.outputs_TB, expected_TB.detach())
-    (expected_TP,) = torch.autograd.grad((expected_TB * upstream_TB).sum(), [flat_TP])
-    torch.testing.assert_close(networks.parameter_gradients(run, upstream_TB), expected_TP)
-    assert not run.outputs_TB.requires_grad
+    torch.testing.assert_close(run.outputs_TBM, expected_TBM.detach())
+    (expected_TP,) = torch.autograd.grad((expected_TBM * upstream_TBM).sum(), [flat_TP])
+    torch.testing.assert_close(networks.parameter_gradients(run, upstream_TBM), expected_TP)
+    assert not run.outputs_TBM.requires_grad
+    if m == 1:
+        assert run.outputs_TB.shape == (T, B)
 
 
 def test_initial_parameters_follow_torch_linear():

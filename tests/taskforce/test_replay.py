@@ -34,8 +34,8 @@ def test_moments_are_those_of_the_latest_rewards(rewards, capacity):
     for k, reward in enumerate(rewards):
         replay.push(*transition(k, reward))
         latest.append(reward)
-        assert sorted(replay.contents().rewards_B.tolist()) == sorted(latest)
-        mean, deviation = replay._moments.mean(), replay._moments.deviation()
+        assert sorted(replay.contents().rewards.tolist()) == sorted(latest)
+        mean, deviation = replay._moments[0].mean(), replay.reward_deviation()
         assert mean == pytest.approx(statistics.mean(latest), rel=1e-14, abs=0)
         assert deviation == pytest.approx(statistics.pstdev(latest), rel=1e-14, abs=1e-160)
 
@@ -51,7 +51,7 @@ def test_an_evicted_giant_leaves_nothing_behind():
 
 def test_ring_overwrites_the_oldest():
     contents = filled(5, capacity=3).contents()
-    assert contents.rewards_B.tolist() == [3, 4, 2]
+    assert contents.rewards.tolist() == [3, 4, 2]
     assert contents.observations_BTO[:, 0, 0].tolist() == [3, 4, 2]
     assert contents.next_observations_BTO[:, 1, 2].tolist() == [4, 5, 3]
     torch.testing.assert_close(contents.actions_BT[:, 0], torch.tensor([0.3, 0.4, 0.2]))
@@ -59,11 +59,11 @@ def test_ring_overwrites_the_oldest():
 
 def test_memory_grows_with_use_and_stops_at_capacity():
     replay = filled(1, capacity=100_000)
-    assert len(replay._rows.rewards_B) == FIRST_ROWS
+    assert len(replay._rows.rewards) == FIRST_ROWS
     replay = filled(2 * FIRST_ROWS + 10, capacity=2 * FIRST_ROWS + 5)
-    assert len(replay._rows.rewards_B) == len(replay) == 2 * FIRST_ROWS + 5
+    assert len(replay._rows.rewards) == len(replay) == 2 * FIRST_ROWS + 5
     expected = [*range(2 * FIRST_ROWS + 5, 2 * FIRST_ROWS + 10), *range(5, 2 * FIRST_ROWS + 5)]
-    assert replay.contents().rewards_B.tolist() == expected
+    assert replay.contents().rewards.tolist() == expected
 
 
 def test_samples_are_whole_uniform_and_standardised():
@@ -74,8 +74,8 @@ def test_samples_are_whole_uniform_and_standardised():
     torch.testing.assert_close(batch.next_observations_BTO[:, 1, 1], numbers + 1)
     stored = torch.arange(2.0, 8.0)
     expected = (numbers - stored.mean()) / stored.std(correction=0)
-    assert batch.rewards_B.dtype == torch.float32
-    torch.testing.assert_close(batch.rewards_B, expected)
+    assert batch.rewards.dtype == torch.float32
+    torch.testing.assert_close(batch.rewards, expected)
     values, counts = numbers.unique(return_counts=True)
     assert values.tolist() == stored.tolist()
     assert ((counts - 1000) ** 2 / 1000).sum() < 20.5  # chi-square, 5 degrees: p = 0.001
@@ -85,7 +85,28 @@ def test_equal_rewards_become_zeros():
     replay = Replay(2, 4)
     for k in range(3):
         replay.push(*transition(k, reward=0.1))
-    assert replay.sample(5, torch.Generator()).rewards_B.tolist() == [0] * 5
+    assert replay.sample(5, torch.Generator()).rewards.tolist() == [0] * 5
+
+
+@given(
+    rewards=st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=20), capacity=st.integers(1, 8)
+)
+def test_rewards_of_each_task_are_standardised_on_their_own(rewards, capacity):
+    both = Replay(2, capacity, own_rewards=True)
+    apart = [Replay(2, capacity) for _ in range(2)]
+    for k, pair in enumerate(rewards):
+        o, actions, _, following = transition(k)
+        both.push(o, actions, torch.tensor(pair, dtype=torch.float64), following)
+        for replay, reward in zip(apart, pair, strict=True):
+            replay.push(o, actions, reward, following)
+    restored = Replay(2, capacity, own_rewards=True)
+    restored.load_state_dict(both.state_dict())
+    expected = [r.sample(5, torch.Generator().manual_seed(0)).rewards for r in apart]
+    for replay in (both, restored):
+        sampled = replay.sample(5, torch.Generator().manual_seed(0)).rewards
+        assert torch.equal(sampled, torch.stack(expected, dim=1))
+        deviations = [r.reward_deviation() for r in apart]
+        assert replay.reward_deviation() == statistics.fmean(deviations)
 
 
 @pytest.mark.parametrize("count", [0, 2, 5, 6, 13])

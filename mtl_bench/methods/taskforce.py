@@ -194,6 +194,7 @@ class TaskForce(Method):
                 is remembered then.
         """
         assert gram_TT is not None
+        losses_T, gram_TT = self._with_absent(losses_T, gram_TT, self.present)
         observation_TO, normalized_TT = self._observe(losses_T, gram_TT)
         self.iteration += 1
         reward = NO_REWARD
@@ -201,7 +202,10 @@ class TaskForce(Method):
             reward = self.memory.complete(observation_TO, losses_T)
         noise_scale = self.noise_scale(self.iteration - 1)
         actions_T = self._act(observation_TO, noise_scale)
-        weights_T = torch.softmax(actions_T.double(), dim=0)
+        chosen_T = torch.full_like(actions_T, -torch.inf, dtype=torch.float64)
+        playing = slice(None) if self.present is None else self.present
+        chosen_T[playing] = actions_T[playing].double()
+        weights_T = torch.softmax(chosen_T, dim=0)
         rewarded_TT = normalized_TT if self.normalize_scope == "all" else gram_TT
         self.memory.begin(observation_TO, actions_T, weights_T, rewarded_TT, losses_T)
         if not self.looks_again:
@@ -211,7 +215,7 @@ class TaskForce(Method):
             "saturated": saturation(actions_T, self.action_bound),
             "weight_entropy": torch.special.entr(weights_T).sum().item(),
         }
-        return weights_T
+        return self.of_present(weights_T)
 
     def after_update(self, gradients: TaskGradients) -> dict[str, float]:
         """Complete the transition of this step with what the same batch looks like now.
@@ -222,8 +226,12 @@ class TaskForce(Method):
             TrainingError: as in ``weights``. It stops the run even where batches that aren't
                 finite are skipped, since here the parameters are at fault and not the batch.
         """
-        observation_TO, _ = self._observe(gradients.losses_T, gradients.gram())
-        reward = self.memory.complete(observation_TO, gradients.losses_T)
+        present = None
+        if len(gradients.tasks) < self.num_tasks:
+            present = torch.tensor(gradients.tasks)
+        losses_T, gram_TT = self._with_absent(gradients.losses_T, gradients.gram(), present)
+        observation_TO, _ = self._observe(losses_T, gram_TT)
+        reward = self.memory.complete(observation_TO, losses_T)
         self._learn()
         self.diagnostics = self.diagnostics | self._outcome(reward)
         return self.diagnostics
@@ -233,6 +241,22 @@ class TaskForce(Method):
         require_valid(losses_T, gram_TT)
         normalized_TT = normalize_gram(gram_TT, normalizers(gram_TT, losses_T, self.normalize))
         return observe(normalized_TT, losses_T), normalized_TT
+
+    def _with_absent(
+        self, losses_S: Tensor, gram_SS: Tensor, present: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return losses and Gram matrix of all tasks.
+
+        Tasks without labels keep their last loss, which then adds nothing to a reward, and have
+        zeros in the Gram matrix; their weight is 0.
+        """
+        if present is None:
+            return losses_S, gram_SS
+        losses_T = self.memory.losses_T.clone()
+        losses_T[present] = losses_S.double()
+        gram_TT = gram_SS.new_zeros(self.num_tasks, self.num_tasks)
+        gram_TT[present[:, None], present] = gram_SS
+        return losses_T, gram_TT
 
     def _learn(self) -> None:
         """Update the agents if it is time."""

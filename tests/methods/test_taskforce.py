@@ -296,6 +296,7 @@ class Seen:
 
     def __init__(self, losses_T, gram_TT):
         self.losses_T, self._gram_TT = losses_T, gram_TT
+        self.tasks = tuple(range(len(losses_T)))
 
     def gram(self):
         return self._gram_TT

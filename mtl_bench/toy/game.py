@@ -93,7 +93,10 @@ class Game:
         assert self.theta_2.grad is not None
         with torch.no_grad():
             self.theta_2.copy_(self.follow(self.theta_2, self.theta_2.grad))
-        return info.weights_T, info.diagnostics
+        diagnostics = info.diagnostics
+        if method.looks_again:
+            diagnostics = method.after_update(TaskGradients(losses(), [self.theta_2], none, losses))
+        return info.weights_T, diagnostics
 
     def follow(self, points: Tensor, direction: Tensor) -> Tensor:
         """Return where a step along a combined gradient leads."""

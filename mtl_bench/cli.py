@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(command=_show)
 
     bench = commands.add_parser("bench", help="measure the training step or the solvers")
-    bench.add_argument("name", choices=["mtan", "qm9", "solvers"])
+    bench.add_argument("name", choices=["agents", "mtan", "qm9", "solvers"])
     bench.add_argument("--json", action="store_true", help="print JSON alone")
     bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     bench.set_defaults(command=_bench)
@@ -231,6 +231,11 @@ def _bench(options: argparse.Namespace) -> int:
 
         result = solvers.measure(rounds)
         shown = solvers.render(result)
+    elif options.name == "agents":
+        from mtl_bench.benchmarks import agents
+
+        result = agents.measure(rounds, threads)
+        shown = agents.render(result)
     else:
         from mtl_bench.benchmarks import steps
 

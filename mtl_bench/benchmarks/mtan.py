@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from mtl_bench.architectures.mtan import MTAN
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.benchmarks.libmtl import libmtl_steps
-from mtl_bench.benchmarks.steps import Problem
+from mtl_bench.benchmarks.steps import Problem, Variant
 from mtl_bench.benchmarks.torchjd import torchjd_step
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.nyuv2_tasks import CLASSES, nyuv2_tasks
@@ -20,11 +19,12 @@ from mtl_bench.datasets.nyuv2_tasks import CLASSES, nyuv2_tasks
 SIZE = (2, 288, 384)
 """Images, rows, columns of a batch."""
 
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "taskforce batched": ("taskforce", {"backend": "batched"}),
-    "taskforce streamed": ("taskforce", {"backend": "streamed"}),
-    "ls bf16": ("ls", {"precision": "bf16"}),
-    "taskforce bf16": ("taskforce", {"precision": "bf16"}),
+VARIANTS = {
+    "taskforce batched": Variant("taskforce", {"backend": "batched"}),
+    "taskforce streamed": Variant("taskforce", {"backend": "streamed"}),
+    "taskforce same_batch": Variant("taskforce", fields={"transition": "same_batch"}),
+    "ls bf16": Variant("ls", {"precision": "bf16"}),
+    "taskforce bf16": Variant("taskforce", {"precision": "bf16"}),
 }
 
 

@@ -13,17 +13,18 @@ from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.benchmarks.libmtl import libmtl_steps
 from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph
-from mtl_bench.benchmarks.steps import Problem, Step, adam
+from mtl_bench.benchmarks.steps import Problem, Step, Variant, adam
 from mtl_bench.benchmarks.torchjd import torchjd_step
 from mtl_bench.errors import DataError
 from mtl_bench.gradients import TaskGradients
 
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "taskforce loop": ("taskforce", {"backend": "loop"}),
-    "taskforce streamed": ("taskforce", {"backend": "streamed"}),
-    "taskforce representation": ("taskforce", {"level": "representation"}),
-    "ls bf16": ("ls", {"precision": "bf16"}),
-    "taskforce bf16": ("taskforce", {"precision": "bf16"}),
+VARIANTS = {
+    "taskforce loop": Variant("taskforce", {"backend": "loop"}),
+    "taskforce streamed": Variant("taskforce", {"backend": "streamed"}),
+    "taskforce representation": Variant("taskforce", {"level": "representation"}),
+    "taskforce same_batch": Variant("taskforce", fields={"transition": "same_batch"}),
+    "ls bf16": Variant("ls", {"precision": "bf16"}),
+    "taskforce bf16": Variant("taskforce", {"precision": "bf16"}),
 }
 
 

@@ -49,6 +49,21 @@ class Step:
     convert: Callable[[Any], Any] = lambda batch: batch
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A method with other options than the default ones.
+
+    Args:
+        method: its name.
+        options: of ``StepGradients``.
+        fields: of the method.
+    """
+
+    method: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class Problem:
     """A network, its tasks and batches, and what competes on them besides our methods.
@@ -61,7 +76,7 @@ class Problem:
         build_separate: builds the networks of STL.
         tasks: with their losses.
         batches: endless or long enough.
-        variants: contestant -> method and options of ``StepGradients``.
+        variants: contestant -> a method with other options.
         peers: contestant -> builds its step.
     """
 
@@ -72,7 +87,7 @@ class Problem:
     build_separate: Callable[[], Architecture]
     tasks: Sequence[Task]
     batches: Iterator[Any]
-    variants: Mapping[str, tuple[str, dict[str, Any]]]
+    variants: Mapping[str, Variant]
     peers: Mapping[str, Callable[[], Step]] = field(default_factory=dict)
 
     def contestants(self, only: Sequence[str]) -> dict[str, Step]:
@@ -92,8 +107,7 @@ class Problem:
     def _step(self, name: str, optimizer: Adam) -> Step:
         if name in self.peers:
             return self.peers[name]()
-        method, options = self.variants.get(name, (name, {}))
-        return method_step(self, method, optimizer, options)
+        return method_step(self, self.variants.get(name, Variant(name)), optimizer)
 
 
 def adam(network: nn.Module) -> Adam:
@@ -101,14 +115,15 @@ def adam(network: nn.Module) -> Adam:
     return Adam(network.parameters(), 1e-4, fused=True)
 
 
-def method_step(problem: Problem, name: str, optimizer: Adam, options: dict[str, Any]) -> Step:
+def method_step(problem: Problem, variant: Variant, optimizer: Adam) -> Step:
     """Return the training step of one of our methods."""
-    method = build_method(name, len(problem.tasks), dataset=problem.dataset)
+    fields = dict(variant.fields)
+    method = build_method(variant.method, len(problem.tasks), dataset=problem.dataset, **fields)
     network = problem.network
     if method.separate_networks:
         network = problem.build_separate()
         optimizer = adam(network)
-    gradients = StepGradients(network, problem.tasks, method, CPU, **options)
+    gradients = StepGradients(network, problem.tasks, method, CPU, **dict(variant.options))
     generator = torch.Generator().manual_seed(0)
     if method.needs == "gram":
         for _ in range(REPLAY):
@@ -118,6 +133,9 @@ def method_step(problem: Problem, name: str, optimizer: Adam, options: dict[str,
     def step(batch: Any) -> None:  # noqa: ANN401 - the network's own batch
         method.step(gradients([batch]))
         optimizer.step()
+        if method.looks_again:
+            with gradients.again([batch]) as updated:
+                method.after_update(updated)
 
     return Step(step)
 

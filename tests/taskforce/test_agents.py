@@ -4,8 +4,8 @@ import io
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from mtl_bench.benchmarks.separate_agents import SeparateAgents
 from mtl_bench.taskforce.agents import Agents
 from mtl_bench.taskforce.replay import Transitions
 from mtl_bench.taskforce.structure import Structure, agents_cost
@@ -48,106 +48,6 @@ def random_batch(num_tasks, generator, dtype=torch.float32, own_rewards=False):
     )
 
 
-class ObservationNorm(nn.Module):
-    """Batch-normalises the observed columns and leaves the actions after them as they are."""
-
-    def __init__(self, observed):
-        super().__init__()
-        self.observed = observed
-        self.norm = nn.BatchNorm1d(observed, affine=False)
-
-    def forward(self, inputs):
-        observed, actions = inputs[:, : self.observed], inputs[:, self.observed :]
-        return torch.cat([self.norm(observed), actions], dim=1)
-
-
-def separate_mlp(stacked, t, observed):
-    """Network t as ordinary torch modules with copied parameters."""
-    layers = stacked.view(stacked.flat_TP)
-    modules = [ObservationNorm(observed)]
-    for weight, bias in zip(layers[::2], layers[1::2], strict=True):
-        linear = nn.Linear(weight.shape[1], weight.shape[2])
-        linear.weight.data = weight[t].T.clone()
-        linear.bias.data = bias[t, 0].clone()
-        modules += [linear, nn.ReLU()]
-    return nn.Sequential(*modules[:-1]).to(stacked.flat_TP.dtype)
-
-
-class SeparateAgents:
-    """MADDPG and its ablations with separate networks and optimisers, written the plain way."""
-
-    def __init__(self, agents, num_tasks, agents_kind="multi", critic="joint", policy="local"):
-        self.bound = agents.action_bound
-        self.tasks, self.critic, self.policy_input = num_tasks, critic, policy
-        single = agents_kind == "single"
-        self.owned = [list(range(num_tasks))] if single else [[t] for t in range(num_tasks)]
-        all_of_them = num_tasks * (num_tasks + 1)
-        each = num_tasks + 1 if policy == "local" else all_of_them
-        count = range(len(self.owned))
-        self.actors = [separate_mlp(agents.actors, t, each) for t in count]
-        self.critics = [separate_mlp(agents.critics, t, all_of_them) for t in count]
-        self.target_actors = copy.deepcopy(self.actors)
-        self.target_critics = copy.deepcopy(self.critics)
-        self.actor_adams = [torch.optim.Adam(a.parameters(), lr=RATE) for a in self.actors]
-        self.critic_adams = [torch.optim.Adam(c.parameters(), lr=RATE) for c in self.critics]
-        self.norms = []
-
-    def policy(self, actors, n, observations):
-        """The actions of agent n, one column each."""
-        seen = observations[:, n] if self.policy_input == "local" else observations.flatten(1)
-        output = actors[n](seen)
-        return output if self.bound is None else self.bound * torch.tanh(output)
-
-    def value(self, critics, n, observations, actions):
-        judged = actions if self.critic == "joint" else actions[:, self.owned[n]]
-        return critics[n](torch.cat([observations.flatten(1), judged], dim=1)).squeeze(1)
-
-    def descend(self, loss, network, adam):
-        adam.zero_grad()
-        loss.backward()
-        self.norms.append(nn.utils.clip_grad_norm_(network.parameters(), CLIP).item())
-        adam.step()
-
-    def update(self, batch):
-        observations, actions, rewards, next_observations = batch
-        next_actions = torch.cat(
-            [self.policy(self.target_actors, n, next_observations) for n in range(len(self.owned))],
-            dim=1,
-        )
-        critic_losses, actor_losses = [], []
-        for n, critic in enumerate(self.critics):
-            reward = rewards if rewards.ndim == 1 else rewards[:, n]
-            following = self.value(self.target_critics, n, next_observations, next_actions)
-            value = self.value(self.critics, n, observations, actions)
-            loss = F.mse_loss(value, (reward + GAMMA * following).detach())
-            self.descend(loss, critic, self.critic_adams[n])
-            critic_losses.append(loss.item())
-        for n, actor in enumerate(self.actors):
-            own = self.policy(self.actors, n, observations)
-            mixed = actions.clone()
-            mixed[:, self.owned[n]] = own
-            value = self.value(self.critics, n, observations, mixed)
-            loss = -value.mean() + PENALTY * own.square().mean()
-            self.descend(loss, actor, self.actor_adams[n])
-            actor_losses.append(loss.item())
-        for targets, onlines in (
-            (self.target_actors, self.actors),
-            (self.target_critics, self.critics),
-        ):
-            for target, online in zip(targets, onlines, strict=True):
-                for slow, fast in zip(target.parameters(), online.parameters(), strict=True):
-                    slow.data.mul_(1 - TAU).add_(TAU * fast.data)
-        count = len(self.actors)
-        return sum(critic_losses) / count, sum(actor_losses) / count
-
-    def act(self, observation):
-        with torch.no_grad():
-            actors = [copy.deepcopy(actor).eval() for actor in self.actors]
-            return torch.cat(
-                [self.policy(actors, n, observation[None])[0] for n in range(len(actors))]
-            )
-
-
 def flatten(networks):
     rows = []
     for network in networks:
@@ -159,13 +59,7 @@ def flatten(networks):
 def agree_over_updates(num_tasks, bound, own_rewards, structure, updates):
     """Return the gradient norms that the plain agents clipped."""
     agents = build(num_tasks, bound, **structure).double()
-    separate = SeparateAgents(
-        agents,
-        num_tasks,
-        structure.get("agents", "multi"),
-        structure.get("critic", "joint"),
-        structure.get("policy_input", "local"),
-    )
+    separate = SeparateAgents(agents, num_tasks, RATE)
     generator = torch.Generator().manual_seed(1)
     for _ in range(updates):
         batch = random_batch(num_tasks, generator, torch.float64, own_rewards)

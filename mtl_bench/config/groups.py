@@ -11,6 +11,7 @@ GROUPS = {
     "protocols": "protocol",
     "profiles": "profile",
     "loggers": "logger",
+    "ablations": "ablation",
     "experiments": "experiment",
 }
 """What ``mtl-bench list`` knows, and the config group behind each word."""

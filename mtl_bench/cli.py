@@ -70,13 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("what", choices=sorted(GROUPS))
     listing.set_defaults(command=_list)
 
-    for name, about, command in (
-        ("status", "which runs are done, running, failed or missing", _status),
-        ("tables", "results as Markdown tables", _tables),
-    ):
-        reader = commands.add_parser(name, help=about)
-        reader.add_argument("settings", nargs="*", metavar="KEY=VALUE")
-        reader.set_defaults(command=command)
+    status = commands.add_parser("status", help="which runs are done, running, failed or missing")
+    status.add_argument("settings", nargs="*", metavar="KEY=VALUE")
+    status.set_defaults(command=_status)
+
+    tables = commands.add_parser("tables", help="results as Markdown tables")
+    tables.add_argument(
+        "settings", nargs="*", metavar="[NAME] KEY=VALUE", help="table3, figure2, …; profile=mini"
+    )
+    tables.set_defaults(command=_tables)
 
     show = commands.add_parser("show", help="a run's predictions on test images, as a picture")
     show.add_argument("run", type=Path, help="folder of the run's record")
@@ -189,16 +191,28 @@ def _status(options: argparse.Namespace) -> int:
 
 def _tables(options: argparse.Namespace) -> int:
     from mtl_bench.records.reader import find_records
+    from mtl_bench.reporting.experiment_tables import render_experiment
+    from mtl_bench.reporting.experiments import EXPERIMENTS
     from mtl_bench.reporting.tables import render_tables
 
+    names = [word for word in options.settings if "=" not in word]
+    if unknown := [name for name in names if name not in EXPERIMENTS]:
+        raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(EXPERIMENTS)}")
     settings = _settings(
-        options.settings, profile=None, dataset=None, selection=None, paths__results="results"
+        [word for word in options.settings if "=" in word],
+        profile=None,
+        dataset=None,
+        selection=None,
+        paths__results="results",
     )
     results = Path(str(settings.pop("paths.results")))
     selection = settings.pop("selection")
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
     records = find_records(results, **settings)
-    print(render_tables(records, selection=selection, width=width))
+    for name in names:
+        print(render_experiment(name, records, selection=selection, width=width))
+    if not names:
+        print(render_tables(records, selection=selection, width=width))
     return 0
 
 

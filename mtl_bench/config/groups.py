@@ -24,6 +24,7 @@ GROUPS = {
     "protocols": "protocol",
     "profiles": "profile",
     "loggers": "logger",
+    "ablations": "ablation",
     "experiments": "experiment",
 }
 """What ``mtl-bench list`` knows, and the config group behind each word."""

@@ -62,6 +62,8 @@ class Row:
         delta_m: Δm in percent over the seeds that STL has too.
         delta_t: Δt likewise.
         epoch_cost: training time of an epoch relative to LS on the same device.
+        step_seconds: median training time of a step, None where a record doesn't tell.
+        device: where the runs were made, None if in several places.
         notes: what a reader must know about this row.
     """
 
@@ -71,6 +73,8 @@ class Row:
     delta_m: Spread | None
     delta_t: Spread | None
     epoch_cost: float | None
+    step_seconds: float | None
+    device: str | None
     notes: tuple[str, ...]
 
 
@@ -208,6 +212,8 @@ def _row(name: str, rows: Rows, columns: tuple[Column, ...], ls_runs: list[Run])
         delta_m=own_delta_m,
         delta_t=own_delta_t,
         epoch_cost=_epoch_cost(runs, ls_runs),
+        step_seconds=_step_seconds(runs),
+        device=runs[0].summary["device"] if len({r.summary["device"] for r in runs}) == 1 else None,
         notes=tuple(_notes(runs, compared, name in rows.twice, own_delta_m)),
     )
 
@@ -256,3 +262,14 @@ def _epoch_cost(runs: list[Run], ls_runs: list[Run]) -> float | None:
     if not own or not ls or not all(own) or not all(ls):
         return None
     return median(own) / median(ls)
+
+
+def _step_seconds(runs: list[Run]) -> float | None:
+    """Return the median over runs of an epoch's median seconds, divided by its steps."""
+    seconds = []
+    for summary in (run.summary for run in runs):
+        epoch, steps = summary["seconds"].get("train_epoch"), summary.get("steps")
+        if not epoch or not steps:
+            return None
+        seconds.append(epoch * summary["epochs"] / steps)
+    return median(seconds)

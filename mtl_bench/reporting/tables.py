@@ -75,8 +75,11 @@ def _comparison(found: Comparison, width: int) -> str:
     metrics, verdict = _cells(found)
     lead: tuple[str, Sequence[str]] = ("method", names)
     tables = ["\n".join(markdown_table(columns)) for columns in _fit(lead, metrics, verdict, width)]
-    below = [_conditions(found), *notes]
-    return "\n\n".join(tables) + "\n\n" + "\n".join(_wrap(line, width) for line in below)
+    below = [
+        f"{conditions(found)} Epoch cost: median training time of an epoch relative to LS.",
+        *notes,
+    ]
+    return "\n\n".join(tables) + "\n\n" + "\n".join(wrap(line, width) for line in below)
 
 
 def _cells(found: Comparison) -> tuple[Cells, Cells]:
@@ -134,7 +137,8 @@ def _marked_names(found: Comparison) -> tuple[list[str], list[str]]:
     return names, notes
 
 
-def _conditions(found: Comparison) -> str:
+def conditions(found: Comparison) -> str:
+    """Return what the numbers of a comparison mean, without those of cost."""
     setting = found.setting
     seeds = sorted({seed for row in found.rows for seed in row.seeds})
     metric_names = {column.metric for column in found.columns}
@@ -145,7 +149,7 @@ def _conditions(found: Comparison) -> str:
         f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
         f"{metric}selection {setting.selection}, {_seeds_text(seeds)}; mean ± sample "
         "standard deviation over n seeds. Δm and Δt are against our own STL runs above, of the "
-        "same seeds. Epoch cost: median training time of an epoch relative to LS."
+        "same seeds."
     )
 
 
@@ -168,10 +172,11 @@ def _left_out(records: list[Record], selection: str | None, width: int) -> list[
             f"Not shown: {without} without metrics under the selection {selection}; "
             f"there are: {', '.join(rules)}."
         )
-    return [_wrap(line, width) for line in lines]
+    return [wrap(line, width) for line in lines]
 
 
-def _wrap(line: str, width: int) -> str:
+def wrap(line: str, width: int) -> str:
+    """Break a line of text, an item of a list with a hanging indent."""
     indent = "  " if line.startswith("- ") else ""
     return textwrap.fill(
         line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False

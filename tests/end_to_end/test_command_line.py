@@ -217,6 +217,31 @@ def test_a_sweep_goes_on_after_a_failure_and_names_it(tiny_desk):
     assert {path: path.stat().st_mtime_ns for path in tiny_desk.rglob("DONE")} == done
 
 
+def test_the_ablation_from_the_sweep_to_the_table(tiny_desk):
+    sizes = [word for word in TINY if word != "method=ls"]
+    words = ("-m", "experiment=table3", "seed=0", "trainer.epochs=1", *sizes[1:])
+    done = call("train", *words, cwd=tiny_desk)
+    assert done.returncode == 0, done.stderr
+    assert "6 of 6 runs are finished" in done.stdout
+    shown = call_without(["torch", "hydra"], "tables", "table3", "profile=smoke", cwd=tiny_desk)
+    assert shown.stdout.splitlines()[-1] == "[] 0"
+    rows = [line.split("|") for line in shown.stdout.splitlines() if line.startswith("| ")]
+    assert [row[1].strip() for row in rows[2:]] == [
+        *("STL", "raw gradients", "gram, one agent", "+ MA", "+ CT", "+ DE", "+ r_G")
+    ]
+    assert [row[4].strip() for row in rows[2:]] == ["1", "–", *["1"] * 5]
+    assert "missing" not in shown.stdout
+    refused = call("train", "ablation=raw", *sizes[1:], cwd=tiny_desk)
+    assert refused.returncode == 2
+    assert "method.observation=raw is computed, not run" in only_line(refused.stderr)
+
+
+def test_an_unknown_table_is_named_with_what_there_is(tmp_path):
+    done = call("tables", "table1", "profile=smoke", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "unknown table table1; allowed: table3" in only_line(done.stderr)
+
+
 def test_a_stopped_sweep_begins_no_other_run(tiny_desk):
     process = start(*TINY, "-m", LONG, "seed=0,1", cwd=tiny_desk)
     record = wait_for_epochs(process, tiny_desk, 1)

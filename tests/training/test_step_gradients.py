@@ -1,5 +1,6 @@
 """From batches to task gradients: accumulation, precision, levels, backends, any network."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
-from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL
+from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL, TaskForce
 from mtl_bench.tasks import Task
 from mtl_bench.training.step_gradients import StepGradients
 from tests.molecules import random_store
@@ -139,6 +140,58 @@ def test_accumulation_moves_running_statistics_once_for_each_batch(method):
     for (name, a), b in zip(net.named_buffers(), plain.buffers(), strict=True):
         assert torch.equal(a, b), name
     assert [m.momentum for m in net.modules() if isinstance(m, nn.BatchNorm1d)] == [0.1, 0.1]
+
+
+class Drops(Norms):
+    """Batch norm and dropout, whose masks come from torch's global generator."""
+
+    def forward(self, batch):
+        low = functional.dropout(self.first(batch.x), 0.5)
+        both = torch.cat([low, self.second(low)], dim=1)
+        return {t: head(both)[:, 0] for t, head in self.heads.items()}
+
+
+@pytest.mark.parametrize("backend", ["loop", "streamed"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_same_batches_again_after_an_update(backend, count):
+    """The second look is the first look of a twin that has the new parameters from the start."""
+    batches = [points(seed) for seed in range(count)]
+    method = TaskForce(3, batch_size=4, transition="same_batch")
+
+    def look(net):
+        torch.manual_seed(1)
+        step = StepGradients(net, TASKS, method, CPU, backend=backend)
+        return step, step(batches)
+
+    torch.manual_seed(0)
+    net = Drops()
+    twin = copy.deepcopy(net)
+    step, first = look(net)
+    first_gram_TT = first.gram().clone()
+    state, buffers = torch.get_rng_state(), copy.deepcopy(list(net.buffers()))
+    for one in (net, twin):
+        for parameter in one.parameters():
+            parameter.data.mul_(0.9)
+    with step.again(batches) as updated:
+        losses_T, gram_TT = updated.losses_T, updated.gram()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(a, b) for a, b in zip(net.buffers(), buffers, strict=True))
+    assert torch.equal(first.gram(), first_gram_TT)
+
+    _, expected = look(twin)
+    assert torch.equal(losses_T, expected.losses_T)
+    assert torch.equal(gram_TT, expected.gram())
+    assert not torch.equal(gram_TT, first_gram_TT)
+
+
+def test_the_generators_come_back_from_an_error_in_a_second_look():
+    step = StepGradients(norms(), TASKS, TaskForce(3, transition="same_batch"), CPU)
+    step([points(0)])
+    torch.rand(1)
+    state = torch.get_rng_state()
+    with pytest.raises(AttributeError), step.again([None]):
+        pass
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("method", [LS, MGDA])

@@ -1,0 +1,138 @@
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.groups import find_config_folder
+from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.experiment_tables import render_experiment
+from mtl_bench.reporting.experiments import EXPERIMENTS, read_published
+from tests.records.synthetic import qm9_tasks, scaled, write_record
+from tests.reporting.test_tables import rows_of
+
+TABLE = """\
+## table9: mini / qm9, beside the paper's numbers for Cityscapes with PSPNet
+
+|                     |        Δm [%] ↓ |        Δt [%] ↓ |   n |  cost | paper Δm | paper cost |
+| :------------------ | --------------: | --------------: | --: | ----: | -------: | ---------: |
+| STL                 |            0.00 |            0.00 |   2 | x0.50 |     0.00 |      x0.83 |
+| r_L                 | running 3/30 | – | 0 | – | -0.33 | x1.00 |
+| r_L + r_G           |  +15.00 ± 7.07  | +15.00 ± 7.07   |   2 | x1.00 |    -0.65 |      x1.00 |
+| r_L + r_G^IMTL      |         missing |               – |   0 |     – |    -0.66 |      x1.00 |
+| ALT, r_L            |         missing |               – |   0 |     – |    -0.41 |      x1.86 |
+| ALT, r_L + r_G      |         +30.00 | +30.00 |   1 | x1.75 |    -0.58 |      x1.86 |
+| ALT, r_L + r_G^IMTL | missing | – | 0 | – | -0.74 | x1.86 |
+"""
+
+
+def cells(text: str) -> list[list[str]]:
+    """Cells of every row of a table."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and ":--" not in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def record(results: Path, label: str, seed: int, factor: float, epoch: float, **changes: object):
+    seconds = {"train_epoch": epoch}
+    own = {"values": scaled(factor), "tasks": qm9_tasks(), "seconds": seconds, "steps": 300}
+    write_record(results, label, seed, **own | changes)
+
+
+def swept_labels(name: str) -> list[str]:
+    """Labels of the records that an experiment's sweep makes."""
+    path = find_config_folder() / "experiment" / f"{name}.yaml"
+    params = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]
+    labels = []
+    for values in product(*(value.split(",") for value in params.values())):
+        words = [f"{key}={value}" for key, value in zip(params, values, strict=True)]
+        config = compose_config(["dataset=qm9", "profile=smoke", *words])
+        variant = f"-{config['variant']}" if config["variant"] else ""
+        labels.append(config["method"]["name"] + variant)
+    return labels
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_rows_are_what_the_sweep_makes(name: str) -> None:
+    expected = [line.label for line in EXPERIMENTS[name].lines if line.label]
+    assert sorted(swept_labels(name)) == sorted(expected)
+    assert EXPERIMENTS[name].reference in expected
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_row_of_the_published_table_is_shown_once(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    if experiment.file is None:
+        return
+    table = read_published(experiment.file)
+    seen = [(line.row, line.columns) for line in experiment.lines if line.row is not None]
+    assert len(set(seen)) == len(seen)
+    assert {row for row, _ in seen} == set(range(len(table)))
+
+
+def test_a_table_in_full(tmp_path: Path) -> None:
+    for seed, factor in ((0, 1.1), (1, 1.2)):
+        record(tmp_path, "stl", seed, 1.0, 2.0)
+        record(tmp_path, "taskforce", seed, factor, 4.0)
+    record(tmp_path, "taskforce-alt", 0, 1.3, 7.0)
+    record(tmp_path, "taskforce-imtl", 0, 9.0, 7.0, profile="smoke")
+    write_record(tmp_path, "taskforce-de", 0, done=False, epochs_done=3)
+    text = render_experiment("table9", find_records(tmp_path, profile="mini"))
+    shown = TABLE.replace("running", "interrupted").replace("0.00 | ", "0.00 ± 0.00 | ", 2)
+    assert cells(text) == cells(shown)
+    assert text.startswith(TABLE.splitlines()[0])
+    below = " ".join(text.split())
+    assert "step relative to the row r_L + r_G on the same device" in below
+    assert "Profile mini, real data (qm9pack 1.0.3)" in below
+
+
+def test_the_raw_row_is_computed_from_the_network_of_the_runs(tmp_path: Path) -> None:
+    record(tmp_path, "taskforce-gram", 0, 1.1, 4.0)
+    text = render_experiment("table3", find_records(tmp_path))
+    (raw,) = rows_of(text, "raw gradients")
+    assert raw[1:4] == ["–", "–", "–"]
+    assert raw[4].endswith("k*")
+    assert raw[-1] == "x2.59M"
+    assert "11 gradients of 617k shared parameters" in " ".join(text.split())
+    (gram,) = rows_of(text, "gram, one agent")
+    assert gram[1] == "–"  # no STL
+    assert gram[4] == "–"  # nothing to compare its cost with
+    assert "method=stl" in text
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda"}, {"seconds": {}}, {"steps": 0}])
+def test_times_that_cannot_be_compared_are_a_dash(tmp_path: Path, change: dict) -> None:
+    record(tmp_path, "taskforce", 0, 1.0, 4.0)
+    record(tmp_path, "taskforce-imtl", 0, 1.0, 4.0, **change)
+    text = render_experiment("table7", find_records(tmp_path))
+    (imtl,) = rows_of(text, "r_L + r_G^IMTL")
+    assert imtl[4] == "–"
+
+
+def test_table_7_shows_the_published_numbers_of_the_data_set(tmp_path: Path) -> None:
+    record(tmp_path, "taskforce", 0, 1.0, 4.0)
+    record(tmp_path, "taskforce", 0, 1.0, 4.0, dataset="cityscapes")
+    qm9, city = (
+        rows_of(render_experiment("table7", find_records(tmp_path, dataset=name)), "r_L + r_G ")
+        for name in ("qm9", "cityscapes")
+    )
+    assert qm9[0][-2:] == ["59.0", "0.8"]
+    assert city[0][-2:] == ["-0.65", "0.01"]
+
+
+def test_two_configurations_of_one_seed_stay_apart(tmp_path: Path) -> None:
+    for digest, epoch in (("aaaaaaaa", 4.0), ("bbbbbbbb", 5.0)):
+        record(tmp_path, "taskforce", 0, 1.0, epoch, hash8=digest)
+    record(tmp_path, "taskforce-de", 0, 1.0, 4.0)
+    text = render_experiment("table7", find_records(tmp_path))
+    names = [row[0] for row in rows_of(text, "r_L + r_G ")]
+    assert names == ["r_L + r_G aaaaaaaa", "r_L + r_G bbbbbbbb"]
+    assert "configurations differ" in text
+    assert rows_of(text, "r_L  ")[0][4] == "–"
+
+
+@pytest.mark.parametrize("name", ["table3", "figure2"])
+def test_without_a_run_it_says_what_to_type(name: str, tmp_path: Path) -> None:
+    record(tmp_path, "stl", 0, 1.0, 4.0)
+    text = render_experiment(name, find_records(tmp_path))
+    assert f"mtl-bench train -m experiment={name}" in text

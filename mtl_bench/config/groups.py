@@ -105,9 +105,9 @@ def find_choices(group: str) -> dict[str, Choice]:
     choices: dict[str, Choice] = {}
     for source in find_sources():
         for path in (source.folder / group).glob("*.yaml"):
-            if not re.fullmatch(r"\w+", path.stem):  # records join name and variant by a hyphen
+            if not re.fullmatch(r"[\w.]+", path.stem):  # records join name and variant by a hyphen
                 raise ConfigError(
-                    f"{path}: the name of a choice has letters, digits and underscores alone"
+                    f"{path}: the name of a choice has letters, digits, underscores and dots alone"
                 )
             if path.stem in choices:
                 raise ConfigError(

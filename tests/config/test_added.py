@@ -189,7 +189,7 @@ def test_two_packages_of_one_choice_are_both_named(install):
 
 def test_a_name_that_no_record_can_carry_is_refused(install):
     install(FILES | {"added_one/configs/method/my-own.yaml": ""})
-    with pytest.raises(ConfigError, match=r"my-own\.yaml: .*letters, digits and underscores"):
+    with pytest.raises(ConfigError, match=r"my-own\.yaml: .*letters, digits, underscores"):
         describe_group("method")
 
 

@@ -8,10 +8,10 @@ depend on the values.
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,14 +145,14 @@ def time_steps(
 ) -> dict[str, list[float]]:
     """Return contestant -> CPU seconds of its step in every round, each round on its own batch.
 
-    The order turns by a third of the contestants from round to round, so that nobody always comes
-    after the same neighbour.
+    The order is shuffled from round to round, so that nobody always comes after the same neighbour
+    and finds the caches as that one left them.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(WARM_UP + rounds):
         batch = next(batches)
-        names = deque(contestants)
-        names.rotate(number * len(names) // 3)
+        names = list(contestants)
+        random.Random(number).shuffle(names)
         for name in names:
             step = contestants[name]
             own_batch = step.convert(batch)
@@ -174,27 +174,33 @@ def measure(problem: Problem, rounds: int, threads: int, only: Sequence[str]) ->
     """
     torch.set_num_threads(threads)
     reuse_freed_memory()
+    before = resident_peak()
     seconds = time_steps(problem.contestants(only), problem.batches, rounds)
     medians = {name: median(values) for name, values in seconds.items()}
     result = {
         "title": problem.title,
         "median_cpu_seconds": medians,
-        "relative_to_ls": _relative(medians, "ls"),
         "all_cpu_seconds": seconds,
-        "peak_memory_bytes": resident_peak(),
+        "resident_before_bytes": before,
+        "peak_memory_bytes": resident_peak() - before,
         "rounds": rounds,
         "threads": threads,
         "device": device_name(CPU),
         "torch": torch.__version__,
     }
-    for peer in problem.peers:
-        if peer.startswith("ls_"):
-            result[f"relative_to_{peer}"] = _relative(medians, peer)
+    for reference in ("ls", *(peer for peer in problem.peers if peer.startswith("ls_"))):
+        if reference in medians:
+            result[f"relative_to_{reference}"] = {
+                name: value / medians[reference] for name, value in medians.items()
+            }
     return result
 
 
 def measure_memory(name: str, contestants: Sequence[str], words: Sequence[str]) -> dict[str, int]:
-    """Return contestant -> peak memory in bytes of a process of its own that makes two steps."""
+    """Return contestant -> bytes that two steps add to the peak of a process of its own.
+
+    The libraries, the data set and the network are in the memory before.
+    """
     peaks = {}
     for contestant in contestants:
         command = [sys.executable, "-m", "mtl_bench.cli", "bench", name, "--json"]
@@ -232,9 +238,3 @@ def render(result: dict[str, Any]) -> str:
             cells.append(f"{peaks[name] / 1e9:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _relative(medians: Mapping[str, float], reference: str) -> dict[str, float]:
-    if reference not in medians:
-        return {}
-    return {name: value / medians[reference] for name, value in medians.items()}

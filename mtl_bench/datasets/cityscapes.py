@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.cityscapes_files import (
@@ -20,8 +21,8 @@ from mtl_bench.datasets.cityscapes_files import (
 )
 from mtl_bench.datasets.cityscapes_frames import read_frame
 from mtl_bench.datasets.cityscapes_labels import class_table
-from mtl_bench.datasets.cityscapes_targets import Augmentation, make_sample
-from mtl_bench.datasets.cityscapes_tasks import cityscapes_tasks
+from mtl_bench.datasets.cityscapes_targets import MEANS, Augmentation, make_sample
+from mtl_bench.datasets.cityscapes_tasks import IGNORE, cityscapes_tasks
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.errors import DataError
@@ -58,6 +59,12 @@ class Cityscapes:
     """
 
     name = "cityscapes"
+    invalid: ClassVar[dict[str, float]] = {
+        "segmentation": IGNORE,
+        "instance": IGNORE,
+        "disparity": 0.0,
+    }
+    """Task -> the value of pixels without a label."""
     task_names = ("segmentation", "instance", "disparity")
 
     def __init__(
@@ -128,6 +135,12 @@ class Cityscapes:
         frames = self.splits[split]
         source = _Frames(frames, self._classes_256)
         return load_batches(source, np.arange(len(frames)), self.eval_batch_size, workers, pin)
+
+    @staticmethod
+    def to_rgb(image_CHW: Tensor) -> np.ndarray:
+        """Return a network input, BGR without its means, as a picture, (H, W, 3) in [0, 1]."""
+        bgr_HWC = image_CHW.permute(1, 2, 0).numpy() + np.asarray(MEANS, np.float32) / 255
+        return np.clip(bgr_HWC[..., ::-1], 0, 1)
 
 
 def draw_augmentation(seed: int, epoch: int, name: str) -> Augmentation:

@@ -51,7 +51,16 @@ class GradDrop(Method):
         grads_TP = gradients.jacobian()
         self.finite(grads_TP.sum(dim=1), "the gradient")
         gradients.apply_vector(self.aggregate(grads_TP))
-        return StepInfo(torch.ones(len(grads_TP), dtype=torch.float64))
+        return StepInfo(self.weights(gradients.losses_T))
+
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
+        """Return the ones that are reported, (T,): no weights describe the masked update.
+
+        Args:
+            losses_T: not used.
+            gram_TT: not used.
+        """
+        return torch.ones(len(losses_T), dtype=torch.float64)
 
     def aggregate(self, grads_TP: Tensor) -> Tensor:
         """Return the (P,) masked sum of the (T, P) gradients.

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(command=_show)
 
     bench = commands.add_parser("bench", help="measure the training step or the solvers")
-    bench.add_argument("name", choices=["agents", "mtan", "qm9", "solvers"])
+    bench.add_argument("name", choices=["agents", "mtan", "precision", "qm9", "solvers"])
     bench.add_argument("--json", action="store_true", help="print JSON alone")
     bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     bench.set_defaults(command=_bench)
@@ -234,34 +234,20 @@ def _show(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     import json
-    from importlib import import_module
+
+    from mtl_bench.benchmarks.command import run_benchmark
 
     settings = _settings(
         options.settings, paths__data="data", rounds="7", threads="1", only=None, memory="false"
     )
-    rounds, threads = _count(settings, "rounds"), _count(settings, "threads")
-    if options.name == "solvers":
-        from mtl_bench.benchmarks import solvers
-
-        result = solvers.measure(rounds)
-        shown = solvers.render(result)
-    elif options.name == "agents":
-        from mtl_bench.benchmarks import agents
-
-        result = agents.measure(rounds, threads)
-        shown = agents.render(result)
-    else:
-        from mtl_bench.benchmarks import steps
-
-        data = Path(str(settings["paths.data"]))
-        problem = import_module(f"mtl_bench.benchmarks.{options.name}").problem(data)
-        only = [name.strip() for name in (settings["only"] or "").split(",") if name.strip()]
-        result = steps.measure(problem, rounds, threads, only)
-        if settings["memory"] == "true":
-            names = list(result["median_cpu_seconds"])
-            words = [f"paths.data={data}", f"threads={threads}"]
-            result["peak_memory_of_each"] = steps.measure_memory(options.name, names, words)
-        shown = steps.render(result)
+    result, shown = run_benchmark(
+        options.name,
+        data=Path(str(settings["paths.data"])),
+        rounds=_count(settings, "rounds"),
+        threads=_count(settings, "threads"),
+        only=[name.strip() for name in (settings["only"] or "").split(",") if name.strip()],
+        memory=settings["memory"] == "true",
+    )
     print(json.dumps(result, indent=2) if options.json else shown)
     return 0
 

@@ -1,7 +1,8 @@
 """The task gradients of one step: what they are, how they are computed, and the choice between."""
 
 from mtl_bench.gradients.choice import choose_backend
+from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.representation import RepresentationGradients
-from mtl_bench.gradients.task_gradients import Backend, Cut, TaskGradients
+from mtl_bench.gradients.task_gradients import Backend, TaskGradients
 
 __all__ = ["Backend", "Cut", "RepresentationGradients", "TaskGradients", "choose_backend"]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mtl_bench.gradients.autograd import differentiate, write_gradients
-from mtl_bench.gradients.task_gradients import Cut, TaskGradients
+from mtl_bench.gradients.cut import Cut
+from mtl_bench.gradients.task_gradients import TaskGradients
 
 
 class RepresentationGradients(TaskGradients):

@@ -6,7 +6,6 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
@@ -20,29 +19,12 @@ from mtl_bench.gradients.autograd import (
     parameter_runs,
     write_gradients,
 )
+from mtl_bench.gradients.cut import Cut
 
 Backend = Literal["loop", "batched", "streamed"]
 
 GRAM_BLOCK = 1 << 20
 """Columns of the Jacobian that one float32 product of the Gram matrix covers."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """The tensor in which all tasks meet, cut from what is computed from it.
-
-    Args:
-        output: the representation, with the graph of the shared part behind it.
-        leaf: the same values as a leaf, where the graphs of the losses begin.
-    """
-
-    output: Tensor
-    leaf: Tensor
-
-    @classmethod
-    def at(cls, representation: Tensor) -> Self:
-        """Cut behind a representation; predictions are then computed from ``leaf``."""
-        return cls(representation, representation.detach().requires_grad_())
 
 
 class TaskGradients:

@@ -31,6 +31,7 @@ VARIANTS = (
     Variant("no noise", 0.0, {}),
     Variant("noise", NOISE, {}),
     Variant("noise, γ = 0", NOISE, {"gamma": 0.0}),
+    Variant("noise, Algorithm 2", NOISE, {"transition": "same_batch"}),
 )
 
 

@@ -40,8 +40,22 @@ def build(section: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401 - a
 
 
 def build_data(config: dict[str, Any]) -> Dataset:
-    """Build the data set of a run."""
+    """Build the data set of a run.
+
+    Raises:
+        ConfigError: it has no validation data, and something else of the run asks for them.
+    """
     data: Dataset = build(config["dataset"], seed=config["seed"])
+    if not data.has_validation:
+        for asking, value, instead in (
+            ("protocol.selection", config["protocol"]["selection"], "last_k_mean"),
+            ("scheduler._target_", (config["scheduler"] or {}).get("_target_"), "StepLR"),
+        ):
+            if value in ("best_val", "torch.optim.lr_scheduler.ReduceLROnPlateau"):
+                raise ConfigError(
+                    f"{asking}={value} needs validation data, and dataset={data.name} has none as "
+                    f"it is configured: hold some out (dataset.holdout=N) or use {instead}"
+                )
     return data
 
 

@@ -32,6 +32,9 @@ class Dataset(Protocol):
     tasks: tuple[Task, ...]
     origin: dict[str, str]
     """``kind`` (real or procedural), ``source`` and ``manifest`` (a hash) of the data."""
+    has_validation: bool
+    """Whether there are validation samples. Without them nothing is selected or scheduled by a
+    metric, and ``evaluation_batches`` knows the test split alone."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -46,3 +49,8 @@ class Dataset(Protocol):
         self, split: Split, workers: int = 0, pin: bool = False
     ) -> Iterator[Batch]:
         """Yield a split's batches in a fixed order."""
+
+
+def evaluated_splits(data: Dataset) -> tuple[Split, ...]:
+    """Return the splits that are evaluated after every epoch."""
+    return ("validation", "test") if data.has_validation else ("test",)

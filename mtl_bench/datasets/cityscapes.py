@@ -23,7 +23,7 @@ from mtl_bench.datasets.cityscapes_frames import read_frame
 from mtl_bench.datasets.cityscapes_labels import class_table
 from mtl_bench.datasets.cityscapes_targets import MEANS, Augmentation, make_sample
 from mtl_bench.datasets.cityscapes_tasks import IGNORE, cityscapes_tasks
-from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.datasets.images import ImageBatch, spread
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
@@ -37,9 +37,8 @@ class Cityscapes:
     """Cityscapes with three tasks as Aligned-MTL (CVPR 2023) prepares it.
 
     The official validation frames serve as the test split, as in the published code, which holds
-    out no frames for validation. With ``holdout=0`` this is followed: the split ``validation`` is
-    the test split itself, and only selection rules that look at no metric (``last`` and
-    ``last_k_mean``) are free of selection on it. Targets are at a thirty-second of the frames'
+    out no frames for validation. With ``holdout=0`` this is followed, and only selection rules that
+    look at no metric (``last`` and ``last_k_mean``) can be used. Targets are at a thirty-second of the frames'
     resolution and are never enlarged. Augmentation is a function of seed, epoch and frame; that of
     the published code can't be seeded.
 
@@ -90,12 +89,15 @@ class Cityscapes:
         shuffled = generator.permutation(len(parts["train"])).tolist()
         held_out = [parts["train"][index] for index in sorted(shuffled[:holdout])]
         left = [parts["train"][index] for index in sorted(shuffled[holdout:])]
-        test = _spread(parts["val"], test_size, "test_size", folder / "val")
+        train = spread(len(left), train_size, "train_size", folder / "train")
+        test = spread(len(parts["val"]), test_size, "test_size", folder / "val")
         self.splits: dict[Split, list[Frame]] = {
-            "train": _spread(left, train_size, "train_size", folder / "train"),
-            "validation": held_out or test,
-            "test": test,
+            "train": [left[index] for index in train],
+            "test": [parts["val"][index] for index in test],
         }
+        self.has_validation = holdout > 0
+        if self.has_validation:
+            self.splits["validation"] = held_out
         self.seed, self.augment = seed, augment
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         if not self.steps_per_epoch:
@@ -171,12 +173,3 @@ class _Frames:
         if self.pass_over is not None:
             augmentation = draw_augmentation(*self.pass_over, frame.name)
         return make_sample(read_frame(frame), augmentation, self.classes_256)
-
-
-def _spread(frames: list[Frame], size: int | None, key: str, folder: Path) -> list[Frame]:
-    """Return ``size`` evenly spaced frames, since neighbours show the same city."""
-    if size is None:
-        return frames
-    if size > len(frames):
-        raise DataError(f"dataset.{key}={size} is more than the {len(frames)} frames of {folder}")
-    return [frames[index * len(frames) // size] for index in range(size)]

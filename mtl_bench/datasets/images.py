@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from mtl_bench.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,22 @@ class ImageBatch:
             self.images_BCHW.pin_memory(),
             {task: target.pin_memory() for task, target in self.targets.items()},
         )
+
+
+def spread(count: int, size: int | None, key: str, folder: object) -> np.ndarray:
+    """Return the numbers of ``size`` evenly spaced frames of ``count``: neighbours look alike.
+
+    Args:
+        count: frames that there are.
+        size: frames that are wanted; None for all.
+        key: field of the data set's configuration that says so.
+        folder: where they are, in words.
+
+    Raises:
+        DataError: there are fewer.
+    """
+    if size is None:
+        return np.arange(count)
+    if size > count:
+        raise DataError(f"dataset.{key}={size} is more than the {count} frames of {folder}")
+    return np.arange(size) * count // size

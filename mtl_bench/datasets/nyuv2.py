@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from mtl_bench.datasets.base import Split
-from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.datasets.images import ImageBatch, spread
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.nyuv2_frames import Frames
 from mtl_bench.datasets.nyuv2_layout import Folder, Scan, scan
@@ -24,10 +24,9 @@ class NYUv2:
     """NYU-v2 in MTAN's layout, real or procedural.
 
     The field trains on the folder train, reports on the folder val, and has no validation set.
-    With ``holdout=0`` this is followed: the validation split is the test split itself. A reported
-    number is then free of selection only under a rule that looks at no metric (``last`` or
-    ``last_k_mean``); ``best_val`` would choose by the test set. With ``holdout`` frames of the
-    training folder held out, chosen by the seed, ``best_val`` is honest and training has less data.
+    With ``holdout=0`` this is followed, and epochs are reported by a rule that looks at no metric
+    (``last`` or ``last_k_mean``). With ``holdout`` frames of the training folder held out, chosen
+    by the seed, ``best_val`` can be used and training has less data.
 
     Args:
         root: folder with the npy files; see data/README.md.
@@ -80,15 +79,16 @@ class NYUv2:
         shuffled = np.random.default_rng(derive_seed(seed, "split")).permutation(
             found.counts["train"]
         )
-        test = _spread(np.arange(found.counts["val"]), test_size, "test_size", "val")
+        left = np.sort(shuffled[holdout:])
+        train = spread(len(left), train_size, "train_size", "the folder train")
+        test = spread(found.counts["val"], test_size, "test_size", "the folder val")
         self.splits: dict[Split, tuple[Folder, np.ndarray]] = {
-            "train": (
-                "train",
-                _spread(np.sort(shuffled[holdout:]), train_size, "train_size", "train"),
-            ),
-            "validation": ("train", np.sort(shuffled[:holdout])) if holdout else ("val", test),
+            "train": ("train", left[train]),
             "test": ("val", test),
         }
+        self.has_validation = holdout > 0
+        if self.has_validation:
+            self.splits["validation"] = ("train", np.sort(shuffled[:holdout]))
         if not self.steps_per_epoch:
             raise DataError(
                 f"{self.root}: {len(self.splits['train'][1])} frames are left to train on, too few "
@@ -154,14 +154,3 @@ def _scan(root: Path) -> Scan:
             + f" (and {more} more: `mtl-bench data verify nyuv2{elsewhere}`)" * (more > 0)
         )
     return found
-
-
-def _spread(frames: np.ndarray, size: int | None, key: str, folder: str) -> np.ndarray:
-    """Return ``size`` evenly spaced frames, since neighbours often show the same room."""
-    if size is None:
-        return frames
-    if size > len(frames):
-        raise DataError(
-            f"dataset.{key}={size} is more than the {len(frames)} frames of the folder {folder}"
-        )
-    return frames[np.arange(size) * len(frames) // size]

@@ -87,6 +87,7 @@ class QM9:
         cache = open_cache(folder, "qm9", elsewhere)
         self.seed = seed
         self.batch_size = batch_size
+        self.has_validation = True
         self.origin = {
             "kind": "real",
             "source": cache.manifest["source"],

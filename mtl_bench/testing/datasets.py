@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from mtl_bench.datasets.base import Batch, Dataset, Split
-
-SPLITS: tuple[Split, ...] = ("validation", "test")
+from mtl_bench.datasets.base import Batch, Dataset, evaluated_splits
 
 
 def check_dataset(data: Dataset) -> None:
@@ -41,7 +39,7 @@ def check_dataset(data: Dataset) -> None:
     list(data.train_batches(2))
     middle = len(epoch) // 2
     _check_equal(data.train_batches(1, start=middle), epoch[middle:], f"{who}, start={middle}")
-    for split in SPLITS:
+    for split in evaluated_splits(data):
         batches = list(data.evaluation_batches(split))
         assert batches, f"{who}: the {split} split is empty"
         _check_equal(data.evaluation_batches(split), batches, f"{who}, {split}")

@@ -34,6 +34,7 @@ class Progress:
     loss: float | None = None
     delta_m: float | None = None
     best: tuple[float, int] | None = None
+    selects: bool = True
     rate: float | None = None
     counted: int = 0
     epochs_here: float = 0.0
@@ -68,7 +69,8 @@ class Progress:
     def _take(self, metrics: Mapping[str, Any]) -> None:
         losses = [x for x in metrics.get("train_loss", {}).values() if x is not None]
         self.loss = fmean(losses) if losses else None
-        self.delta_m = metrics.get("delta_m_validation")
+        self.selects = "delta_m_validation" in metrics
+        self.delta_m = metrics.get("delta_m_validation", metrics.get("delta_m_test"))
         if self.delta_m is not None and (self.best is None or self.delta_m < self.best[0]):
             self.best = (self.delta_m, int(metrics["epoch"]))
 
@@ -96,9 +98,14 @@ def number_text(value: float) -> str:
 
 
 def delta_m_text(progress: Progress) -> str | None:
-    """Return ``validation Δm +312.4 % (best +298.1 % at 2)``, None without a Δm."""
+    """Return ``validation Δm +312.4 % (best +298.1 % at 2)``, None without a Δm.
+
+    Without validation data it is ``test Δm +312.4 %``: no epoch is the best one then.
+    """
     if progress.delta_m is None or progress.best is None:
         return None
+    if not progress.selects:
+        return f"test Δm {progress.delta_m:+.1f} %"
     value, epoch = progress.best
     best = "best" if progress.delta_m == value else f"best {value:+.1f} % at {epoch}"
     return f"validation Δm {progress.delta_m:+.1f} % ({best})"

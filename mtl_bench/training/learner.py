@@ -51,22 +51,27 @@ class Learner:
                         "which the validation Δm is measured against"
                     )
 
-    def criterion(self, validation: dict[str, dict[str, float]]) -> float:
-        """Return the validation Δm in percent against the published single-task values.
+    def criterion(self, metrics: dict[str, dict[str, float]]) -> float:
+        """Return the Δm of metrics in percent against the published single-task values.
 
         For a single task it is 100 + Δm, which is proportional to an error that is better when
         lower: the scheduler's relative threshold then means the same as on the error itself.
         """
-        change = delta_m(validation, self._reference, self._directions)
+        change = delta_m(metrics, self._reference, self._directions)
         assert change is not None
         return change if len(self.tasks) > 1 else 100 + change
 
-    def end_epoch(self, epoch: int, validation: dict[str, dict[str, float]]) -> None:
-        """Select the epoch if it is at least as good as the best, and move the schedule on."""
-        criterion = self.criterion(validation)
-        if criterion <= self.best_criterion:
+    def end_epoch(self, epoch: int, criterion: float | None) -> None:
+        """Select the epoch if it is at least as good as the best, and move the schedule on.
+
+        Args:
+            epoch: that has ended.
+            criterion: of its validation metrics, None without validation.
+        """
+        if criterion is not None and criterion <= self.best_criterion:
             self.best_criterion, self.best_epoch = criterion, epoch
         if isinstance(self.scheduler, ReduceLROnPlateau):
+            assert criterion is not None  # refused before training
             self.scheduler.step(criterion)
         elif self.scheduler is not None:
             self.scheduler.step()

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def summarize(trainer: Trainer) -> dict[str, Any]:
     """Return the contents of summary.json."""
     config, progress = trainer.config, trainer.progress
-    best = {t.name: learner.best_epoch for learner in trainer.learners for t in learner.tasks}
+    best = None
+    if trainer.data.has_validation:
+        best = {t.name: learner.best_epoch for learner in trainer.learners for t in learner.tasks}
     metrics, epochs = select(progress.history, best, config["protocol"]["last_k"])
     spent = [
         sum(line["seconds"][phase] for phase in ("data", "forward", "method", "optimizer"))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mtl_bench.config.build import build_network, build_run_method
-from mtl_bench.datasets.base import Batch, Dataset, Split
+from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
 from mtl_bench.errors import Interrupted, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.records.steps import StepLog
@@ -231,25 +231,24 @@ class Trainer:
         if counted == 0:
             raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
         metrics: dict[str, Metrics] = {}
-        splits: tuple[Split, Split] = ("validation", "test")
-        for split in splits:
+        for split in evaluated_splits(self.data):
             begin = time.perf_counter()
             batches = self.data.evaluation_batches(split, self.settings["workers"])
             metrics[split] = evaluate(self.network, batches, self.tasks, self.device)
             progress.spend(split, time.perf_counter() - begin)
         rates = [learner.learning_rate() for learner in self.learners]
-        for learner in self.learners:
-            own = {task.name: metrics["validation"][task.name] for task in learner.tasks}
-            learner.end_epoch(progress.epoch, own)
+        shown: Split = "validation" if self.data.has_validation else "test"
+        criteria = [
+            learner.criterion({task.name: metrics[shown][task.name] for task in learner.tasks})
+            for learner in self.learners
+        ]
+        for learner, criterion in zip(self.learners, criteria, strict=True):
+            learner.end_epoch(progress.epoch, criterion if self.data.has_validation else None)
         line = {
             "epoch": progress.epoch,
             "train_loss": progress.mean_losses(self.names),
             **metrics,
-            "delta_m_validation": fmean(
-                learner.criterion({t.name: metrics["validation"][t.name] for t in learner.tasks})
-                - (0 if len(self.learners) == 1 else 100)
-                for learner in self.learners
-            ),
+            f"delta_m_{shown}": fmean(criteria) - (0 if len(self.learners) == 1 else 100),
             "weights": {t: total / counted for t, total in progress.weight_sums.items()},
             "learning_rate": fmean(rates),
             "skipped": progress.skipped,

@@ -44,7 +44,8 @@ def same(first, second):
 def test_frames_are_sorted_and_the_official_validation_frames_test(untouched):
     data = build(untouched)
     names = {split: [frame.name for frame in frames] for split, frames in data.splits.items()}
-    assert names == {"train": list(TRAIN), "validation": list(VAL), "test": list(VAL)}
+    assert names == {"train": list(TRAIN), "test": list(VAL)}
+    assert not data.has_validation
     assert (data.height, data.width) == (128, 256)
     assert data.origin["kind"] == "real"
     assert [task.name for task in data.tasks] == list(data.task_names)

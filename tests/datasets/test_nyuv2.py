@@ -132,13 +132,16 @@ def frames_of(data, split):
     return data.splits[split][0], data.splits[split][1].tolist()
 
 
-def test_without_a_hold_out_validation_is_the_test_set(folder):
+def test_without_a_hold_out_there_is_no_validation(folder):
     data = build(folder)
-    assert frames_of(data, "validation") == frames_of(data, "test") == ("val", [0, 1, 2, 3, 4])
+    assert not data.has_validation
+    assert frames_of(data, "test") == ("val", [0, 1, 2, 3, 4])
+    assert frames_of(data, "train") == ("train", [0, 1, 2, 3, 4, 5, 6])
 
 
 def test_held_out_frames_validate_and_do_not_train(folder):
     data = build(folder, holdout=3)
+    assert data.has_validation
     folder_name, held_out = frames_of(data, "validation")
     assert folder_name == "train"
     assert len(held_out) == 3

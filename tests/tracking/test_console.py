@@ -76,6 +76,16 @@ def test_a_long_epoch_gets_a_line_a_minute() -> None:
     ]
 
 
+def test_without_validation_no_epoch_is_the_best() -> None:
+    clock = Clock()
+    console, stream = plain(clock)
+    console.start("ls", epochs=1, steps_per_epoch=2, tasks=["a"])
+    run_epoch(console, clock, 2)
+    console.epoch({"epoch": 1, "train_loss": {"a": 1.0}, "delta_m_test": 3.0})
+    line = "epoch 1/1  loss 1.00  test Δm +3.0 %  10.0 steps/s  left 0:00"
+    assert stream.getvalue().splitlines()[1] == line
+
+
 def test_no_validation_delta_is_left_out() -> None:
     clock = Clock()
     console, stream = plain(clock)

@@ -6,6 +6,7 @@ import pytest
 
 from mtl_bench.config.compose import compose_config
 from mtl_bench.datasets.nyuv2_prepare import synth
+from mtl_bench.errors import ConfigError
 from mtl_bench.training.run import run
 from tests.training.runs import differences, stop_at, train
 
@@ -43,3 +44,24 @@ def test_the_record_says_that_the_data_are_procedural(rooms, tmp_path):
     assert summary["selection"] == "last_k_mean"
     assert summary["steps"] == 4
     assert set(summary["metrics"]["last"]) == {"segmentation", "depth", "normal"}
+
+
+def test_without_validation_the_test_split_is_looked_at_once_and_selects_nothing(rooms, tmp_path):
+    end = train(config_of(rooms, tmp_path, "method=stl"))
+    assert set(end.selected["metrics"]) == {"last", "last_k_mean"}
+    assert all("validation" not in line for line in end.metrics)
+    assert end.state["progress"]["total_seconds"]["validation"] == 0
+    holding = ("method=stl", "dataset.holdout=1", "dataset.train_size=4")
+    held_out = train(config_of(rooms, tmp_path / "b", *holding))
+    assert "best_val" in held_out.selected["metrics"]
+
+
+def test_what_needs_validation_is_refused_without_it(rooms, tmp_path):
+    config = config_of(rooms, tmp_path)
+    plateau = {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "factor": 0.5}
+    for change in (
+        {"protocol": config["protocol"] | {"selection": "best_val"}},
+        {"scheduler": plateau},
+    ):
+        with pytest.raises(ConfigError, match=r"needs validation data.*dataset\.holdout=N"):
+            run(config | change)

@@ -273,7 +273,7 @@ def test_the_best_epoch_is_the_latest_of_the_lowest_validation_delta(tiny_data, 
     for epoch, (mu, cv) in enumerate([(2, 2), (1, 2), (2, 1), (1, 2.5)], start=1):
         errors = {"mu": {"mae": mu * reference["mu"]}, "cv": {"mae": cv * reference["cv"]}}
         assert learner.criterion(errors) == pytest.approx(100 * (mu + cv) / 2 - 100)
-        learner.end_epoch(epoch, errors)
+        learner.end_epoch(epoch, learner.criterion(errors))
     assert learner.best_epoch == 3
     assert learner.best_criterion == pytest.approx(50)
 
@@ -282,7 +282,7 @@ def test_the_learning_rate_falls_when_validation_stops_to_improve(tiny_data, tmp
     learner, reference = learner_of(tiny_data, tmp_path, ["mu"])
     rates = []
     for epoch, mu in enumerate([2, 1, 1.5, 1.5, 1.5, 1.5], start=1):
-        learner.end_epoch(epoch, {"mu": {"mae": mu * reference["mu"]}})
+        learner.end_epoch(epoch, learner.criterion({"mu": {"mae": mu * reference["mu"]}}))
         rates.append(learner.learning_rate())
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 7e-4, 7e-4, 4.9e-4])
     assert learner.best_epoch == 2

@@ -21,6 +21,9 @@ EPILOG = """examples:
   mtl-bench tables profile=mini"""
 
 
+BENCHMARKS = ("agents", "constant", "mtan", "precision", "pspnet", "qm9", "solvers")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 bad input, 75 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -85,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="samples=4, paths.data=DIR")
     show.set_defaults(command=_show)
 
-    bench = commands.add_parser("bench", help="measure the training step or the solvers")
-    bench.add_argument("name", choices=["agents", "mtan", "precision", "qm9", "solvers"])
+    bench = commands.add_parser(
+        "bench", help="measure training steps, solvers, agents; a trivial predictor"
+    )
+    bench.add_argument("name", choices=BENCHMARKS)
     bench.add_argument("--json", action="store_true", help="print JSON alone")
     bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     bench.set_defaults(command=_bench)

@@ -15,7 +15,12 @@ def run_benchmark(
 
     module: Any = import_module(f"mtl_bench.benchmarks.{name}")
     if not hasattr(module, "problem"):
-        arguments = {"solvers": (rounds,), "agents": (rounds, threads), "precision": (data,)}
+        arguments = {
+            "solvers": (rounds,),
+            "agents": (rounds, threads),
+            "precision": (data,),
+            "constant": (data,),
+        }
         result = module.measure(*arguments[name])
         return result, module.render(result)
     result = steps.measure(module.problem(data), rounds, threads, only)

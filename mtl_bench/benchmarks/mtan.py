@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mtl_bench.architectures.mtan import MTAN
+from mtl_bench.architectures.segnet import SegNet
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.benchmarks.libmtl import libmtl_steps
+from mtl_bench.benchmarks.random_images import random_batches
 from mtl_bench.benchmarks.steps import Problem, Variant
 from mtl_bench.benchmarks.torchjd import torchjd_step
-from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.nyuv2_tasks import CLASSES, nyuv2_tasks
 
 SIZE = (2, 288, 384)
@@ -39,9 +40,9 @@ def problem(data: Path) -> Problem:
         dataset="nyuv2",
         title="MTAN with 44,229,073 parameters, 3 tasks, batch 2 of 288 x 384",
         network=network,
-        build_separate=lambda: SingleTask(names, MTAN),
+        build_separate=lambda: SingleTask(names, SegNet),
         tasks=tasks,
-        batches=random_batches(),
+        batches=random_batches(SIZE, targets),
         variants=VARIANTS,
         peers={
             "TorchJD UPGrad": partial(torchjd_step, network, tasks, "UPGrad", 1),
@@ -50,20 +51,12 @@ def problem(data: Path) -> Problem:
     )
 
 
-def random_batches() -> Iterator[ImageBatch]:
-    """Yield images and labels without meaning; what a step costs does not depend on them."""
-    generator = torch.Generator().manual_seed(0)
+def targets(generator: torch.Generator) -> dict[str, Tensor]:
+    """Return labels without meaning for a batch."""
     images, rows, columns = SIZE
-    while True:
-        pixels = torch.rand(images, 3, rows, columns, generator=generator)
-        normals = torch.randn(images, 3, rows, columns, generator=generator)
-        yield ImageBatch(
-            pixels,
-            {
-                "segmentation": torch.randint(
-                    -1, CLASSES, (images, rows, columns), generator=generator
-                ),
-                "depth": 10 * torch.rand(images, 1, rows, columns, generator=generator),
-                "normal": normals / normals.norm(dim=1, keepdim=True),
-            },
-        )
+    normals = torch.randn(images, 3, rows, columns, generator=generator)
+    return {
+        "segmentation": torch.randint(-1, CLASSES, SIZE, generator=generator),
+        "depth": 10 * torch.rand(images, 1, rows, columns, generator=generator),
+        "normal": normals / normals.norm(dim=1, keepdim=True),
+    }

@@ -17,6 +17,7 @@ from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
 from mtl_bench.config.search import open_hydra
+from mtl_bench.config.signatures import has_separate_networks
 from mtl_bench.errors import ConfigError
 
 NOT_NUMBERS = ("paths", "logger", "debug")
@@ -50,8 +51,8 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the resolved configuration of one run as plain values.
 
     Every section that is a group carries its choice as ``name``; of the profile only the name is
-    left, and of the protocol not its constants of single methods, since these values stand where
-    they are used.
+    left, of the protocol not its constants of single methods, and of the architecture the class
+    that the method trains, since these values stand where they are used.
 
     Raises:
         ConfigError: unknown key or choice, bad syntax, impossible value or combination.
@@ -63,9 +64,17 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(_first_line(error)) from error
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
+    _choose_network(plain["architecture"], plain["method"])
     check(plain)
     plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
     return plain
+
+
+def _choose_network(architecture: dict[str, Any], method: dict[str, Any]) -> None:
+    """Put in what an architecture names for networks of single tasks, where such are trained."""
+    single_task = architecture.pop("single_task", None)
+    if single_task is not None and has_separate_networks(method["_target_"]):
+        architecture["_target_"] = single_task
 
 
 def config_hash(config: dict[str, Any]) -> str:

@@ -69,6 +69,20 @@ def schema_of(target: str, built_with: frozenset[str]) -> type[BaseModel]:
     return create_model(target.rpartition(".")[2], __config__=config, **fields)
 
 
+def has_separate_networks(target: str) -> bool:
+    """Return whether a method's class says ``separate_networks = True``.
+
+    Raises:
+        ConfigError: no such class.
+    """
+    return any(
+        isinstance(item, ast.AnnAssign | ast.Assign)
+        and ast.unparse(item).startswith("separate_networks")
+        and ast.unparse(item).endswith("= True")
+        for item in _find_class(target).node.body
+    )
+
+
 def _find_class(target: str) -> _Class:
     """Find a class in the module that defines it; a name that is only imported there won't do."""
     module, _, name = target.rpartition(".")

@@ -232,3 +232,17 @@ def test_the_order_of_overrides_does_not_matter():
     first = config_hash(compose_config([*RUN, "seed=1", "trainer.epochs=2"]))
     second = config_hash(compose_config(["trainer.epochs=2", "seed=1", *reversed(RUN)]))
     assert first == second
+
+
+def test_single_task_networks_are_what_the_architecture_names_for_them():
+    segnet = "mtl_bench.architectures.segnet.SegNet"
+    network = compose_config(["dataset=nyuv2", "method=stl"])["architecture"]
+    assert (network["name"], network["_target_"]) == ("mtan", segnet)
+    network = compose_config(["dataset=nyuv2", "method=ls"])["architecture"]
+    assert network["_target_"] == "mtl_bench.architectures.mtan.MTAN"
+    assert "single_task" not in network
+    own = "architecture.single_task=mtl_bench.architectures.mtan.MTAN"
+    network = compose_config(["dataset=nyuv2", "method=stl", own])["architecture"]
+    assert network["_target_"] == "mtl_bench.architectures.mtan.MTAN"
+    with pytest.raises(ConfigError, match="mtan defines no class Mtan"):
+        compose_config(["dataset=nyuv2", "method=stl", own.replace("MTAN", "Mtan")])

@@ -39,8 +39,8 @@ class Cityscapes:
     The official validation frames serve as the test split, as in the published code, which holds
     out no frames for validation. With ``holdout=0`` this is followed, and only selection rules that
     look at no metric (``last`` and ``last_k_mean``) can be used. Targets are at a thirty-second of
-    the frames' resolution and are never enlarged. Augmentation is a function of seed, epoch and frame; that of
-    the published code can't be seeded.
+    the frames' resolution and are never enlarged. Augmentation is a function of seed, epoch and
+    frame; that of the published code can't be seeded.
 
     Args:
         root: folder that has the unpacked packages ``leftImg8bit``, ``gtFine`` and ``disparity``.

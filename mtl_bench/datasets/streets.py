@@ -67,10 +67,10 @@ class Files(NamedTuple):
 
 def synth(
     folder: Path,
-    train: PositiveInt = 600,
-    val: PositiveInt = 120,
-    height: Size = 256,
-    width: Size = 512,
+    train: PositiveInt = 400,
+    val: PositiveInt = 100,
+    height: Size = 384,
+    width: Size = 768,
     seed: NonNegativeInt = 0,
     jobs: PositiveInt | None = None,
     *,

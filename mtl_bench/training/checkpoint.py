@@ -15,7 +15,7 @@ import torch
 from mtl_bench.errors import RecordError
 from mtl_bench.files import explain_write_errors, write_atomically
 
-FORMAT = 1
+FORMAT = 2
 """Version of the checkpoint's layout."""
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -86,6 +86,25 @@ def load_checkpoint(
             "; ".join(faults) + f": no checkpoint is left, move {folder.parent} away to start anew"
         )
     return None
+
+
+def require_same_data(record: Path, before: dict[str, str], now: dict[str, str]) -> None:
+    """Compare the origin of the data that a run began on with that of the present ones.
+
+    Where the data lie is no part of a run's hash, so the same command can meet others.
+
+    Raises:
+        RecordError: they differ.
+    """
+    if before != now:
+        old, new = (
+            f"{data['kind']}, {data['source']}, manifest {data['manifest'][:8]}"
+            for data in (before, now)
+        )
+        raise RecordError(
+            f"{record} was begun on other data ({old}) than these ({new}): give paths.data=DIR "
+            "with the former, or move the folder away to start anew"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

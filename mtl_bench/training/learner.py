@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -74,7 +75,9 @@ class Learner:
             assert criterion is not None  # refused before training
             self.scheduler.step(criterion)
         elif self.scheduler is not None:
-            self.scheduler.step()
+            with warnings.catch_warnings():  # a run may be resumed after an epoch's last update
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+                self.scheduler.step()
 
     def learning_rate(self) -> float:
         """Return the present learning rate."""

@@ -6,7 +6,7 @@ import pytest
 
 from mtl_bench.config.compose import compose_config
 from mtl_bench.datasets.nyuv2_prepare import synth
-from mtl_bench.errors import ConfigError
+from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.training.run import run
 from tests.training.runs import differences, stop_at, train
 
@@ -65,3 +65,13 @@ def test_what_needs_validation_is_refused_without_it(rooms, tmp_path):
     ):
         with pytest.raises(ConfigError, match=r"needs validation data.*dataset\.holdout=N"):
             run(config | change)
+
+
+def test_a_run_goes_on_only_on_the_data_that_it_began_on(rooms, tmp_path):
+    config = config_of(rooms, tmp_path / "results")
+    assert train(config, stop_at(2)).selected is None
+    synth(tmp_path / "nyuv2", 5, 2, 32, 64, seed=1, jobs=1, report=lambda line: None)
+    others = config_of(tmp_path, tmp_path / "results")
+    with pytest.raises(RecordError, match=r"begun on other data .*manifest.*paths\.data=DIR"):
+        train(others)
+    assert train(config).selected is not None

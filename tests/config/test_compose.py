@@ -105,7 +105,7 @@ ERRORS = {
     "added section": (("+foo.bar=1",), "unknown key foo", "allowed: "),
     "unknown choice": (("method=lss",), "method=lss", f"allowed: {', '.join(ALL_METHODS)}"),
     "unknown data set": (("dataset=qm8",), "dataset=qm8", f"allowed: {', '.join(DATASETS)}"),
-    "unknown profile": (("profile=huge",), "profile=huge", "allowed: mini, paper, smoke"),
+    "unknown profile": (("profile=huge",), "profile=huge", "allowed: demo, mini, paper, smoke"),
     "unknown experiment": (("experiment=x",), "experiment=x", "allowed: "),
     "empty choice": (("method=",), "method=", f"allowed: {', '.join(ALL_METHODS)}"),
     "text for a number": (("trainer.epochs=many",), "trainer.epochs=many", "integer"),

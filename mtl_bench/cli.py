@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -195,29 +194,13 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _tables(options: argparse.Namespace) -> int:
-    from mtl_bench.records.reader import find_records
-    from mtl_bench.reporting.experiment_tables import render_experiment
-    from mtl_bench.reporting.experiments import EXPERIMENTS
-    from mtl_bench.reporting.tables import render_tables
+    from mtl_bench.reporting.command import SETTINGS, tables
 
-    names = [word for word in options.settings if "=" not in word]
-    if unknown := [name for name in names if name not in EXPERIMENTS]:
-        raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(EXPERIMENTS)}")
-    settings = _settings(
-        [word for word in options.settings if "=" in word],
-        profile=None,
-        dataset=None,
-        selection=None,
-        paths__results="results",
+    words = options.settings
+    tables(
+        [word for word in words if "=" not in word],
+        _settings([word for word in words if "=" in word], **SETTINGS),
     )
-    results = Path(str(settings.pop("paths.results")))
-    selection = settings.pop("selection")
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
-    records = find_records(results, **settings)
-    for name in names:
-        print(render_experiment(name, records, selection=selection, width=width))
-    if not names:
-        print(render_tables(records, selection=selection, width=width))
     return 0
 
 

@@ -64,16 +64,16 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(_first_line(error)) from error
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
-    _choose_network(plain["architecture"], plain["method"])
+    _choose_network(plain.get("architecture", {}), plain.get("method", {}).get("_target_"))
     check(plain)
     plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
     return plain
 
 
-def _choose_network(architecture: dict[str, Any], method: dict[str, Any]) -> None:
+def _choose_network(architecture: dict[str, Any], method: str | None) -> None:
     """Put in what an architecture names for networks of single tasks, where such are trained."""
     single_task = architecture.pop("single_task", None)
-    if single_task is not None and has_separate_networks(method["_target_"]):
+    if single_task is not None and method is not None and has_separate_networks(method):
         architecture["_target_"] = single_task
 
 

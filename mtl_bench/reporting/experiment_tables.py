@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.experiments import EXPERIMENTS, Experiment, Line, read_published
-from mtl_bench.reporting.layout import NOTHING, markdown_table
-from mtl_bench.reporting.statistics import Comparison, Row, Run, compare, runs_under
+from mtl_bench.reporting.comparison import Baseline, Comparison, Row, Run
+from mtl_bench.reporting.experiments import EXPERIMENTS, Experiment, Line
+from mtl_bench.reporting.layout import NOTHING
+from mtl_bench.reporting.published import read_published
+from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.status import describe
-from mtl_bench.reporting.tables import conditions, spread_text, wrap
+from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+from mtl_bench.reporting.tables import conditions, delta_cells, metric_columns
 from mtl_bench.taskforce.structure import Structure, agents_cost, describe_raw, final_cost, short
 
 Shown = tuple[str, Line, Row | None]
@@ -18,35 +21,45 @@ Shown = tuple[str, Line, Row | None]
 
 
 def render_experiment(
-    name: str, records: Sequence[Record], *, selection: str | None = None, width: int = 100
+    name: str,
+    records: Sequence[Record],
+    *,
+    selection: str | None = None,
+    baseline: Baseline = "own",
+    form: Format = "markdown",
+    width: int = 100,
 ) -> str:
-    """Return one Markdown table per setting that has a run of the experiment.
+    """Return one table per setting that has a run of the experiment.
 
     Args:
         name: of ``EXPERIMENTS``.
         records: as ``find_records`` returns them.
         selection: the rule that picks the epoch of the metrics; None for each record's own.
-        width: terminal cells that text below a table may fill.
+        baseline: what Δm is against.
+        form: what the tables are written in.
+        width: terminal cells to fill.
     """
     experiment = EXPERIMENTS[name]
     labels = {line.label for line in experiment.lines} - {"stl"}
     runs = runs_under(records, selection)
-    blocks = []
-    for found in compare(runs):
+    tables = []
+    for found in compare(runs, baseline):
         members = [run for run in runs if run.setting == found.setting]
+        if experiment.dataset not in (None, found.setting.dataset):
+            continue
         if any(run.record.label in labels for run in members):
-            blocks.extend(_blocks(name, found, members, records, width))
-    if not blocks:
-        blocks = [
-            f"There is no finished run of {name} here. Start them with: mtl-bench train -m "
-            f"experiment={name} dataset=qm9 profile=mini seed=0,1,2"
-        ]
-    return "\n\n".join(blocks) + "\n"
+            tables.append(_table(name, found, members, records))
+    if tables:
+        return render(tables, form, width)
+    commands = [
+        f"mtl-bench train -m experiment={sweep} dataset={experiment.dataset or 'qm9'} profile=mini "
+        "seed=0,1,2"
+        for sweep in experiment.sweeps or (name,)
+    ]
+    return f"There is no finished run of {name} here. Start them with: {' and '.join(commands)}\n"
 
 
-def _blocks(
-    name: str, found: Comparison, runs: list[Run], records: Sequence[Record], width: int
-) -> list[str]:
+def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Record]) -> Table:
     experiment, setting = EXPERIMENTS[name], found.setting
     beside = f", beside the paper's numbers for {experiment.where}" if experiment.where else ""
     shown = list(_shown(experiment, found))
@@ -57,24 +70,22 @@ def _blocks(
         and (record.profile, record.dataset) == (setting.profile, setting.dataset)
     }
     raw = _raw(runs)
-    columns: list[tuple[str, Sequence[str]]] = [
-        ("", [title for title, _, _ in shown]),
-        *_measured(experiment, shown, unfinished, raw),
-        *_published(experiment, shown, setting.dataset),
-    ]
     reference = next(line.title for line in experiment.lines if line.label == experiment.reference)
-    below = [
-        f"{conditions(found)} Cost: median training time of a step relative to the row "
-        f"{reference} on the same device.",
-        *([experiment.note] if experiment.note else []),
-        *(f"- {title}: {note}." for title, _, row in shown if row for note in row.notes),
-        *([f"- * computed, not run: {raw[1]}."] if raw and _has_raw(experiment) else []),
-    ]
-    return [
-        f"## {name}: {setting.profile} / {setting.dataset}{beside}",
-        "\n".join(markdown_table(columns)),
-        "\n".join(wrap(line, width) for line in below),
-    ]
+    rows = [row for _, _, row in shown]
+    return Table(
+        f"{name}: {setting.profile} / {setting.dataset}{beside}",
+        "",
+        [title for title, _, _ in shown],
+        metric_columns(found.columns, rows) if experiment.metrics else Columns([], []),
+        _verdict(experiment, shown, unfinished, raw, setting.dataset),
+        [
+            f"{conditions(found)} Cost: median training time of a step relative to the row "
+            f"{reference} on the same device.",
+            *([experiment.note] if experiment.note else []),
+            *(f"- {title}: {note}." for title, _, row in shown if row for note in row.notes),
+            *([f"- * computed, not run: {raw[1]}."] if raw and _has_raw(experiment) else []),
+        ],
+    )
 
 
 def _shown(experiment: Experiment, found: Comparison) -> Iterable[Shown]:
@@ -88,26 +99,34 @@ def _shown(experiment: Experiment, found: Comparison) -> Iterable[Shown]:
             yield line.title, line, None
 
 
-def _measured(
+def _verdict(
     experiment: Experiment,
     shown: list[Shown],
     unfinished: dict[str, str],
     raw: tuple[str, str] | None,
-) -> list[tuple[str, Sequence[str]]]:
-    """Return the columns of Δm, Δt, n and cost."""
+    dataset: str,
+) -> Columns:
+    """Return the columns of Δm, Δt, rank, n and cost, and those of the published table."""
     references = [row for _, line, row in shown if line.label == experiment.reference]
     reference = references[0] if len(references) == 1 else None
-    cells = []
-    for _, line, row in shown:
-        if row is not None:
-            deltas = [spread_text(value, 2, signed=True) for value in (row.delta_m, row.delta_t)]
-            cells.append((*deltas, str(len(row.seeds)), _cost(row, reference)))
-        elif line.label is None:
-            cells.append((NOTHING, NOTHING, NOTHING, raw[0] if raw else NOTHING))
-        else:
-            cells.append((unfinished.get(line.label, "missing"), NOTHING, "0", NOTHING))
-    heads = ("Δm [%] ↓", "Δt [%] ↓", "n", "cost")
-    return [(head, [row[i] for row in cells]) for i, head in enumerate(heads)]
+    rows = [row for _, _, row in shown]
+    delta_m, interval, delta_t = delta_cells(rows)
+    counts, costs = [], []
+    for i, (_, line, row) in enumerate(shown):
+        counts.append(Cell(str(len(row.seeds) if row else 0), len(row.seeds) if row else 0))
+        costs.append(Cell(_cost(row, reference)) if row else NO_CELL)
+        if line.label is None:
+            counts[i], costs[i] = NO_CELL, Cell(raw[0]) if raw else NO_CELL
+        elif row is None:
+            delta_m[i] = Cell(unfinished.get(line.label, "missing"))
+    columns = {"Δm [%] ↓": delta_m, "Δt [%] ↓": delta_t, "n": counts, "cost": costs}
+    if any(cell != NO_CELL for cell in interval):
+        columns = {"Δm [%] ↓": delta_m, "95 %": interval} | columns
+    if experiment.metrics:
+        ranks = [row.mean_rank if row else None for row in rows]
+        columns["MR ↓"] = [NO_CELL if x is None else Cell(f"{x:.2f}", x) for x in ranks]
+    printed = _published(experiment, shown, dataset)
+    return Columns([*columns, *printed.heads], [*columns.values(), *printed.cells])
 
 
 def _cost(row: Row, reference: Row | None) -> str:
@@ -122,28 +141,26 @@ def _times(ratio: float) -> str:
     return f"x{ratio:.2f}" if ratio < 1000 else f"x{short(ratio)}"
 
 
-def _published(
-    experiment: Experiment, shown: list[Shown], dataset: str
-) -> list[tuple[str, Sequence[str]]]:
+def _published(experiment: Experiment, shown: list[Shown], dataset: str) -> Columns:
     """Return the columns of the published table."""
     if experiment.file is None:
-        return []
+        return Columns([], [])
     table = read_published(experiment.file)
-    columns: list[tuple[str, Sequence[str]]] = []
+    columns = []
     for index, (head, usual) in enumerate(experiment.published):
         cells = []
         for _, line, _ in shown:
             key = (line.columns[index] if line.columns else usual).replace("DATASET", dataset)
             text = "" if line.row is None else table[line.row].get(key, "")
             cells.append(_printed(text, cost=head.endswith("cost")))
-        columns.append((head, cells))
-    return columns
+        columns.append(cells)
+    return Columns([head for head, _ in experiment.published], columns)
 
 
-def _printed(text: str, *, cost: bool) -> str:
+def _printed(text: str, *, cost: bool) -> Cell:
     if not text:
-        return NOTHING
-    return _times(float(text)) if cost else text
+        return NO_CELL
+    return Cell(_times(float(text)) if cost else text, float(text))
 
 
 def _has_raw(experiment: Experiment) -> bool:

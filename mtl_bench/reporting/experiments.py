@@ -6,11 +6,11 @@ sweeps of ``configs/experiment`` make the same labels.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
+
+from mtl_bench.reporting.published import MAIN_TABLES, NAMES
 
 FULL = "taskforce"
 
@@ -43,6 +43,9 @@ class Experiment:
         where: data set and network of the published numbers.
         published: published columns by header; DATASET stands for the records' data set.
         note: what a reader must know.
+        dataset: the only one that it is about, or None.
+        metrics: whether every metric has a column.
+        sweeps: the sweeps of ``configs/experiment`` that make its runs, if not the one of its name.
     """
 
     lines: tuple[Line, ...]
@@ -51,6 +54,9 @@ class Experiment:
     where: str = ""
     published: tuple[tuple[str, str], ...] = ()
     note: str = ""
+    dataset: str | None = None
+    metrics: bool = False
+    sweeps: tuple[str, ...] = ()
 
 
 def _lines(rows: Sequence[tuple[str, str | None]], first: int = 0) -> tuple[Line, ...]:
@@ -61,7 +67,30 @@ STL = Line("STL", "stl")
 LOSS, BOTH, IMTL = "r_L", "r_L + r_G", "r_L + r_G^IMTL"
 RG, RG_IMTL = ("delta_m_rg",), ("delta_m_rg_imtl",)
 
+
+def _main_table(dataset: str, where: str, note: str = "", **fields: str) -> Experiment:
+    """Return the table with all methods on one data set."""
+    return Experiment(
+        _lines([(title, method) for method, title in NAMES.items()]),
+        reference="ls",
+        file=MAIN_TABLES[dataset],
+        where=where,
+        published=tuple((head, column) for column, head in fields.items()),
+        note=note,
+        dataset=dataset,
+        metrics=True,
+    )
+
+
 EXPERIMENTS = {
+    "table1": _main_table("nyuv2", "NYU-v2 with MTAN", delta_m="paper Δm", delta_t="paper Δt"),
+    "table2_cityscapes": _main_table(
+        "cityscapes",
+        "Cityscapes with PSPNet",
+        "For Aligned-MTL the paper prints -0.02 here, -0.01 in appendix D, 0.01 in appendix F.2.",
+        delta_m="paper Δm",
+    ),
+    "table2_qm9": _main_table("qm9", "QM9 with an MPNN", delta_m="paper Δm"),
     "table3": Experiment(
         (
             STL,
@@ -108,6 +137,28 @@ EXPERIMENTS = {
         published=(("paper Δm", "DATASET_mean"), ("paper sd", "DATASET_std")),
         note="For r_L + r_G on QM9 the paper prints ± 0.8 here and ± 1.0 in its table 8.",
     ),
+    "table8": Experiment(
+        _lines(
+            [
+                *((NAMES[m], m) for m in ("stl", "ls", "mgda", "imtl", "nashmtl", "alignedmtl")),
+                (LOSS, "taskforce-de"),
+                (BOTH, FULL),
+                (IMTL, "taskforce-imtl"),
+            ]
+        ),
+        reference="ls",
+        file="table8_qm9_statistics.csv",
+        where="QM9 with an MPNN",
+        published=(
+            ("paper Δm, as reported", "reported_mean"),
+            ("sd", "reported_std"),
+            ("paper Δm, reproduced", "reproduced_mean"),
+            ("sd", "reproduced_std"),
+        ),
+        note="For r_L + r_G the paper prints ± 1.0 here and ± 0.8 in its table 7.",
+        dataset="qm9",
+        sweeps=("table2_qm9", "table7"),
+    ),
     "table9": Experiment(
         _lines(
             [
@@ -141,12 +192,3 @@ EXPERIMENTS = {
         reference="taskforce-every_1",
     ),
 }
-
-
-def read_published(name: str) -> list[dict[str, str]]:
-    """Return the rows of a published table, as printed."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "published"
-    folder = installed if installed.is_dir() else package.parent / "results" / "published"
-    with (folder / name).open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))

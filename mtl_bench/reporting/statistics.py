@@ -7,95 +7,24 @@ reference S is the mean of our own STL runs of the same comparison over the same
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.delta import Metrics, delta_m, delta_t
+from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
+from mtl_bench.reporting.costs import epoch_cost, step_seconds
+from mtl_bench.reporting.delta import Directions, Metrics, delta_m, delta_t
+from mtl_bench.reporting.inference import (
+    bootstrap_delta,
+    bootstrap_mean,
+    mean_ranks,
+    probability_of_improvement,
+)
 from mtl_bench.reporting.layout import row_order
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation over seeds; no deviation of a single one."""
-
-    mean: float
-    sd: float | None
-
-
-@dataclass(frozen=True, order=True)
-class Setting:
-    """What all runs of one comparison have in common."""
-
-    profile: str
-    dataset: str
-    protocol: str
-    architecture: str
-    epochs: int
-    selection: str
-    data_kind: str
-    data_source: str
-
-
-@dataclass(frozen=True)
-class Column:
-    """One metric of one task, as the record describes it."""
-
-    task: str
-    metric: str
-    label: str
-    unit: str
-    higher_is_better: bool
-    decimals: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method over its seeds.
-
-    Args:
-        name: the label, with the hash appended where a seed was run in two configurations.
-        seeds: seeds behind the metrics.
-        metrics: one entry per column, None where a run lacks the metric.
-        delta_m: Δm in percent over the seeds that STL has too.
-        delta_t: Δt likewise.
-        epoch_cost: training time of an epoch relative to LS on the same device.
-        step_seconds: median training time of a step, None where a record doesn't tell.
-        device: where the runs were made, None if in several places.
-        notes: what a reader must know about this row.
-    """
-
-    name: str
-    seeds: tuple[int, ...]
-    metrics: tuple[Spread | None, ...]
-    delta_m: Spread | None
-    delta_t: Spread | None
-    epoch_cost: float | None
-    step_seconds: float | None
-    device: str | None
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The methods that were run in one setting."""
-
-    setting: Setting
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    manifests: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished record with its metrics under the rule in force."""
-
-    record: Record
-    summary: dict[str, Any]
-    setting: Setting
-    metrics: Metrics
 
 
 @dataclass
@@ -121,11 +50,11 @@ def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:
     return runs
 
 
-def compare(runs: Iterable[Run]) -> list[Comparison]:
+def compare(runs: Iterable[Run], baseline: Baseline = "own") -> list[Comparison]:
     """Return one comparison per setting."""
     ordered = sorted(runs, key=lambda run: run.setting)
     return [
-        _comparison(setting, list(members))
+        _comparison(setting, list(members), baseline)
         for setting, members in groupby(ordered, key=lambda run: run.setting)
     ]
 
@@ -154,17 +83,21 @@ def _setting(summary: dict[str, Any], rule: str) -> Setting:
     )
 
 
-def _comparison(setting: Setting, runs: list[Run]) -> Comparison:
+def _comparison(setting: Setting, runs: list[Run], baseline: Baseline) -> Comparison:
     columns = _columns(runs)
     rows = _rows(runs)
-    ls_runs = [run for run in runs if run.record.label == "ls"]
+    ls_runs = rows.by_name.get("ls", [])
     order = sorted(rows.by_name, key=lambda n: row_order(rows.by_name[n][0].record.method, n))
-    return Comparison(
-        setting,
-        columns,
-        tuple(_row(name, rows, columns, ls_runs) for name in order),
-        tuple(sorted({str(run.summary["data"].get("manifest")) for run in runs})),
+    found = [_row(name, rows, columns, ls_runs, baseline) for name in order]
+    ranked = [i for i, row in enumerate(found) if not row.name.startswith("stl")]
+    means_RK = np.array(
+        [[np.nan if m is None else m.mean for m in found[i].metrics] for i in ranked]
     )
+    ranks = mean_ranks(means_RK.reshape(len(ranked), len(columns)), _higher(columns))
+    for i, rank in zip(ranked, ranks, strict=True):
+        found[i] = replace(found[i], mean_rank=rank)
+    manifests = tuple(sorted({str(run.summary["data"].get("manifest")) for run in runs}))
+    return Comparison(setting, columns, tuple(found), manifests, baseline)
 
 
 def _columns(runs: list[Run]) -> tuple[Column, ...]:
@@ -192,27 +125,39 @@ def _rows(runs: list[Run]) -> Rows:
     return rows
 
 
-def _row(name: str, rows: Rows, columns: tuple[Column, ...], ls_runs: list[Run]) -> Row:
+def _row(
+    name: str, rows: Rows, columns: tuple[Column, ...], ls_runs: list[Run], baseline: Baseline
+) -> Row:
     runs = sorted(rows.by_name[name], key=lambda run: run.record.seed)
-    compared = [run for run in runs if run.record.seed in rows.single]
-    singles = [rows.single[run.record.seed] for run in compared]
+    compared = runs
+    if baseline == "own":
+        compared = [run for run in runs if run.record.seed in rows.single]
+    singles = [rows.single[run.record.seed] for run in compared] if baseline == "own" else []
     directions: dict[str, dict[str, bool]] = {}
     for column in columns:
         directions.setdefault(column.task, {})[column.metric] = column.higher_is_better
-    reference = {
-        task: {metric: _mean_metric(singles, task, metric) for metric in metrics}
-        for task, metrics in directions.items()
-    }
+    reference = _published(runs[0]) if baseline == "published" else _means(singles, directions)
     own_delta_m = _spread_of([delta_m(run.metrics, reference, directions) for run in compared])
     own_delta_t = _spread_of([delta_t(run.metrics, reference, directions) for run in compared])
+    values_NK, higher_K = _array(runs, columns), _higher(columns)
+    shared = next((r.summary.get("parameters", {}).get("total") for r in runs), None)
     return Row(
         name=name,
         seeds=tuple(run.record.seed for run in runs),
         metrics=tuple(_spread_of(_values(runs, c.task, c.metric)) for c in columns),
         delta_m=own_delta_m,
         delta_t=own_delta_t,
-        epoch_cost=_epoch_cost(runs, ls_runs),
-        step_seconds=_step_seconds(runs),
+        intervals=tuple(bootstrap_mean(values_N) for values_N in values_NK.T),
+        delta_interval=bootstrap_delta(
+            _array(compared, columns), _array(singles, columns), higher_K
+        ),
+        mean_rank=None,
+        improvement=None
+        if name in ("ls", "stl")
+        else probability_of_improvement(values_NK, _array(ls_runs, columns), higher_K),
+        parameters=shared,
+        epoch_cost=epoch_cost(runs, ls_runs),
+        step_seconds=step_seconds(runs),
         device=runs[0].summary["device"] if len({r.summary["device"] for r in runs}) == 1 else None,
         notes=tuple(_notes(runs, compared, name in rows.twice, own_delta_m)),
     )
@@ -247,29 +192,30 @@ def _spread_of(values: Sequence[float | None]) -> Spread | None:
     return spread(present) if present and len(present) == len(values) else None
 
 
-def _mean_metric(runs: list[Run], task: str, metric: str) -> float | None:
-    found = _spread_of(_values(runs, task, metric))
-    return found.mean if found else None
+def _means(singles: list[Run], directions: Directions) -> Metrics:
+    """Return S, the mean of STL runs; a mean over some of them would be another reference."""
+    reference: dict[str, dict[str, float | None]] = {}
+    for task, metrics in directions.items():
+        reference[task] = {}
+        for metric in metrics:
+            single = _spread_of(_values(singles, task, metric))
+            reference[task][metric] = single.mean if single else None
+    return reference
 
 
-def _epoch_cost(runs: list[Run], ls_runs: list[Run]) -> float | None:
-    """Return the ratio of median epoch seconds; times of different devices aren't comparable."""
-    if len({run.summary["device"] for run in (*runs, *ls_runs)}) != 1:
-        return None
-    own, ls = (
-        [run.summary["seconds"].get("train_epoch") for run in group] for group in (runs, ls_runs)
-    )
-    if not own or not ls or not all(own) or not all(ls):
-        return None
-    return median(own) / median(ls)
+def _published(run: Run) -> Metrics:
+    """Return the published single-task values, as the record describes its tasks."""
+    return {
+        task: {metric: fields.get("reference") for metric, fields in description["metrics"].items()}
+        for task, description in run.summary["tasks"].items()
+    }
 
 
-def _step_seconds(runs: list[Run]) -> float | None:
-    """Return the median over runs of an epoch's median seconds, divided by its steps."""
-    seconds = []
-    for summary in (run.summary for run in runs):
-        epoch, steps = summary["seconds"].get("train_epoch"), summary.get("steps")
-        if not epoch or not steps:
-            return None
-        seconds.append(epoch * summary["epochs"] / steps)
-    return median(seconds)
+def _array(runs: list[Run], columns: Sequence[Column]) -> np.ndarray:
+    """Return the metrics as (N, K), NaN where one is missing."""
+    values = [[run.metrics.get(c.task, {}).get(c.metric) for c in columns] for run in runs]
+    return np.array(values, dtype=float).reshape(len(runs), len(columns))
+
+
+def _higher(columns: Sequence[Column]) -> np.ndarray:
+    return np.array([column.higher_is_better for column in columns], dtype=bool)

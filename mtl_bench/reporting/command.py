@@ -1,0 +1,90 @@
+"""What ``mtl-bench tables`` does."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mtl_bench.errors import ConfigError
+from mtl_bench.files import write_atomically
+from mtl_bench.records.reader import Record, find_records
+from mtl_bench.reporting.cost_tables import COST_TABLES, render_cost_table
+from mtl_bench.reporting.experiment_tables import render_experiment
+from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.selections import render_selections
+from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
+from mtl_bench.reporting.tables import render_tables
+
+SETTINGS = {
+    "profile": None,
+    "dataset": None,
+    "selection": None,
+    "baseline": "own",
+    "format": "markdown",
+    "paths__results": "results",
+    "paths__tables": None,
+}
+"""Settings of the command with their defaults."""
+
+PAGE = 100
+"""Terminal cells of a table that goes to a file or a pipe."""
+
+
+def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
+    """Print tables, or write each in every form below ``paths.tables``.
+
+    Args:
+        names: of the paper's tables and figures; none for all records by data set.
+        settings: as ``SETTINGS``.
+
+    Raises:
+        ConfigError: an unknown name or choice.
+    """
+    known = (*EXPERIMENTS, *COST_TABLES)
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
+    _check(settings, "baseline", ("own", "published"))
+    _check(settings, "format", FORMATS)
+    records = find_records(
+        Path(settings["paths.results"]), profile=settings["profile"], dataset=settings["dataset"]
+    )
+    for name in names or ["tables"]:
+        if settings["paths.tables"] is None:
+            print(_render(name, records, settings, settings["format"], _width()))
+            continue
+        for form in FORMATS:
+            path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = _render(name, records, settings, form, PAGE)
+            write_atomically(path, partial(_write, text.encode()))
+            print(path)
+
+
+def _render(
+    name: str, records: Sequence[Record], settings: dict[str, Any], form: Format, width: int
+) -> str:
+    options = {"selection": settings["selection"], "form": form, "width": width}
+    if name in COST_TABLES:
+        return render_cost_table(name, records, form=form, width=width)
+    if name in EXPERIMENTS:
+        return render_experiment(name, records, baseline=settings["baseline"], **options)
+    if settings["selection"] == "all":
+        return render_selections(records, form=form, width=width)
+    return render_tables(records, baseline=settings["baseline"], **options)
+
+
+def _write(content: bytes, stream: Any) -> None:  # noqa: ANN401 - a binary stream
+    stream.write(content)
+
+
+def _check(settings: dict[str, Any], key: str, allowed: Sequence[str]) -> None:
+    if settings[key] not in allowed:
+        raise ConfigError(f"{key}={settings[key]}: must be one of {', '.join(allowed)}")
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PAGE

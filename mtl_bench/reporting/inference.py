@@ -1,0 +1,128 @@
+"""What a few seeds allow to say: ranks, bootstrap intervals, probability of improvement.
+
+Legend of shape suffixes: R rows (methods), K metrics, N and M seeds of two groups of runs.
+Metrics are NumPy arrays in which a missing value is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+LEVEL = 0.95
+DRAWS = 2000
+SEED = 0
+"""Of the bootstrap's generator, so that a table is a function of the records."""
+
+Mark = Literal["best", "second", ""]
+
+
+class Interval(NamedTuple):
+    """A two-sided 95 % percentile bootstrap interval over seeds."""
+
+    low: float
+    high: float
+
+
+def mean_ranks(means_RK: np.ndarray, higher_K: np.ndarray) -> list[float | None]:
+    """Return each row's mean over metrics of its rank, 1 for the best; ties share their mean rank.
+
+    A row that lacks a metric is not ranked and None; nobody is ranked where there is one row only.
+    """
+    complete_R = np.isfinite(means_RK).all(axis=1)
+    ranks: list[float | None] = [None] * len(means_RK)
+    if complete_R.sum() < 2:
+        return ranks
+    values_RK = np.where(higher_K, -1.0, 1.0) * means_RK[complete_R]
+    better_RRK = values_RK[None] < values_RK[:, None]
+    equal_RRK = values_RK[None] == values_RK[:, None]
+    found_R = (better_RRK.sum(1) + (equal_RRK.sum(1) + 1) / 2).mean(axis=1)
+    for row, rank in zip(np.flatnonzero(complete_R), found_R, strict=True):
+        ranks[row] = float(rank)
+    return ranks
+
+
+def bootstrap_mean(values_N: np.ndarray) -> Interval | None:
+    """Return the interval of a mean over seeds; None of fewer than two or with a missing value."""
+    if len(values_N) < 2 or not np.isfinite(values_N).all():
+        return None
+    draws_DN = _draws(len(values_N))
+    return _interval(values_N[draws_DN].mean(axis=1))
+
+
+def bootstrap_delta(
+    values_NK: np.ndarray, singles_MK: np.ndarray, higher_K: np.ndarray
+) -> Interval | None:
+    """Return the interval of Δm in percent.
+
+    The seeds of the method and those of STL are drawn apart from each other, so that the interval
+    holds the noise of the reference too. The Δm of means is the mean of the seeds' Δm.
+
+    Returns:
+        None with fewer than two seeds of either, a missing value, or a reference of zero.
+    """
+    arrays = (values_NK, singles_MK)
+    if min(map(len, arrays)) < 2 or not all(np.isfinite(array).all() for array in arrays):
+        return None
+    generator = np.random.default_rng(SEED)
+    means_DK, singles_DK = (
+        array[generator.integers(len(array), size=(DRAWS, len(array)))].mean(axis=1)
+        for array in arrays
+    )
+    if (singles_DK == 0).any():
+        return None
+    signs_K = np.where(higher_K, -1.0, 1.0)
+    return _interval((100 * signs_K * (means_DK - singles_DK) / singles_DK).mean(axis=1))
+
+
+def probability_of_improvement(
+    values_NK: np.ndarray, others_MK: np.ndarray, higher_K: np.ndarray
+) -> float | None:
+    """Return how probable it is that a run of the first group beats one of the second.
+
+    The share of pairs of runs that it wins, a tie counting half, averaged over metrics (Agarwal et
+    al., NeurIPS 2021, section 4.3). None where a value is missing or a group is empty.
+    """
+    if not len(values_NK) or not len(others_MK):
+        return None
+    if not np.isfinite(values_NK).all() or not np.isfinite(others_MK).all():
+        return None
+    ahead_NMK = np.where(higher_K, 1.0, -1.0) * (values_NK[:, None] - others_MK[None])
+    return float(((np.sign(ahead_NMK) + 1) / 2).mean())
+
+
+def marks(
+    means: Sequence[float | None], intervals: Sequence[Interval | None], higher: bool
+) -> list[Mark]:
+    """Say which entry is the best and which the second best, as far as the intervals allow it.
+
+    An entry is marked only if its interval does not overlap that of the next one in the order. The
+    second best is marked only behind a best that is.
+    """
+    shown: list[Mark] = [""] * len(means)
+    order = sorted(
+        (i for i, mean in enumerate(means) if mean is not None),
+        key=lambda i: -(means[i] or 0.0) if higher else (means[i] or 0.0),
+    )
+    names: tuple[Mark, Mark] = ("best", "second")
+    for name, first, after in zip(names, order, order[1:], strict=False):
+        own, other = intervals[first], intervals[after]
+        if own is None or other is None:
+            break
+        apart = own.low > other.high if higher else own.high < other.low
+        if not apart:
+            break
+        shown[first] = name
+    return shown
+
+
+def _draws(count: int) -> np.ndarray:
+    return np.random.default_rng(SEED).integers(count, size=(DRAWS, count))
+
+
+def _interval(values_D: np.ndarray) -> Interval:
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(values_D, [tail, 1 - tail])
+    return Interval(float(low), float(high))

@@ -1,0 +1,57 @@
+"""Δm under every rule that picks the reported epoch, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.statistics import compare, runs_under
+from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
+from mtl_bench.reporting.tables import HOW_TO_START, delta_cells, seeds_text
+
+RULES = ("best_val", "last", "last_k_mean")
+
+
+def render_selections(records: Sequence[Record], *, form: Format, width: int) -> str:
+    """Return one table per setting: a row per method, a column of Δm per rule.
+
+    Args:
+        records: as ``find_records`` returns them.
+        form: what the tables are written in.
+        width: terminal cells to fill.
+    """
+    settings: dict[tuple[str | int, ...], dict[str, Comparison]] = {}
+    for rule in RULES:
+        for found in compare(runs_under(records, rule)):
+            s = found.setting
+            place = (s.profile, s.dataset, s.protocol, s.architecture, s.epochs, s.data_source)
+            settings.setdefault(place, {})[rule] = found
+    if not settings:
+        return HOW_TO_START + "\n"
+    return render([_table(found) for _, found in sorted(settings.items())], form, width)
+
+
+def _table(found: dict[str, Comparison]) -> Table:
+    names = list(dict.fromkeys(row.name for each in found.values() for row in each.rows))
+    setting = next(iter(found.values())).setting
+    heads, cells = [], []
+    for rule, each in found.items():
+        rows: dict[str, Row] = {row.name: row for row in each.rows}
+        heads.append(f"Δm [%] ↓ {rule}")
+        cells.append(delta_cells([rows.get(name) for name in names])[0])
+    seeds = sorted({seed for each in found.values() for row in each.rows for seed in row.seeds})
+    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
+    return Table(
+        f"{setting.profile} / {setting.dataset}: rules that pick the epoch",
+        "method",
+        names,
+        Columns([], list[list[Cell]]()),
+        Columns(heads, cells),
+        [
+            f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
+            f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
+            f"{seeds_text(seeds)}. Δm under each rule is against our own STL runs under the same "
+            "rule. No rule looks at the test set."
+        ],
+    )

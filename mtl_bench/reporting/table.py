@@ -1,0 +1,207 @@
+"""A table as data, and its forms: Markdown that reads well in a terminal, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from mtl_bench.reporting.inference import Mark
+from mtl_bench.reporting.layout import (
+    NOTHING,
+    column_width,
+    fitting_chunks,
+    markdown_table,
+    table_width,
+    transpose,
+)
+
+Format = Literal["markdown", "latex", "csv"]
+FORMATS: tuple[Format, ...] = ("markdown", "latex", "csv")
+SUFFIXES: dict[Format, str] = {"markdown": ".md", "latex": ".tex", "csv": ".csv"}
+
+Texts = list[tuple[str, Sequence[str]]]
+
+
+class Cell(NamedTuple):
+    """What one place of a table shows.
+
+    Args:
+        text: for people.
+        value: for machines, where it is a number.
+        sd: its sample standard deviation over seeds.
+        mark: whether it is the best or second best of its column.
+    """
+
+    text: str
+    value: float | None = None
+    sd: float | None = None
+    mark: Mark = ""
+
+
+NO_CELL = Cell(NOTHING)
+
+
+class Columns(NamedTuple):
+    """Columns that stay together: headers, and as many cells under each as there are rows."""
+
+    heads: Sequence[str]
+    cells: Sequence[Sequence[Cell]]
+
+    def texts(self, marked: Callable[[Cell], str]) -> Texts:
+        """Return every column as header and texts."""
+        return [
+            (head, [marked(cell) for cell in column])
+            for head, column in zip(self.heads, self.cells, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows by name, their metrics, a verdict on each, and what must be said below.
+
+    Args:
+        title: heading.
+        lead: header of the names.
+        names: of the rows.
+        metrics: columns that a narrow page may cut apart.
+        verdict: columns that come first then.
+        notes: lines below; those that begin with ``- `` are items of a list.
+    """
+
+    title: str
+    lead: str
+    names: Sequence[str]
+    metrics: Columns
+    verdict: Columns
+    notes: Sequence[str]
+
+
+def as_markdown(table: Table, width: int) -> str:
+    """Return Markdown; what is wider than ``width`` terminal cells is turned round, or cut."""
+    lead = (table.lead, list(table.names))
+    pieces = _fit(lead, table.metrics.texts(_markdown), table.verdict.texts(_markdown), width)
+    blocks = ["\n".join(markdown_table(columns)) for columns in pieces]
+    below = "\n".join(wrap(line, width) for line in table.notes)
+    return "\n\n".join([f"## {table.title}", *blocks, below])
+
+
+def as_latex(table: Table) -> str:
+    """Return a booktabs tabular with everything in it, the notes as comments above."""
+    columns: Texts = [
+        (table.lead, [_escape(name) for name in table.names]),
+        *table.metrics.texts(_latex),
+        *table.verdict.texts(_latex),
+    ]
+    rows = [[cells[i] for _, cells in columns] for i in range(len(table.names))]
+    lines = [
+        *(f"% {line}" for line in (table.title, *table.notes)),
+        f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
+        r"\toprule",
+        " & ".join(_escape(head) for head, _ in columns) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)
+
+
+def as_csv(table: Table) -> str:
+    """Return numbers in full, each column with deviations followed by one of these."""
+    heads: list[str] = [table.lead or "row"]
+    columns: list[list[str]] = [list(table.names)]
+    for group in (table.metrics, table.verdict):
+        for head, column in zip(group.heads, group.cells, strict=True):
+            heads.append(head)
+            columns.append([_plain(cell) for cell in column])
+            if any(cell.sd is not None for cell in column):
+                heads.append(f"{head} sd")
+                columns.append(["" if cell.sd is None else repr(cell.sd) for cell in column])
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows(zip(*columns, strict=True))
+    return stream.getvalue().rstrip("\n")
+
+
+def render(tables: Iterable[Table], form: Format, width: int) -> str:
+    """Return tables one after another."""
+    write = {"markdown": lambda t: as_markdown(t, width), "latex": as_latex, "csv": as_csv}[form]
+    return "\n\n".join(write(table) for table in tables) + "\n"
+
+
+def wrap(line: str, width: int) -> str:
+    """Break a line of text, an item of a list with a hanging indent."""
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _fit(
+    lead: tuple[str, Sequence[str]], metrics: Texts, verdict: Texts, width: int
+) -> list[Texts]:
+    """Return one table, one turned round, or the verdict first and the metrics in pieces."""
+    whole = [lead, *metrics, *verdict]
+    if table_width(whole) <= width:
+        return [whole]
+    turned: Texts = [*transpose(whole)]
+    if table_width(turned) <= width:
+        return [turned]
+    return [
+        [lead, *group[piece]]
+        for group in (verdict, metrics)
+        for piece in fitting_chunks(
+            [column_width(head, cells) + 3 for head, cells in group], width - table_width([lead])
+        )
+    ]
+
+
+def _markdown(cell: Cell) -> str:
+    return {"best": f"**{cell.text}**", "second": f"_{cell.text}_", "": cell.text}[cell.mark]
+
+
+def _latex(cell: Cell) -> str:
+    text = _escape(cell.text)
+    return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.mark]
+
+
+def _plain(cell: Cell) -> str:
+    if cell.value is not None:
+        return repr(cell.value)
+    return "" if cell.text == NOTHING else cell.text
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "±": r"$\pm$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "Δ": r"$\Delta$",
+    "α": r"$\alpha$",
+    "ε": r"$\epsilon$",
+    "μ": r"$\mu$",
+    "⟨": r"$\langle$",
+    "⟩": r"$\rangle$",
+    "₀": "$_0$",
+    "²": "$^2$",
+    "³": "$^3$",
+    "°": r"$^\circ$",
+    "γ": r"$\gamma$",
+    "λ": r"$\lambda$",
+    "^": r"\^{}",
+    "~": r"\~{}",
+    "–": "--",
+    "⁰": "$^0$",
+    "¹": "$^1$",
+    **{mark: f"$^{number}$" for number, mark in enumerate("⁴⁵⁶⁷⁸⁹", start=4)},
+}
+
+
+def _escape(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)

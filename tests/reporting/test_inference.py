@@ -1,0 +1,112 @@
+"""Ranks, intervals and probabilities against SciPy, closed forms and plain loops."""
+
+from itertools import product
+from math import nan
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import rankdata
+
+from mtl_bench.reporting.inference import (
+    Interval,
+    bootstrap_delta,
+    bootstrap_mean,
+    marks,
+    mean_ranks,
+    probability_of_improvement,
+)
+
+VALUES = st.integers(1, 6).map(float)
+
+
+@given(
+    arrays(float, st.tuples(st.integers(2, 6), st.integers(1, 4)), elements=VALUES),
+    st.data(),
+)
+def test_ranks_are_those_of_scipy(means_RK, data):
+    higher_K = np.array(data.draw(st.lists(st.booleans(), min_size=means_RK.shape[1])))[
+        : means_RK.shape[1]
+    ]
+    signed = np.where(higher_K, -means_RK, means_RK)
+    assert mean_ranks(means_RK, higher_K) == pytest.approx(rankdata(signed, axis=0).mean(axis=1))
+
+
+def test_a_row_that_lacks_a_metric_is_not_ranked():
+    means = np.array([[1.0, 2.0], [nan, 1.0], [2.0, 1.0]])
+    assert mean_ranks(means, np.array([False, False])) == [1.5, None, 1.5]
+    assert mean_ranks(means[:2], np.array([False, False])) == [None, None]
+
+
+def test_the_interval_of_a_mean_covers_what_all_resamples_say():
+    values = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    means = [np.mean(chosen) for chosen in product(values, repeat=5)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert bootstrap_mean(values) == pytest.approx((low, high), abs=0.5)
+    assert bootstrap_mean(values[:1]) is None
+    assert bootstrap_mean(np.array([1.0, nan])) is None
+
+
+def test_the_interval_of_two_seeds_is_their_range():
+    """Each of the two comes up twice in a quarter of the draws."""
+    assert bootstrap_mean(np.array([3.0, 5.0])) == Interval(3.0, 5.0)
+
+
+def test_the_interval_of_delta_holds_the_noise_of_both_sides():
+    singles, values = np.array([[1.0], [3.0]]), np.array([[2.0], [2.0]])
+    interval = bootstrap_delta(values, singles, np.array([False]))
+    assert interval == pytest.approx((100 * (2 - 3) / 3, 100 * (2 - 1) / 1))
+    upward = bootstrap_delta(values, singles, np.array([True]))
+    assert upward == pytest.approx((-interval.high, -interval.low))
+
+
+@pytest.mark.parametrize(
+    ("values", "singles"),
+    [([[1.0]], [[1.0], [2.0]]), ([[1.0], [2.0]], [[1.0]]), ([[1.0], [nan]], [[1.0], [2.0]])],
+)
+def test_no_interval_of_delta_without_two_seeds_of_everything(values, singles):
+    assert bootstrap_delta(np.array(values), np.array(singles), np.array([False])) is None
+
+
+def test_a_reference_of_zero_has_no_interval():
+    two = np.array([[1.0], [2.0]])
+    assert bootstrap_delta(two, np.array([[1.0], [-1.0]]), np.array([False])) is None
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 3), st.randoms())
+def test_the_probability_of_improvement_counts_pairs(n, m, k, random):
+    draw = np.random.default_rng(random.randrange(1000))
+    own, others = draw.integers(3, size=(n, k)), draw.integers(3, size=(m, k))
+    higher = draw.integers(2, size=k).astype(bool)
+    wins = 0.0
+    for i, j, metric in product(range(n), range(m), range(k)):
+        ahead = own[i, metric] - others[j, metric]
+        ahead = ahead if higher[metric] else -ahead
+        wins += 0.5 if ahead == 0 else float(ahead > 0)
+    found = probability_of_improvement(own.astype(float), others.astype(float), higher)
+    assert found == pytest.approx(wins / (n * m * k))
+    back = probability_of_improvement(others.astype(float), own.astype(float), higher)
+    assert found + back == pytest.approx(1)
+
+
+def test_no_probability_without_runs_or_with_a_missing_value():
+    one, none = np.ones((1, 1)), np.empty((0, 1))
+    higher = np.array([False])
+    assert probability_of_improvement(one, none, higher) is None
+    assert probability_of_improvement(np.array([[nan]]), one, higher) is None
+
+
+def test_marks_need_intervals_that_are_apart():
+    a, b, c = Interval(0, 1), Interval(2, 3), Interval(4, 5)
+    assert marks([0.5, 2.5, 4.5], [a, b, c], higher=False) == ["best", "second", ""]
+    assert marks([0.5, 2.5, 4.5], [a, b, c], higher=True) == ["", "second", "best"]
+    assert marks([0.5, 2.5, 4.5], [a, Interval(0.9, 3), c], higher=False) == ["", "", ""]
+    assert marks([0.5, 2.5, 4.5], [a, b, None], higher=False) == ["best", "", ""]
+    assert marks([None, 2.5, 0.5], [None, b, a], higher=False) == ["", "", "best"]
+    assert marks([1.0], [a], higher=False) == [""]
+
+
+def test_a_tie_of_three_shares_the_middle_rank():
+    assert mean_ranks(np.ones((3, 1)), np.array([True])) == [2.0] * 3

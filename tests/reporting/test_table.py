@@ -1,0 +1,121 @@
+"""The forms of a table."""
+
+import csv
+import io
+
+import pytest
+
+from mtl_bench.errors import ConfigError
+from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.command import SETTINGS, tables
+from mtl_bench.reporting.selections import render_selections
+from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table, as_csv, as_latex, as_markdown
+from mtl_bench.reporting.tables import render_tables
+from tests.records.synthetic import qm9_tasks, scaled, write_record
+from tests.reporting.test_tables import cell, rows_of, scene
+
+TABLE = Table(
+    "mini / qm9",
+    "method",
+    ["a_b", "c|d", "e"],
+    Columns(
+        ["α [a₀³] ↓"], [[Cell("1.00 ± 0.10", 1.0, 0.1, "best"), Cell("2.00", 2.0, None), NO_CELL]]
+    ),
+    Columns(["95 %", "n"], [[Cell("[+1.0, +2.0]"), NO_CELL, NO_CELL], [Cell("2", 2)] * 3]),
+    ["Conditions.", "- a note"],
+)
+
+
+def test_markdown_marks_the_best_and_escapes_bars():
+    text = as_markdown(TABLE, 100)
+    assert text.startswith("## mini / qm9\n\n| method |")
+    assert "**1.00 ± 0.10**" in text
+    assert "c\\|d" in text
+    assert text.endswith("Conditions.\n- a note")
+
+
+def test_latex_is_a_tabular_of_plain_ascii():
+    text = as_latex(TABLE)
+    table = text[text.index("\\begin") :]
+    assert table.isascii()
+    assert r"method & $\alpha$ [a$_0$$^3$] $\downarrow$ & 95 \% & n \\" in table
+    assert r"a\_b & \textbf{1.00 $\pm$ 0.10} & [+1.0, +2.0] & 2 \\" in table
+    assert table.count(r"\\") == 4
+    assert text.splitlines()[0] == "% mini / qm9"
+
+
+def test_csv_has_numbers_in_full_and_deviations_beside():
+    rows = list(csv.reader(io.StringIO(as_csv(TABLE))))
+    assert rows[0] == ["method", "α [a₀³] ↓", "α [a₀³] ↓ sd", "95 %", "n"]
+    assert rows[1] == ["a_b", "1.0", "0.1", "[+1.0, +2.0]", "2"]
+    assert rows[2] == ["c|d", "2.0", "", "", "2"]
+    assert rows[3] == ["e", "", "", "", "2"]
+
+
+def test_every_greek_letter_and_sign_of_the_data_sets_has_a_latex_form(tmp_path):
+    for method in ("stl", "ls"):
+        for seed in (0, 1):
+            write_record(tmp_path, method, seed, values=scaled(1.0 + seed), tasks=qm9_tasks())
+    text = render_tables(find_records(tmp_path), form="latex")
+    assert text[text.index("\\begin") :].isascii()
+
+
+def test_a_published_baseline_is_loud_and_needs_no_stl(tmp_path):
+    values = {"semantic": {"miou": 41.0}, "depth": {"abs": 0.6}}
+    task = {
+        "label": "Seg",
+        "metrics": {
+            "miou": {"unit": "%", "higher_is_better": True, "decimals": 2, "reference": 50.0}
+        },
+    }
+    write_record(tmp_path, "ls", 0, values=values, tasks={"semantic": task})
+    text = render_tables(find_records(tmp_path), baseline="published", width=240)
+    assert cell(text, "ls", "Δm [%] ↓") == "+18.00"
+    assert "against the PUBLISHED single-task values" in " ".join(text.split())
+    assert "no Δm" not in text
+
+
+def test_rules_stand_side_by_side_each_against_its_own_stl(tmp_path):
+    for method, best, last in (("stl", 40.0, 20.0), ("ls", 44.0, 30.0)):
+        metrics = {
+            "best_val": {"semantic": {"miou": best}, "depth": {"abs": 0.5}},
+            "last": {"semantic": {"miou": last}, "depth": {"abs": 0.5}},
+        }
+        scene(tmp_path, method, 0, 0.0, 0.0, metrics=metrics)
+    text = render_selections(find_records(tmp_path), form="markdown", width=100)
+    assert rows_of(text, "ls")[0][1:] == ["-5.00", "-25.00"]
+    assert "last_k_mean" not in text
+
+
+def settings_of(tmp_path, **changes):
+    plain = {key.replace("__", "."): value for key, value in SETTINGS.items()}
+    return plain | {"paths.results": str(tmp_path / "results")} | changes
+
+
+def test_tables_are_written_in_every_form(tmp_path, capsys):
+    scene(tmp_path / "results", "ls", 0, 40.0, 0.5, dataset="nyuv2")
+    folder = tmp_path / "tables"
+    changes = {"paths.tables": str(folder)}
+    tables(["table1", "table5", "table6"], settings_of(tmp_path, **changes))
+    tables([], settings_of(tmp_path, **changes))
+    names = {path.name for path in folder.iterdir()}
+    stems = ("table1", "table5", "table6", "tables")
+    assert names == {f"{stem}.{end}" for stem in stems for end in ("md", "tex", "csv")}
+    assert len(capsys.readouterr().out.splitlines()) == len(names)
+    first = (folder / "table1.md").read_text()
+    assert rows_of(first, "RLW")[0][1] == "missing"
+    assert (folder / "table5.md").read_text().count("x1.00") >= 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "html"}, "format=html: must be one of markdown, latex, csv"),
+        ({"baseline": "paper"}, "baseline=paper: must be one of own, published"),
+    ],
+)
+def test_an_unknown_choice_is_named(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        tables([], settings_of(tmp_path, **changes))
+    with pytest.raises(ConfigError, match="unknown table table99; allowed: table1"):
+        tables(["table99"], settings_of(tmp_path))

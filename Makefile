@@ -2,10 +2,30 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+COMMA := ,
 DATA := data/qm9/manifest.json
 
+# of the targets that train and show the paper's tables and figures
+PROFILE ?= mini
+SEEDS ?= 0
+JOBS ?= 1
+DATASET ?= qm9
+RESULTS ?= results
+LAUNCHER ?= $(if $(filter 1,$(JOBS)),basic,joblib)
+SLURM ?=
+LAUNCH_basic :=
+LAUNCH_joblib := hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+LAUNCH_slurm := hydra/launcher=submitit_slurm hydra.launcher.array_parallelism=$(JOBS) $(SLURM)
+LAUNCH_local := hydra/launcher=submitit_local
+SWEEP_qm9 := table2_qm9
+SWEEP_nyuv2 := table1
+SWEEP_cityscapes := table2_cityscapes
+TABLES := table1 table2_cityscapes table2_qm9 table3 table4 table5 table6 table7 table8 table9
+WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
+SHOWN = $(RESULTS)/$(PROFILE)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo test lint bench clean
+.PHONY: help setup data demo test lint bench clean tables figures report
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +50,51 @@ lint: .venv/.ready-dev ## check style and types
 bench: .venv/.ready-dev $(DATA) ## measure the training step against PyG's layers
 	$(BIN)/mtl-bench bench qm9
 
+# $(1) target, $(2) sweeps of configs/experiment, $(3) data set, $(4) what shows it. Runs that are
+# finished are skipped; what is there is shown even if a run failed, and the failure is the status.
+define reproduce
+.PHONY: $(1)
+$(1): .venv/.ready-tables data-$(3)
+	@status=0; for sweep in $(2); do \
+	  $(BIN)/mtl-bench train -m experiment=$$$$sweep dataset=$(3) seed=$(SEEDS) $(WHERE) $(LAUNCH_$(LAUNCHER)) \
+	    || status=$$$$?; done; \
+	$(BIN)/mtl-bench $(4) dataset=$(3) $(WHERE) || status=$$$$?; exit $$$$status
+endef
+IN := paths.tables=$(SHOWN)/tables
+
+$(eval $(call reproduce,table1,table1,nyuv2,tables table1 $(IN)))
+$(eval $(call reproduce,table2-cityscapes,table2_cityscapes,cityscapes,tables table2_cityscapes $(IN)))
+$(eval $(call reproduce,table2-qm9,table2_qm9,qm9,tables table2_qm9 $(IN)))
+$(foreach t,table3 table4 table7 table9,$(eval $(call reproduce,$(t),$(t),$(DATASET),tables $(t) $(IN))))
+$(eval $(call reproduce,table6,table1,nyuv2,tables table6 $(IN)))
+$(eval $(call reproduce,table8,table2_qm9 table7,qm9,tables table8 $(IN)))
+$(foreach f,figure2 figure3,$(eval $(call reproduce,$(f),table7 $(f),$(DATASET),figures $(f))))
+$(eval $(call reproduce,figure4,$(SWEEP_$(DATASET)),$(DATASET),figures figure4))
+
+table1: ## train and show table 1 (table1 ... table9, figure2 ... figure4; PROFILE= SEEDS= JOBS= DATASET=)
+
+.PHONY: data-qm9 data-nyuv2 data-cityscapes table2 table5
+table2: table2-cityscapes table2-qm9
+
+table5: table1 table2
+	$(BIN)/mtl-bench tables table5 $(IN) $(WHERE)
+
+data-qm9: $(DATA)
+
+# the profile paper is about the real data, which data/README.md tells how to get
+data-nyuv2 data-cityscapes: data-%: | .venv/.ready-tables
+	@test $(PROFILE) = paper || test -e data/$* || $(BIN)/mtl-bench data synth $*
+
+tables: .venv/.ready-tables ## show every table of the records that there are
+	$(BIN)/mtl-bench tables $(WHERE) $(IN)
+	$(BIN)/mtl-bench tables $(TABLES) $(WHERE) $(IN)
+
+figures: .venv/.ready-tables ## draw every figure of the records that there are
+	$(BIN)/mtl-bench figures $(WHERE)
+
+report: .venv/.ready-tables ## write the report page of the records that there are
+	$(BIN)/mtl-bench report $(WHERE)
+
 clean: ## remove .venv and caches; data and results stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -41,6 +106,10 @@ clean: ## remove .venv and caches; data and results stay
 .venv/.ready: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing mtl_bench into .venv (torch is large: this takes a few minutes)"
 	@$(PIP) --editable '.[qm9]'
+	@touch $@
+
+.venv/.ready-tables: .venv/.ready
+	@$(PIP) --editable '.[qm9,vision,report,sweep$(if $(filter slurm local,$(LAUNCHER)),$(COMMA)slurm)]'
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready

@@ -35,7 +35,7 @@ PAGE = 100
 
 
 def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
-    """Print tables, or write each in every form below ``paths.tables``.
+    """Print tables, and write each in every form below ``paths.tables`` if that is given.
 
     Args:
         names: of the paper's tables and figures; none for all records by data set.
@@ -53,15 +53,12 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
         Path(settings["paths.results"]), profile=settings["profile"], dataset=settings["dataset"]
     )
     for name in names or ["tables"]:
-        if settings["paths.tables"] is None:
-            print(_render(name, records, settings, settings["format"], _width()))
-            continue
-        for form in FORMATS:
+        print(_render(name, records, settings, settings["format"], _width()))
+        for form in FORMATS if settings["paths.tables"] else ():
             path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
             path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)
             write_atomically(path, partial(_write, text.encode()))
-            print(path)
 
 
 def _render(

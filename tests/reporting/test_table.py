@@ -101,8 +101,8 @@ def test_tables_are_written_in_every_form(tmp_path, capsys):
     names = {path.name for path in folder.iterdir()}
     stems = ("table1", "table5", "table6", "tables")
     assert names == {f"{stem}.{end}" for stem in stems for end in ("md", "tex", "csv")}
-    assert len(capsys.readouterr().out.splitlines()) == len(names)
     first = (folder / "table1.md").read_text()
+    assert first in capsys.readouterr().out
     assert rows_of(first, "RLW")[0][1] == "missing"
     assert (folder / "table5.md").read_text().count("x1.00") >= 3
 

@@ -170,6 +170,13 @@ def test_weights_change_with_run_smoothing_and_tasks(rooms: Chromium) -> None:
     assert len({numbers[0] for numbers in seen}) == len(seen)
 
 
+@pytest.mark.parametrize(
+    ("reach", "smoothed"), [(0, [1, None, 5, 7, None, 3]), (1, [1, None, 6, 6, None, 3])]
+)
+def test_smoothing_keeps_gaps(rooms: Chromium, reach: int, smoothed: list[float | None]) -> None:
+    assert rooms.run(f"smooth([1, null, 5, 7, null, 3], {reach})") == smoothed
+
+
 def test_keys_and_the_button_zoom(rooms: Chromium) -> None:
     plot = f"{WEIGHTS}.querySelector('.plot')"
     scale = f"(({{min, max}}) => [min, max])(drawn.get({plot}).plot.scales.x)"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mtl_bench.cli import main
 from mtl_bench.reporting.page.write import SCRIPTS, STYLES, embedded, write_report
+from tests.end_to_end.processes import call_without
 from tests.reporting.page.runs import write_profile
 
 ASSETS = files("mtl_bench.reporting.page") / "assets"
@@ -86,6 +87,12 @@ def test_the_command_prints_where_the_page_is(results: Path, tmp_path: Path, cap
     assert main(["report", "profile=mini", f"paths.results={results}", f"output={output}"]) == 0
     assert capsys.readouterr().out == f"{output}\n"
     assert output.exists()
+
+
+def test_the_command_does_without_torch_and_hydra(results: Path, tmp_path: Path) -> None:
+    words = ("report", f"paths.results={results}", f"output={tmp_path / 'page.html'}")
+    done = call_without(("torch", "hydra", "matplotlib"), *words, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "[] 0", done.stderr
 
 
 def test_what_is_not_there_is_named(results: Path, tmp_path: Path, capsys) -> None:

@@ -50,9 +50,10 @@ function masthead(page) {
   const runs = page.datasets.flatMap((dataset) => dataset.runs);
   const seeds = new Set(runs.map((run) => run.seed));
   const kinds = [...new Set(page.datasets.flatMap((dataset) => dataset.kinds))];
+  const methods = new Set(page.labels.map((label) => label.split("-")[0])).size;
   const facts = [
     count(page.datasets.length, "data set"),
-    count(page.labels.length, "method"),
+    count(methods, "method") + (page.labels.length > methods ? ` in ${page.labels.length} variants` : ""),
     count(seeds.size, "seed"),
     count(runs.length, "run"),
   ];

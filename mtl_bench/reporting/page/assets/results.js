@@ -140,8 +140,8 @@ function notesOf(comparison) {
   const named = new Map(); // note -> rows
   for (const row of comparison.rows) {
     const seeds = row.seeds.join(", ");
-    const only = seeds === usual ? [] : [`only seed${row.seeds.length > 1 ? "s" : ""} ${seeds}`];
-    for (const note of [...row.notes, ...only]) named.set(note, [...(named.get(note) || []), row.name]);
+    const other = seeds === usual ? [] : [`seed${row.seeds.length > 1 ? "s" : ""} ${seeds}`];
+    for (const note of [...row.notes, ...other]) named.set(note, [...(named.get(note) || []), row.name]);
   }
   const notes = [...named].map(([note, names]) => `${names.join(", ")}: ${note}.`);
   if (comparison.rows.some((row) => row.cost.value === null)) {

@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=_bench)
 
     for name, about, command in (
+        ("report", "one HTML page of a profile's runs; profile=mini output=FILE", _report),
         ("toy", "draw every method's path on the two-task toy problem", _toy),
         ("game", "play a small game with a known optimum, a table and a picture", _game),
     ):
@@ -201,6 +202,13 @@ def _tables(options: argparse.Namespace) -> int:
         [word for word in words if "=" not in word],
         _settings([word for word in words if "=" in word], **SETTINGS),
     )
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from mtl_bench.reporting.page.write import report
+
+    print(report(_settings(options.settings, profile=None, output=None, paths__results="results")))
     return 0
 
 

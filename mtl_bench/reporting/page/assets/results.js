@@ -1,0 +1,170 @@
+/* The table of a comparison: verdict first, then every metric. */
+
+const VERDICT = [
+  {
+    key: "delta_m",
+    title: "Δm",
+    unit: "% ↓",
+    about: "mean relative change of all metrics against our STL, lower is better",
+  },
+  {
+    key: "delta_t",
+    title: "Δt",
+    unit: "% ↓",
+    about: "mean over tasks of the tasks' mean change, lower is better",
+  },
+  {
+    key: "cost",
+    title: "epoch cost",
+    unit: "× LS ↓",
+    about: "median training time of an epoch relative to LS on the same device",
+  },
+];
+
+/** Per key, the best mean among the methods that share a network. */
+function bestOf(rows, pick, higher) {
+  const values = rows
+    .filter((row) => row.label !== "stl")
+    .map((row) => pick(row).value)
+    .filter((v) => v !== null);
+  if (values.length < 2) return null;
+  return higher ? Math.max(...values) : Math.min(...values);
+}
+
+function measureColumn(rows, pick, higher, more) {
+  const best = bestOf(rows, pick, higher);
+  return {
+    ...more,
+    first: higher ? "descending" : "ascending",
+    value: (row) => pick(row).value,
+    render: (row) => measured(pick(row), best !== null && row.label !== "stl" && pick(row).value === best),
+  };
+}
+
+function methodColumn(looks) {
+  return {
+    title: "method",
+    text: true,
+    value: (row) => row.name,
+    render: (row) => [swatch(looks.get(row.label)), h("span", {}, row.name)],
+  };
+}
+
+function verdictColumns(rows) {
+  return [
+    ...VERDICT.map((item) =>
+      measureColumn(rows, (row) => row[item.key], false, { ...item, group: "verdict" }),
+    ),
+    {
+      title: "n",
+      unit: "seeds",
+      group: "verdict",
+      about: "number of seeds",
+      first: "descending",
+      value: (row) => row.seeds.length,
+      render: (row) => String(row.seeds.length),
+    },
+  ];
+}
+
+function publishedColumns(comparison) {
+  return comparison.published.map((title, index) => ({
+    title: `paper ${title}`,
+    unit: "%",
+    group: "published",
+    class: "published",
+    about: "as printed in the paper, not measured here",
+    value: (row) => row.published[index].value,
+    render: (row) => measured(row.published[index]),
+  }));
+}
+
+function metricColumns(comparison) {
+  const names = new Set(comparison.columns.map((column) => column.metric));
+  return comparison.columns.map((column, index) =>
+    measureColumn(comparison.rows, (row) => row.metrics[index], column.higher, {
+      title: names.size > 1 ? column.metric : column.task,
+      group: names.size > 1 ? column.task : `test ${column.metric}`,
+      unit: `${column.unit} ${column.higher ? "↑" : "↓"}`.trim(),
+      about: `${column.task} ${column.metric}, ${column.higher ? "higher" : "lower"} is better`,
+    }),
+  );
+}
+
+/** What sets a comparison apart, where there are several. */
+function settingOf(comparison, results) {
+  return results.comparisons.length > 1 && h("h3", {}, comparison.setting);
+}
+
+/** Tables of one data set under one selection rule, with their notes. */
+function resultTables(results, looks) {
+  return results.comparisons.map((comparison) => {
+    const columns = [
+      methodColumn(looks),
+      ...verdictColumns(comparison.rows),
+      ...publishedColumns(comparison),
+      ...metricColumns(comparison),
+    ];
+    return h(
+      "div",
+      { class: "comparison" },
+      settingOf(comparison, results),
+      sortableTable("Results, mean and standard deviation over seeds", columns, comparison.rows),
+      conditionsOf(comparison),
+      notesOf(comparison),
+    );
+  });
+}
+
+function conditionsOf(comparison) {
+  const several = comparison.rows.filter((row) => row.label !== "stl").length > 1;
+  return h(
+    "p",
+    { class: "conditions" },
+    comparison.procedural && badge("procedural"),
+    comparison.conditions,
+    several && " Bold: best of the methods that share a network.",
+  );
+}
+
+function badge(kind) {
+  return h(
+    "span",
+    { class: `badge ${kind === "real" ? "real" : "procedural"}` },
+    kind === "real" ? "real data" : "PROCEDURAL data",
+  );
+}
+
+function notesOf(comparison) {
+  const usual = mostCommon(comparison.rows.map((row) => row.seeds.join(", ")));
+  const named = new Map(); // note -> rows
+  for (const row of comparison.rows) {
+    const seeds = row.seeds.join(", ");
+    const other = seeds === usual ? [] : [`seed${row.seeds.length > 1 ? "s" : ""} ${seeds}`];
+    for (const note of [...row.notes, ...other]) named.set(note, [...(named.get(note) || []), row.name]);
+  }
+  const notes = [...named].map(([note, names]) => `${names.join(", ")}: ${note}.`);
+  if (comparison.rows.some((row) => row.cost.value === null)) {
+    notes.push(`Epoch cost ${NOTHING}: needs an LS run on the same device.`);
+  }
+  if (comparison.manifests.length > 1) {
+    notes.push(`The runs read different data files: ${comparison.manifests.join(", ")}.`);
+  }
+  if (comparison.published.length) {
+    notes.push("Published columns: as printed in the paper for its full training; not results of this code.");
+  }
+  return (
+    notes.length > 0 &&
+    h(
+      "ul",
+      { class: "notes" },
+      notes.map((note) => h("li", {}, note)),
+    )
+  );
+}
+
+function mostCommon(texts) {
+  const counts = new Map();
+  for (const text of texts) counts.set(text, (counts.get(text) || 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1])[0][0];
+}

@@ -1,0 +1,149 @@
+"""Comparisons as plain values: the numbers of ``reporting.statistics``, the text of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.experiments import read_published
+from mtl_bench.reporting.statistics import (
+    Column,
+    Comparison,
+    Row,
+    Run,
+    Setting,
+    Spread,
+    compare,
+    runs_under,
+)
+from mtl_bench.reporting.tables import conditions, metric_header, spread_text
+
+PUBLISHED = {
+    ("nyuv2", "mtan"): ("table1_nyuv2.csv", (("Δm", "delta_m"), ("Δt", "delta_t"))),
+    ("cityscapes", "pspnet"): ("table2_cityscapes.csv", (("Δm", "delta_m"),)),
+    ("qm9", "mpnn"): ("table2_qm9.csv", (("Δm", "delta_m"),)),
+}
+"""Data set and architecture of the paper's main tables, and the columns that are shown."""
+
+Cell = dict[str, Any]
+"""``text`` and ``sd`` as the tables print them, ``value`` and ``spread`` as numbers."""
+
+
+def selections(records: Sequence[Record]) -> list[str]:
+    """Return the rules that a reader can choose from: "" for each record's own, then the others."""
+    finished = [record.summary for record in records if record.summary is not None]
+    own = {summary["selection"] for summary in finished}
+    others = sorted({rule for summary in finished for rule in summary["metrics"]})
+    return ["", *(rule for rule in others if own != {rule})]
+
+
+def results_under(records: Sequence[Record], rule: str) -> dict[str, Any]:
+    """Return the comparisons of one data set under one selection rule.
+
+    Args:
+        records: of one profile and data set.
+        rule: selection rule, "" for each record's own.
+    """
+    runs = runs_under(records, rule or None)
+    own = sorted({run.summary["selection"] for run in runs})
+    finished = sum(record.summary is not None for record in records)
+    return {
+        "rule": rule,
+        "title": rule or f"{' and '.join(own)} (as configured)",
+        "left_out": finished - len(runs),
+        "comparisons": [
+            _comparison(found, {record.label for record in records}) for found in compare(runs)
+        ],
+    }
+
+
+def own_metrics(run: Run, columns: Sequence[Column]) -> list[list[str]]:
+    """Return header and value of every metric of a run."""
+    values = [run.metrics.get(column.task, {}).get(column.metric) for column in columns]
+    return [
+        [
+            metric_header(column, with_metric=True),
+            spread_text(None if value is None else Spread(value, None), column.decimals),
+        ]
+        for column, value in zip(columns, values, strict=True)
+    ]
+
+
+def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
+    heads, published = _published(found.setting)
+    return {
+        "setting": _short(found.setting),
+        "conditions": conditions(found),
+        "procedural": found.setting.data_kind != "real",
+        "columns": [_column(column) for column in found.columns],
+        "published": heads,
+        "rows": [
+            _row(row, label, found.columns, published.get(label, [_cell(None, 0)] * len(heads)))
+            for row, label in ((row, _label(row.name, labels)) for row in found.rows)
+        ],
+        "manifests": list(found.manifests),
+    }
+
+
+def _short(setting: Setting) -> str:
+    return (
+        f"protocol {setting.protocol}, {setting.architecture}, {setting.epochs} epochs, "
+        f"selection {setting.selection}, {setting.data_kind} data ({setting.data_source})"
+    )
+
+
+def _column(column: Column) -> dict[str, str | bool]:
+    return {
+        "task": column.label,
+        "metric": column.metric,
+        "unit": column.unit,
+        "higher": column.higher_is_better,
+    }
+
+
+def _label(name: str, labels: set[str]) -> str:
+    """Return the label of a row, whose name may have a hash behind it."""
+    return name if name in labels else name.rpartition(" ")[0]
+
+
+def _row(row: Row, label: str, columns: Sequence[Column], published: list[Cell]) -> dict[str, Any]:
+    cost = None if row.epoch_cost is None else Spread(row.epoch_cost, None)
+    return {
+        "name": row.name,
+        "label": label,
+        "seeds": list(row.seeds),
+        "delta_m": _cell(row.delta_m, 2, signed=True),
+        "delta_t": _cell(row.delta_t, 2, signed=True),
+        "cost": _cell(cost, 2),
+        "metrics": [
+            _cell(value, column.decimals)
+            for value, column in zip(row.metrics, columns, strict=True)
+        ],
+        "published": published,
+        "notes": list(row.notes),
+    }
+
+
+def _cell(value: Spread | None, decimals: int, *, signed: bool = False) -> Cell:
+    mean, _, sd = spread_text(value, decimals, signed=signed).partition(" ± ")
+    if value is None:
+        return {"text": mean, "value": None}
+    cell: Cell = {"text": mean, "value": value.mean}
+    return cell if value.sd is None else cell | {"sd": sd, "spread": value.sd}
+
+
+def _published(setting: Setting) -> tuple[list[str], dict[str, list[Cell]]]:
+    """Return headers and cells by label; nothing for data that only look like the published."""
+    place = (setting.dataset, setting.architecture)
+    if place not in PUBLISHED or setting.data_kind != "real":
+        return [], {}
+    file, columns = PUBLISHED[place]
+    cells = {
+        row["method"].lower().replace("-", ""): [
+            {"text": row[key] or "–", "value": float(row[key]) if row[key] else None}
+            for _, key in columns
+        ]
+        for row in read_published(file)
+    }
+    return [head for head, _ in columns], cells

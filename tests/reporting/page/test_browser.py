@@ -1,0 +1,283 @@
+"""The page in a real browser: it draws, sorts, switches, zooms, and asks for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.page.write import write_report
+from mtl_bench.reporting.statistics import compare, runs_under
+from tests.reporting.page.chromium import EXECUTABLE, Chromium
+from tests.reporting.page.runs import EVIL, EVIL_VARIANT, write_profile
+
+pytestmark = pytest.mark.skipif(
+    EXECUTABLE is None, reason="needs Chromium: apt-get install chromium"
+)
+
+TABS = ("overview", "data-rooms", "data-streets", "runs")
+WEIGHTS, TRAINING, GRADIENTS = (
+    f"[...document.querySelectorAll('#panel-data-rooms section')].find((s) => "
+    f"s.querySelector('h2').textContent === '{title}')"
+    for title in ("Task weights", "Training curves", "Task gradients")
+)
+INK = """(canvas) => {
+  const { width, height } = canvas;
+  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const pixels = copy.getImageData(0, 0, width, height).data;
+  let sum = 0;
+  for (let at = 0; at < pixels.length; at += 1) sum = (sum * 31 + pixels[at] * (at % 9973)) % 1e9;
+  return sum;
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    folder = write_profile(tmp_path_factory.mktemp("page") / "results")
+    return write_report(folder.parent, "mini", None)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("chromium")) as found:
+        yield found
+
+
+@pytest.fixture
+def rooms(browser: Chromium, page: Path) -> Iterator[Chromium]:
+    """The browser, showing the larger data set; nothing may have gone wrong in the end."""
+    browser.show(1280)
+    browser.open(page, "data-rooms")
+    yield browser
+    assert browser.problems == []
+
+
+def rows(browser: Chromium) -> list[str]:
+    return browser.run(
+        "[...document.querySelectorAll('#panel-data-rooms .comparison tbody th.name')]"
+        ".map((cell) => cell.textContent)"
+    )
+
+
+def ink(browser: Chromium, part: str) -> list[float]:
+    """A number for each picture of a part, 0 for an empty one."""
+    return browser.run(f"[...({part}).querySelectorAll('canvas')].map({INK})")
+
+
+def change(browser: Chromium, control: str, setting: str) -> None:
+    browser.run(
+        f"(() => {{ const box = {control}; {setting}; "
+        "box.dispatchEvent(new Event('input')); box.dispatchEvent(new Event('change')); })()"
+    )
+    browser.settle()
+
+
+def click(browser: Chromium, node: str) -> None:
+    browser.run(f"{node}.click()")
+    browser.settle()
+
+
+def test_every_part_is_drawn_without_errors_or_requests(browser: Chromium, page: Path) -> None:
+    browser.show(1280)
+    browser.requests.clear()
+    for tab in TABS:
+        browser.open(page, tab)
+        assert browser.run("document.querySelector('[aria-selected=true]').id") == f"tab-{tab}"
+        assert browser.run("document.querySelectorAll('section.card').length > 0")
+        assert all(ink(browser, "document.body"))
+    assert browser.problems == []
+    assert {url.partition("#")[0] for url in browser.requests} <= {
+        page.resolve().as_uri(),
+        "about:blank",
+    }
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_wider_than_the_window(
+    browser: Chromium, page: Path, width: int, dark: bool
+) -> None:
+    browser.show(width, dark=dark)
+    for tab in TABS:
+        browser.open(page, tab)
+        browser.run("document.querySelectorAll('details').forEach((node) => (node.open = true))")
+        browser.settle()
+        browser.run("document.querySelectorAll('details').forEach((node) => (node.open = true))")
+        scroll = "document.scrollingElement"
+        assert browser.run(f"{scroll}.scrollWidth <= {scroll}.clientWidth"), tab
+        background = browser.run("getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, background[4:-1].split(","))) < 60) == dark
+
+
+def test_headers_sort_by_number_and_leave_dashes_last(rooms: Chromium, page: Path) -> None:
+    (found,) = compare(runs_under(find_records(page.parents[1], dataset="rooms"), None))
+    assert rows(rooms) == [row.name for row in found.rows]
+    with_delta = [row for row in found.rows if row.delta_m is not None]
+    without = [row.name for row in found.rows if row.delta_m is None]
+    ascending = sorted(with_delta, key=lambda row: row.delta_m.mean)
+    header = (
+        "[...document.querySelectorAll('#panel-data-rooms .comparison .sort')]"
+        ".find((node) => node.firstChild.textContent === 'Δm')"
+    )
+    for direction, order in (("ascending", ascending), ("descending", ascending[::-1])):
+        rooms.run(f"{header}.focus()")
+        rooms.press("\r")
+        assert rows(rooms) == [row.name for row in order] + without
+        assert rooms.run(f"{header}.closest('th').getAttribute('aria-sort')") == direction
+
+
+def test_tabs_follow_the_arrow_keys(rooms: Chromium) -> None:
+    rooms.run("document.querySelector('[role=tab][aria-selected=true]').focus()")
+    for key, expected in (
+        ("ArrowRight", "data-streets"),
+        ("End", "runs"),
+        ("ArrowRight", "overview"),
+        ("ArrowLeft", "runs"),
+        ("Home", "overview"),
+    ):
+        rooms.press(key)
+        assert rooms.run("document.activeElement.id") == f"tab-{expected}"
+        visible = "[...document.querySelectorAll('[role=tabpanel]')].filter((p) => !p.hidden)"
+        assert rooms.run(f"{visible}.map((panel) => panel.id)") == [f"panel-{expected}"]
+        assert rooms.run("location.hash") == f"#{expected}"
+
+
+def test_the_selection_rule_changes_the_numbers(rooms: Chromium, page: Path) -> None:
+    change(rooms, "document.querySelector('#panel-data-rooms select')", "box.value = '1'")
+    (found,) = compare(runs_under(find_records(page.parents[1], dataset="rooms"), "last"))
+    shown = rooms.run("document.querySelector('#panel-data-rooms .comparison').textContent")
+    assert "selection last" in shown
+    ls = next(row for row in found.rows if row.name == "ls")
+    assert f"{ls.metrics[0].mean:.2f}" in shown
+
+
+def test_weights_change_with_run_smoothing_and_tasks(rooms: Chromium) -> None:
+    seen = [ink(rooms, WEIGHTS)]
+    assert rooms.run(f"{WEIGHTS}.querySelector('select').value") == "taskforce"
+    for control, setting in (
+        ("'input[type=range]'", "box.value = 9"),
+        ("'select'", "box.value = 'ls'"),
+    ):
+        change(rooms, f"{WEIGHTS}.querySelector({control})", setting)
+        seen.append(ink(rooms, WEIGHTS))
+    click(rooms, f"{WEIGHTS}.querySelector('.key')")
+    assert rooms.run(f"{WEIGHTS}.querySelector('.key').ariaPressed") == "false"
+    seen.append(ink(rooms, WEIGHTS))
+    assert all(len(numbers) == 1 and numbers[0] for numbers in seen)
+    assert len({numbers[0] for numbers in seen}) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("reach", "smoothed"), [(0, [1, None, 5, 7, None, 3]), (1, [1, None, 6, 6, None, 3])]
+)
+def test_smoothing_keeps_gaps(rooms: Chromium, reach: int, smoothed: list[float | None]) -> None:
+    assert rooms.run(f"smooth([1, null, 5, 7, null, 3], {reach})") == smoothed
+
+
+def test_keys_and_the_button_zoom(rooms: Chromium) -> None:
+    plot = f"{WEIGHTS}.querySelector('.plot')"
+    scale = f"(({{min, max}}) => [min, max])(drawn.get({plot}).plot.scales.x)"
+    whole = rooms.run(scale)
+    reset = f"{plot}.querySelector('.reset')"
+    assert rooms.run(f"{reset}.hidden")
+    rooms.run(f"{plot}.focus()")
+    rooms.press("+")
+    rooms.settle()
+    low, high = rooms.run(scale)
+    assert high - low == pytest.approx((whole[1] - whole[0]) / 2)
+    change(rooms, f"{WEIGHTS}.querySelector('input[type=range]')", "box.value = 3")
+    assert rooms.run(scale) == [low, high]
+    click(rooms, reset)
+    assert rooms.run(scale) == whole
+    assert rooms.run(f"{reset}.hidden")
+
+
+def test_pointing_tells_the_values(rooms: Chromium) -> None:
+    rooms.run(f"{WEIGHTS}.scrollIntoView()")
+    left, top, width, height = rooms.run(
+        f"(({{left, top, width, height}}) => [left, top, width, height])"
+        f"({WEIGHTS}.querySelector('.u-over').getBoundingClientRect())"
+    )
+    rooms.call(
+        "Input.dispatchMouseEvent", type="mouseMoved", x=left + width / 2, y=top + height / 2
+    )
+    rooms.settle()
+    tip = rooms.run(f"{WEIGHTS}.querySelector('.tip').innerText").split()
+    assert tip[0] == "update"
+    update = float(tip[1])
+    assert float(tip[tip.index("Normals") + 1]) == pytest.approx(1 + 2 * update / 900, rel=2e-3)
+
+
+def test_training_curves_choose_quantity_methods_and_seed(rooms: Chromium) -> None:
+    captions = f"[...{TRAINING}.querySelectorAll('figcaption')].map((node) => node.textContent)"
+    assert rooms.run(captions) == ["Seg <b class=evil>", "Depth", "Normals"]
+    before = ink(rooms, TRAINING)
+    change(rooms, f"{TRAINING}.querySelectorAll('select')[1]", "box.value = '1'")
+    one_seed = ink(rooms, TRAINING)
+    assert one_seed != before
+    change(rooms, f"{TRAINING}.querySelector('select')", "box.value = 'test'")
+    assert len(rooms.run(captions)) == 4
+    assert all(ink(rooms, TRAINING))
+    click(rooms, f"{TRAINING}.querySelectorAll('.quiet')[1]")
+    assert ink(rooms, TRAINING) == []
+    assert "No method is chosen" in rooms.run(f"{TRAINING}.textContent")
+
+
+def test_the_matrix_shows_means_in_view_and_chooses_pairs(rooms: Chromium) -> None:
+    cells = f"[...{GRADIENTS}.querySelectorAll('.cosines button')]"
+    assert len(rooms.run(f"{cells}.map((node) => node.textContent)")) == 3
+    before, whole = (
+        ink(rooms, GRADIENTS),
+        rooms.run(f"{cells}.map((node) => node.textContent)"),
+    )
+    rooms.run(f"{cells}[0].focus()")
+    rooms.press("\r")
+    rooms.settle()
+    assert rooms.run(f"{cells}[0].ariaPressed") == "false"
+    assert rooms.run(f"document.activeElement === {cells}[0]")
+    after = ink(rooms, GRADIENTS)
+    assert (after[0] != before[0], after[1]) == (True, before[1])
+    rooms.run(f"{GRADIENTS}.querySelector('.plot').focus()")
+    for _ in range(4):
+        rooms.press("+")
+    rooms.settle()
+    assert rooms.run(f"{cells}.map((node) => node.textContent)") != whole
+
+
+def test_hostile_text_stays_text(rooms: Chromium) -> None:
+    for tab in TABS:
+        click(rooms, f"document.getElementById('tab-{tab}')")
+    rooms.run("document.querySelectorAll('details').forEach((node) => (node.open = true))")
+    rooms.settle()
+    rooms.settle()
+    assert rooms.run("document.querySelectorAll('.evil, img').length") == 0
+    assert rooms.run("typeof evil") == "undefined"
+    text = rooms.run("document.body.textContent")
+    assert " ".join(EVIL.split()) in text
+    assert f"rlw-{EVIL_VARIANT}" in text
+
+
+def test_runs_are_found_and_open(browser: Chromium, page: Path) -> None:
+    browser.show(1280)
+    browser.open(page, "runs")
+    shown = "[...document.querySelectorAll('#panel-runs .run')]"
+    total = len(find_records(page.parents[1]))
+    assert browser.run(f"{shown}.length") == total
+    change(browser, "document.getElementById('run-filter')", "box.value = 'taskforce seed1'")
+    assert browser.run(f"{shown}.map((node) => node.querySelector('.what').textContent)") == [
+        "taskforce"
+    ]
+    click(browser, f"{shown}[0].querySelector('summary')")
+    browser.settle()
+    assert "protocol" in browser.run(f"{shown}[0].textContent")
+    link = browser.run(f"{shown}[0].querySelector('a').href")
+    (record,) = find_records(page.parents[1], method="taskforce")[1:2]
+    assert link == record.path.resolve().as_uri() + "/"
+    change(browser, "document.getElementById('run-filter')", "box.value = ''")
+    change(browser, "document.querySelector('#panel-runs select')", "box.value = 'failed'")
+    states = browser.run(f"{shown}.map((node) => node.querySelector('.state').textContent)")
+    assert sorted(states) == ["failed 0/?", "failed 2/6"]
+    assert browser.problems == []

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.experiments import read_published
+from mtl_bench.reporting.page.data import Curves, page_data, thin_out
+from mtl_bench.reporting.page.series import read_epochs, read_steps
+from mtl_bench.reporting.statistics import compare, runs_under
+from tests.records.synthetic import qm9_tasks, scaled, write_record
+from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_steps, write_profile
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return write_profile(tmp_path_factory.mktemp("page") / "results")
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> dict[str, Any]:
+    return page_data(find_records(folder.parent), "mini", folder)
+
+
+@pytest.fixture(scope="module")
+def rooms(page: dict[str, Any]) -> dict[str, Any]:
+    return next(dataset for dataset in page["datasets"] if dataset["name"] == "rooms")
+
+
+def test_rows_are_those_of_the_statistics(folder: Path, rooms: dict[str, Any]) -> None:
+    """Every number of the page comes from ``compare``, under every rule."""
+    records = find_records(folder.parent, dataset="rooms")
+    assert [found["rule"] for found in rooms["results"]] == ["", "last"]
+    for found in rooms["results"]:
+        (expected,) = compare(runs_under(records, found["rule"] or None))
+        (shown,) = found["comparisons"]
+        assert [row["name"] for row in shown["rows"]] == [row.name for row in expected.rows]
+        for row, source in zip(shown["rows"], expected.rows, strict=True):
+            for cell, spread in (
+                (row["delta_m"], source.delta_m),
+                (row["delta_t"], source.delta_t),
+                *zip(row["metrics"], source.metrics, strict=True),
+            ):
+                assert cell["value"] == (None if spread is None else spread.mean)
+                assert cell.get("spread") == (None if spread is None else spread.sd)
+            assert row["cost"]["value"] == source.epoch_cost
+            assert row["seeds"] == list(source.seeds)
+
+
+def row_of(rooms: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(row for row in rooms["results"][0]["comparisons"][0]["rows"] if row["name"] == name)
+
+
+def test_missing_values_are_dashes(rooms: dict[str, Any]) -> None:
+    row = row_of(rooms, "uw")
+    assert row["delta_m"] == {"text": "–", "value": None}
+    assert [cell["text"] for cell in row["metrics"]] == ["28.57", "42.86", "–", "35.0"]
+    assert row["notes"] == ["no Δm: a metric has no value here or no usable one in STL"]
+
+
+def test_a_seed_in_two_configurations_keeps_the_methods_label(rooms: dict[str, Any]) -> None:
+    assert row_of(rooms, "dwa aaaaaaaa")["label"] == "dwa"
+    assert row_of(rooms, f"rlw-{EVIL_VARIANT}")["label"] == f"rlw-{EVIL_VARIANT}"
+
+
+def test_every_state_is_listed(rooms: dict[str, Any]) -> None:
+    grid = rooms["grid"]
+    assert grid["seeds"] == [0, 1, 2]
+    assert grid["labels"][:2] == ["stl", "ls"]
+    shown = {
+        label: [[rooms["runs"][number]["progress"] for number in cell] for cell in cells]
+        for label, cells in zip(grid["labels"], grid["cells"], strict=True)
+    }
+    assert shown["stl"] == [["done"]] * 3
+    assert shown["dwa"] == [["done", "done"], [], []]
+    assert shown["cagrad"] == [["failed 2/6"], [], []]
+    assert shown["pcgrad"] == [[], ["failed 0/?"], []]  # as its metrics.jsonl can't be read
+    assert shown["igbv2"] == [[], [], ["interrupted 0/?"]]
+
+
+def run_of(rooms: dict[str, Any], label: str) -> dict[str, Any]:
+    return next(run for run in rooms["runs"] if run["label"] == label)
+
+
+def test_an_error_is_kept_whole(rooms: dict[str, Any]) -> None:
+    assert run_of(rooms, "cagrad")["error"] == " ".join((EVIL + "\ud800").split())
+
+
+def test_links_lead_from_the_page_to_the_record(folder: Path, rooms: dict[str, Any]) -> None:
+    for run in rooms["runs"]:
+        assert (folder / unquote(run["link"])).is_dir()
+        assert not set(run["link"]) & set("<>\"'#& ")
+
+
+def test_curves_of_unfinished_runs_are_there_with_what_can_be_read(rooms: dict[str, Any]) -> None:
+    run = run_of(rooms, "pcgrad")
+    assert run["damaged"] == ["part-000000001.parquet"]
+    assert run["steps"]["weight"]["curves"]["normal"][0] is None
+    assert run["epochs"]["curves"]["loss"]["semantic"] == [1, 0.5, 0.3333, 0.1]
+    assert run["epochs"]["curves"]["loss"]["depth"] == [1, 0.5, 0.3333, None]
+    assert run["kind"] == "procedural"
+
+
+def test_a_run_without_any_file_has_no_curves(rooms: dict[str, Any]) -> None:
+    run = run_of(rooms, "igbv2")
+    assert run["epochs"]["bins"] == 0
+    assert run["steps"] == {}
+    assert run["config"] is None
+
+
+def test_kinds_of_data_are_told_apart(page: dict[str, Any]) -> None:
+    kinds = {dataset["name"]: dataset["kinds"] for dataset in page["datasets"]}
+    assert kinds == {"rooms": ["procedural"], "streets": ["real"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, True),
+        ({"architecture": "mtan"}, False),
+        ({"data": {"kind": "procedural", "source": "made up", "manifest": "0"}}, False),
+    ],
+)
+def test_published_numbers_stand_beside_real_data_of_the_same_network(
+    tmp_path: Path, changes: dict[str, Any], shown: bool
+) -> None:
+    for label in ("stl", "alignedmtl", "taskforce-de"):
+        write_record(tmp_path, label, 0, values=scaled(1.5), tasks=qm9_tasks(), **changes)
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path)["datasets"]
+    comparison = dataset["results"][0]["comparisons"][0]
+    cells = [[cell["text"] for cell in row["published"]] for row in comparison["rows"]]
+    paper = {row["method"]: row["delta_m"] for row in read_published("table2_qm9.csv")}
+    assert comparison["published"] == (["Δm"] if shown else [])
+    assert cells == ([[paper["STL"]], [paper["Aligned-MTL"]], ["–"]] if shown else [[], [], []])
+
+
+def test_curves_are_thinned_until_they_fit(tmp_path: Path) -> None:
+    add_steps(tmp_path, 900, gram=True)
+    curves = Curves(read_epochs(tmp_path / "none"), *read_steps(tmp_path / "steps"))
+    whole = len(json.dumps(curves.steps[0].tree()))
+    (same,) = thin_out([curves], 10 * whole)
+    assert same.steps[0].width == 3
+    (thin,) = thin_out([curves], whole)
+    assert thin.steps[0].width == 6
+    (least,) = thin_out([curves], 1)
+    assert least.steps[0].sums_CB.shape[1] >= 50

@@ -6,6 +6,8 @@ import csv
 from functools import cache
 from pathlib import Path
 
+from mtl_bench.reporting.comparison import Setting
+
 NAMES = {
     "stl": "STL",
     "ls": "LS",
@@ -42,9 +44,9 @@ def read_published(name: str) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(stream))
 
 
-def published_delta(dataset: str, label: str) -> str | None:
-    """Return the printed Δm of a method in the paper's table of a data set, if it is there."""
-    if dataset not in MAIN_TABLES or label not in NAMES:
+def published_delta(setting: Setting, label: str) -> str | None:
+    """Return the printed Δm of a method on a data set, if it is there and the data are the real."""
+    if setting.data_kind != "real" or setting.dataset not in MAIN_TABLES or label not in NAMES:
         return None
-    rows = read_published(MAIN_TABLES[dataset])
+    rows = read_published(MAIN_TABLES[setting.dataset])
     return next(row["delta_m"] for row in rows if row["method"] == NAMES[label])

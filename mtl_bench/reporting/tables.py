@@ -148,7 +148,7 @@ def _verdict(found: Comparison) -> Columns:
         "n": [Cell(str(len(row.seeds)), len(row.seeds)) for row in rows],
         "epoch cost": [_number(row.epoch_cost, "x{:.2f}") for row in rows],
         "parameters": [_number(row.parameters, "{:,}") for row in rows],
-        "paper Δm": [_printed(published_delta(found.setting.dataset, row.name)) for row in rows],
+        "paper Δm": [_printed(published_delta(found.setting, row.name)) for row in rows],
     }
     shown = {
         head: cells

@@ -6,23 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.experiments import read_published
-from mtl_bench.reporting.statistics import (
-    Column,
-    Comparison,
-    Row,
-    Run,
-    Setting,
-    Spread,
-    compare,
-    runs_under,
-)
+from mtl_bench.reporting.comparison import Column, Comparison, Row, Run, Setting, Spread
+from mtl_bench.reporting.published import MAIN_TABLES, NAMES, read_published
+from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.tables import conditions, metric_header, spread_text
 
 PUBLISHED = {
-    ("nyuv2", "mtan"): ("table1_nyuv2.csv", (("Δm", "delta_m"), ("Δt", "delta_t"))),
-    ("cityscapes", "pspnet"): ("table2_cityscapes.csv", (("Δm", "delta_m"),)),
-    ("qm9", "mpnn"): ("table2_qm9.csv", (("Δm", "delta_m"),)),
+    ("nyuv2", "mtan"): (("Δm", "delta_m"), ("Δt", "delta_t")),
+    ("cityscapes", "pspnet"): (("Δm", "delta_m"),),
+    ("qm9", "mpnn"): (("Δm", "delta_m"),),
 }
 """Data set and architecture of the paper's main tables, and the columns that are shown."""
 
@@ -115,6 +107,7 @@ def _row(row: Row, label: str, columns: Sequence[Column], published: list[Cell])
         "seeds": list(row.seeds),
         "delta_m": _cell(row.delta_m, 2, signed=True),
         "delta_t": _cell(row.delta_t, 2, signed=True),
+        "mean_rank": _cell(None if row.mean_rank is None else Spread(row.mean_rank, None), 2),
         "cost": _cell(cost, 2),
         "metrics": [
             _cell(value, column.decimals)
@@ -138,12 +131,13 @@ def _published(setting: Setting) -> tuple[list[str], dict[str, list[Cell]]]:
     place = (setting.dataset, setting.architecture)
     if place not in PUBLISHED or setting.data_kind != "real":
         return [], {}
-    file, columns = PUBLISHED[place]
+    columns = PUBLISHED[place]
+    labels = {printed: method for method, printed in NAMES.items()}
     cells = {
-        row["method"].lower().replace("-", ""): [
+        labels[row["method"]]: [
             {"text": row[key] or "–", "value": float(row[key]) if row[key] else None}
             for _, key in columns
         ]
-        for row in read_published(file)
+        for row in read_published(MAIN_TABLES[setting.dataset])
     }
     return [head for head, _ in columns], cells

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 import pytest
 
 from mtl_bench.records.reader import find_records
-from mtl_bench.reporting.experiments import read_published
 from mtl_bench.reporting.page.data import Curves, page_data, thin_out
 from mtl_bench.reporting.page.series import read_epochs, read_steps
+from mtl_bench.reporting.published import read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_steps, write_profile

@@ -14,6 +14,12 @@ const VERDICT = [
     about: "mean over tasks of the tasks' mean change, lower is better",
   },
   {
+    key: "mean_rank",
+    title: "rank",
+    unit: "mean ↓",
+    about: "mean over metrics of the rank among the multi-task methods, lower is better",
+  },
+  {
     key: "cost",
     title: "epoch cost",
     unit: "× LS ↓",

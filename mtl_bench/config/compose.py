@@ -119,7 +119,10 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         for group in GROUPS.values():
             if group in config:
                 config[group].name = choices[group]
-        if choices.get("experiment") and config.logger.get("group", "") is None:
+        if (
+            choices.get("experiment")
+            and OmegaConf.select(config, "logger.group", default="") is None
+        ):
             config.logger.group = choices["experiment"]
         del config["hydra"]
     return config

@@ -87,13 +87,17 @@ class _Worker:
 
     def __init__(self, record: Path) -> None:
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "mtl_bench.tracking.worker", str(record)],
-            stdin=subprocess.PIPE,
-            stdout=self._words,
-            stderr=self._words,
-            start_new_session=True,  # a terminal's Ctrl-C is for the training
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mtl_bench.tracking.worker", str(record)],
+                stdin=subprocess.PIPE,
+                stdout=self._words,
+                stderr=self._words,
+                start_new_session=True,  # a terminal's Ctrl-C is for the training
+            )
+        except OSError:
+            self._words.close()
+            raise
         assert self._process.stdin is not None
         self._input = self._process.stdin
         os.set_blocking(self._input.fileno(), False)

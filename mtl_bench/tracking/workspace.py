@@ -73,7 +73,7 @@ def build_workspace(
             for number, (name, panels) in enumerate(contents.items())
         ],
         runset_settings=workspaces.RunsetSettings(
-            filters=[workspaces.Config("dataset.name") == dataset],
+            filters=[workspaces.Tags().isin([dataset])],
             groupby=[workspaces.Config("label")],
         ),
     )

@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     Args:
         title: its name for a person.
         package: what must be importable, and the extra of pip that brings it.
-        remedy: how a record gets there that didn't in its time.
+        remedy: how a record gets there that didn't in its time, if it can.
     """
 
     title: str
@@ -36,8 +36,8 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "wandb": Kind("W&B", "wandb", "`mtl-bench wandb sync` sends it later"),
-    "tensorboard": Kind("TensorBoard", "tensorboard", "a resumed run is shown whole"),
+    "wandb": Kind("W&B", "wandb", "; `mtl-bench wandb sync` sends it later"),
+    "tensorboard": Kind("TensorBoard", "tensorboard", ""),
 }
 
 

@@ -73,7 +73,7 @@ class Mirror:
         assert self._kind is not None
         self._say(
             f"{self._kind.title} is off: {reason or 'its process ended too early'}; the record is "
-            f"whole without it, {self._kind.remedy}"
+            f"whole without it{self._kind.remedy}"
         )
         self._kind = self._worker = None
 

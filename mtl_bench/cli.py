@@ -12,6 +12,8 @@ from pathlib import Path
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.errors import ConfigError, DataError, MtlBenchError
+from mtl_bench.settings import count as _count
+from mtl_bench.settings import parse_settings as _settings
 
 EPILOG = """examples:
   mtl-bench data prepare qm9
@@ -99,29 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         ("report", "one HTML page of a profile's runs; profile=mini output=FILE", _report),
         ("toy", "draw every method's path on the two-task toy problem", _toy),
         ("game", "play a small game with a known optimum, a table and a picture", _game),
+        ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb),
     ):
         picture = commands.add_parser(name, help=about)
         picture.add_argument("settings", nargs="*", metavar="KEY=VALUE")
         picture.set_defaults(command=command)
     return parser
-
-
-def _settings(words: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
-    """Parse KEY=VALUE words; underscores of the defaults' names stand for dots."""
-    values = {key.replace("__", "."): value for key, value in defaults.items()}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or key not in values:
-            raise ConfigError(f"unknown setting {word}; allowed: {'=, '.join(values)}=")
-        values[key] = value
-    return values
-
-
-def _count(settings: dict[str, str | None], key: str) -> int:
-    value = str(settings[key])
-    if not value.isdecimal() or int(value) < 1:
-        raise ConfigError(f"{key}={value}: must be a whole number from 1 on")
-    return int(value)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -281,6 +266,12 @@ def _game(options: argparse.Namespace) -> int:
     for path in save(draw(results), Path(str(settings["paths.figures"])), "game"):
         print(path)
     return 0
+
+
+def _wandb(options: argparse.Namespace) -> int:
+    from mtl_bench.tracking.sync import sync_command
+
+    return sync_command(options.settings)
 
 
 if __name__ == "__main__":

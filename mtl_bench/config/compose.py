@@ -119,6 +119,11 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         for group in GROUPS.values():
             if group in config:
                 config[group].name = choices[group]
+        if (
+            choices.get("experiment")
+            and OmegaConf.select(config, "logger.group", default="") is None
+        ):
+            config.logger.group = choices["experiment"]
         del config["hydra"]
     return config
 

@@ -156,6 +156,25 @@ class Logger(Section):
     progress: Literal["auto", "plain", "off"]
 
 
+class TensorBoardLogger(Logger):
+    """TensorBoard beside the console."""
+
+    every: PositiveInt
+
+
+class WandbLogger(TensorBoardLogger):
+    """Weights & Biases beside the console."""
+
+    mode: Literal["offline", "online"]
+    project: Name
+    entity: Name | None
+    group: Name | None
+
+
+LOGGERS: dict[str, type[Logger]] = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger}
+"""Choices with more keys than the console's."""
+
+
 class Paths(Section):
     """Folders that are read and written."""
 
@@ -178,7 +197,7 @@ class Run(Section):
     gradients: Gradients
     protocol: Protocol
     profile: Profile
-    logger: Logger
+    logger: dict[str, Any]
     paths: Paths
 
 
@@ -200,6 +219,7 @@ def check(config: dict[str, Any]) -> None:
         ConfigError: one line that names the key, the value and what is allowed.
     """
     _validate(Run, config, "")
+    _validate(LOGGERS.get(config["logger"]["name"], Logger), config["logger"], "logger.")
     for group, built_with in BUILT_WITH.items():
         section = config[group]
         target = section.get("_target_", "")

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from mtl_bench.config.compose import config_hash
 from mtl_bench.errors import Interrupted
 from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.tracking.dashboard import require_package
 
 
 class Outcome(NamedTuple):
@@ -27,6 +28,7 @@ def run(config: dict[str, Any]) -> Outcome:
     path = record_path(config, digest)
     if (path / "DONE").exists():
         return Outcome(path, "already finished")
+    require_package(config["logger"]["name"])
     return _train(config, digest, path)
 
 
@@ -35,6 +37,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
 
     from mtl_bench.config.build import build_data
     from mtl_bench.tracking.console import make_console
+    from mtl_bench.tracking.mirror import make_mirror
     from mtl_bench.training.environment import (
         choose_device,
         describe_environment,
@@ -50,10 +53,13 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
     with RunRecord(path) as record:
         if record.done:  # another process finished it while this one started
             return Outcome(path, "already finished")
-        with make_console(config["logger"]["progress"]) as console:
+        with (
+            make_console(config["logger"]["progress"]) as console,
+            make_mirror(config["logger"], path, console.message) as mirror,
+        ):
             trainer = None
             try:
-                trainer = Trainer(config, digest, device, data, record, console)
+                trainer = Trainer(config, digest, device, data, record, console, mirror)
                 environment = describe_environment(config, device, data.origin, trainer.network)
                 record.begin(config, environment)
                 summary = trainer.run()

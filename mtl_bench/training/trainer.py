@@ -20,6 +20,7 @@ from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
 from mtl_bench.tracking.console import TrainingConsole
+from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
 from mtl_bench.training.checkpoint import load_checkpoint, require_same_data, save_checkpoint
 from mtl_bench.training.environment import peak_memory_bytes
 from mtl_bench.training.evaluation import Metrics, evaluate
@@ -40,6 +41,7 @@ class Trainer:
         data: the data set.
         record: the open run record.
         console: what a person sees.
+        mirror: what a dashboard sees.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class Trainer:
         data: Dataset,
         record: RunRecord,
         console: TrainingConsole,
+        mirror: Mirror = NO_MIRROR,
     ) -> None:
         self.config, self.digest, self.device, self.data = config, digest, device, data
-        self.record, self.console = record, console
+        self.record, self.console, self.mirror = record, console, mirror
         self.settings = config["trainer"]
         seed_everything(config["seed"])
         self.tasks = data.tasks
@@ -99,6 +102,7 @@ class Trainer:
             first_epoch=self.progress.epoch,
             history=self.progress.history,
         )
+        self.mirror.look(len(self.progress.history), self.progress.step)
         with StopRequest() as stop:
             while self.progress.epoch <= self.settings["epochs"]:
                 self.train_epoch(stop)
@@ -269,6 +273,7 @@ class Trainer:
         save_checkpoint(self.record.checkpoints, self.state_dict(), self.config, self.digest)
         self.progress.spend("checkpoint", time.perf_counter() - begin)
         self.saved_at = time.monotonic()
+        self.mirror.look(len(self.progress.history), self.progress.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on.

@@ -187,6 +187,8 @@ def hash_of(*overrides):
         "paths.results=/elsewhere",
         "dataset.root=/elsewhere/qm9",
         "logger.progress=off",
+        "logger=wandb",
+        "logger=tensorboard",
         "trainer.device=cpu",
         "trainer.threads=2",
         "trainer.workers=2",

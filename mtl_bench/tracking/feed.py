@@ -1,0 +1,176 @@
+"""What a dashboard shows of a run, read from the run's record while or after it is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mtl_bench.reporting.delta import delta_m
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+
+DELTA_M = "delta_m_vs_published_stl"
+"""Δm of one run; tables show the one against our own STL runs, which a run alone can't know."""
+
+Values = dict[str, float]
+
+
+class Row(NamedTuple):
+    """Numbers of one update of a run, those of its epoch with them if it is the epoch's last."""
+
+    step: int
+    values: Values
+
+
+class _StepRow(NamedTuple):
+    """A row of the step log that is read but not yet given out."""
+
+    step: int
+    epoch: int
+    table: Table
+    place: int
+
+    def values(self) -> Values:
+        (row,) = self.table.slice(self.place, 1).to_pylist()
+        return step_values(row)
+
+
+class Feed:
+    """Reads a record in pieces, every update at most once and in their order.
+
+    Args:
+        record: the run's folder.
+        every: of the step log, only updates whose number this divides, and the last of each epoch.
+
+    The numbers of an epoch stand in the row of its last update. An epoch of which the step log
+    tells nothing comes one update after what was before it.
+    """
+
+    def __init__(self, record: Path, every: int) -> None:
+        self.record, self.every = record, every
+        self.last = 0
+        self._position = 0
+        self._lines: dict[int, dict[str, Any]] = {}
+        self._parts: set[str] = set()
+        self._held: _StepRow | None = None
+
+    def read(self, epochs: float = math.inf, step: float = math.inf) -> Iterator[Row]:
+        """Return what is new up to a point at which the whole record was written.
+
+        Args:
+            epochs: epochs that had ended then.
+            step: updates that had been made then.
+
+        Raises:
+            ValueError: a file is damaged.
+            OSError: a file can't be read.
+        """
+        self._read_lines()
+        for row in self._read_steps(step):
+            if self._held is not None:
+                yield from self._give(self._held, ended=self._held.epoch < row.epoch)
+            self._held = row
+        held = self._held
+        if held is not None and held.epoch <= epochs and held.epoch in self._lines:
+            yield from self._give(held, ended=True)
+            self._held = None
+        running = math.inf if self._held is None else self._held.epoch
+        yield from self._give_lines(min(1 + epochs, running))
+
+    def _give(self, row: _StepRow, *, ended: bool) -> Iterator[Row]:
+        yield from self._give_lines(row.epoch)
+        line = self._lines.pop(row.epoch, None) if ended else None
+        if line is not None or row.step % self.every == 0:
+            self.last = row.step
+            yield Row(row.step, row.values() | (epoch_values(line) if line else {}))
+
+    def _give_lines(self, before: float) -> Iterator[Row]:
+        for epoch in sorted(epoch for epoch in self._lines if epoch < before):
+            self.last += 1
+            yield Row(self.last, epoch_values(self._lines.pop(epoch)))
+
+    def _read_lines(self) -> None:
+        """Take in the lines of metrics.jsonl that are complete."""
+        path = self.record / "metrics.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as stream:
+            stream.seek(self._position)
+            complete = stream.read().rpartition(b"\n")[0]
+        if complete:
+            self._position += len(complete) + 1
+        for text in complete.splitlines():
+            line = json.loads(text)
+            self._lines[int(line["epoch"])] = line
+
+    def _read_steps(self, step: float) -> Iterator[_StepRow]:
+        from pyarrow import parquet
+
+        for path in sorted((self.record / "steps").glob("part-*.parquet")):
+            if path.name in self._parts or int(path.stem.partition("-")[2]) > step:
+                continue
+            self._parts.add(path.name)
+            table = parquet.read_table(path)
+            numbers = zip(table["step"].to_pylist(), table["epoch"].to_pylist(), strict=True)
+            for place, (number, epoch) in enumerate(numbers):
+                yield _StepRow(number, epoch, table, place)
+
+
+def step_values(row: Mapping[str, float | None]) -> Values:
+    """Return the numbers of a row of the step log, the method's diagnostics under ``method/``.
+
+    NaN, which stands for a task without labels, is left out, as are the times: those of the epochs
+    say more.
+    """
+    return {
+        name if "/" in name else f"method/{name}": value
+        for name, value in row.items()
+        if name not in ("step", "epoch")
+        and not name.startswith("seconds_")
+        and value is not None
+        and not math.isnan(value)
+    }
+
+
+def epoch_values(line: Mapping[str, Any]) -> Values:
+    """Return the numbers of a line of metrics.jsonl, for instance ``validation/mu/mae``."""
+    names = {"weights": "mean_weight"}
+    renamed = {
+        f"{DELTA_M}/{key.removeprefix('delta_m_')}"
+        if key.startswith("delta_m_")
+        else names.get(key, key): value
+        for key, value in line.items()
+    }
+    return flatten(renamed)
+
+
+def final_values(summary: Mapping[str, Any]) -> Values:
+    """Return the numbers of a finished run: metrics and Δm under every selection rule, and cost."""
+    reference: dict[str, dict[str, float | None]] = {}
+    directions: dict[str, dict[str, bool]] = {}
+    for task, description in summary["tasks"].items():
+        metrics = description["metrics"]
+        reference[task] = {name: fields.get("reference") for name, fields in metrics.items()}
+        directions[task] = {name: fields["higher_is_better"] for name, fields in metrics.items()}
+    values: dict[str, Any] = {
+        rule: metrics | {DELTA_M: delta_m(metrics, reference, directions)}
+        for rule, metrics in summary["metrics"].items()
+    }
+    for key in ("seconds", "parameters", "peak_memory_bytes", "epochs", "steps"):
+        values[key] = summary.get(key)
+    return flatten({"final": values})
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Values:
+    """Return the numbers of nested mappings by their joined keys; what is no number is left out."""
+    flat: Values = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float):
+            flat[prefix + key] = value
+    return flat

@@ -13,6 +13,8 @@ from pathlib import Path
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.errors import ConfigError, DataError, MtlBenchError
+from mtl_bench.words import parse_count as _count
+from mtl_bench.words import parse_settings as _settings
 
 EPILOG = """examples:
   mtl-bench data prepare qm9
@@ -83,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     tables.set_defaults(command=_tables)
 
+    figures = commands.add_parser("figures", help="pictures of results, PNG and SVG")
+    figures.add_argument(
+        "words", nargs="*", metavar="[NAME] KEY=VALUE", help="figure2, curves, …; profile=mini"
+    )
+    figures.set_defaults(command=_figures)
+
     show = commands.add_parser("show", help="a run's predictions on test images, as a picture")
     show.add_argument("run", type=Path, help="folder of the run's record")
     show.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="samples=4, paths.data=DIR")
@@ -104,24 +112,6 @@ def _parser() -> argparse.ArgumentParser:
         picture.add_argument("settings", nargs="*", metavar="KEY=VALUE")
         picture.set_defaults(command=command)
     return parser
-
-
-def _settings(words: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
-    """Parse KEY=VALUE words; underscores of the defaults' names stand for dots."""
-    values = {key.replace("__", "."): value for key, value in defaults.items()}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or key not in values:
-            raise ConfigError(f"unknown setting {word}; allowed: {'=, '.join(values)}=")
-        values[key] = value
-    return values
-
-
-def _count(settings: dict[str, str | None], key: str) -> int:
-    value = str(settings[key])
-    if not value.isdecimal() or int(value) < 1:
-        raise ConfigError(f"{key}={value}: must be a whole number from 1 on")
-    return int(value)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -221,6 +211,12 @@ def _tables(options: argparse.Namespace) -> int:
     return 0
 
 
+def _figures(options: argparse.Namespace) -> int:
+    from mtl_bench.reporting.figures.command import run
+
+    return run(options.words)
+
+
 def _show(options: argparse.Namespace) -> int:
     from mtl_bench.reporting.pictures import draw_samples
     from mtl_bench.training.predict import predict_samples
@@ -262,7 +258,7 @@ def _toy(options: argparse.Namespace) -> int:
     steps = _count(settings, "steps")
     import torch
 
-    from mtl_bench.toy.pictures import save
+    from mtl_bench.reporting.drawing import save
     from mtl_bench.toy.trajectories import all_trajectories
     from mtl_bench.toy.two_tasks_figure import draw
 
@@ -277,9 +273,9 @@ def _game(options: argparse.Namespace) -> int:
     steps, seeds = _count(settings, "steps"), _count(settings, "seeds")
     import torch
 
+    from mtl_bench.reporting.drawing import save
     from mtl_bench.toy.game_figure import draw
     from mtl_bench.toy.game_runs import VARIANTS, play, render
-    from mtl_bench.toy.pictures import save
 
     torch.set_num_threads(1)
     results = []

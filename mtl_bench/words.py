@@ -1,0 +1,38 @@
+"""The KEY=VALUE words of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mtl_bench.errors import ConfigError
+
+
+def parse_settings(words: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
+    """Return the settings of KEY=VALUE words over their defaults.
+
+    Args:
+        words: what was typed.
+        defaults: every allowed key; two underscores in its name stand for a dot.
+
+    Raises:
+        ConfigError: a word that is no KEY=VALUE, or has another key.
+    """
+    values = {key.replace("__", "."): value for key, value in defaults.items()}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in values:
+            raise ConfigError(f"unknown setting {word}; allowed: {'=, '.join(values)}=")
+        values[key] = value
+    return values
+
+
+def parse_count(settings: Mapping[str, str | None], key: str) -> int:
+    """Return a setting that must be a whole number from 1 on.
+
+    Raises:
+        ConfigError: it isn't.
+    """
+    value = str(settings[key])
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"{key}={value}: must be a whole number from 1 on")
+    return int(value)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
-from mtl_bench.errors import ConfigError, DataError, MtlBenchError
-from mtl_bench.settings import count as _count
-from mtl_bench.settings import parse_settings as _settings
+from mtl_bench.errors import DataError, MtlBenchError
+from mtl_bench.words import parse_count, parse_settings
 
 EPILOG = """examples:
   mtl-bench data prepare qm9
@@ -84,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     tables.set_defaults(command=_tables)
 
+    figures = commands.add_parser("figures", help="pictures of results, PNG and SVG")
+    figures.add_argument(
+        "words", nargs="*", metavar="[NAME] KEY=VALUE", help="figure2, curves, …; profile=mini"
+    )
+    figures.set_defaults(command=_figures)
+
     show = commands.add_parser("show", help="a run's predictions on test images, as a picture")
     show.add_argument("run", type=Path, help="folder of the run's record")
     show.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="samples=4, paths.data=DIR")
@@ -139,7 +144,7 @@ def _data(options: argparse.Namespace) -> int:
     from mtl_bench.datasets.commands import data_command
 
     command, settings = data_command(options.name, options.action)
-    values = _settings(options.settings, paths__data="data", **settings)
+    values = parse_settings(options.settings, paths__data="data", **settings)
     folder = Path(str(values.pop("paths.data"))) / options.name
     begin = time.monotonic()
     faults = command(folder, {k: v for k, v in values.items() if v is not None})
@@ -169,7 +174,7 @@ def _status(options: argparse.Namespace) -> int:
     from mtl_bench.records.reader import find_records
     from mtl_bench.reporting.status import render_status
 
-    settings = _settings(
+    settings = parse_settings(
         options.settings, profile=None, dataset=None, method=None, paths__results="results"
     )
     results = Path(str(settings.pop("paths.results")))
@@ -185,7 +190,7 @@ def _tables(options: argparse.Namespace) -> int:
     words = options.settings
     tables(
         [word for word in words if "=" not in word],
-        _settings([word for word in words if "=" in word], **SETTINGS),
+        parse_settings([word for word in words if "=" in word], **SETTINGS),
     )
     return 0
 
@@ -193,18 +198,28 @@ def _tables(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from mtl_bench.reporting.page.write import report
 
-    print(report(_settings(options.settings, profile=None, output=None, paths__results="results")))
+    print(
+        report(
+            parse_settings(options.settings, profile=None, output=None, paths__results="results")
+        )
+    )
     return 0
+
+
+def _figures(options: argparse.Namespace) -> int:
+    from mtl_bench.reporting.figures.command import run
+
+    return run(options.words)
 
 
 def _show(options: argparse.Namespace) -> int:
     from mtl_bench.reporting.pictures import draw_samples
     from mtl_bench.training.predict import predict_samples
 
-    settings = _settings(options.settings, samples="4", paths__data=None)
+    settings = parse_settings(options.settings, samples="4", paths__data=None)
     data = settings["paths.data"]
     samples, invalid, kind = predict_samples(
-        options.run, _count(settings, "samples"), Path(data) if data else None
+        options.run, parse_count(settings, "samples"), Path(data) if data else None
     )
     picture = options.run / "predictions.png"
     title = "/".join(options.run.resolve().parts[-4:])
@@ -218,14 +233,14 @@ def _bench(options: argparse.Namespace) -> int:
 
     from mtl_bench.benchmarks.command import run_benchmark
 
-    settings = _settings(
+    settings = parse_settings(
         options.settings, paths__data="data", rounds="7", threads="1", only=None, memory="false"
     )
     result, shown = run_benchmark(
         options.name,
         data=Path(str(settings["paths.data"])),
-        rounds=_count(settings, "rounds"),
-        threads=_count(settings, "threads"),
+        rounds=parse_count(settings, "rounds"),
+        threads=parse_count(settings, "threads"),
         only=[name.strip() for name in (settings["only"] or "").split(",") if name.strip()],
         memory=settings["memory"] == "true",
     )
@@ -234,11 +249,11 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _toy(options: argparse.Namespace) -> int:
-    settings = _settings(options.settings, paths__figures="results/toy", steps="300")
-    steps = _count(settings, "steps")
+    settings = parse_settings(options.settings, paths__figures="results/toy", steps="300")
+    steps = parse_count(settings, "steps")
     import torch
 
-    from mtl_bench.toy.pictures import save
+    from mtl_bench.reporting.drawing import save
     from mtl_bench.toy.trajectories import all_trajectories
     from mtl_bench.toy.two_tasks_figure import draw
 
@@ -249,13 +264,15 @@ def _toy(options: argparse.Namespace) -> int:
 
 
 def _game(options: argparse.Namespace) -> int:
-    settings = _settings(options.settings, paths__figures="results/toy", steps="6000", seeds="5")
-    steps, seeds = _count(settings, "steps"), _count(settings, "seeds")
+    settings = parse_settings(
+        options.settings, paths__figures="results/toy", steps="6000", seeds="5"
+    )
+    steps, seeds = parse_count(settings, "steps"), parse_count(settings, "seeds")
     import torch
 
+    from mtl_bench.reporting.drawing import save
     from mtl_bench.toy.game_figure import draw
     from mtl_bench.toy.game_runs import VARIANTS, play, render
-    from mtl_bench.toy.pictures import save
 
     torch.set_num_threads(1)
     results = []

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mtl_bench.reporting.drawing import COLOURS, new_figure, style
 from mtl_bench.toy.game_runs import Played
-from mtl_bench.toy.pictures import COLOURS, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mtl_bench.toy.pictures import COLOURS, new_figure, style
+from mtl_bench.reporting.drawing import COLOURS, new_figure, style
 from mtl_bench.toy.two_tasks import STARTS, losses, pareto_front
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mtl_bench.errors import ConfigError, MtlBenchError, RecordError
 from mtl_bench.records.reader import Record, find_records
-from mtl_bench.settings import count, parse_settings
 from mtl_bench.tracking.dashboard import make_dashboard, require_package, show
+from mtl_bench.words import parse_count, parse_settings
 
 
 def sync_command(words: Sequence[str]) -> int:
@@ -41,7 +41,7 @@ def sync_command(words: Sequence[str]) -> int:
     )
     if settings["mode"] not in ("offline", "online"):
         raise ConfigError(f"mode={settings['mode']}: must be offline or online")
-    every = count(settings, "every")
+    every = parse_count(settings, "every")
     require_package("wandb")
     results = Path(str(settings["paths.results"]))
     chosen = {key: settings[key] for key in ("profile", "dataset", "method")}

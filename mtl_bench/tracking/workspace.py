@@ -19,8 +19,8 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.statistics import Column, columns_of
 from mtl_bench.reporting.tables import metric_header
-from mtl_bench.settings import parse_settings
 from mtl_bench.tracking.feed import DELTA_M
+from mtl_bench.words import parse_settings
 
 RULES = ("last", "last_k_mean", "best_val")
 SIGNALS = {

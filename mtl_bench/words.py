@@ -1,21 +1,21 @@
-"""KEY=VALUE words of the commands that need no configuration."""
+"""The KEY=VALUE words of a command."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mtl_bench.errors import ConfigError
 
 
 def parse_settings(words: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
-    """Return the values of KEY=VALUE words over defaults.
+    """Return the settings of KEY=VALUE words over their defaults.
 
     Args:
-        words: as typed.
-        defaults: all keys that are allowed; two underscores stand for a dot.
+        words: what was typed.
+        defaults: every allowed key; two underscores in its name stand for a dot.
 
     Raises:
-        ConfigError: a word is no KEY=VALUE, or its key isn't allowed.
+        ConfigError: a word that is no KEY=VALUE, or has another key.
     """
     values = {key.replace("__", "."): value for key, value in defaults.items()}
     for word in words:
@@ -26,8 +26,8 @@ def parse_settings(words: Sequence[str], **defaults: str | None) -> dict[str, st
     return values
 
 
-def count(settings: dict[str, str | None], key: str) -> int:
-    """Return a setting that is a count.
+def parse_count(settings: Mapping[str, str | None], key: str) -> int:
+    """Return a setting that must be a whole number from 1 on.
 
     Raises:
         ConfigError: it isn't.

@@ -1,0 +1,154 @@
+"""The command ``mtl-bench figures``: every figure that the records allow, as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl_bench.errors import ConfigError
+from mtl_bench.records.reader import Record, find_records
+from mtl_bench.reporting.drawing import save, style
+from mtl_bench.reporting.figures import (
+    cost,
+    curves,
+    gradients,
+    noise_buffer,
+    ranking,
+    update_every,
+    weights,
+)
+from mtl_bench.reporting.figures.scene import (
+    CannotDrawError,
+    Drawing,
+    Scene,
+    find_scenes,
+)
+from mtl_bench.reporting.tables import HOW_TO_START
+from mtl_bench.words import parse_settings
+
+FIGURES: dict[str, Callable[[Scene], Drawing]] = {
+    "figure2": noise_buffer.draw,
+    "figure3": update_every.draw,
+    "figure4": weights.draw,
+    "curves": curves.draw,
+    "gradients": gradients.draw,
+    "cost": cost.draw,
+    "ranking": ranking.draw,
+}
+"""Name -> how it is drawn."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one figure of one comparison.
+
+    Args:
+        name: of ``FIGURES``.
+        scene: what it was drawn from.
+        paths: the files; none where it could not be drawn.
+        missing: why it could not, or what isn't in it, with the command that makes it.
+    """
+
+    name: str
+    scene: Scene
+    paths: tuple[Path, ...]
+    missing: tuple[str, ...]
+
+
+def run(words: Sequence[str]) -> int:
+    """Draw the named figures, all by default; say what was written and what could not be drawn.
+
+    Raises:
+        ConfigError: an unknown figure or setting, or matplotlib is missing.
+    """
+    names = [word for word in words if "=" not in word]
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise ConfigError(f"unknown figure {unknown[0]}; allowed: {', '.join(FIGURES)}")
+    settings = parse_settings(
+        [word for word in words if "=" in word],
+        profile=None,
+        dataset=None,
+        method=None,
+        seed=None,
+        selection=None,
+        paths__results="results",
+        paths__figures=None,
+    )
+    results, folder = Path(str(settings["paths.results"])), settings["paths.figures"]
+    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
+    seeds = _seeds(settings["seed"])
+    records = [record for record in found if not seeds or record.seed in seeds]
+    scenes = find_scenes(records, settings["selection"], _listed(settings["method"]))
+    several = len({scene.setting.profile for scene in scenes}) > 1
+    for scene in scenes:
+        profile = scene.setting.profile
+        target = results / profile / "figures"
+        if folder:
+            target = Path(folder, profile) if several else Path(folder)
+        for outcome in draw_figures(scene, target, names):
+            print(_report(outcome), end="")
+    print(_left_out(records, scenes), end="")
+    return 0
+
+
+def draw_figures(scene: Scene, folder: Path, names: Sequence[str] = ()) -> Iterator[Outcome]:
+    """Draw figures of one comparison and yield each one's outcome.
+
+    Args:
+        scene: as ``find_scenes`` returns it.
+        folder: where ``<name>_<scene's suffix>.png`` and ``.svg`` go.
+        names: of ``FIGURES``, all by default.
+
+    Raises:
+        ConfigError: matplotlib is missing.
+        MtlBenchError: the folder can't be written.
+    """
+    for name in names or FIGURES:
+        with style():
+            try:
+                drawing = FIGURES[name](scene)
+            except CannotDrawError as error:
+                yield Outcome(name, scene, (), (str(error),))
+                continue
+        paths = save(drawing.figure, folder, f"{name}_{scene.suffix}")
+        yield Outcome(name, scene, tuple(paths), drawing.missing)
+
+
+def _report(outcome: Outcome) -> str:
+    if outcome.paths:
+        lines = [*map(str, outcome.paths), *(f"  {text}" for text in outcome.missing)]
+        return "\n".join(lines) + "\n"
+    where = f"{outcome.scene.setting.profile} / {outcome.scene.suffix}"
+    return f"{outcome.name} of {where} not drawn: {'; '.join(outcome.missing)}\n"
+
+
+def _left_out(records: Sequence[Record], scenes: Sequence[Scene]) -> str:
+    """Return a line for each profile and data set with runs that no figure shows, and why."""
+    if not records:
+        return HOW_TO_START + "\n"
+    drawn = {run.record.path for scene in scenes for runs in scene.runs.values() for run in runs}
+    places: dict[str, Counter[str]] = {}
+    for record in records:
+        if record.path not in drawn:
+            finished = "finished without metrics under this selection"
+            state = record.state if record.summary is None else finished
+            places.setdefault(f"{record.profile} / {record.dataset}", Counter())[state] += 1
+    lines = [
+        f"{place}: not shown: {', '.join(f'{n} {state}' for state, n in sorted(counts.items()))} "
+        "(see: mtl-bench status)"
+        for place, counts in places.items()
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _listed(value: str | None) -> list[str]:
+    return [word.strip() for word in (value or "").split(",") if word.strip()]
+
+
+def _seeds(value: str | None) -> list[int]:
+    words = _listed(value)
+    if not all(word.isdecimal() for word in words):
+        raise ConfigError(f"seed={value}: must be whole numbers, such as seed=0,1,2")
+    return [int(word) for word in words]

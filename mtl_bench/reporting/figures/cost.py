@@ -1,0 +1,129 @@
+"""cost: what a method gains in Δm against what an epoch of it costs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from mtl_bench.reporting.figures.labels import Box, place_boxes
+from mtl_bench.reporting.figures.looks import FAINT, GREY, method_looks
+from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.statistics import Row, Spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+REACH = 0.08
+"""Inches between a marker and its label."""
+
+LETTERS = 7.5
+"""Points of the labels' letters."""
+
+Point = tuple[str, float, Spread]
+
+
+def draw(scene: Scene) -> Drawing:
+    """Return one point per method: Δm over the training time of an epoch relative to LS.
+
+    Raises:
+        CannotDrawError: no method has both numbers.
+    """
+    points = [
+        (row.name, row.epoch_cost, row.delta_m)
+        for row in scene.rows
+        if row.epoch_cost and row.delta_m and math.isfinite(row.epoch_cost)
+    ]
+    shown = [name for name, _, _ in points]
+    others = [row for row in scene.rows if row.name not in shown]
+    missing = tuple(_missing(scene, row) for row in others)
+    if not points:
+        raise CannotDrawError("; ".join(missing) or "no method to show")
+    rows = [row for row in scene.rows if row.name in shown]
+    without = ", ".join(row.name for row in others)
+    figure, body = page(
+        5.6,
+        3.9,
+        f"Δm and cost: {scene.subject}",
+        footer(
+            scene,
+            rows,
+            "Whiskers: sample standard deviation over n seeds. Cost: median training time of an "
+            "epoch relative to LS on the same device.",
+            f"Not shown: {without}." if without else "",
+        ),
+    )
+    panel = body.subplots()
+    looks = method_looks([row.name for row in scene.comparison.rows])
+    panel.axhline(0.0, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
+    for name, cost, delta in points:
+        spread_bars(panel, cost, delta.mean, delta.sd, looks[name], 6)
+    _set_axes(panel, [cost for _, cost, _ in points])
+    _name_points(figure, panel, points)
+    return Drawing(figure, missing)
+
+
+def _missing(scene: Scene, row: Row) -> str:
+    if row.delta_m is None:
+        return f"{row.name}: {'; '.join(row.notes)}"
+    return f"{row.name}: no cost without an LS run on its device: {scene.command('method=ls')}"
+
+
+def _set_axes(panel: Axes, costs: list[float]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    panel.margins(x=0.15, y=0.15)
+    if max(costs) > 2 * min(costs):
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"×{value:g}"))
+    panel.set_xlabel("training time of an epoch, relative to LS ↓")
+    panel.set_ylabel("Δm [%] ↓   (dashed: STL)")
+    panel.grid(color=FAINT, linewidth=0.5)
+    panel.set_axisbelow(True)
+
+
+def _name_points(figure: Figure, panel: Axes, points: list[Point]) -> None:
+    """Write each method's name beside its point, when the layout is final."""
+    figure.draw_without_rendering()
+    dots_per_inch = figure.dpi
+    frame = panel.get_window_extent()
+    places, obstacles = [], []
+    for _, cost, delta in points:
+        low, middle, high = (
+            panel.transData.transform((cost, delta.mean + sign * (delta.sd or 0.0)))
+            for sign in (-1, 0, 1)
+        )
+        places.append((float(middle[0]), float(middle[1])))
+        half = 0.055 * dots_per_inch
+        obstacles.append(_box(middle[0] - half, middle[1] - half, 2 * half, 2 * half))
+        obstacles.append(_box(low[0] - 2, low[1], 4, high[1] - low[1]))
+    boxes = place_boxes(
+        places,
+        [_size(panel, name) for name, _, _ in points],
+        (frame.x0, frame.y0, frame.x1, frame.y1),
+        obstacles,
+        REACH * dots_per_inch,
+    )
+    for (name, cost, delta), (left, bottom, right, top) in zip(points, boxes, strict=True):
+        x, y = panel.transAxes.inverted().transform(((left + right) / 2, (bottom + top) / 2))
+        label = panel.annotate(
+            name, (cost, delta.mean), (float(x), float(y)), textcoords="axes fraction",
+            ha="center", va="center", fontsize=LETTERS, bbox=WHITE, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.6, "shrinkB": 3.0},
+        )  # fmt: skip
+        label.set_in_layout(False)
+
+
+def _size(panel: Axes, name: str) -> tuple[float, float]:
+    """Return width and height of a label in dots."""
+    text = panel.text(0, 0, name, fontsize=LETTERS)
+    extent = text.get_window_extent()
+    text.remove()
+    return float(extent.width), float(extent.height)
+
+
+def _box(left: float, bottom: float, width: float, height: float) -> Box:
+    return float(left), float(bottom), float(left + width), float(bottom + height)

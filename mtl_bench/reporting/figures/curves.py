@@ -1,0 +1,140 @@
+"""curves: losses and metrics of every task over the epochs, all methods in each panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtl_bench.errors import RecordError
+from mtl_bench.reporting.figures.logs import epoch_series, read_epochs
+from mtl_bench.reporting.figures.looks import Look, method_looks
+from mtl_bench.reporting.figures.panels import (
+    draw_line,
+    grid,
+    legend_below,
+    page,
+    say_nothing_here,
+    scale_values,
+    split,
+)
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.series import mean_and_sd
+from mtl_bench.reporting.tables import metric_header
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = 4
+BANDS = 4
+"""Methods up to which the deviation over seeds is drawn; more bands would hide each other."""
+
+Lines = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PanelKey:
+    """A panel's title, and where its numbers are in a line of ``metrics.jsonl``."""
+
+    title: str
+    keys: tuple[str, ...]
+    higher_is_better: bool = False
+
+
+def draw(scene: Scene) -> Drawing:
+    """Return a panel for each task's training loss, then one for each metric on the test set.
+
+    Raises:
+        CannotDrawError: no record has epochs.
+    """
+    epochs, problems = _read(scene)
+    if not epochs:
+        raise CannotDrawError("; ".join(problems) or "no method to show")
+    losses = [
+        PanelKey(f"{label}: loss ↓", ("train_loss", task)) for task, label in scene.tasks.items()
+    ]
+    metrics = _metric_panels(scene)
+    rows = [-(-len(panels) // COLUMNS) for panels in (losses, metrics)]
+    shown = [row for row in scene.rows if row.name in epochs]
+    banded = len(shown) <= BANDS and any(len(row.seeds) > 1 for row in shown)
+    figure, body = page(
+        9.0,
+        1.5 * sum(rows) + 1.2,
+        f"Training loss and test metrics: {scene.subject}",
+        footer(
+            scene,
+            shown,
+            "Lines: mean over the seeds."
+            + (" Bands: ± sample standard deviation." if banded else ""),
+            "Loss: mean over the epoch's updates. Axes of errors and losses are logarithmic where "
+            "values span a factor of four.",
+        ),
+    )
+    looks = method_looks([row.name for row in shown])
+    upper, lower = split(body, rows)
+    axes = [*grid(upper, len(losses), COLUMNS), *grid(lower, len(metrics), COLUMNS)]
+    for axis, panel in zip(axes, [*losses, *metrics], strict=True):
+        axis.set_title(panel.title, fontsize=8, loc="left")
+        _draw_panel(axis, panel, epochs, looks, banded)
+    lower.supxlabel("epoch", fontsize=8)
+    legend_below(body, list(looks), looks)
+    return Drawing(figure, tuple(problems))
+
+
+def _read(scene: Scene) -> tuple[dict[str, list[Lines]], list[str]]:
+    """Return row's name -> lines of each seed, and what could not be read."""
+    found: dict[str, list[Lines]] = {}
+    problems = []
+    for row in scene.rows:
+        for run in scene.runs[row.name]:
+            try:
+                lines = read_epochs(run.record.path)
+            except RecordError as error:
+                problems.append(f"{row.name}: {error}")
+            else:
+                found.setdefault(row.name, []).append(lines)
+    return found, problems
+
+
+def _metric_panels(scene: Scene) -> list[PanelKey]:
+    columns = scene.comparison.columns
+    several = len({column.metric for column in columns}) > 1
+    return [
+        PanelKey(
+            metric_header(column, with_metric=several),
+            ("test", column.task, column.metric),
+            column.higher_is_better,
+        )
+        for column in columns
+    ]
+
+
+def _draw_panel(
+    axis: Axes,
+    panel: PanelKey,
+    epochs: dict[str, list[Lines]],
+    looks: dict[str, Look],
+    banded: bool,
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    everything = []
+    for index, (name, look) in enumerate(looks.items()):
+        seeds = [epoch_series(lines, *panel.keys) for lines in epochs[name]]
+        length = min(len(values_E) for _, values_E in seeds)
+        epochs_E = seeds[0][0][:length]
+        mean_E, sd_E = mean_and_sd([values_E[:length] for _, values_E in seeds])
+        if not np.isfinite(mean_E).any():
+            continue
+        everything.append(mean_E)
+        draw_line(axis, epochs_E, mean_E, look, index)
+        if banded and sd_E is not None:
+            low_E, high_E = mean_E - sd_E, mean_E + sd_E
+            axis.fill_between(epochs_E, low_E, high_E, color=look.colour, alpha=0.15, lw=0)
+    if not everything:
+        say_nothing_here(axis)
+    elif not panel.higher_is_better:
+        scale_values(axis, np.concatenate(everything))
+    axis.tick_params(labelsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))

@@ -1,0 +1,141 @@
+"""ranking: the mean rank of the methods over metrics and seeds, and how far the ranks range.
+
+Legend of shape suffixes: M methods, C metrics, S seeds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtl_bench.reporting.figures.looks import FAINT, Look, method_looks
+from mtl_bench.reporting.figures.panels import page
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer, label_of
+from mtl_bench.reporting.figures.series import Array, rank_table
+from mtl_bench.reporting.statistics import Column, Row, Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+AT_THE_RIGHT: dict[str, Any] = {
+    "xycoords": ("axes fraction", "data"),
+    "xytext": (4, 0),
+    "textcoords": "offset points",
+    "va": "center",
+    "fontsize": 7.5,
+}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Ranks of the methods that can be ranked together.
+
+    Args:
+        rows: the methods, the best mean rank first.
+        ranks_MCS: their ranks within each of C metrics and S seeds.
+        left_out: the other methods, with the reason.
+    """
+
+    rows: tuple[Row, ...]
+    ranks_MCS: Array
+    left_out: tuple[str, ...]
+
+
+def rank_rows(scene: Scene) -> Ranking:
+    """Rank the multi-task methods over the seeds that most of them have.
+
+    A rank among fewer methods would not be comparable, so a method without one of these seeds or
+    without one of the metrics is left out. STL is no multi-task method and isn't ranked.
+    """
+    rows = [row for row in scene.rows if label_of(row) != "stl"]
+    seeds = Counter(row.seeds for row in rows).most_common(1)[0][0] if rows else ()
+    columns = scene.comparison.columns
+    ranked, values, left_out = [], [], []
+    for row in rows:
+        runs = {run.record.seed: run for run in scene.runs[row.name]}
+        lacking = ", ".join(str(seed) for seed in seeds if seed not in runs)
+        values_CS = None if lacking else _values(columns, [runs[seed] for seed in seeds])
+        if values_CS is None:
+            left_out.append(f"{row.name} (no seed {lacking})")
+        elif not np.isfinite(values_CS).all():
+            left_out.append(f"{row.name} (a metric has no value)")
+        else:
+            ranked.append(row)
+            values.append(values_CS)
+    if not ranked:
+        return Ranking((), np.zeros((0, len(columns), len(seeds))), tuple(left_out))
+    ranks_MCS = rank_table(np.stack(values), [column.higher_is_better for column in columns])
+    order = np.argsort(ranks_MCS.mean(axis=(1, 2)), kind="stable")
+    return Ranking(tuple(ranked[i] for i in order), ranks_MCS[order], tuple(left_out))
+
+
+def _values(columns: Sequence[Column], runs: Sequence[Run]) -> Array:
+    values = [[run.metrics.get(c.task, {}).get(c.metric) for run in runs] for c in columns]
+    return np.array(values, dtype=np.float64)
+
+
+def draw(scene: Scene) -> Drawing:
+    """Return one line per method with its mean rank and two ranges; no test is made.
+
+    Raises:
+        CannotDrawError: fewer than two methods can be ranked.
+    """
+    ranking = rank_rows(scene)
+    count = len(ranking.rows)
+    if count < 2:
+        left = f" (left out: {', '.join(ranking.left_out)})" if ranking.left_out else ""
+        raise CannotDrawError(
+            f"ranks need two methods besides STL, here is {count}{left}: "
+            + scene.command("method=ls,mgda,taskforce")
+        )
+    seeds = ranking.ranks_MCS.shape[2]
+    left_out = f"Not ranked: {', '.join(ranking.left_out)}." if ranking.left_out else ""
+    ranges = "Whiskers: lowest and highest rank in a single metric" + (
+        " and seed; bars: lowest and highest mean rank of a seed." if seeds > 1 else "."
+    )
+    figure, body = page(
+        5.6,
+        0.23 * count + 1.15,
+        f"Mean rank over {ranking.ranks_MCS.shape[1]} metrics: {scene.subject}",
+        footer(
+            scene,
+            ranking.rows,
+            ranges,
+            "No significance test. Equal values share the mean of their ranks; STL is not ranked.",
+            left_out,
+        ),
+    )
+    panel = body.subplots()
+    looks = method_looks([row.name for row in scene.comparison.rows])
+    for y, (row, ranks_CS) in enumerate(zip(ranking.rows, ranking.ranks_MCS, strict=True)):
+        _draw_method(panel, y, ranks_CS, looks[row.name])
+    panel.set_yticks(range(count), [row.name for row in ranking.rows])
+    panel.set_ylim(count - 0.5, -0.5)
+    panel.set_xlim(0.7, count + 0.3)
+    panel.set_xticks(range(1, count + 1))
+    panel.set_xlabel("rank among the methods, 1 is best ↓")
+    panel.grid(axis="x", color=FAINT, linewidth=0.5)
+    panel.set_axisbelow(True)
+    panel.tick_params(axis="y", length=0)
+    above = AT_THE_RIGHT | {"xytext": (4, 2), "va": "bottom"}
+    panel.annotate("mean", (1.0, -0.5), annotation_clip=False, **above)
+    return Drawing(figure, (left_out,) if left_out else ())
+
+
+def _draw_method(panel: Axes, y: int, ranks_CS: Array, look: Look) -> None:
+    mean, seeds_S = float(ranks_CS.mean()), ranks_CS.mean(axis=0)
+    panel.plot([ranks_CS.min(), ranks_CS.max()], [y, y], "|-", color=look.colour, lw=1.0, ms=5)
+    panel.plot(
+        [seeds_S.min(), seeds_S.max()],
+        [y, y],
+        lw=5,
+        alpha=0.55,
+        color=look.colour,
+        solid_capstyle="butt",
+    )
+    panel.plot([mean], [y], marker=look.marker, color=look.colour, ms=6.5, mec="black", mew=0.6)
+    panel.annotate(f"{mean:.2f}", (1.0, y), annotation_clip=False, **AT_THE_RIGHT)

@@ -1,0 +1,173 @@
+"""What a figure is drawn from: one comparison, its runs, and what is missing in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from mtl_bench.errors import MtlBenchError
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.statistics import Comparison, Row, Run, Setting, compare, runs_under
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 15
+"""Rows that one picture keeps apart; with more, variants of a method are left out."""
+
+
+class CannotDrawError(MtlBenchError):
+    """A figure for which there are no records; the text says which, and the command."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, and what could not be shown in it with the command that makes it."""
+
+    figure: Figure
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One comparison and what belongs to it.
+
+    Args:
+        comparison: the rows, with Δm as the tables print it.
+        rows: those that the figures of methods show.
+        left_out: names of the others.
+        runs: row's name -> its runs, by seed.
+        unfinished: records of the profile and data set that have no results yet.
+        suffix: end of the figures' file names; tells the comparisons of a profile apart.
+    """
+
+    comparison: Comparison
+    rows: tuple[Row, ...]
+    left_out: tuple[str, ...]
+    runs: dict[str, tuple[Run, ...]]
+    unfinished: tuple[Record, ...]
+    suffix: str
+
+    @property
+    def setting(self) -> Setting:
+        """What all runs have in common."""
+        return self.comparison.setting
+
+    @property
+    def subject(self) -> str:
+        """What a title says about the runs; procedural data are named here and in the footer."""
+        kind = "" if self.setting.data_kind == "real" else f" ({self.setting.data_kind} data)"
+        return f"{self.setting.dataset}{kind}, profile {self.setting.profile}"
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """Task -> its label."""
+        return {column.task: column.label for column in self.comparison.columns}
+
+    @property
+    def seeds(self) -> str:
+        """The seeds of all runs, as a command takes them."""
+        found = {seed for row in self.comparison.rows for seed in row.seeds}
+        return ",".join(map(str, sorted(found)))
+
+    def command(self, words: str) -> str:
+        """Return the command that trains ``words`` in this setting."""
+        return train_command(self.setting.profile, self.setting.dataset, self.seeds, words)
+
+
+def train_command(profile: str, dataset: str, seeds: str, words: str) -> str:
+    """Return a command that makes records."""
+    return f"mtl-bench train -m {words} dataset={dataset} profile={profile} seed={seeds}"
+
+
+def find_scenes(
+    records: Sequence[Record], selection: str | None, methods: Sequence[str] = ()
+) -> list[Scene]:
+    """Return one scene per comparison, those of a profile and data set next to each other.
+
+    Args:
+        records: as ``find_records`` returns them.
+        selection: the rule that picks the epoch of the metrics; None for each record's own.
+        methods: labels to show; all of them if empty, without variants if they are too many.
+    """
+    runs = runs_under(records, selection)
+    found = compare(runs)
+    scenes = []
+    for (profile, dataset), members in groupby(
+        found, key=lambda c: (c.setting.profile, c.setting.dataset)
+    ):
+        group = list(members)
+        unfinished = tuple(
+            r for r in records if r.summary is None and (r.profile, r.dataset) == (profile, dataset)
+        )
+        for comparison in group:
+            own = [run for run in runs if run.setting == comparison.setting]
+            rows = _choose(comparison.rows, methods)
+            scenes.append(
+                Scene(
+                    comparison,
+                    rows,
+                    tuple(row.name for row in comparison.rows if row not in rows),
+                    {row.name: tuple(_runs_of(row, own)) for row in comparison.rows},
+                    unfinished,
+                    _suffix(comparison.setting, [c.setting for c in group]),
+                )
+            )
+    return scenes
+
+
+def label_of(row: Row) -> str:
+    """Return the records' label: the name without the hash that tells configurations apart."""
+    return row.name.partition(" ")[0]
+
+
+def _choose(rows: tuple[Row, ...], methods: Sequence[str]) -> tuple[Row, ...]:
+    if methods:
+        return tuple(row for row in rows if label_of(row) in methods)
+    if len(rows) <= MOST_ROWS:
+        return rows
+    return tuple(row for row in rows if "-" not in label_of(row))
+
+
+def _runs_of(row: Row, runs: Iterable[Run]) -> list[Run]:
+    label, _, digest = row.name.partition(" ")
+    own = [
+        run
+        for run in runs
+        if run.record.label == label
+        and run.record.seed in row.seeds
+        and digest in ("", run.record.hash)
+    ]
+    return sorted(own, key=lambda run: run.record.seed)
+
+
+def _suffix(setting: Setting, group: Sequence[Setting]) -> str:
+    """Return the data set and whatever the group's settings differ in."""
+    words = [setting.dataset]
+    for field in fields(Setting):
+        if len({getattr(other, field.name) for other in group}) > 1:
+            value = str(getattr(setting, field.name))
+            words.append(value + ("epochs" if field.name == "epochs" else ""))
+    return "_".join(re.sub(r"[^\w.]+", "-", word) for word in words)
+
+
+def footer(scene: Scene, rows: Sequence[Row], *notes: str) -> str:
+    """Return what a picture's numbers mean: the conditions of the tables, and ``notes``."""
+    setting = scene.setting
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    counts = sorted({len(row.seeds) for row in rows})
+    number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
+    conditions = (
+        f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
+        f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
+        f"selection {setting.selection}, seed{'s' if len(seeds) > 1 else ''} "
+        f"{', '.join(map(str, seeds))} (n\u00a0=\u00a0{number})."
+    )
+    hidden = scene.left_out if all(row in scene.rows for row in rows) else ()
+    others = f"{len(hidden)} variants are not shown." if hidden else ""
+    files = "The runs read different data files." if len(scene.comparison.manifests) > 1 else ""
+    return " ".join(text for text in (conditions, *notes, others, files) if text)

@@ -1,0 +1,104 @@
+"""Numbers behind the figures: smoothing, thinning, shares, ranks.
+
+Legend of shape suffixes: N steps, K series, M methods, C metrics, S seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Array = np.ndarray
+
+WINDOW = 10
+"""Updates of the moving average, as in the paper's figure 4."""
+
+POINTS = 1000
+"""Points of a line at most; a panel is a few hundred dots wide."""
+
+
+def moving_average(values_NK: Array, window: int = WINDOW) -> Array:
+    """Return the means of ``window`` neighbouring rows, (N - window + 1, K) in float64.
+
+    NaN and infinite values are left out of the means; a mean of nothing else is NaN. A series
+    shorter than the window is averaged as a whole.
+    """
+    values_NK = np.asarray(values_NK, dtype=np.float64)
+    window = min(window, len(values_NK))
+    finite_NK = np.isfinite(values_NK)
+    sums = _window_sums(np.where(finite_NK, values_NK, 0.0), window)
+    counts = _window_sums(finite_NK.astype(np.float64), window)
+    return np.where(counts > 0.5, sums, np.nan) / np.maximum(counts, 1.0)
+
+
+def _window_sums(values_NK: Array, window: int) -> Array:
+    zero = np.zeros((1, *values_NK.shape[1:]))
+    totals = np.concatenate([zero, np.cumsum(values_NK, axis=0)])
+    sums: Array = totals[window:] - totals[:-window] if window else totals[:0]
+    return sums
+
+
+def thin(length: int, most: int = POINTS) -> Array:
+    """Return the indices of at most ``most`` evenly spread points, first and last among them."""
+    return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
+
+
+def smooth_and_thin(steps_N: Array, values_NK: Array, window: int) -> tuple[Array, Array]:
+    """Return few points of the moving average and the last step of each one's window."""
+    means = moving_average(values_NK, window)
+    kept = thin(len(means))
+    return steps_N[len(steps_N) - len(means) :][kept], means[kept]
+
+
+def shares(weights_NK: Array) -> Array:
+    """Return w / Σ|w| of each row: comparable between methods whose weights have other sums.
+
+    A row of zeros, or one with a NaN, becomes NaN.
+    """
+    weights_NK = np.asarray(weights_NK, dtype=np.float64)
+    sums_N1 = np.abs(weights_NK).sum(axis=1, keepdims=True)
+    return weights_NK / np.where(sums_N1 > 0, sums_N1, np.nan)
+
+
+def nan_mean(values: Array, axis: int) -> Array:
+    """Return the mean of what is finite along an axis, NaN where nothing is."""
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=axis)
+    sums = np.where(finite, values, 0.0).sum(axis=axis)
+    return np.where(counts > 0, sums, np.nan) / np.maximum(counts, 1)
+
+
+def mean_and_sd(values: Sequence[Array]) -> tuple[Array, Array | None]:
+    """Return mean and sample standard deviation of equal shapes; no deviation of a single one.
+
+    Where one of them is NaN so are both: a mean over some of the seeds would carry a wrong n.
+    """
+    stacked = np.stack(values)
+    deviation = stacked.std(axis=0, ddof=1) if len(stacked) > 1 else None
+    return stacked.mean(axis=0), deviation
+
+
+def ranks(values_M: Array, higher_is_better: bool) -> Array:
+    """Return the ranks of M finite values, 1 the best; equal ones share the mean of their ranks."""
+    ordered_M = -values_M if higher_is_better else values_M
+    better_M = (ordered_M[None, :] < ordered_M[:, None]).sum(axis=1)
+    equal_M = (ordered_M[None, :] == ordered_M[:, None]).sum(axis=1)
+    return better_M + (equal_M + 1) / 2
+
+
+def rank_table(values_MCS: Array, higher_is_better: Sequence[bool]) -> Array:
+    """Return the ranks of M methods within each metric and seed, (M, C, S)."""
+    ranks_MCS = np.empty(values_MCS.shape)
+    for c, higher in enumerate(higher_is_better):
+        for s in range(values_MCS.shape[2]):
+            ranks_MCS[:, c, s] = ranks(values_MCS[:, c, s], higher)
+    return ranks_MCS
+
+
+def speed_up(seconds: float | None, reference: float | None) -> float | None:
+    """Return how many times faster than the reference a step is; None where a time is unknown."""
+    if not seconds or not reference or not math.isfinite(seconds * reference):
+        return None
+    return reference / seconds

@@ -1,0 +1,59 @@
+"""The step logs of a row's seeds, reduced to a few points each as soon as they are read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtl_bench.errors import RecordError
+from mtl_bench.reporting.figures.logs import read_steps
+from mtl_bench.reporting.figures.scene import Scene
+from mtl_bench.reporting.figures.series import Array
+from mtl_bench.reporting.statistics import Row
+
+Reduce = Callable[[Array, Array], tuple[Array, Array]]
+"""(steps, columns) -> fewer steps and what is drawn at them."""
+
+
+@dataclass(frozen=True)
+class SeedLogs:
+    """What is drawn of one row.
+
+    Args:
+        steps: updates at which there are values.
+        values: one array per seed, of the same shape.
+        problems: what could not be read.
+    """
+
+    steps: Array
+    values: list[Array]
+    problems: tuple[str, ...]
+
+
+def read_row(scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce) -> SeedLogs:
+    """Read and reduce the columns of every seed; no values where the logs don't have them.
+
+    Runs of one setting have the same number of updates but for batches that were skipped, so the
+    longer ones are cut. A run whose log can't be read becomes a problem.
+    """
+    runs = scene.runs[row.name]
+    shortest = min((run.summary.get("steps") or sys.maxsize for run in runs), default=0)
+    steps, values = np.zeros(0), list[Array]()
+    problems: list[str] = []
+    for run in runs:
+        try:
+            found = read_steps(run.record.path, columns)
+        except RecordError as error:
+            problems.append(f"{row.name}: {error}")
+            continue
+        if found is None:
+            continue
+        at, reduced = reduce(found[0][:shortest], found[1][:shortest])
+        if values and reduced.shape != values[0].shape:
+            problems.append(f"{row.name}: {run.record.path} has another number of updates")
+        else:
+            steps, values = at, [*values, reduced]
+    return SeedLogs(steps, values, tuple(problems))

@@ -1,0 +1,69 @@
+"""The cells of a sweep that is drawn: which rows there are, and why others have no Δm."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, label_of
+from mtl_bench.reporting.statistics import Row
+from mtl_bench.reporting.status import describe
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of the sweep.
+
+    Args:
+        row: its row, None where there is no single one.
+        state: why there is no Δm, empty where there is.
+    """
+
+    row: Row | None
+    state: str
+
+
+def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
+    """Return label -> cell for every line of an experiment.
+
+    Raises:
+        CannotDrawError: no run of it is finished here, or none has a Δm.
+    """
+    rows: dict[str, list[Row]] = {}
+    for row in scene.comparison.rows:
+        rows.setdefault(label_of(row), []).append(row)
+    states = {record.label: describe(record) for record in scene.unfinished}
+    cells = {}
+    for line in EXPERIMENTS[name].lines:
+        if line.label is not None:
+            found = rows.get(line.label, [])
+            cells[line.label] = _cell(found, states.get(line.label, "missing"))
+    if all(cell.row is None for cell in cells.values()):
+        counts = Counter(cell.state for cell in cells.values())
+        counted = ", ".join(f"{count} {state}" for state, count in counts.items())
+        raise CannotDrawError(f"no finished run of its sweep ({counted}): {_start(scene, name)}")
+    if all(cell.state for cell in cells.values()):
+        raise CannotDrawError(next(n for c in cells.values() if c.row for n in c.row.notes))
+    return cells
+
+
+def sweep_missing(scene: Scene, cells: dict[str, Cell], name: str) -> tuple[str, ...]:
+    """Return a line about the cells that have nothing to show."""
+    empty = [f"{label} ({cell.state})" for label, cell in cells.items() if cell.state]
+    notes = [note for cell in cells.values() if cell.row for note in cell.row.notes]
+    if not empty:
+        return tuple(dict.fromkeys(notes))
+    return (f"no Δm of {', '.join(empty)}: {_start(scene, name)}", *dict.fromkeys(notes))
+
+
+def _cell(rows: list[Row], state: str) -> Cell:
+    if not rows:
+        return Cell(None, state)
+    if len(rows) > 1:
+        return Cell(None, f"{len(rows)} configurations")
+    return Cell(rows[0], "" if rows[0].delta_m else "no Δm")
+
+
+def _start(scene: Scene, name: str) -> str:
+    return scene.command(f"experiment={name}")

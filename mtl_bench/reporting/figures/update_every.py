@@ -1,0 +1,92 @@
+"""figure3: what updating the agents less often costs in Δm and gains in speed (appendix F.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.figures.looks import BLUE, FAINT, GREY, METHODS, SOLID
+from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
+from mtl_bench.reporting.figures.scene import Drawing, Scene, footer
+from mtl_bench.reporting.figures.series import speed_up
+from mtl_bench.reporting.figures.sweep import Cell, sweep_cells, sweep_missing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOOK = METHODS["taskforce"]._replace(marker="D")
+
+
+def draw(scene: Scene) -> Drawing:
+    """Return Δm above and the speed-up of a training step below, over ``update_every``.
+
+    Raises:
+        CannotDrawError: no run of the sweep has a Δm.
+    """
+    cells = sweep_cells(scene, "figure3")
+    intervals = {label: int(label.rpartition("_")[2]) for label in cells}
+    speeds, note = _speeds(cells)
+    rows = [cell.row for cell in cells.values() if cell.row is not None]
+    title = f"Update frequency of the agents: {scene.subject}"
+    deviation = "Whiskers: sample standard deviation over n seeds."
+    figure, body = page(4.8, 4.0, title, footer(scene, rows, deviation, note))
+    above, below = body.subplots(2, 1, sharex=True)
+    points = {i: cells[label].row for label, i in intervals.items()}
+    deltas = {i: row.delta_m for i, row in points.items() if row and row.delta_m}
+    means = [deltas[i].mean for i in deltas]
+    above.plot(list(deltas), means, color=LOOK.colour, linewidth=1.2)
+    for interval, delta in deltas.items():
+        spread_bars(above, interval, delta.mean, delta.sd, LOOK, 5)
+    tops = {i: delta.mean + (delta.sd or 0.0) for i, delta in deltas.items()}
+    _write(above, {i: (top, f"{deltas[i].mean:+.2f}") for i, top in tops.items()})
+    known = {intervals[label]: speed for label, speed in speeds.items()}
+    below.plot(list(known), list(known.values()), "-D", color=BLUE, ms=4.5, mec="black", mew=0.5)
+    _write(below, {i: (speed, f"×{speed:.2f}") for i, speed in known.items()})
+    below.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+    for label, cell in cells.items():
+        if cell.state:
+            _mark_missing(above, intervals[label], cell.state)
+            _mark_missing(below, intervals[label], "")
+    above.set_ylabel("Δm [%] ↓")
+    below.set_ylabel("speed of a step,\nrelative to interval 1 ↑")
+    below.set_xscale("log")
+    below.set_xticks(list(points), [str(interval) for interval in points])
+    below.minorticks_off()
+    below.set_xlabel("interval between updates of the agents [updates of the network]")
+    for panel in (above, below):
+        panel.margins(x=0.08, y=0.28)
+        panel.grid(axis="y", color=FAINT, linewidth=0.5, linestyle=SOLID)
+        panel.set_axisbelow(True)
+    return Drawing(figure, sweep_missing(scene, cells, "figure3"))
+
+
+def _speeds(cells: dict[str, Cell]) -> tuple[dict[str, float], str]:
+    """Return label -> speed-up of those whose times can be compared, and what to say of it."""
+    reference = cells[EXPERIMENTS["figure3"].reference].row
+    if reference is None:
+        return {}, "No speeds: the run with update_every=1 isn't there."
+    speeds = {}
+    for label, cell in cells.items():
+        if cell.row is None or cell.row.device is None or cell.row.device != reference.device:
+            continue
+        speed = speed_up(cell.row.step_seconds, reference.step_seconds)
+        if speed is not None:
+            speeds[label] = speed
+    return speeds, "Speed: median training time of a step, on the same device."
+
+
+def _write(panel: Axes, points: dict[int, tuple[float, str]]) -> None:
+    """Write each text above its point."""
+    for x, (y, text) in points.items():
+        panel.annotate(
+            text, (x, y), xytext=(0, 6), textcoords="offset points", fontsize=7, ha="center",
+            bbox=WHITE,
+        )  # fmt: skip
+
+
+def _mark_missing(panel: Axes, x: float, state: str) -> None:
+    panel.axvline(x, color=FAINT, linewidth=8, zorder=0)
+    panel.annotate(
+        state, (x, 0.5), xycoords=("data", "axes fraction"), rotation=90, fontsize=7,
+        ha="center", va="center", color="#444444",
+    )  # fmt: skip

@@ -1,0 +1,333 @@
+"""Every figure from records of all kinds; the text of an SVG is searched as text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+
+from mtl_bench.cli import main
+from mtl_bench.records.reader import find_records
+from mtl_bench.records.steps import StepLog
+from mtl_bench.reporting.drawing import style
+from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.figures.command import FIGURES
+from mtl_bench.reporting.figures.ranking import rank_rows
+from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, find_scenes
+from tests.records.synthetic import SCENE_TASKS, write_record
+from tests.reporting.figures.records import (
+    METHODS,
+    PROCEDURAL,
+    WITH_GRAM,
+    scene_values,
+    write_run,
+)
+
+FORMS = ("png", "svg")
+OF_METHODS = ("figure4", "curves", "gradients", "cost", "ranking")
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All methods on eleven tasks; on two tasks also both sweeps, with holes."""
+    results = tmp_path_factory.mktemp("results")
+    for method in METHODS:
+        for seed in (0, 1):
+            write_run(results, method, seed, qm9=True)
+    for method in ("stl", "ls", "mgda", "taskforce"):
+        for seed in (0, 1):
+            write_run(results, method, seed, dataset="cityscapes", data=PROCEDURAL)
+    for name in ("figure2", "figure3"):
+        for index, line in enumerate(EXPERIMENTS[name].lines):
+            for seed in (0, 1) if index % 3 else (0,):
+                if index != 3:
+                    assert line.label
+                    own = {"dataset": "cityscapes", "data": PROCEDURAL, "factor": 1.1}
+                    write_run(results, line.label, seed, **own)
+    return results
+
+
+def scene_of(results: Path, dataset: str = "qm9", **chosen: object) -> Scene:
+    records = find_records(results, dataset=dataset)
+    (scene,) = find_scenes(records, None, **chosen)
+    return scene
+
+
+def draw(name: str, scene: Scene) -> Figure:
+    with style():
+        figure = FIGURES[name](scene).figure
+        figure.draw_without_rendering()
+    return figure
+
+
+def texts_of(figure: Figure) -> list[Text]:
+    return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+
+
+def shown_words(figure: Figure) -> str:
+    return " ".join(" ".join(text.get_text().split()) for text in texts_of(figure))
+
+
+CASES = [(name, "qm9") for name in OF_METHODS] + [(name, "cityscapes") for name in FIGURES]
+
+
+@pytest.mark.parametrize(("name", "dataset"), CASES)
+def test_no_text_is_cut_off(everything: Path, name: str, dataset: str) -> None:
+    figure = draw(name, scene_of(everything, dataset))
+    drawn, page = figure.get_tightbbox(), figure.bbox_inches
+    assert min(drawn.x0, drawn.y0) >= -0.01
+    assert drawn.x1 <= page.x1 + 0.01
+    assert drawn.y1 <= page.y1 + 0.01
+
+
+@pytest.mark.parametrize(("name", "dataset"), CASES)
+def test_the_footer_says_what_the_numbers_mean(everything: Path, name: str, dataset: str) -> None:
+    words = shown_words(draw(name, scene_of(everything, dataset)))
+    kind = "PROCEDURAL data (generator 1)" if dataset == "cityscapes" else "real data"
+    for part in ("Profile mini", kind, "protocol nash", "selection best_val", "seeds 0, 1 (n"):
+        assert part in words
+    assert ("(procedural data)" in words) == (dataset == "cityscapes")
+
+
+def test_the_same_records_give_the_same_bytes(everything: Path, tmp_path: Path) -> None:
+    written = []
+    for folder in ("one", "two"):
+        paths = [f"paths.results={everything}", f"paths.figures={tmp_path / folder}"]
+        assert main(["figures", "dataset=cityscapes", *paths]) == 0
+        written.append({p.name: p.read_bytes() for p in (tmp_path / folder).iterdir()})
+    assert set(written[0]) == {f"{name}_cityscapes.{form}" for name in FIGURES for form in FORMS}
+    assert [name for name in written[0] if written[0][name] != written[1][name]] == []
+
+
+def test_the_grid_shows_numbers_seeds_and_holes(everything: Path) -> None:
+    with style():
+        drawing = FIGURES["figure2"](scene_of(everything, "cityscapes"))
+    words = shown_words(drawing.figure)
+    assert words.count("± 0.00 n = 2") == 10  # Δm of two seeds with the same metrics
+    assert words.count("n = 1") == 5 + 1  # and "n = 1 to 2" below
+    assert words.count("missing") == 1
+    (text,) = drawing.missing
+    assert "taskforce-noise_0.0_buffer_100000 (missing)" in text
+    assert "experiment=figure2 dataset=cityscapes profile=mini seed=0,1" in text
+
+
+def test_the_speed_is_that_of_a_step_relative_to_every_step(tmp_path: Path) -> None:
+    write_run(tmp_path, "stl", 0, factor=1.0)
+    for every, seconds in ((1, 8.0), (2, 4.0), (50, 1.0)):
+        epoch = {"train_epoch": seconds}
+        write_run(tmp_path, f"taskforce-every_{every}", 0, factor=1.25, seconds=epoch)
+    write_record(tmp_path, "taskforce-every_5", 0, done=False, epochs_done=3)
+    write_run(tmp_path, "taskforce-every_10", 0, factor=1.5, device="cuda")
+    words = shown_words(draw("figure3", scene_of(tmp_path)))
+    for part in ("×1.00", "×2.00", "×8.00", "interrupted 3/30", "missing", "+50.00", "+25.00"):
+        assert part in words
+    assert words.count("×") == 3  # times of another device can't be compared
+
+
+def test_constant_weights_are_named_and_the_others_have_a_panel(everything: Path) -> None:
+    figure = draw("figure4", scene_of(everything))
+    words = shown_words(figure)
+    assert "constant weights are not shown: stl, ls, graddrop" in words
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert titles == [
+        m for m in [*sorted(METHODS)] if m not in ("stl", "ls", "graddrop", "taskforce")
+    ] + ["taskforce"]
+    assert "± sample standard deviation at the end" in words
+
+
+def test_the_end_of_a_line_is_the_average_of_the_last_ten_shares(tmp_path: Path) -> None:
+    path = write_run(tmp_path, "taskforce", 0, steps=30)
+    log = StepLog(path / "steps", tuple(SCENE_TASKS))
+    for part in log.folder.iterdir():
+        part.unlink()
+    for step in range(1, 31):
+        log.add(step, 1, (0, 1), np.ones(2), np.array([step, 30.0 - step]), None, {})
+    log.flush()
+    (panel,) = draw("figure4", scene_of(tmp_path)).axes
+    lines = [line for line in panel.lines if len(line.get_xdata()) > 5]
+    assert [line.get_ydata()[-1] for line in lines] == pytest.approx([25.5 / 30, 4.5 / 30])
+    assert [line.get_xdata()[[0, -1]].tolist() for line in lines] == [[10, 30]] * 2
+
+
+def test_only_methods_with_a_gram_have_gradients(everything: Path) -> None:
+    figure = draw("gradients", scene_of(everything))
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    named = [title.partition(":")[0] for title in titles if ":" in title]
+    assert named == list(WITH_GRAM)
+
+
+def test_names_beside_the_points_do_not_cover_each_other(everything: Path) -> None:
+    figure = draw("cost", scene_of(everything))
+    boxes = [
+        Text.get_window_extent(text)
+        for text in figure.axes[0].texts
+        if isinstance(text, Annotation)
+    ]
+    assert len(boxes) == len(METHODS)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_cost_and_delta_are_those_of_the_tables(tmp_path: Path) -> None:
+    for label, factor, seconds in (("stl", 1.0, 6.0), ("ls", 1.5, 2.0), ("uw", 1.2, 3.0)):
+        write_run(tmp_path, label, 0, factor=factor, seconds={"train_epoch": seconds})
+    write_run(tmp_path, "mgda", 0, factor=1.1, device="cuda")
+    write_run(tmp_path, "rlw", 3, factor=1.1)
+    with style():
+        drawing = FIGURES["cost"](scene_of(tmp_path))
+    points = [
+        line.get_xydata()[0].tolist()
+        for line in drawing.figure.axes[0].lines
+        if line.get_marker() != "None"
+    ]
+    assert points == [pytest.approx(p) for p in ([3.0, 0.0], [1.0, 50.0], [1.5, 20.0])]
+    mgda, rlw = drawing.missing
+    assert "mgda: no cost without an LS run on its device: mtl-bench train -m method=ls" in mgda
+    assert "no Δm without one STL run of the same seed" in rlw
+    assert "Not shown: mgda, rlw." in shown_words(drawing.figure)
+
+
+def test_ranks_follow_the_direction_of_each_metric(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        for label, miou, error in (("ls", 40.0, 0.5), ("uw", 30.0, 0.5), ("mgda", 50.0, 0.9)):
+            values = {"semantic": {"miou": miou}, "depth": {"abs": error}}
+            write_record(tmp_path, label, seed, values=values, tasks=SCENE_TASKS)
+    write_run(tmp_path, "stl", 0)
+    write_run(tmp_path, "rlw", 0)
+    broken = scene_values(1.0) | {"depth": {"abs": None}}
+    for seed in (0, 1):
+        write_record(tmp_path, "dwa", seed, values=broken, tasks=SCENE_TASKS)
+    ranking = rank_rows(scene_of(tmp_path))
+    assert [row.name for row in ranking.rows] == ["ls", "mgda", "uw"]
+    assert ranking.ranks_MCS[:, :, 0].tolist() == [[2, 1.5], [1, 3], [3, 1.5]]
+    assert ranking.left_out == ("dwa (a metric has no value)", "rlw (no seed 1)")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_method_and_one_seed_is_drawn_or_explained(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path, "taskforce", 0)
+    scene = scene_of(tmp_path)
+    if name in ("figure4", "curves", "gradients"):
+        assert "seed 0 (n" in shown_words(draw(name, scene))
+        return
+    with pytest.raises(CannotDrawError, match="mtl-bench train"):
+        FIGURES[name](scene)
+
+
+@pytest.mark.parametrize("name", OF_METHODS)
+def test_nan_and_short_logs_are_drawn(tmp_path: Path, name: str) -> None:
+    for label in ("stl", "ls", "mgda", "taskforce"):
+        for seed in (0, 1):
+            path = write_run(tmp_path, label, seed)
+            line = {"epoch": 31, "train_loss": {"depth": None}, "test": {"depth": {"abs": None}}}
+            with (path / "metrics.jsonl").open("a") as stream:
+                stream.write(json.dumps(line) + "\n")
+            if label == "mgda":
+                log = StepLog(path / "steps", tuple(SCENE_TASKS))
+                log.drop_after(0)
+                gram_SS = np.full((1, 1), 4.0 * seed)
+                log.add(1, 1, (0,), np.ones(1), np.full(2, np.nan), gram_SS, {})
+                log.flush()
+    draw(name, scene_of(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["figure4", "curves", "gradients"])
+def test_what_cannot_be_read_is_told_and_the_rest_drawn(tmp_path: Path, name: str) -> None:
+    paths = [write_run(tmp_path, "taskforce", seed) for seed in (0, 1, 2)]
+    next((paths[0] / "steps").iterdir()).write_bytes(b"no parquet")
+    (paths[0] / "metrics.jsonl").write_text('{"epoch":')
+    for part in (paths[1] / "steps").iterdir():
+        part.unlink()
+    (paths[1] / "metrics.jsonl").unlink()
+    with style():
+        drawing = FIGURES[name](scene_of(tmp_path))
+    assert len(drawing.missing) == 2
+    assert all(str(path) in text for path, text in zip(paths, drawing.missing, strict=False))
+
+
+def test_runs_with_skipped_batches_are_cut_to_the_shortest(tmp_path: Path) -> None:
+    for seed, steps in ((0, 24), (1, 20)):
+        path = write_run(tmp_path, "taskforce", seed, steps=steps)
+        assert len(list((path / "steps").iterdir())) == 2
+    (panel,) = draw("figure4", scene_of(tmp_path)).axes
+    assert max(line.get_xdata()[-1] for line in panel.lines if len(line.get_xdata()) > 5) == 20
+
+
+def test_many_variants_are_left_out_unless_they_are_named(tmp_path: Path) -> None:
+    labels = ["stl", "ls", "taskforce", *(f"taskforce-v{i}" for i in range(13))]
+    for label in labels:
+        write_record(tmp_path, label, 0, values=scene_values(1.0), tasks=SCENE_TASKS)
+    scene = scene_of(tmp_path)
+    assert [row.name for row in scene.rows] == ["stl", "ls", "taskforce"]
+    assert len(scene.left_out) == 13
+    named = scene_of(tmp_path, methods=["ls", "taskforce-v3"])
+    assert [row.name for row in named.rows] == ["ls", "taskforce-v3"]
+
+
+def test_comparisons_of_one_data_set_have_names_of_their_own(tmp_path: Path) -> None:
+    write_record(tmp_path, "ls", 0, values=scene_values(1.0), tasks=SCENE_TASKS, epochs=7)
+    write_record(tmp_path, "uw", 0, values=scene_values(1.0), tasks=SCENE_TASKS, protocol="aligned")
+    scenes = find_scenes(find_records(tmp_path), None)
+    assert sorted(scene.suffix for scene in scenes) == ["qm9_aligned_30epochs", "qm9_nash_7epochs"]
+
+
+def test_the_command_says_what_it_could_not_draw(tmp_path: Path, capsys) -> None:
+    write_run(tmp_path, "ls", 0)
+    write_run(tmp_path, "ls", 7)
+    write_record(tmp_path, "uw", 0, done=False, error="disk full")
+    write_record(tmp_path, "mgda", 0, done=False, dataset="nyuv2")
+    assert main(["figures", f"paths.results={tmp_path}", "seed=0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    folder = tmp_path / "mini" / "figures"
+    assert lines[3:5] == [f"{folder}/curves_qm9.png", f"{folder}/curves_qm9.svg"]
+    told = "\n".join(lines)
+    assert "figure2 of mini / qm9 not drawn: no finished run of its sweep (16 missing)" in told
+    assert "the weights of ls are constant" in told
+    assert "mini / qm9: not shown: 1 failed (see: mtl-bench status)" in told
+    assert "mini / nyuv2: not shown: 1 interrupted (see: mtl-bench status)" in told
+    assert "seed 0 (n" in (folder / "curves_qm9.svg").read_text()
+
+
+def test_another_selection_is_used_or_missed(tmp_path: Path, capsys) -> None:
+    write_run(tmp_path, "ls", 0)
+    assert main(["figures", "curves", f"paths.results={tmp_path}", "selection=last"]) == 0
+    assert "1 finished without metrics under this selection" in capsys.readouterr().out
+
+
+def test_no_records_say_what_to_type(tmp_path: Path, capsys) -> None:
+    assert main(["figures", f"paths.results={tmp_path}"]) == 0
+    assert "mtl-bench train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["figure9"], "unknown figure figure9; allowed: figure2"),
+        (["colour=red"], "unknown setting colour=red"),
+        (["seed=one"], "seed=one: must be whole numbers"),
+    ],
+)
+def test_bad_words_are_one_line(tmp_path: Path, capsys, words: list[str], message: str) -> None:
+    assert main(["figures", f"paths.results={tmp_path}", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_matplotlib_it_says_how_to_get_it(tmp_path: Path, capsys, monkeypatch) -> None:
+    write_run(tmp_path, "ls", 0)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["figures", f"paths.results={tmp_path}"]) == 2
+    assert "pip install 'mtl_bench[report]'" in capsys.readouterr().err
+
+
+def test_the_command_needs_no_torch() -> None:
+    check = (
+        "import sys, mtl_bench.reporting.figures.command\n"
+        "assert not {'torch', 'matplotlib', 'pyarrow'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)

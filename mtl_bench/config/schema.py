@@ -208,7 +208,7 @@ BUILT_WITH = {
 }
 """Arguments that the program passes when it builds an object of the group."""
 
-ANNOTATIONS = frozenset({"_target_", "name", "serves"})
+ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task"})
 """Keys of such a section that are not arguments of its constructor."""
 
 

@@ -60,9 +60,14 @@ def table_of(found: Comparison) -> Table:
         names,
         metric_columns(found.columns, found.rows),
         _verdict(found),
-        [f"{conditions(found)} {COSTS}", *notes],
+        [f"{conditions(found)} {MARKS} {COSTS}", *notes],
     )
 
+
+MARKS = (
+    "Bold: the best multi-task method, where 95 % bootstrap intervals over seeds do not overlap; "
+    "italic: likewise the second."
+)
 
 COSTS = (
     "MR: mean over metrics of the rank among the multi-task methods. P(> LS): probability that a "
@@ -203,17 +208,11 @@ def conditions(found: Comparison) -> str:
         "own": "our own STL runs above, of the same seeds",
         "published": "the PUBLISHED single-task values, of other data sizes and networks",
     }[found.baseline]
-    several = (
-        " Bold: the best multi-task method, where 95 % bootstrap intervals over seeds do not "
-        "overlap; italic: likewise the second."
-        if any(len(row.seeds) > 1 for row in found.rows)
-        else ""
-    )
     return (
         f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
         f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
         f"{metric}selection {setting.selection}, {seeds_text(seeds)}; mean ± sample "
-        f"standard deviation over n seeds. Δm and Δt are against {against}.{several}"
+        f"standard deviation over n seeds. Δm and Δt are against {against}."
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.layout import HOW_TO_START
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
-from mtl_bench.reporting.tables import HOW_TO_START, delta_cells, seeds_text
+from mtl_bench.reporting.tables import delta_cells, seeds_text
 
 RULES = ("best_val", "last", "last_k_mean")
 

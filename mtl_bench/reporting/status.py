@@ -9,8 +9,7 @@ from itertools import groupby
 from rich.text import Text
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.layout import column_width, fitting_chunks, pad, row_order
-from mtl_bench.reporting.tables import HOW_TO_START
+from mtl_bench.reporting.layout import HOW_TO_START, column_width, fitting_chunks, pad, row_order
 
 STYLES = {
     "finished": "green",

@@ -12,15 +12,11 @@ from collections.abc import Iterator, Sequence
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Spread
 from mtl_bench.reporting.inference import Mark, marks
-from mtl_bench.reporting.layout import NOTHING
+from mtl_bench.reporting.layout import HOW_TO_START, NOTHING
 from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render, wrap
 
-HOW_TO_START = (
-    "There are no run records here yet. Start one with: "
-    "mtl-bench train dataset=qm9 method=ls profile=mini seed=0"
-)
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

@@ -25,7 +25,7 @@ from mtl_bench.reporting.figures.scene import (
     Scene,
     find_scenes,
 )
-from mtl_bench.reporting.tables import HOW_TO_START
+from mtl_bench.reporting.layout import HOW_TO_START
 from mtl_bench.words import parse_settings
 
 FIGURES: dict[str, Callable[[Scene], Drawing]] = {

@@ -15,8 +15,8 @@ from typing import Any
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_text
 from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.layout import HOW_TO_START
 from mtl_bench.reporting.page.data import page_data
-from mtl_bench.reporting.tables import HOW_TO_START
 
 SCRIPTS = (
     "uplot/uPlot.iife.min.js",

@@ -94,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="samples=4, paths.data=DIR")
     show.set_defaults(command=_show)
 
+    again = commands.add_parser("replay", help="make an update again and look closely")
+    again.add_argument("run", type=Path, help="folder of the run's record")
+    again.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="step=N, paths.data=DIR")
+    again.set_defaults(command=_replay)
+
     bench = commands.add_parser(
         "bench", help="measure training steps, solvers, agents; a trivial predictor"
     )
@@ -249,40 +254,29 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _toy(options: argparse.Namespace) -> int:
-    settings = parse_settings(options.settings, paths__figures="results/toy", steps="300")
-    steps = parse_count(settings, "steps")
-    import torch
+    from mtl_bench.toy.command import toy
 
-    from mtl_bench.reporting.drawing import save
-    from mtl_bench.toy.trajectories import all_trajectories
-    from mtl_bench.toy.two_tasks_figure import draw
-
-    torch.set_num_threads(1)  # tensors of two numbers
-    for path in save(draw(all_trajectories(steps)), Path(str(settings["paths.figures"])), "toy"):
-        print(path)
+    toy(options.settings)
     return 0
 
 
 def _game(options: argparse.Namespace) -> int:
-    settings = parse_settings(
-        options.settings, paths__figures="results/toy", steps="6000", seeds="5"
-    )
-    steps, seeds = parse_count(settings, "steps"), parse_count(settings, "seeds")
-    import torch
+    from mtl_bench.toy.command import game
 
-    from mtl_bench.reporting.drawing import save
-    from mtl_bench.toy.game_figure import draw
-    from mtl_bench.toy.game_runs import VARIANTS, play, render
-
-    torch.set_num_threads(1)
-    results = []
-    for variant in VARIANTS:
-        print(f"playing: {variant.title}", file=sys.stderr)
-        results.append(play(variant, seeds, steps))
-    print(render(results))
-    for path in save(draw(results), Path(str(settings["paths.figures"])), "game"):
-        print(path)
+    game(options.settings)
     return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from mtl_bench.reporting.incident import render_replay
+    from mtl_bench.training.replay import replay
+
+    settings = parse_settings(options.settings, step=None, paths__data=None)
+    step = None if settings["step"] is None else parse_count(settings, "step")
+    data = settings["paths.data"]
+    found = replay(options.run, step, Path(data) if data else None)
+    print(render_replay(options.run, found))
+    return 1 if found.same is False else 0
 
 
 def _wandb(options: argparse.Namespace) -> int:

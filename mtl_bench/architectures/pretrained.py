@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.datasets.cache import sha256_of
 from mtl_bench.datasets.download import download
 from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors
+from mtl_bench.files import explain_write_errors, sha256_of
 
 RESNET50_URL = "https://download.pytorch.org/models/resnet50-19c8e357.pth"
 """torchvision's first ImageNet weights, those of the Cityscapes benchmark."""

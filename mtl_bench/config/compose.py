@@ -24,7 +24,7 @@ NOT_NUMBERS = ("paths", "logger", "debug")
 """Sections that can't change a number."""
 
 NOT_NUMBERS_IN = {
-    "trainer": ("device", "threads", "workers", "checkpoint_minutes"),
+    "trainer": ("device", "threads", "workers", "checkpoint_minutes", "determinism"),
     "dataset": ("root",),
     "architecture": ("serves",),
     "gradients": ("backend",),

@@ -80,6 +80,7 @@ class Trainer(Section):
     workers: NonNegativeInt
     checkpoint_minutes: Positive
     on_nonfinite: Literal["abort", "skip"]
+    determinism: Literal["off", "warn", "strict"]
 
 
 class Gradients(Section):

@@ -45,6 +45,9 @@ class Dataset(Protocol):
     ) -> Iterator[Batch]:
         """Yield an epoch's batches from number ``start`` on; seed and epoch decide their order."""
 
+    def sample_names(self, epoch: int, batch: int) -> list[str]:
+        """Return what a person knows the samples of an epoch's batch number ``batch`` by."""
+
     def evaluation_batches(
         self, split: Split, workers: int = 0, pin: bool = False
     ) -> Iterator[Batch]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors, sync_folder, write_json
+from mtl_bench.files import explain_write_errors, sha256_of, sync_folder, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -139,12 +139,6 @@ def verify_files(folder: Path) -> list[str]:
         elif sha256_of(path) != expected["sha256"]:
             faults.append(f"{path} has changed: its SHA-256 is not the one in {MANIFEST}")
     return faults
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 _VERBS = ("prepare", "verify")

@@ -124,11 +124,16 @@ class Cityscapes:
         Order and augmentation are functions of seed, epoch and frame, whoever prepares the batches,
         so that there is no state to save.
         """
-        generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
         frames, size = self.splits["train"], self.batch_size
-        order = generator.permutation(len(frames))[start * size : self.steps_per_epoch * size]
         source = _Frames(frames, self._classes_256, (self.seed, epoch) if self.augment else None)
-        return load_batches(source, order, size, workers, pin)
+        return load_batches(source, self._order(epoch)[start * size :], size, workers, pin)
+
+    def sample_names(self, epoch: int, batch: int) -> list[str]:
+        """Return the names of a batch's frames, ``train/CITY/CITY_SEQUENCE_FRAME``."""
+        first = batch * self.batch_size
+        frames = self.splits["train"]
+        chosen = self._order(epoch)[first : first + self.batch_size]
+        return [f"{frames[index].part}/{frames[index].name}" for index in chosen]
 
     def evaluation_batches(
         self, split: Split, workers: int = 0, pin: bool = False
@@ -137,6 +142,11 @@ class Cityscapes:
         frames = self.splits[split]
         source = _Frames(frames, self._classes_256)
         return load_batches(source, np.arange(len(frames)), self.eval_batch_size, workers, pin)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
+        order = generator.permutation(len(self.splits["train"]))
+        return order[: self.steps_per_epoch * self.batch_size]
 
     @staticmethod
     def to_rgb(image_CHW: Tensor) -> np.ndarray:

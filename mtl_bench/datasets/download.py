@@ -14,9 +14,8 @@ from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 
-from mtl_bench.datasets.cache import sha256_of
 from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors, sync_folder, write_atomically
+from mtl_bench.files import explain_write_errors, sha256_of, sync_folder, write_atomically
 
 CHUNK_BYTES = 1 << 20
 ATTEMPTS = 3

@@ -35,7 +35,8 @@ def load_batches(
         pin: whether batches lie in page-locked memory.
 
     Raises:
-        MtlBenchError: what the store raised, in the same words from any process.
+        MtlBenchError: what the store raised, in the same words from any process, or a process
+            died.
     """
     loader: DataLoader[Any] = DataLoader(
         _Guarded(store),  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
@@ -45,10 +46,18 @@ def load_batches(
         pin_memory=pin,
         generator=torch.Generator(),  # else the loader draws its seed from the global one
     )
-    for batch in loader:
-        if isinstance(batch, MtlBenchError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, MtlBenchError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MtlBenchError(
+            f"a process that prepares batches has died ({str(error).splitlines()[0]}), perhaps for "
+            "want of memory: lower trainer.workers; the same command continues"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -109,16 +109,19 @@ class NYUv2:
         Order and augmentation are functions of seed and epoch, whoever prepares the batches, so
         that there is no state to save.
         """
-        frames = self.splits["train"][1]
+        frames = self._order(epoch)[start * self.batch_size :]
+        return load_batches(self.training_frames(epoch), frames, self.batch_size, workers, pin)
+
+    def sample_names(self, epoch: int, batch: int) -> list[str]:
+        """Return the names of a batch's frames, ``FOLDER/NUMBER``."""
+        first = batch * self.batch_size
+        chosen = self._order(epoch)[first : first + self.batch_size]
+        return [f"{self.splits['train'][0]}/{frame}" for frame in chosen]
+
+    def _order(self, epoch: int) -> np.ndarray:
         generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
-        order = generator.permutation(frames)[: self.steps_per_epoch * self.batch_size]
-        return load_batches(
-            self.training_frames(epoch),
-            order[start * self.batch_size :],
-            self.batch_size,
-            workers,
-            pin,
-        )
+        order = generator.permutation(self.splits["train"][1])
+        return order[: self.steps_per_epoch * self.batch_size]
 
     def training_frames(self, epoch: int) -> Frames:
         """Return the training folder's frames as an epoch sees them."""

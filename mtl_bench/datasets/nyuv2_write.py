@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mtl_bench.datasets.cache import MANIFEST, replace_folder, sha256_of, write_array
+from mtl_bench.datasets.cache import MANIFEST, replace_folder, write_array
 from mtl_bench.datasets.nyuv2_layout import FOLDERS, PARTS, Folder, frame_path, scan
 from mtl_bench.errors import DataError
-from mtl_bench.files import write_json
+from mtl_bench.files import sha256_of, write_json
 
 FORMAT = 1
 PROGRESS = 100

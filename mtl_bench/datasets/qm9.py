@@ -133,15 +133,21 @@ class QM9:
 
         Their order is a function of seed and epoch, so that there is no state to save.
         """
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", epoch))
-        molecules = self.splits["train"]
-        order = torch.randperm(len(molecules), generator=generator).numpy()
-        return load_batches(
-            self.store, molecules[order[start * self.batch_size :]], self.batch_size, workers, pin
-        )
+        molecules = self._order(epoch)[start * self.batch_size :]
+        return load_batches(self.store, molecules, self.batch_size, workers, pin)
+
+    def sample_names(self, epoch: int, batch: int) -> list[str]:
+        """Return the numbers of a batch's molecules, counted from 0 in the prepared arrays."""
+        first = batch * self.batch_size
+        return [str(number) for number in self._order(epoch)[first : first + self.batch_size]]
 
     def evaluation_batches(
         self, split: Split, workers: int = 0, pin: bool = False
     ) -> Iterator[MoleculeBatch]:
         """Yield the batches of a split in a fixed order."""
         return load_batches(self.store, self.splits[split], self.batch_size, workers, pin)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", epoch))
+        molecules = self.splits["train"]
+        return molecules[torch.randperm(len(molecules), generator=generator).numpy()]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_bench.datasets.cache import sha256_of
 from mtl_bench.datasets.download import download, extract_members
 from mtl_bench.datasets.qm9_sources import MEV, Molecules, existing, offsets_of
 from mtl_bench.datasets.qm9_targets import HARTREE_IN_EV, KCAL_PER_MOL_IN_EV
 from mtl_bench.errors import DataError
+from mtl_bench.files import sha256_of
 
 ARCHIVE_URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
 ARCHIVE_FILES = ("gdb9.sdf", "gdb9.sdf.csv")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_bench.datasets.cache import sha256_of
 from mtl_bench.datasets.qm9_targets import ELEMENTS, HARTREE_IN_EV, atomisation_energies
 from mtl_bench.errors import DataError
+from mtl_bench.files import sha256_of
 
 MEV = 1000.0
 """meV in an eV."""

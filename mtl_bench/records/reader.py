@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_bench.errors import RecordError
+from mtl_bench.records.seal import SEAL, broken
 from mtl_bench.records.summary import check_summary
 
 State = Literal["finished", "running", "failed", "interrupted"]
@@ -103,7 +104,9 @@ def _read(path: Path, identity: dict[str, Any]) -> Record:
     state: State = "failed"
     progress: dict[str, Any] = {}
     try:
-        if (path / "DONE").exists():
+        if (path / SEAL).exists():
+            if changed := broken(path):
+                raise RecordError(f"{', '.join(changed)} changed after the run was finished")
             summary = check_summary(_read_json(path / "summary.json"), identity)
             epochs = summary["epochs"]
             finished = {"epochs_done": epochs, "epochs_total": epochs, "summary": summary}

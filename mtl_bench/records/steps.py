@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl_bench.files import write_atomically
+from mtl_bench.files import sha256_of, write_atomically
 
 
 class StepLog:
@@ -21,19 +21,41 @@ class StepLog:
     Columns: step, epoch, ``loss/<task>``, ``weight/<task>``, and where the method asked for the
     Gram matrix ``gram/<task>`` (its diagonal, the squared gradient norms) and
     ``cosine/<task>/<task>``; then the method's diagnostics and the seconds of each phase. A step
-    that had no labels of a task has NaN there.
+    that had no labels of a task has NaN there. ``parts`` has the SHA-256 of every part, ``lost``
+    the names of parts that were damaged and removed.
     """
 
     def __init__(self, folder: Path, tasks: tuple[str, ...]) -> None:
         self.folder = folder
         self.tasks = tasks
         self.rows: list[dict[str, Any]] = []
+        self.parts: dict[str, str] = {}
+        self.lost: list[str] = []
 
-    def drop_after(self, step: int) -> None:
-        """Remove the parts that begin after ``step``: a resumed run writes them again."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return name -> SHA-256 of the parts, and the names of those that are lost."""
+        return {"parts": dict(self.parts), "lost": list(self.lost)}
+
+    def resume(self, state: dict[str, Any] | None) -> list[str]:
+        """Keep the parts that a checkpoint names; a resumed run writes the others again.
+
+        Args:
+            state: what ``state_dict`` returned at the time of the checkpoint; None without one.
+
+        Returns:
+            The names of parts that are missing or not what they were. A damaged one is removed:
+            the steps in it are gone, but nothing else depends on them.
+        """
+        parts, self.lost = (state["parts"], list(state["lost"])) if state else ({}, [])
+        self.parts = {}
         for part in self.folder.glob("part-*.parquet"):
-            if int(part.stem.partition("-")[2]) > step:
+            if parts.get(part.name) == (digest := sha256_of(part)):
+                self.parts[part.name] = digest
+            else:
                 part.unlink()
+        damaged = sorted(parts.keys() - self.parts.keys())
+        self.lost += damaged
+        return damaged
 
     def add(
         self,
@@ -83,7 +105,10 @@ class StepLog:
 
         table = pa.table(self._columns())
         path = self.folder / f"part-{self.rows[0]['step']:09d}.parquet"
-        write_atomically(path, lambda stream: parquet.write_table(table, stream))
+        write_atomically(
+            path, lambda stream: parquet.write_table(table, stream, write_page_checksum=True)
+        )
+        self.parts[path.name] = sha256_of(path)
         self.rows.clear()
 
     def _columns(self) -> dict[str, np.ndarray]:

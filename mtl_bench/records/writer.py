@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import socket
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from mtl_bench.errors import RecordError
+from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.files import explain_write_errors, write_json, write_text
+from mtl_bench.records.seal import SEAL, is_finished, seal
 
 FORMAT = 1
 """Version of the record's layout."""
@@ -81,13 +84,14 @@ class RunRecord:
 
     @property
     def done(self) -> bool:
-        """Whether the run is finished."""
-        return (self.path / "DONE").exists()
+        """Whether the run is finished and its files are whole."""
+        return is_finished(self.path)
 
     def begin(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Write what the run is and where it runs; forget an earlier failure."""
+        """Write what the run is and where it runs; forget an earlier failure, or a broken end."""
         from omegaconf import OmegaConf
 
+        (self.path / SEAL).unlink(missing_ok=True)
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
         write_json(self.path / "environment.json", environment)
         (self.path / "FAILED.json").unlink(missing_ok=True)
@@ -108,11 +112,25 @@ class RunRecord:
     def finish(self, summary: dict[str, Any]) -> None:
         """Write summary.json, then DONE."""
         write_json(self.path / "summary.json", summary)
-        write_text(self.path / "DONE", now() + "\n")
+        write_json(self.path / SEAL, seal(self.path, now()))
 
     def fail(self, error: str, details: dict[str, Any]) -> None:
-        """Write FAILED.json."""
-        write_json(self.path / "FAILED.json", {"error": error, "time": now(), **details})
+        """Write FAILED.json, with NaN and infinities as words; without room for it, do nothing.
+
+        The error that it tells of is raised all the same, and says more than a full disk.
+        """
+        content = spell_out({"error": error, "time": now(), **details})
+        with suppress(MtlBenchError):
+            write_json(self.path / "FAILED.json", content)
+
+
+def spell_out(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value with "nan", "inf" and "-inf" in place of floats that JSON doesn't have."""
+    if isinstance(value, dict):
+        return {key: spell_out(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [spell_out(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _acquire(lock: IO[str]) -> bool:

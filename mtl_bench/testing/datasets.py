@@ -38,6 +38,8 @@ def check_dataset(data: Dataset) -> None:
     )
     list(data.train_batches(2))
     middle = len(epoch) // 2
+    sizes = [len(data.sample_names(1, number)) for number in range(len(epoch))]
+    assert all(sizes), f"{who}.sample_names gives {sizes} names for the batches of an epoch"
     _check_equal(data.train_batches(1, start=middle), epoch[middle:], f"{who}, start={middle}")
     for split in evaluated_splits(data):
         batches = list(data.evaluation_batches(split))

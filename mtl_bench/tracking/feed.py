@@ -114,7 +114,7 @@ class Feed:
             if path.name in self._parts or int(path.stem.partition("-")[2]) > step:
                 continue
             self._parts.add(path.name)
-            table = parquet.read_table(path)
+            table = parquet.read_table(path, page_checksum_verification=True)
             numbers = zip(table["step"].to_pylist(), table["epoch"].to_pylist(), strict=True)
             for place, (number, epoch) in enumerate(numbers):
                 yield _StepRow(number, epoch, table, place)

@@ -15,7 +15,7 @@ import torch
 from mtl_bench.errors import RecordError
 from mtl_bench.files import explain_write_errors, write_atomically
 
-FORMAT = 2
+FORMAT = 3
 """Version of the checkpoint's layout."""
 
 LAST, PREVIOUS = "last.pt", "previous.pt"

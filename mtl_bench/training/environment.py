@@ -18,6 +18,7 @@ from torch import nn
 from mtl_bench.config.groups import GROUPS, find_choices, find_sources
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.writer import now
+from mtl_bench.training.determinism import set_determinism
 
 PACKAGES = ("mtl_bench", "torch", "numpy", "hydra-core", "omegaconf")
 
@@ -35,6 +36,19 @@ def reuse_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
         libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def prepare_process(settings: dict[str, Any]) -> torch.device:
+    """Set up this process as the section ``trainer`` of a configuration says; return the device.
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    if settings["threads"] is not None:
+        torch.set_num_threads(settings["threads"])
+    reuse_freed_memory()
+    set_determinism(settings["determinism"])
+    return choose_device(settings["device"])
 
 
 def choose_device(name: str) -> torch.device:
@@ -66,6 +80,7 @@ def describe_environment(
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "determinism": config["trainer"]["determinism"],
         "data": data,
         "initial_parameters": parameter_hash(network),
     }

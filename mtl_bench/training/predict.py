@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
 from mtl_bench.config.build import build_data, build_network, build_run_method
 from mtl_bench.config.compose import config_hash
+from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.training.checkpoint import load_checkpoint
@@ -51,7 +51,7 @@ def predict_samples(
         RecordError: no run is there, or it has no checkpoint.
         ConfigError: its data set has no images.
     """
-    config = _read_config(record)
+    config = read_config(record)
     if data is not None:
         config["dataset"]["root"] = str(data / config["dataset"]["name"])
     dataset: Any = build_data(config)
@@ -82,10 +82,3 @@ def predict_samples(
             )
         )
     return samples, dataset.invalid, dataset.origin["kind"]
-
-
-def _read_config(record: Path) -> dict[str, Any]:
-    path = record / "config.yaml"
-    if not path.is_file():
-        raise RecordError(f"{record} holds no run: give results/PROFILE/DATASET/METHOD/RUN")
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))

@@ -19,6 +19,8 @@ class Progress:
         batch: updates of it that are done, each of ``trainer.accumulate`` batches.
         step: updates of the whole run.
         skipped: updates that were left out because something in them was not finite.
+        fallbacks: updates of the running epoch whose solver did not converge or met a singular
+            Gram matrix.
         loss_sums: task -> sum of the running epoch's losses.
         loss_counts: task -> updates of the running epoch that had labels of it.
         weight_sums: task -> sum of the running epoch's weights.
@@ -32,6 +34,7 @@ class Progress:
     batch: int = 0
     step: int = 0
     skipped: int = 0
+    fallbacks: int = 0
     loss_sums: dict[str, float] = field(default_factory=dict)
     loss_counts: dict[str, int] = field(default_factory=dict)
     weight_sums: dict[str, float] = field(default_factory=dict)
@@ -65,7 +68,7 @@ class Progress:
         """Keep the epoch's line and begin the next epoch."""
         self.history.append(line)
         self.epoch += 1
-        self.batch = self.skipped = 0
+        self.batch = self.skipped = self.fallbacks = 0
         self.loss_sums, self.loss_counts, self.weight_sums = {}, {}, {}
         self.seconds = dict.fromkeys(PHASES, 0.0)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mtl_bench.config.compose import config_hash
-from mtl_bench.errors import Interrupted
+from mtl_bench.errors import Interrupted, RecordError
+from mtl_bench.records.seal import SEAL, broken
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tracking.dashboard import require_package
 
@@ -26,29 +27,29 @@ def run(config: dict[str, Any]) -> Outcome:
     """
     digest = config_hash(config)
     path = record_path(config, digest)
-    if (path / "DONE").exists():
-        return Outcome(path, "already finished")
+    if (path / SEAL).exists():
+        faults = broken(path)
+        if not faults:
+            return Outcome(path, "already finished")
+        if not any((path / "checkpoint").glob("*.pt")):
+            raise RecordError(
+                f"{path}: {', '.join(faults)} changed after the run was finished, and no "
+                "checkpoint is left to make it from: restore it from a copy, or move the folder "
+                "away to train again"
+            )
     require_package(config["logger"]["name"])
     return _train(config, digest, path)
 
 
 def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
-    import torch
-
     from mtl_bench.config.build import build_data
     from mtl_bench.tracking.console import make_console
     from mtl_bench.tracking.mirror import make_mirror
-    from mtl_bench.training.environment import (
-        choose_device,
-        describe_environment,
-        reuse_freed_memory,
-    )
+    from mtl_bench.training.environment import describe_environment, prepare_process
+    from mtl_bench.training.explain import explain
     from mtl_bench.training.trainer import Trainer
 
-    if config["trainer"]["threads"] is not None:
-        torch.set_num_threads(config["trainer"]["threads"])
-    reuse_freed_memory()
-    device = choose_device(config["trainer"]["device"])
+    device = prepare_process(config["trainer"])
     data = build_data(config)
     with RunRecord(path) as record:
         if record.done:  # another process finished it while this one started
@@ -66,15 +67,12 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
             except (Interrupted, KeyboardInterrupt):
                 raise
             except BaseException as error:
-                where = trainer.progress if trainer is not None else None
-                record.fail(
-                    f"{error}" or type(error).__name__,
-                    {
-                        "kind": type(error).__name__,
-                        "epoch": where.epoch if where else None,
-                        "step": where.step if where else None,
-                    },
-                )
+                known = explain(error)
+                told, kind = known or error, type(error).__name__
+                where = trainer.incident() if trainer is not None else {}
+                record.fail(f"{told}" or kind, {"kind": kind, **where})
+                if known is not None:
+                    raise known from error
                 raise
             record.finish(summary)
             console.finish(path, summary, _next_commands(config))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mtl_bench.config.build import build_network, build_run_method
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
-from mtl_bench.errors import Interrupted, TrainingError
-from mtl_bench.gradients import TaskGradients
+from mtl_bench.errors import Interrupted, MtlBenchError, TrainingError
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
@@ -29,6 +26,7 @@ from mtl_bench.training.progress import Progress
 from mtl_bench.training.signals import StopRequest
 from mtl_bench.training.step_gradients import StepGradients
 from mtl_bench.training.summary import summarize
+from mtl_bench.training.update import NotFinite, Step, Update, require_whole
 
 
 class Trainer:
@@ -71,8 +69,7 @@ class Trainer:
             precision=self.settings["precision"],
             **config["gradients"],
         )
-        self.shared, own = self.gradients.shared, self.gradients.own
-        self.trained = [*self.shared, *(p for parameters in own for p in parameters)]
+        self.shared = self.gradients.shared
         groups = [(task,) for task in self.tasks] if separate else [self.tasks]
         self.learners = [
             Learner(
@@ -82,6 +79,14 @@ class Trainer:
             )
             for group in groups
         ]
+        self.update = Update(
+            self.network,
+            self.names,
+            self.gradients,
+            self.method,
+            self.learners,
+            restore=self.settings["on_nonfinite"] == "skip",
+        )
         self.progress = Progress()
         self.steps = StepLog(record.steps, self.names)
         self.saved_at = time.monotonic()
@@ -117,7 +122,11 @@ class Trainer:
         if state is not None:
             require_same_data(self.record.path, state["data"], self.data.origin)
             self.load_state_dict(state)
-        self.steps.drop_after(self.progress.step)
+        for part in self.steps.resume(state["step_log"] if state else None):
+            self.console.message(
+                f"{self.record.steps / part} was missing or damaged: its steps are lost to the "
+                "figures, the training is not affected"
+            )
         self.record.keep_epochs(self.progress.history)
 
     def train_epoch(self, stop: StopRequest) -> None:
@@ -131,7 +140,7 @@ class Trainer:
             pin=self.device.type == "cuda",
         )
         begin = time.perf_counter()
-        while group := list(islice(batches, self.settings["accumulate"])):
+        while group := self.next_group(batches):
             progress.spend("data", time.perf_counter() - begin)
             self.train_step(group)
             progress.batch += 1
@@ -145,88 +154,73 @@ class Trainer:
                 self.save()
             begin = time.perf_counter()
 
-    def train_step(self, batches: Sequence[Batch]) -> None:
-        """Make one update, or refuse it when something in it is not finite."""
-        progress = self.progress
-        times = [time.perf_counter()]
-        gradients = self.gradients(batches)
-        names = tuple(self.names[t] for t in gradients.tasks)
-        if not self.all_finite(gradients.losses_T, names, "the loss of task"):
-            return
-        times.append(time.perf_counter())
-        if self.method.needs != "losses":
-            squares_T = gradients.gram().diagonal()
-            if not self.all_finite(squares_T, names, "the squared gradient norm of task"):
-                return
-        info = self.method.step_with(gradients)
-        if not self.all_finite(info.weights_T, self.names, "the weight of task"):
-            return
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None])
-        if not self.all_finite(norm[None], ("all parameters",), "the norm of the gradient of"):
-            return
-        times.append(time.perf_counter())
-        for learner in self.learners:
-            learner.optimizer.step()
-        times.append(time.perf_counter())
-        diagnostics = info.diagnostics
-        if self.method.looks_again:
-            with self.gradients.again(batches) as updated:
-                diagnostics = self.method.after_update(updated)
-        times.append(time.perf_counter())
-        seconds = {
-            "forward": times[1] - times[0],
-            "method": times[2] - times[1] + times[4] - times[3],
-            "optimizer": times[3] - times[2],
-        }
-        self.log(gradients, info.weights_T, diagnostics, seconds)
-        for phase, spent in seconds.items():
-            progress.spend(phase, spent)
+    def next_group(self, batches: Iterator[Batch]) -> list[Batch]:
+        """Return the batches of the next update; what they fail on costs no update before it."""
+        try:
+            return list(islice(batches, self.settings["accumulate"]))
+        except MtlBenchError:
+            self.save()
+            raise
 
-    def all_finite(self, values: Tensor, names: tuple[str, ...], what: str) -> bool:
-        """Check numbers before the optimiser uses them.
+    def train_step(self, batches: Sequence[Batch]) -> None:
+        """Make one update, or refuse it when something in it is not finite.
 
         Raises:
-            TrainingError: one is not finite and ``trainer.on_nonfinite`` is ``abort``.
+            TrainingError: it is refused and ``trainer.on_nonfinite`` is ``abort``, or leaving it
+                out would not help.
         """
-        if bool(values.isfinite().all()):
-            return True
-        name, value = next(
-            (n, v) for n, v in zip(names, values.tolist(), strict=True) if not math.isfinite(v)
-        )
-        where = f"epoch {self.progress.epoch}, step {self.progress.step + 1}"
-        message = f"{what} {name} is {value} at {where}"
-        if self.settings["on_nonfinite"] == "abort":
-            raise TrainingError(
-                f"{message}; the last checkpoint is intact, trainer.on_nonfinite=skip leaves out "
-                "such batches"
-            )
-        self.console.message(f"skipped a batch: {message}")
-        self.progress.skipped += 1
-        return False
+        progress = self.progress
+        try:
+            step = self.update(batches)
+        except NotFinite as fault:
+            message = f"{fault} at epoch {progress.epoch}, step {progress.step + 1}"
+            if self.settings["on_nonfinite"] == "abort" or not fault.harmless:
+                skip = ", trainer.on_nonfinite=skip leaves out such batches" * fault.harmless
+                raise TrainingError(
+                    f"{message}; the update was not made, `mtl-bench replay "
+                    f"{self.record.path}` shows where it comes from{skip}"
+                ) from None
+            self.update.known = {}
+            self.console.message(f"skipped a batch: {message}")
+            progress.skipped += 1
+            return
+        self.log(step)
+        self.update.known = {}
+        for phase, spent in step.seconds.items():
+            progress.spend(phase, spent)
 
-    def log(
-        self,
-        gradients: TaskGradients,
-        weights_T: Tensor,
-        diagnostics: dict[str, float],
-        seconds: dict[str, float],
-    ) -> None:
+    def incident(self) -> dict[str, Any]:
+        """Return where the run is, and of an update that failed all that is known of it."""
+        progress = self.progress
+        where = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
+        if not self.update.known:
+            return where
+        each = self.settings["accumulate"]
+        samples = [
+            self.data.sample_names(progress.epoch, progress.batch * each + number)
+            for number in range(min(each, self.data.steps_per_epoch - progress.batch * each))
+        ]
+        return where | {"update": {"samples": samples, **self.update.known}}
+
+    def log(self, step: Step) -> None:
         """Note the step in the sums, the step log and on the console."""
+        gradients, progress = step.gradients, self.progress
         names = [self.names[t] for t in gradients.tasks]
         losses = dict(zip(names, gradients.losses_T.tolist(), strict=True))
-        weights = dict(zip(self.names, weights_T.tolist(), strict=True))
-        self.progress.add_step(losses, weights)
+        weights = dict(zip(self.names, step.weights_T.tolist(), strict=True))
+        progress.add_step(losses, weights)
+        progress.fallbacks += bool(step.diagnostics.get("solver_fallback"))
         gram_TT = gradients.known_gram_TT
         self.steps.add(
-            self.progress.step,
-            self.progress.epoch,
+            progress.step,
+            progress.epoch,
             gradients.tasks,
             gradients.losses_T.numpy(),
-            weights_T.numpy(),
+            step.weights_T.numpy(),
             None if gram_TT is None else gram_TT.numpy(),
-            diagnostics | {f"seconds_{phase}": spent for phase, spent in seconds.items()},
+            step.diagnostics | {f"seconds_{phase}": s for phase, s in step.seconds.items()},
         )
-        self.console.step(self.progress.batch + 1, losses, weights)
+        self.console.step(progress.batch + 1, losses, weights)
 
     def end_epoch(self) -> None:
         """Evaluate, select, move the schedules on, and write everything down."""
@@ -257,6 +251,7 @@ class Trainer:
             "weights": {t: total / counted for t, total in progress.weight_sums.items()},
             "learning_rate": fmean(rates),
             "skipped": progress.skipped,
+            "solver_fallbacks": progress.fallbacks,
             "seconds": dict(progress.seconds),
         }
         self.progress.close_epoch(line)
@@ -270,7 +265,9 @@ class Trainer:
         peak = peak_memory_bytes(self.device)
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak)
         self.steps.flush()
-        save_checkpoint(self.record.checkpoints, self.state_dict(), self.config, self.digest)
+        state = self.state_dict()
+        require_whole({part: state[part] for part in ("network", "method", "learners")})
+        save_checkpoint(self.record.checkpoints, state, self.config, self.digest)
         self.progress.spend("checkpoint", time.perf_counter() - begin)
         self.saved_at = time.monotonic()
         self.mirror.look(len(self.progress.history), self.progress.step)
@@ -286,6 +283,7 @@ class Trainer:
             "method": self.method.state_dict(),
             "learners": [learner.state_dict() for learner in self.learners],
             "progress": self.progress.state_dict(),
+            "step_log": self.steps.state_dict(),
             "generators": generator_states(),
         }
 

@@ -37,6 +37,12 @@ def test_two_writers_exclude_each_other(tmp_path):
         pass
 
 
+def flip(path, at=None):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 if at is None else at] ^= 1
+    path.write_bytes(data)
+
+
 def _hold_and_die(path):
     RunRecord(path).__enter__()
     os._exit(9)
@@ -85,16 +91,43 @@ def add(log, *steps, gram=None):
         log.add(step, 1, (0, 1), np.ones(2), np.ones(2), gram, {"x": float(step)})
 
 
-def test_resuming_after_a_step_keeps_exactly_the_rows_up_to_it(tmp_path):
+def test_resuming_keeps_exactly_the_parts_that_the_checkpoint_knew(tmp_path):
+    log = StepLog(tmp_path, ("a", "b"))
+    states = [(0, None)]
+    for part in ((1, 2, 3), (4,), (5, 6)):
+        add(log, *part)
+        log.flush()
+        states.append((part[-1], log.state_dict()))
+    log.flush()  # nothing is collected: no part
+    assert rows(tmp_path) == [1, 2, 3, 4, 5, 6]
+    for step, state in reversed(states):
+        assert StepLog(tmp_path, ("a", "b")).resume(state) == []
+        assert rows(tmp_path) == list(range(1, step + 1))
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), flip, lambda p: p.write_bytes(b"")])
+def test_a_damaged_part_is_dropped_named_and_remembered(tmp_path, damage):
     log = StepLog(tmp_path, ("a", "b"))
     for part in ((1, 2, 3), (4,), (5, 6)):
         add(log, *part)
         log.flush()
-    log.flush()  # nothing is collected: no part
-    assert rows(tmp_path) == [1, 2, 3, 4, 5, 6]
-    for step, kept in ((6, 6), (4, 4), (3, 3), (0, 0)):
-        log.drop_after(step)
-        assert rows(tmp_path) == list(range(1, kept + 1))
+    damage(tmp_path / "part-000000004.parquet")
+    resumed = StepLog(tmp_path, ("a", "b"))
+    assert resumed.resume(log.state_dict()) == ["part-000000004.parquet"]
+    assert rows(tmp_path) == [1, 2, 3, 5, 6]
+    again = StepLog(tmp_path, ("a", "b"))
+    assert again.resume(resumed.state_dict()) == []
+    assert again.lost == ["part-000000004.parquet"]
+
+
+def test_a_flipped_byte_in_a_part_is_found_when_it_is_read(tmp_path):
+    log = StepLog(tmp_path, ("a", "b"))
+    add(log, *range(1, 200))
+    log.flush()
+    (part,) = tmp_path.glob("*.parquet")
+    flip(part)
+    with pytest.raises(OSError, match=r"checksum|CRC|Corrupt"):
+        pq.read_table(part, page_checksum_verification=True)
 
 
 def test_a_task_without_labels_has_no_numbers_in_the_row(tmp_path):

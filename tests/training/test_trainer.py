@@ -184,14 +184,14 @@ def test_a_gradient_that_is_not_finite_is_skipped_with_nothing_changed(method, t
         trainer = trainer_of(config, record, Console())
         batches = trainer.data.train_batches(1)
         trainer.train_step([next(batches)])
-        before = [p.detach().clone() for p in trainer.trained]
+        before = [p.detach().clone() for p in trainer.update.trained]
         state = trainer.method.state_dict()
-        hook = trainer.trained[0].register_hook(lambda gradient: gradient * math.nan)
+        hook = trainer.update.trained[0].register_hook(lambda gradient: gradient * math.nan)
         trainer.train_step([next(batches)])
         hook.remove()
         assert trainer.progress.skipped == 1
         assert trainer.progress.step == 1
-        assert all(torch.equal(a, b) for a, b in zip(before, trainer.trained, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(before, trainer.update.trained, strict=True))
         assert differences(state, trainer.method.state_dict()) == []
         trainer.train_step([next(batches)])
         assert trainer.progress.step == 2
@@ -334,6 +334,6 @@ def test_metrics_lines_hold_what_is_promised(straight):
         assert line["epoch"] == number
         assert line.keys() == {
             *("epoch", "train_loss", "validation", "test", "delta_m_validation", "weights"),
-            *("learning_rate", "skipped"),
+            *("learning_rate", "skipped", "solver_fallbacks"),
         }
         assert all(weight == 1 for weight in line["weights"].values())

@@ -36,7 +36,7 @@ def read_steps(record: Path, columns: Sequence[str]) -> tuple[Array, Array] | No
     tables = []
     for part in parts:
         try:
-            with parquet.ParquetFile(part) as file:
+            with parquet.ParquetFile(part, page_checksum_verification=True) as file:
                 if not set(columns) <= set(file.schema_arrow.names):
                     return None
                 tables.append(file.read(columns=["step", *columns]))

@@ -159,7 +159,7 @@ def _open(path: Path) -> ParquetFile | None:
     from pyarrow.parquet import ParquetFile
 
     try:
-        return ParquetFile(path)
+        return ParquetFile(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException):
         return None
 

@@ -1,0 +1,52 @@
+"""DONE: when a run was finished, and the hashes of its files as they were then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+SEAL = "DONE"
+FILES = ("summary.json", "metrics.jsonl", "config.yaml", "environment.json")
+"""What a table is made from, or would be made again with."""
+
+_TIME_ALONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\n?")
+
+
+def seal(record: Path, time: str) -> dict[str, Any]:
+    """Return the contents of DONE.
+
+    Args:
+        record: folder of a run whose other files are all written.
+        time: of its end.
+    """
+    return {"finished": time, "sha256": {name: _sha256(record / name) for name in FILES}}
+
+
+def broken(record: Path) -> list[str]:
+    """Return the files of a finished run that are not what DONE says, DONE itself included.
+
+    Records that were finished before DONE held hashes, with a time alone in it, pass unchecked.
+    """
+    text = (record / SEAL).read_text(errors="replace")
+    if _TIME_ALONE.fullmatch(text) or not text:
+        return []
+    try:
+        hashes = json.loads(text)["sha256"]
+        return [name for name in FILES if hashes[name] != _sha256(record / name)]
+    except (ValueError, KeyError, TypeError):
+        return [SEAL]
+
+
+def is_finished(record: Path) -> bool:
+    """Tell whether a run is finished and its files are whole."""
+    return (record / SEAL).exists() and not broken(record)
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,39 @@
+"""The commands ``mtl-bench toy`` and ``mtl-bench game``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from mtl_bench.reporting.drawing import save
+from mtl_bench.toy import game_figure, two_tasks_figure
+from mtl_bench.toy.game_runs import VARIANTS, play, render
+from mtl_bench.toy.trajectories import all_trajectories
+from mtl_bench.words import parse_count, parse_settings
+
+
+def toy(words: Sequence[str]) -> None:
+    """Draw every method's path on the two-task toy problem."""
+    settings = parse_settings(words, paths__figures="results/toy", steps="300")
+    steps = parse_count(settings, "steps")
+    torch.set_num_threads(1)  # tensors of two numbers
+    figure = two_tasks_figure.draw(all_trajectories(steps))
+    for path in save(figure, Path(str(settings["paths.figures"])), "toy"):
+        print(path)
+
+
+def game(words: Sequence[str]) -> None:
+    """Play the game whose optimum is known; print the table and draw the picture."""
+    settings = parse_settings(words, paths__figures="results/toy", steps="6000", seeds="5")
+    steps, seeds = parse_count(settings, "steps"), parse_count(settings, "seeds")
+    torch.set_num_threads(1)  # tensors of a few numbers
+    results = []
+    for variant in VARIANTS:
+        print(f"playing: {variant.title}", file=sys.stderr)
+        results.append(play(variant, seeds, steps))
+    print(render(results))
+    for path in save(game_figure.draw(results), Path(str(settings["paths.figures"])), "game"):
+        print(path)

@@ -1,0 +1,32 @@
+"""What a person can do about errors of the libraries below."""
+
+from __future__ import annotations
+
+import torch
+
+from mtl_bench.errors import MtlBenchError, TrainingError
+
+NO_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory")
+NOT_DETERMINISTIC = "does not have a deterministic implementation"
+
+
+def explain(error: BaseException) -> MtlBenchError | None:
+    """Return an error with a remedy in place of one that a library raised, None if none is known.
+
+    Args:
+        error: of torch or of the interpreter.
+    """
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY)
+    ):
+        return TrainingError(
+            f"out of memory ({text}): lower dataset.batch_size and raise trainer.accumulate by the "
+            "same factor, or try gradients.backend=streamed; the last checkpoint is intact"
+        )
+    if isinstance(error, RuntimeError) and NOT_DETERMINISTIC in text:
+        return TrainingError(
+            f"trainer.determinism=strict: {text.partition(', ')[0]}; trainer.determinism=warn goes "
+            "on with a warning"
+        )
+    return None

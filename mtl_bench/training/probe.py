@@ -1,0 +1,74 @@
+"""Finds where in a network numbers stop being finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtl_bench.datasets.base import Batch
+
+
+@contextmanager
+def watch_outputs(network: nn.Module) -> Iterator[list[str]]:
+    """Note the modules whose outputs are not finite, in the order of the forward pass.
+
+    Yields:
+        A list that is filled while the context is open: "NAME (Class) from finite inputs" for a
+        module that spoilt its inputs itself, else without the last three words.
+    """
+    found: list[str] = []
+
+    def look(name: str, module: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ANN401
+        if _finite(output):
+            return
+        own = " from finite inputs" if _finite(inputs) else ""
+        found.append(f"{name or 'the network'} ({type(module).__name__}){own}")
+
+    hooks = [m.register_forward_hook(partial(look, name)) for name, m in network.named_modules()]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def bad_parameters(network: nn.Module) -> list[str]:
+    """Return the names of the parameters and buffers that are not finite."""
+    return [name for name, value in network.state_dict().items() if not _finite(value)]
+
+
+def largest_parameter(network: nn.Module) -> tuple[str, float]:
+    """Return the name and the value of the parameter that is farthest from zero."""
+    sizes = {name: p.detach().abs().max().item() for name, p in network.named_parameters()}
+    name = max(sizes, key=lambda name: sizes[name])
+    return name, sizes[name]
+
+
+def bad_targets(batches: Sequence[Batch], samples: Sequence[Sequence[str]]) -> list[str]:
+    """Return "task of sample NAME" for every target that is not finite.
+
+    Args:
+        batches: of an update.
+        samples: the names of each batch's samples.
+    """
+    return [
+        f"{task} of sample {name}"
+        for batch, names in zip(batches, samples, strict=True)
+        for task, targets in batch.targets.items()
+        if len(targets) == len(names)
+        for name, target in zip(names, targets, strict=True)
+        if not _finite(target)
+    ]
+
+
+def _finite(value: Any) -> bool:  # noqa: ANN401 - whatever a module takes or returns
+    if isinstance(value, Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, list | tuple) else True

@@ -1,0 +1,156 @@
+"""A step of a recorded run, made again and looked at closely."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mtl_bench.config.build import build_data
+from mtl_bench.config.compose import config_hash
+from mtl_bench.config.recorded import read_config
+from mtl_bench.datasets.base import Batch
+from mtl_bench.errors import ConfigError, RecordError, TrainingError
+from mtl_bench.records.writer import RunRecord, spell_out
+from mtl_bench.tracking.console import make_console
+from mtl_bench.training.checkpoint import load_checkpoint, require_same_data
+from mtl_bench.training.environment import prepare_process
+from mtl_bench.training.probe import (
+    bad_parameters,
+    bad_targets,
+    largest_parameter,
+    watch_outputs,
+)
+from mtl_bench.training.trainer import Trainer
+from mtl_bench.training.update import NotFinite, Step, Update
+
+
+class Replay(NamedTuple):
+    """What an update was made of when it was made again.
+
+    Args:
+        step: number of the update in the run.
+        start: the update after which the replay began.
+        incident: as ``Trainer.incident`` tells it.
+        fault: what was refused, None if the update could be made.
+        origins: where numbers stopped being finite, first things first.
+        largest: the parameter with the largest absolute value before the update, and that value.
+        same: whether these are the recorded numbers, bit for bit; None where none are recorded.
+    """
+
+    step: int
+    start: int
+    incident: dict[str, Any]
+    fault: str | None
+    origins: list[str]
+    largest: tuple[str, float]
+    same: bool | None
+
+
+def replay(path: Path, step: int | None = None, data: Path | None = None) -> Replay:
+    """Make one update of a recorded run again; the record stays as it is.
+
+    Training goes on from the newest checkpoint before the step, in a folder of its own, or begins
+    anew if there is none.
+
+    Args:
+        path: the record.
+        step: number of the update, by default the one that failed.
+        data: folder of prepared data, by default the one that the run read.
+
+    Raises:
+        RecordError: no run is there, or none that failed and no step was given.
+        ConfigError: the run has no such step.
+        TrainingError: the run failed at another step than before.
+    """
+    config, environment = read_config(path), json.loads((path / "environment.json").read_text())
+    failure = _failed_update(path)
+    step = step if step is not None else failure.get("step", -1) + 1
+    if step < 1:
+        raise RecordError(f"{path} has no update that failed: give step=N for the N-th of the run")
+    if data is not None:
+        config["dataset"]["root"] = str(data / config["dataset"]["name"])
+    config["trainer"]["threads"] = environment["threads"]  # sums depend on how they are shared out
+    device = prepare_process(config["trainer"])
+    dataset = build_data(config)
+    require_same_data(path, environment["data"], dataset.origin)
+    with tempfile.TemporaryDirectory() as folder, RunRecord(Path(folder)) as record:
+        if _checkpoint_step(path, config) < step:
+            shutil.copytree(path / "checkpoint", record.checkpoints, dirs_exist_ok=True)
+        with make_console("off") as console:
+            trainer = Trainer(config, config_hash(config), device, dataset, record, console)
+            found = _find(trainer, step)
+    recorded = failure.get("update") if failure.get("step") == step - 1 else None
+    same = None if recorded is None else recorded == spell_out(found.incident["update"])
+    return found._replace(same=same)
+
+
+class _Found(BaseException):
+    """Carries a replay out of the training; nothing on the way takes it for a failure."""
+
+
+class _Look(Update):
+    """Makes updates as a trainer does, and looks closely at one of them."""
+
+    def __init__(self, trainer: Trainer, step: int) -> None:
+        before = trainer.update
+        super().__init__(
+            before.network,
+            before.names,
+            before.gradients,
+            before.method,
+            before.learners,
+            before.restore,
+        )
+        self.trainer, self.step, self.start = trainer, step, trainer.progress.step
+
+    def __call__(self, batches: Sequence[Batch]) -> Step:
+        if self.trainer.progress.step + 1 < self.step:
+            return super().__call__(batches)
+        fault = None
+        parameters, largest = bad_parameters(self.network), largest_parameter(self.network)
+        with watch_outputs(self.network) as outputs:
+            try:
+                super().__call__(batches)
+            except (NotFinite, TrainingError) as error:
+                fault = str(error)
+        incident = self.trainer.incident()
+        targets = bad_targets(batches, incident["update"]["samples"])
+        origins = [
+            *(f"target {target}" for target in targets),
+            *(f"parameter {name}" for name in parameters),
+            *(f"output of {name}" for name in outputs),
+        ]
+        raise _Found(Replay(self.step, self.start, incident, fault, origins, largest, None))
+
+
+def _find(trainer: Trainer, step: int) -> Replay:
+    trainer.resume()
+    trainer.update = _Look(trainer, step)
+    try:
+        trainer.run()
+    except _Found as found:
+        result: Replay = found.args[0]
+        return result
+    raise ConfigError(f"step={step}: the run has {trainer.progress.step} steps")
+
+
+def _failed_update(path: Path) -> dict[str, Any]:
+    file = path / "FAILED.json"
+    try:
+        failure: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise RecordError(f"{file} can't be read as JSON ({error}): give step=N") from error
+    return failure if "update" in failure else {}
+
+
+def _checkpoint_step(path: Path, config: dict[str, Any]) -> float:
+    """Return the step of the newest checkpoint, infinity if there is none."""
+    state = load_checkpoint(path / "checkpoint", config, config_hash(config), lambda _: None)
+    return math.inf if state is None else state["progress"]["step"]

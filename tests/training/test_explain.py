@@ -1,0 +1,73 @@
+"""Errors of the libraries below, with a remedy."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from mtl_bench.datasets.loading import load_batches
+from mtl_bench.errors import MtlBenchError
+from mtl_bench.training.determinism import set_determinism
+from mtl_bench.training.explain import explain
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_want_of_memory_names_what_takes_it(error):
+    known = explain(error)
+    assert "out of memory" in str(known)
+    assert "dataset.batch_size" in str(known)
+    assert "\n" not in str(known)
+
+
+def test_other_errors_stay_what_they_are():
+    assert explain(RuntimeError("shapes differ")) is None
+    assert explain(KeyError("x")) is None
+
+
+def test_really_asking_for_too_much():
+    with pytest.raises(RuntimeError) as info:
+        torch.empty(1 << 60)
+    assert "out of memory" in str(explain(info.value))
+
+
+def test_strict_names_the_operation():
+    error = RuntimeError("x_cuda does not have a deterministic implementation, but you set ...")
+    text = str(explain(error))
+    assert text.startswith("trainer.determinism=strict: x_cuda does not have")
+    assert "trainer.determinism=warn" in text
+
+
+@pytest.mark.parametrize("mode", ["off", "warn", "strict"])
+def test_the_modes_reach_torch(mode, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        set_determinism(mode)
+        assert torch.are_deterministic_algorithms_enabled() == (mode != "off")
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == (mode == "warn")
+        assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == (mode != "off")
+    finally:
+        set_determinism("off")
+
+
+class Deadly:
+    """Kills the process that makes the third batch, as a kernel does that is out of memory."""
+
+    def __getitems__(self, indices):
+        if 4 in indices:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.from_numpy(indices)
+
+
+def test_a_worker_that_dies_is_told():
+    batches = load_batches(Deadly(), np.arange(8), 2, workers=2, pin=False)
+    with pytest.raises(MtlBenchError, match=r"has died .*lower trainer\.workers"):
+        list(batches)

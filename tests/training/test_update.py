@@ -1,0 +1,144 @@
+"""Updates that are refused, and what is told of them."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mtl_bench.config.build import build_data
+from mtl_bench.config.compose import config_hash
+from mtl_bench.errors import TrainingError
+from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.training.run import run
+from mtl_bench.training.update import NotFinite, first_not_finite, require_finite, require_whole
+from tests.training.runs import METHODS, STEPS, Console, config_of, train, trainer_of
+
+
+@pytest.fixture
+def trainer(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS["taskforce"])
+    with RunRecord(tmp_path / "record") as record:
+        yield trainer_of(config, record, Console())
+
+
+def test_the_first_number_that_is_not_finite_is_named():
+    with pytest.raises(NotFinite, match=r"^the loss of task b is nan$") as info:
+        require_finite({"a": 1.0, "b": math.nan, "c": math.inf}, "the loss of task {} is {}")
+    assert info.value.harmless
+    require_finite({"a": 1.0}, "{} {}")
+
+
+def test_a_state_is_searched_to_its_leaves():
+    state = {"a": [torch.ones(2), {"b": (1, torch.tensor([0.0, math.inf]))}], "c": torch.ones(1)}
+    assert first_not_finite(state) == "a.1.b.1"
+    assert first_not_finite({"a": torch.tensor([1, 2]), "b": math.nan, "c": "x"}) is None
+    with pytest.raises(TrainingError, match=r"a\.1\.b\.1 is no longer finite"):
+        require_whole(state)
+
+
+def agent_parameter(trainer):
+    return next(p for name, p in trainer.method.named_parameters() if "critic" in name)
+
+
+def train_steps(trainer, count):
+    batch = next(trainer.data.train_batches(1))
+    for _ in range(count):
+        trainer.train_step([batch])
+
+
+def test_an_agent_that_is_not_finite_ends_the_run_even_where_batches_are_skipped(trainer):
+    trainer.settings["on_nonfinite"] = "skip"
+    with torch.no_grad():
+        agent_parameter(trainer).fill_(math.nan)
+    with pytest.raises(TrainingError, match="critic_loss of TaskForce is nan at epoch") as info:
+        train_steps(trainer, STEPS + 1)
+    assert "skip" not in str(info.value)
+    assert trainer.incident()["update"]["diagnostics"].keys() >= {"critic_loss", "actor_loss"}
+
+
+def test_no_checkpoint_is_made_of_a_state_that_is_not_finite(trainer):
+    trainer.save()
+    before = {path.name: path.read_bytes() for path in trainer.record.checkpoints.iterdir()}
+    with torch.no_grad():
+        agent_parameter(trainer).fill_(math.inf)
+    with pytest.raises(TrainingError, match=r"^method\..*critic.* is no longer finite"):
+        trainer.save()
+    after = {path.name: path.read_bytes() for path in trainer.record.checkpoints.iterdir()}
+    assert before == after
+
+
+def test_running_statistics_come_back_when_an_update_is_left_out(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"], "trainer.on_nonfinite=skip")
+    with RunRecord(tmp_path / "record") as record:
+        trainer = trainer_of(config, record, Console())
+        norm = nn.BatchNorm1d(1)
+        trainer.network.add_module("norm", norm)
+
+        def spoil(gradient):
+            norm(torch.arange(5.0)[:, None])
+            return gradient * math.nan
+
+        hook = trainer.update.trained[0].register_hook(spoil)
+        train_steps(trainer, 1)
+        hook.remove()
+        assert trainer.progress.skipped == 1
+        assert norm.num_batches_tracked == 0
+        assert torch.equal(norm.running_mean, torch.zeros(1))
+
+
+@pytest.mark.parametrize("method", ["ls", "mgda", "taskforce"])
+def test_failed_json_tells_all_that_was_known(method, tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, f"method={method}", "optimizer.lr=1e30")
+    with pytest.raises(TrainingError, match=r"mtl-bench replay .*seed0"):
+        run(config)
+    record = record_path(config, config_hash(config))
+    failure = json.loads((record / "FAILED.json").read_text())
+    assert (failure["kind"], failure["epoch"]) == ("TrainingError", 1)
+    assert failure["batch"] == failure["step"]
+    update, data = failure["update"], build_data(config)
+    assert update["samples"] == [data.sample_names(1, failure["batch"])]
+    assert update["losses"].keys() == set(data.task_names)
+    assert {"nan", "inf"} & {str(value) for value in update["losses"].values()}
+
+
+def test_a_failure_after_the_update_blames_no_update(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
+
+    def fail(step):
+        if step == STEPS:
+            raise TrainingError("after the update")
+
+    with RunRecord(tmp_path / "record") as record:
+        trainer = trainer_of(config, record, Console(fail))
+        with pytest.raises(TrainingError, match="after the update"):
+            trainer.run()
+        trainer.update.known = {}
+        assert "update" not in trainer.incident()
+
+
+def test_names_of_samples_are_those_of_the_batch(tiny_data, tmp_path):
+    data = build_data(config_of(tiny_data, tmp_path, *METHODS["ls"]))
+    for number, batch in enumerate(data.train_batches(2)):
+        names = data.sample_names(2, number)
+        expected = data.targets[[int(name) for name in names]]
+        deviation, mean = torch.std_mean(data.targets, dim=0)
+        standard = ((expected - mean) / deviation).float()
+        found = torch.stack([batch.targets[task] for task in data.task_names], dim=1)
+        assert torch.equal(found.reshape(standard.shape), standard)
+
+
+def test_fallbacks_of_a_solver_are_counted(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, "method=nashmtl", "trainer.epochs=2")
+    end = train(config)
+    by_epoch = [line["solver_fallbacks"] for line in end.metrics]
+    logged = [
+        sum(
+            f
+            for f, e in zip(end.steps["solver_fallback"], end.steps["epoch"], strict=True)
+            if e == n
+        )
+        for n in (1, 2)
+    ]
+    assert by_epoch == logged

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -98,9 +99,7 @@ class SegNetTrunk(nn.Module):
         for first, second in zip(
             reversed(self.decoder_first), reversed(self.decoder_second), strict=True
         ):
-            # The windows don't overlap, so no place is written twice: the order of the writes,
-            # which torch leaves open, does not matter.
-            unpooled = functional.max_unpool2d(x, places.pop(), [2, 2])
+            unpooled = unpool(x, places.pop())
             x = second(first(unpooled))
             decoder.append(Level(unpooled, x))
         return encoder, decoder[::-1]
@@ -155,3 +154,18 @@ class SegNet(DenseNetwork):
             task: output.activate(self.heads[task](representation))
             for task, output in self.outputs.items()
         }
+
+
+def unpool(x_BCHW: Tensor, places_BCHW: Tensor) -> Tensor:
+    """Put values back where a pooling over windows of 2 x 2 took them from; zeros elsewhere.
+
+    torch counts this among the operations that don't repeat themselves, because windows could
+    overlap. These don't: every place gets one value, whatever the order.
+    """
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        return functional.max_unpool2d(x_BCHW, places_BCHW, [2, 2])
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)

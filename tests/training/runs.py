@@ -110,7 +110,11 @@ def train(config: dict[str, Any], console: Any = None, data: Any = None) -> End:
             del line["seconds"]
         steps = read_steps(record.steps)
         selected = summary and {key: summary[key] for key in ("metrics", "selected_epochs")}
-        return End(trainer.state_dict(), metrics, steps, selected)
+        state = trainer.state_dict()
+        del state[
+            "step_log"
+        ]  # hashes of files with times in them; the rows are compared themselves
+        return End(state, metrics, steps, selected)
 
 
 def read_steps(folder: Path) -> dict[str, list[Any]]:

@@ -305,6 +305,7 @@ def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
         *("format", "status", "dataset", "architecture", "method", "protocol", "profile"),
         *("variant", "seed", "hash", "selection", "metrics", "selected_epochs", "tasks"),
         *("parameters", "seconds", "peak_memory_bytes", "epochs", "steps", "data", "device"),
+        *("skipped", "solver_fallbacks", "step_log_lost"),
     }
     assert summary["status"] == "finished"
     assert (summary["dataset"], summary["architecture"]) == ("qm9", "mpnn")

@@ -31,7 +31,7 @@ class StepLog:
 
     def drop_after(self, step: int) -> None:
         """Remove the parts that begin after ``step``: a resumed run writes them again."""
-        for part in self.folder.glob("part-*.parquet"):
+        for part in self.folder.glob(f"part-{'[0-9]' * 9}.parquet"):
             if int(part.stem.partition("-")[2]) > step:
                 part.unlink()
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
 from mtl_bench.config.build import build_data, build_network, build_run_method
 from mtl_bench.config.compose import config_hash
+from mtl_bench.config.schema import check_objects
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, RecordError
-from mtl_bench.training.checkpoint import load_checkpoint
+from mtl_bench.files import read_yaml
+from mtl_bench.training.checkpoint import explain_misfit, load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def predict_samples(
     state = load_checkpoint(record / "checkpoint", config, config_hash(config))
     if state is None:
         raise RecordError(f"{record} has no checkpoint: run it, records alone hold no network")
-    network.load_state_dict(state["network"])
+    with explain_misfit(record):
+        network.load_state_dict(state["network"])
     network.eval()
     batches: list[Any] = list(dataset.evaluation_batches("test"))
     sizes = [len(batch.images_BCHW) for batch in batches]
@@ -85,7 +87,23 @@ def predict_samples(
 
 
 def _read_config(record: Path) -> dict[str, Any]:
+    """Return the configuration of a record, which may have come from somebody else.
+
+    Raises:
+        RecordError: there is none, or it could not have been composed here: classes and their
+            arguments are checked as those of a command are, before anything is imported or called.
+    """
     path = record / "config.yaml"
     if not path.is_file():
         raise RecordError(f"{record} holds no run: give results/PROFILE/DATASET/METHOD/RUN")
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+    try:
+        config: dict[str, Any] = read_yaml(path)
+        check_objects(config)
+        for section in ("protocol", "gradients"):
+            config[section].items()
+        config["seed"], config["scheduler"], config["protocol"]["selection"]
+    except ConfigError as error:
+        raise RecordError(f"{path}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path} is no configuration of a run ({error!r})") from error
+    return config

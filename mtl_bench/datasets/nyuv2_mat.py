@@ -128,6 +128,8 @@ class ReadFrame:
         if (label_max := int(raw.max())) >= len(class_table()):
             raise DataError(f"{self.path}: frame {number} has label {label_max} of 894 classes")
         depth = np.where(measured > 0, depth, 0).astype(np.float64)
+        for fault in value_faults("depth", depth):
+            raise DataError(f"{self.path}: depth of frame {number}: {fault}")
         if self.normals is None:
             normal = normals_from_depth(depth)
         else:

@@ -96,9 +96,7 @@ def read_pyg(
         positions.append(molecule.GetConformer().GetPositions().astype(np.float32))
         bonds.append(orders.astype(np.uint8))
         if not np.isin(numbers[-1], ELEMENTS).all():
-            raise DataError(
-                f"{structures}: molecule {number} has elements other than H, C, N, O, F"
-            )
+            raise DataError(f"{structures}: molecule {number} is not of H, C, N, O and F alone")
     if not index:
         raise DataError(f"{structures} and {table} hold no molecules: fetch them again")
     molecules = Molecules(

@@ -58,7 +58,7 @@ def layout_fault(arrays: dict[str, np.ndarray]) -> str | None:
     offsets = arrays["atom_offsets"]
     sizes_M = np.diff(offsets) if offsets.ndim == 1 else np.zeros(0)
     if len(sizes_M) == 0 or offsets[0] != 0 or sizes_M.min() < ATOMS_MIN:
-        return f"atom_offsets: no molecules, or some with fewer than {ATOMS_MIN} atoms"
+        return f"atom_offsets: molecules with fewer than {ATOMS_MIN} atoms, or none"
     if sizes_M.max() > ATOMS_MAX:
         return f"atom_offsets: molecules with more than {ATOMS_MAX} atoms"
     atoms = int(offsets[-1])

@@ -59,7 +59,7 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
     for key in COUNTED:
         leaves = value.get(key)
         for leaf in leaves.values() if isinstance(leaves, dict) else (leaves,):
-            if not _is_usable(leaf):
+            if leaf is not None and not is_usable(leaf):
                 raise RecordError(f"summary.json has no usable {key}; run the train command again")
     if not isinstance(value.get("parameters", {}), dict):
         raise RecordError("summary.json has no usable parameters; run the train command again")
@@ -79,6 +79,7 @@ def _check_tasks(tasks: dict[str, Any]) -> None:
                 and all(
                     isinstance(fields["unit"], str)
                     and isinstance(fields["higher_is_better"], bool)
+                    and type(fields["decimals"]) is int
                     and fields["decimals"] in DECIMALS
                     for fields in metrics.values()
                 )
@@ -92,12 +93,13 @@ def _check_tasks(tasks: dict[str, Any]) -> None:
 def _check_metrics(rule: str, metrics: Any) -> None:  # noqa: ANN401 - any JSON value
     try:
         numbers = [x for task in metrics.values() for x in task.values()]
-        finite = all(map(_is_usable, numbers))
+        finite = all(number is None or is_usable(number) for number in numbers)
     except AttributeError:
         finite = False
     if not finite:
         raise RecordError(f"summary.json holds metrics of {rule} that aren't finite numbers")
 
 
-def _is_usable(number: Any) -> bool:  # noqa: ANN401 - any JSON value
-    return number is None or (isinstance(number, int | float) and -LARGEST < number < LARGEST)
+def is_usable(number: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Return whether a value is a number that can be computed with."""
+    return isinstance(number, int | float) and -LARGEST < number < LARGEST

@@ -105,5 +105,6 @@ def _read_config(record: Path) -> dict[str, Any]:
     except ConfigError as error:
         raise RecordError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"{path} is no configuration of a run ({error!r})") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise RecordError(f"{path} is no configuration of a run ({reason})") from error
     return config

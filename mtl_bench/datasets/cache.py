@@ -61,7 +61,8 @@ def write_cache(
         DataError: ``folder`` holds files of somebody else.
         MtlBenchError: the disk is full or the folder can't be written; ``folder`` is untouched.
     """
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    ours = folder.is_dir() and not folder.is_symlink()
+    for path in sorted(folder.iterdir()) if ours else ():
         if path.name != MANIFEST and path.suffix != ".npy":
             raise DataError(
                 f"{folder} holds {path.name}, which `mtl-bench data` did not write: move it away, "

@@ -56,11 +56,13 @@ class Bins:
         return cls(names, width, np.zeros(shape), np.zeros(shape))
 
     def add(self, positions_R: np.ndarray, values_CR: np.ndarray) -> None:
-        """Take in R positions of all curves; values beyond `LARGEST`, whose sums may overflow, aren't."""
+        """Take in R positions of all curves, without what isn't a number of usable size."""
         bins = self.sums_CB.shape[1]
         index_R = (positions_R - 1) // self.width
         for c, values_R in enumerate(values_CR):
-            usable_R = (np.abs(values_R) < LARGEST) & (index_R >= 0) & (index_R < bins)
+            usable_R = (
+                (np.abs(values_R, dtype=np.float64) < LARGEST) & (index_R >= 0) & (index_R < bins)
+            )
             index = index_R[usable_R]
             self.sums_CB[c] += np.bincount(index, values_R[usable_R], bins)
             self.counts_CB[c] += np.bincount(index, minlength=bins)

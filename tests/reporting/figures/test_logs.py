@@ -84,7 +84,7 @@ def part_of(record, columns):
 def test_a_crafted_part_is_named_and_takes_no_memory(record, columns, message):
     part_of(record, columns)
     path = record / "steps" / "part-000000010.parquet"
-    assert path.stat().st_size < 10_000  # few bytes can stand for many rows
+    assert path.stat().st_size < 20_000  # few bytes can stand for many rows
     with pytest.raises(RecordError, match=rf"part-000000010\.parquet can't be read: {message}"):
         read_steps(record, ["weight/a"])
     (record / "metrics.jsonl").write_text('{"epoch": 1}\n')

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
-from mtl_bench.errors import DataError, MtlBenchError
+from mtl_bench.errors import DataError, MtlBenchError, describe_refusal
 from mtl_bench.words import parse_count, parse_settings
 
 EPILOG = """examples:
@@ -46,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe (head, less) has left
         return 0
+    except (OSError, MemoryError) as error:
+        if "debug=true" in words:
+            raise
+        print(f"mtl-bench: {describe_refusal(error)}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -35,3 +35,11 @@ class Interrupted(MtlBenchError):
     """A training that was asked to stop and can be continued."""
 
     exit_status = 75
+
+
+def describe_refusal(error: OSError | MemoryError) -> str:
+    """Return one line about what the system refused where no part of the program expected it."""
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error}): choose smaller sizes"
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return where + (error.strerror or " ".join(str(error).split()))

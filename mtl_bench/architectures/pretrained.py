@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from mtl_bench.datasets.download import download
 from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors, sha256_of
+from mtl_bench.files import explain_write_errors, refuse_compressed, sha256_of
 
 RESNET50_URL = "https://download.pytorch.org/models/resnet50-19c8e357.pth"
 """torchvision's first ImageNet weights, those of the Cityscapes benchmark."""
+RESNET50_LIMIT = 200_000_000
+"""Bytes; the file has half as many."""
 
 CLASSIFIER = {"fc.weight", "fc.bias"}
 """Parameters of a checkpoint that the encoder has no use for."""
@@ -51,7 +53,7 @@ def fetch_weights(url: str = RESNET50_URL, folder: Path | None = None) -> Path:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists():
-                download(url, target, report=tell)
+                download(url, target, RESNET50_LIMIT, report=tell)
     if not sha256_of(target).startswith(target.stem.rpartition("-")[2]):
         raise DataError(
             f"{target} is damaged, its SHA-256 does not begin as its name says: delete it and give "
@@ -73,6 +75,7 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise DataError(f"architecture.pretrained={path}: there is no such file")
     try:
+        refuse_compressed(path)
         given = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).partition("\n")[0]
@@ -80,7 +83,9 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
             f"architecture.pretrained={path}: not a readable checkpoint of tensors "
             f"({type(error).__name__}: {reason})"
         ) from error
-    if not isinstance(given, dict) or not all(isinstance(v, Tensor) for v in given.values()):
+    if not isinstance(given, dict) or not all(
+        isinstance(n, str) and isinstance(v, Tensor) for n, v in given.items()
+    ):
         raise DataError(
             f"architecture.pretrained={path}: holds no plain dictionary of parameter names and "
             "tensors; save the network's state_dict()"

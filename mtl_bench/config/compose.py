@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
-from mtl_bench.config.groups import GROUPS, describe_group
+from mtl_bench.config.groups import GROUPS, describe_group, find_choices
 from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
 from mtl_bench.config.search import open_hydra
 from mtl_bench.config.signatures import has_separate_networks
@@ -45,6 +45,13 @@ NEUTRAL = {
 }
 """Values that mean what was the only way before their key existed. They are left out of the hash,
 so that records from before are still found."""
+
+
+COMPOSITION_ERRORS = (
+    *(HydraException, OmegaConfBaseException, YAMLError),
+    *(OSError, ValueError, RecursionError),  # of words that no file name or number can be
+)
+"""What Hydra raises for overrides that can't be."""
 
 
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
@@ -108,15 +115,36 @@ def _plain_number(text: str) -> float | int:
     return int(value) if value.is_integer() else value
 
 
+def refuse_paths(overrides: Sequence[str]) -> None:
+    """Refuse choices that are paths, and classes for Hydra's own parts.
+
+    Hydra would read ``method=../../x`` from outside the folders of configs, and the choice's name
+    is a folder's name in the results.
+
+    Raises:
+        ConfigError: it names the override.
+    """
+    for override in overrides:
+        key, _, value = override.partition("=")
+        group = key.lstrip("+~").partition("@")[0]
+        if group in GROUPS.values() and re.search(r"[/\\]", value):
+            raise _missing_choice(group, value)
+        if group.startswith("hydra") and "_target_" in override:
+            raise ConfigError(f"{key}: Hydra's own parts can't be replaced from the command line")
+
+
 def _compose(overrides: Sequence[str]) -> DictConfig:
+    refuse_paths(overrides)
     with open_hydra():
         try:
             config = compose("train", list(overrides), return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        except COMPOSITION_ERRORS as error:
             raise translate_error(error, overrides) from error
     choices = config.hydra.runtime.choices
     with open_dict(config):
         for group in GROUPS.values():
+            if choices.get(group) and choices[group] not in find_choices(group):
+                raise _missing_choice(group, choices[group])
             if group in config:
                 config[group].name = choices[group]
         if (
@@ -128,8 +156,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _missing_choice(error: MissingConfigException) -> ConfigError:
-    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+def _missing_choice(group: str, choice: str) -> ConfigError:
     allowed = ", ".join(describe_group(group)) if group in GROUPS.values() else "see --help"
     return ConfigError(f"{group}={choice}: there is no such choice; allowed: {allowed}")
 
@@ -141,7 +168,8 @@ def translate_error(error: Exception, overrides: Sequence[str]) -> ConfigError:
         mark = error.problem_mark
         return ConfigError(f"{mark.name}, line {mark.line + 1}: {error.problem}")
     if isinstance(error, MissingConfigException):
-        return _missing_choice(error)
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        return _missing_choice(group, choice)
     if isinstance(error, OverrideParseException):
         return ConfigError(
             f"can't read {error.override}: write KEY=VALUE, and quote values with special "

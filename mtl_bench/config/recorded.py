@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import OmegaConf
-
-from mtl_bench.errors import RecordError
+from mtl_bench.config.schema import check_objects
+from mtl_bench.errors import ConfigError, RecordError
+from mtl_bench.files import read_yaml
 
 
 def read_config(record: Path) -> dict[str, Any]:
-    """Return the resolved configuration that a run's record holds.
+    """Return the configuration of a record, which may have come from somebody else.
 
     Args:
         record: the run's folder.
 
     Raises:
-        RecordError: no run is there.
+        RecordError: there is none, or it could not have been composed here: classes and their
+            arguments are checked as those of a command are, before anything is imported or called.
     """
     path = record / "config.yaml"
     if not path.is_file():
         raise RecordError(f"{record} holds no run: give results/PROFILE/DATASET/METHOD/RUN")
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path)))
+    try:
+        config: dict[str, Any] = read_yaml(path)
+        check_objects(config)
+        for section in ("protocol", "gradients"):
+            config[section].items()
+        config["seed"], config["scheduler"], config["protocol"]["selection"]
+    except ConfigError as error:
+        raise RecordError(f"{path}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RecordError(f"{path} is no configuration of a run ({reason})") from error
+    return config

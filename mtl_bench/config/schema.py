@@ -13,7 +13,9 @@ from mtl_bench.config.signatures import schema_of
 from mtl_bench.errors import ConfigError
 from mtl_bench.values import (
     Fraction,
+    Ge,
     HeadWeighting,
+    Le,
     Name,
     NonNegative,
     NonNegativeInt,
@@ -76,8 +78,8 @@ class Trainer(Section):
     accumulate: PositiveInt
     precision: Literal["float32", "bf16"]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-    threads: PositiveInt | None
-    workers: NonNegativeInt
+    threads: Annotated[int, Ge(1), Le(1024)] | None
+    workers: Annotated[int, Ge(0), Le(256)]
     checkpoint_minutes: Positive
     on_nonfinite: Literal["abort", "skip"]
     determinism: Literal["off", "warn", "strict"]
@@ -221,15 +223,7 @@ def check(config: dict[str, Any]) -> None:
     """
     _validate(Run, config, "")
     _validate(LOGGERS.get(config["logger"]["name"], Logger), config["logger"], "logger.")
-    for group, built_with in BUILT_WITH.items():
-        section = config[group]
-        target = section.get("_target_", "")
-        packages = sorted({PACKAGE, _package_of(group, section["name"])})
-        if not str(target).startswith(tuple(f"{package}." for package in packages)):
-            allowed = " or ".join(f"{package}." for package in packages)
-            raise ConfigError(f"{group}._target_={target}: must start with {allowed}")
-        arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
-        _validate(schema_of(target, built_with), arguments, f"{group}.")
+    check_objects(config)
     dataset, architecture = config["dataset"]["name"], config["architecture"]
     if dataset not in architecture["serves"]:
         raise ConfigError(
@@ -241,6 +235,24 @@ def check(config: dict[str, Any]) -> None:
             f"trainer.accumulate={config['trainer']['accumulate']}: must be 1 with "
             "gradients.level=representation, which takes the gradients of one batch"
         )
+
+
+def check_objects(config: dict[str, Any]) -> None:
+    """Check the sections that name a class: which one it is, and its constructor's arguments.
+
+    Raises:
+        ConfigError: a class from elsewhere than this package or the one that offers the choice, or
+            a bad argument.
+    """
+    for group, built_with in BUILT_WITH.items():
+        section = config[group]
+        target = section.get("_target_", "")
+        packages = sorted({PACKAGE, _package_of(group, section["name"])})
+        if not str(target).startswith(tuple(f"{package}." for package in packages)):
+            allowed = " or ".join(f"{package}." for package in packages)
+            raise ConfigError(f"{group}._target_={target}: must start with {allowed}")
+        arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
+        _validate(schema_of(target, built_with), arguments, f"{group}.")
 
 
 def _package_of(group: str, name: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from mtl_bench.datasets.npy import map_npy
 from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors, sha256_of, sync_folder, write_json
+from mtl_bench.files import (
+    explain_write_errors,
+    parse_json,
+    read_json,
+    read_text_file,
+    sha256_of,
+    sync_folder,
+    write_json,
+)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -50,8 +59,16 @@ def write_cache(
             here: the same data should give the same manifest.
 
     Raises:
+        DataError: ``folder`` holds files of somebody else.
         MtlBenchError: the disk is full or the folder can't be written; ``folder`` is untouched.
     """
+    ours = folder.is_dir() and not folder.is_symlink()
+    for path in sorted(folder.iterdir()) if ours else ():
+        if path.name != MANIFEST and path.suffix != ".npy":
+            raise DataError(
+                f"{folder} holds {path.name}, which `mtl-bench data` did not write: move it away, "
+                "or choose another folder with paths.data=DIR"
+            )
     with replace_folder(folder) as building:
         files = {name: write_array(building, name, array) for name, array in arrays.items()}
         write_json(building / MANIFEST, {"format": FORMAT, **manifest, "arrays": files})
@@ -66,8 +83,15 @@ def replace_folder(folder: Path) -> Iterator[Path]:
     cleared; a lock on the parent folder keeps a second writer from clearing ours.
 
     Raises:
+        DataError: ``folder`` is a link or a file: what it stands for is not ours to remove.
         MtlBenchError: the disk is full or the folder can't be written; ``folder`` is untouched.
     """
+    if folder.is_symlink() or folder.is_file():
+        kind = f"a link to {folder.readlink()}" if folder.is_symlink() else "a file"
+        raise DataError(
+            f"{folder} is {kind}, no folder that can be replaced: remove it, or choose another "
+            "place with paths.data=DIR"
+        )
     building = folder.with_name(f".{folder.name}.building")
     retired = folder.with_name(f".{folder.name}.retired")
     with explain_write_errors(folder):
@@ -102,12 +126,13 @@ def open_cache(folder: Path, dataset: str, options: str = "") -> Cache:
     if not path.is_file():
         raise DataError(f"data set {dataset} is not prepared in {folder}: run `{prepare}`")
     remedy = f"run `{prepare}` again (`{verify}` checks every byte)"
-    raw = path.read_bytes()
     try:
-        manifest = json.loads(raw)
-        files: dict[str, dict[str, Any]] = manifest["arrays"]
+        raw = read_text_file(path)
+        manifest = parse_json(raw)
         format_version = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        files: dict[str, dict[str, Any]] = manifest["arrays"]
+        _check_files(files)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error!r}): {remedy}") from error
     if format_version != FORMAT:
         raise DataError(
@@ -132,7 +157,7 @@ def verify_files(folder: Path) -> list[str]:
         OSError, ValueError: there is no readable manifest; `open_cache` explains that case.
     """
     faults = []
-    for name, expected in json.loads((folder / MANIFEST).read_bytes())["arrays"].items():
+    for name, expected in read_json(folder / MANIFEST)["arrays"].items():
         path = folder / f"{name}.npy"
         if not path.is_file():
             faults.append(f"{path} is missing")
@@ -157,10 +182,12 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _settle(folder: Path, building: Path, retired: Path) -> None:
     """Leave ``folder`` alone in its place: the old cache if the new one did not get there."""
-    if retired.exists() and not folder.exists():
+    if retired.is_dir() and not retired.is_symlink() and not folder.exists():
         retired.rename(folder)
     for leftover in (building, retired):
-        if leftover.exists():
+        if leftover.is_symlink() or leftover.is_file():
+            leftover.unlink()  # the link, not what it leads to
+        elif leftover.exists():
             shutil.rmtree(leftover)
 
 
@@ -183,12 +210,23 @@ def write_array(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
     }
 
 
+_FACTS = {"sha256": str, "shape": list, "dtype": str, "bytes": int}
+
+
+def _check_files(files: dict[str, dict[str, Any]]) -> None:
+    """Refuse names that lead out of the folder, and entries without the facts of `write_array`."""
+    for name, expected in files.items():
+        if not re.fullmatch(r"\w+", name):
+            raise ValueError(f"{name!r} is no name of an array")
+        for fact, kind in _FACTS.items():
+            if not isinstance(expected[fact], kind):
+                raise ValueError(f"{fact} of {name} is {expected[fact]!r}")
+
+
 def _map_array(path: Path, expected: dict[str, Any]) -> np.ndarray:
-    size = path.stat().st_size
-    if size != expected["bytes"]:
-        raise ValueError(f"{size} bytes instead of {expected['bytes']}")
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    found = (list(array.shape), array.dtype.str)
-    if found != (expected["shape"], expected["dtype"]):
-        raise ValueError(f"{found} instead of {(expected['shape'], expected['dtype'])}")
+    array = map_npy(path)
+    found = (array.offset + array.nbytes, list(array.shape), array.dtype.str)
+    wanted = (expected["bytes"], expected["shape"], expected["dtype"])
+    if found != wanted:
+        raise ValueError(f"{found} instead of {wanted}")
     return array

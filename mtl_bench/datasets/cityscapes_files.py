@@ -7,19 +7,22 @@ and endings follow from it.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mtl_bench.errors import DataError
+from mtl_bench.files import read_json
 
 Part = Literal["train", "val"]
 PARTS: tuple[Part, Part] = ("train", "val")
 
 STRIDE = 32
 """Pixels of a frame from one pixel of the targets to the next."""
+
+SIDE_MAX = 4096
+"""Pixels; real frames have 2048 x 1024. What a header says becomes memory when it is decoded."""
 
 PROCEDURAL = "procedural.json"
 """Written beside the raw folders by the procedural stand-in; the real data set hasn't got it."""
@@ -113,10 +116,12 @@ def frame_size(frames: list[Frame]) -> tuple[int, int]:
     header = _Header.read(path)
     if isinstance(header, str):
         raise DataError(f"{path}: {header}")
-    if header.height % STRIDE or header.width % STRIDE:
-        raise DataError(
-            f"{path}: {header.width} x {header.height} pixels; both must be multiples of {STRIDE}"
-        )
+    for length in (header.height, header.width):
+        if length % STRIDE or not 0 < length <= SIDE_MAX:
+            raise DataError(
+                f"{path}: {header.width} x {header.height} pixels; both must be multiples of "
+                f"{STRIDE}, at most {SIDE_MAX}"
+            )
     return header.height, header.width
 
 
@@ -168,10 +173,32 @@ def describe_origin(folder: Path, frames: Iterable[Frame]) -> dict[str, str]:
     for frame in frames:
         sizes = [frame.path(kind).stat().st_size for kind in KINDS]
         total.update(f"{frame.part}/{frame.name} {sizes}\n".encode())
-    facts = {"kind": "real", "source": "packages of cityscapes-dataset.com"}
-    if (folder / PROCEDURAL).is_file():
-        facts = json.loads((folder / PROCEDURAL).read_text(encoding="utf-8"))
+    facts = read_procedural(folder) or {
+        "kind": "real",
+        "source": "packages of cityscapes-dataset.com",
+    }
     return {"kind": facts["kind"], "source": facts["source"], "manifest": total.hexdigest()}
+
+
+def read_procedural(folder: Path) -> dict[str, Any] | None:
+    """Return what the procedural stand-in wrote about itself; None where it wrote nothing.
+
+    Raises:
+        DataError: that file is damaged.
+    """
+    path = folder / PROCEDURAL
+    if not path.exists():
+        return None
+    try:
+        facts: dict[str, Any] = read_json(path)
+        if facts["kind"] != "procedural" or not isinstance(facts["source"], str):
+            raise ValueError("it says nothing of procedural scenes")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged ({error!r}): move {folder} away and run "
+            "`mtl-bench data synth cityscapes` again"
+        ) from error
+    return facts
 
 
 class _Header(NamedTuple):

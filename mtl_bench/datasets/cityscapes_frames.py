@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl_bench.datasets.cityscapes_files import KINDS, Frame
+from mtl_bench.datasets.cityscapes_files import KINDS, Frame, frame_size
 from mtl_bench.datasets.cityscapes_labels import VOID, class_table, instance_table
+from mtl_bench.datasets.npy import map_npy
 from mtl_bench.errors import DataError
-from mtl_bench.files import write_atomically
+from mtl_bench.files import explain_write_errors, write_atomically
 
 BYTES_A_PIXEL = 8
 
@@ -93,22 +94,49 @@ def has_decoded(frame: Frame) -> bool:
     return all(frame.path(kind).stat().st_mtime_ns <= made for kind in KINDS)
 
 
-def write_decoded(frame: Frame) -> None:
-    """Write the decoded copy of a frame whole or not at all."""
+def is_copy(frame: Frame) -> bool:
+    """Return whether the decoded copy holds the pixels of the PNG files, every one compared."""
+    try:
+        copy = vars(map_decoded(frame))
+    except DataError:
+        return False
+    return all(np.array_equal(copy[name], a) for name, a in vars(decode_frame(frame)).items())
+
+
+def renew_decoded(frame: Frame) -> bool:
+    """Write the decoded copy of a frame, whole or not at all, unless a right one is there.
+
+    Returns:
+        Whether it was written.
+    """
+    if has_decoded(frame) and is_copy(frame):
+        return False
     pixels = decode_frame(frame)
     planes = (pixels.image_HWC, pixels.labels_HW, pixels.instances_HW, pixels.disparity_HW)
     shape = (*pixels.labels_HW.shape, BYTES_A_PIXEL)
     joined_HWB = np.concatenate([plane.reshape(-1).view(np.uint8) for plane in planes])
-    frame.decoded.parent.mkdir(parents=True, exist_ok=True)
+    with explain_write_errors(frame.decoded):
+        frame.decoded.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(frame.decoded, lambda stream: np.save(stream, joined_HWB.reshape(shape)))
+    return True
 
 
 def map_decoded(frame: Frame) -> Pixels:
-    """Return a frame's pixels from its decoded copy, mapped from the disk."""
+    """Return a frame's pixels from its decoded copy, mapped from the disk.
+
+    Raises:
+        DataError: the copy is no array of the size of the frame's image.
+    """
     try:
-        joined_HWB = np.load(frame.decoded, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{frame.decoded} is damaged ({error}): remove it") from error
+        joined_HWB = map_npy(frame.decoded)
+        wanted = (*frame_size([frame]), BYTES_A_PIXEL)
+        if joined_HWB.shape != wanted or joined_HWB.dtype != np.uint8:
+            raise ValueError(f"shape {joined_HWB.shape} of {joined_HWB.dtype}, not {wanted}")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{frame.decoded} is damaged ({error}): remove it, or write it anew with "
+            "`mtl-bench data prepare cityscapes decoded=true`"
+        ) from error
     height, width, _ = joined_HWB.shape
     begin, shape = 0, (height, width)
 

@@ -19,11 +19,10 @@ from mtl_bench.datasets.cityscapes_files import (
 )
 from mtl_bench.datasets.cityscapes_frames import (
     BYTES_A_PIXEL,
-    decode_frame,
     has_decoded,
-    map_decoded,
+    is_copy,
     read_png,
-    write_decoded,
+    renew_decoded,
 )
 from mtl_bench.datasets.cityscapes_labels import FIRST_THING, GROUP_DIGITS, HIGHEST_LABEL
 from mtl_bench.datasets.parallel import map_parallel
@@ -48,8 +47,8 @@ def prepare(
 
     Training reads the PNG files directly; nothing has to be prepared. Decoding them takes most of
     the time of loading a frame, so that decoded copies (16.8 MB for each of the official frames,
-    58 GB in all) load about three times as fast. Only copies that are missing or
-    older than their PNG files are written; an interrupted preparation goes on where it stopped.
+    58 GB in all) load about three times as fast. Only copies that are missing, older than their PNG
+    files or unlike them are written; an interrupted preparation keeps what it wrote.
 
     Args:
         folder: where the packages were unpacked.
@@ -68,11 +67,12 @@ def prepare(
     if not decoded:
         report(f"decoded=true adds decoded copies ({gigabytes:.1f} GB) that load faster")
         return
-    missing = [frame for frame in frames if not has_decoded(frame)]
-    report(f"decoding {len(missing)} frames; all copies take {gigabytes:.1f} GB")
-    for done, _ in enumerate(map_parallel(write_decoded, missing, jobs), start=1):
-        if done % PROGRESS == 0 or done == len(missing):
-            report(f"{done} of {len(missing)} frames")
+    report(f"decoding {len(frames)} frames; all copies take {gigabytes:.1f} GB")
+    written = 0
+    for done, new in enumerate(map_parallel(renew_decoded, frames, jobs), start=1):
+        written += new
+        if done % PROGRESS == 0 or done == len(frames):
+            report(f"{done} of {len(frames)} frames, {written} copies written")
 
 
 def verify(folder: Path, jobs: PositiveInt | None = None) -> list[str]:
@@ -118,17 +118,12 @@ def _frame_faults(frame: Frame, size: tuple[int, int]) -> list[str]:
         wrong = numbers[(labels > HIGHEST_LABEL) | (counted & (labels < FIRST_THING))]
         if len(wrong):
             faults.append(f"{path}: {wrong[0]} is no instance number")
-    if not faults and has_decoded(frame) and not _is_copy(frame):
-        faults.append(f"{frame.decoded}: is not the copy of the PNG files: remove it")
+    if not faults and has_decoded(frame) and not is_copy(frame):
+        faults.append(
+            f"{frame.decoded}: is not the copy of the PNG files: remove it, or write it anew with "
+            "decoded=true"
+        )
     return faults
-
-
-def _is_copy(frame: Frame) -> bool:
-    try:
-        copy = vars(map_decoded(frame))
-    except DataError:
-        return False
-    return all(np.array_equal(copy[name], a) for name, a in vars(decode_frame(frame)).items())
 
 
 def _unpaired(folder: Path, frames: list[Frame]) -> Iterator[str]:

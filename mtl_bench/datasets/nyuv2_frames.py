@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from mtl_bench.datasets.images import ImageBatch
+from mtl_bench.datasets.npy import map_npy
 from mtl_bench.datasets.nyuv2_augment import augment, draw
 from mtl_bench.datasets.nyuv2_layout import (
     PARTS,
+    TOLERATED,
     Folder,
     describe_frame,
     frame_path,
@@ -21,9 +23,6 @@ from mtl_bench.datasets.nyuv2_layout import (
 )
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
-
-TOLERATED = 0.01
-"""Share of pixels of a frame whose normals may have an odd length; `verify` tolerates none."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ def read_part(path: Path, part: str) -> Tensor:
         DataError: it can't be read, or its values are not what they have to be.
     """
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError, EOFError) as error:
+        values = map_npy(path).astype(np.float32)
+    except (OSError, ValueError) as error:
         raise DataError(f"{describe_frame(path)}: {error}") from error
     for fault in value_faults(part, values, TOLERATED):
         raise DataError(

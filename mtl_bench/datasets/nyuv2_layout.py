@@ -7,8 +7,6 @@ any floating type, channels last. Legend of shape suffixes: H rows, W columns, C
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from mtl_bench.datasets.cache import MANIFEST
+from mtl_bench.datasets.npy import Header, read_header
+from mtl_bench.files import parse_json, read_text_file
 
 Folder = Literal["train", "val"]
 FOLDERS: tuple[Folder, ...] = ("train", "val")
@@ -29,6 +29,8 @@ IMAGE_SLACK = 1e-3
 """How far rounding may take an image's values out of [0, 1]."""
 NORMAL_SLACK = 0.1
 """How far the length of a normal may be from 1."""
+TOLERATED = 0.01
+"""Share of pixels of a frame whose normals may have an odd length; `verify` tolerates none."""
 
 
 def frame_path(root: Path, folder: Folder, part: str, index: int) -> Path:
@@ -67,7 +69,11 @@ def scan(root: Path) -> Scan:
     """Look at the names, sizes and headers of all files of a data set, about 0.1 ms each."""
     found = Scan()
     headers = [(path, _header(path)) for path in _frame_files(root, found)]
-    shapes = Counter(header[0][:2] for _, header in headers if not isinstance(header, str))
+    shapes = Counter(
+        header.shape[:2]
+        for _, header in headers
+        if not isinstance(header, str) and len(header.shape) > 1
+    )
     if shapes:
         found.height, found.width = shapes.most_common(1)[0][0]
     listing = hashlib.sha256()
@@ -77,11 +83,10 @@ def scan(root: Path) -> Scan:
             continue
         found.faults += [
             f"{describe_frame(path)}: {fault}"
-            for fault in _header_faults(
-                *header, (found.height, found.width, *PARTS[path.parts[-2]])
-            )
+            for fault in _header_faults(header, (found.height, found.width, *PARTS[path.parts[-2]]))
         ]
-        listing.update(f"{path.relative_to(root)} {header}\n".encode())
+        facts = (header.shape, header.dtype, header.fortran, header.expected, header.size)
+        listing.update(f"{path.relative_to(root)} {facts}\n".encode())
     found.digest = listing.hexdigest()
     _read_manifest(root / MANIFEST, found)
     return found
@@ -117,10 +122,6 @@ def value_faults(part: str, values: np.ndarray, tolerated: float = 0.0) -> Itera
                 f"normals of length {lengths_HW[off_HW][0]:.3g} at {np.count_nonzero(off_HW)} "
                 "pixels; they are unit vectors, or zero where there is none"
             )
-
-
-_Header = tuple[tuple[int, ...], str, bool, int, int]
-"""Shape, type, Fortran order, bytes expected, bytes found."""
 
 
 def _frame_files(root: Path, found: Scan) -> Iterator[Path]:
@@ -168,51 +169,41 @@ def _missing_folder(root: Path, folder: str, part: str) -> str:
     )
 
 
-def _header(path: Path) -> _Header | str:
+def _header(path: Path) -> Header | str:
     """Return what the header says, or why it can't be read."""
     try:
-        with path.open("rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read(stream)
-            expected = stream.tell() + math.prod(shape) * dtype.itemsize
-            return shape, dtype.str, fortran, expected, stream.seek(0, 2)
+        return read_header(path)
     except (OSError, ValueError) as error:
-        return f"not a readable npy file ({error})"
+        return str(error)
 
 
-def _header_faults(
-    shape: tuple[int, ...],
-    dtype: str,
-    _fortran: bool,
-    expected: int,
-    size: int,
-    wanted: tuple[int, ...],
-) -> Iterator[str]:
-    if np.dtype(dtype).kind != "f":
-        yield f"type {np.dtype(dtype)} instead of a floating one"
+def _header_faults(header: Header, wanted: tuple[int, ...]) -> Iterator[str]:
+    shape = header.shape
+    if np.dtype(header.dtype).kind != "f":
+        yield f"type {np.dtype(header.dtype)} instead of a floating one"
     elif shape != wanted:
         hint = "; channels come last" if shape == (*wanted[2:], *wanted[:2]) != wanted else ""
         yield f"shape {shape} instead of {wanted}{hint}"
-    elif size != expected:
-        yield f"{size} bytes instead of {expected}: the file is cut off or has something appended"
+    elif header.size != header.expected:
+        yield (
+            f"{header.size} bytes instead of {header.expected}: the file is cut off or has "
+            "something appended"
+        )
 
 
 def _read_manifest(path: Path, found: Scan) -> None:
     if not path.is_file():
         return
-    raw = path.read_bytes()
     try:
-        manifest = json.loads(raw)
+        raw = read_text_file(path)
+        manifest = parse_json(raw)
         if manifest["kind"] not in ("real", "procedural"):
             raise ValueError(f"kind {manifest['kind']}")
         counts = manifest["frames"]
-        if missing := {"source", "sha256"}.difference(manifest):
-            raise KeyError(*missing)
+        if not isinstance(manifest["source"], str):
+            raise TypeError("source is no text")
+        for part in (f"{folder}/{part}" for folder in FOLDERS for part in PARTS):
+            manifest["sha256"][part]
     except (ValueError, KeyError, TypeError) as error:
         found.faults.append(f"{path} is damaged ({error!r}): make the data set again")
         return

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mtl_bench.datasets.nyuv2_layout import Folder
+from mtl_bench.datasets.npy import map_npy
+from mtl_bench.datasets.nyuv2_layout import TOLERATED, Folder, value_faults
 from mtl_bench.datasets.nyuv2_normals import normals_from_depth
 from mtl_bench.errors import DataError
 
@@ -24,8 +25,13 @@ ROWS, COLUMNS = slice(47, 467), slice(40, 600)
 to 470 and columns 40 to 600; of these, 420 x 560 have the shape 3 : 4 of the small frames, so that
 pixels stay square."""
 
-ARRAYS = {"images": 4, "depths": 3, "rawDepths": 3, "labels": 3}
-"""Name in the file -> number of axes."""
+ARRAYS = {"images": (4, "uint8"), "depths": (3, "float32"), "rawDepths": (3, "float32")}
+ARRAYS["labels"] = (3, "uint16")
+"""Name in the file -> number of axes and type."""
+
+FRAMES_MAX = 10_000
+NAME_MAX = 100
+"""More frames, or characters of a class's name, than any such file has."""
 
 
 def read_classes() -> dict[str, Any]:
@@ -61,21 +67,22 @@ def check_mat(path: Path) -> int:
 
     try:
         with h5py.File(path) as mat:
-            if missing := [name for name in (*ARRAYS, "names") if name not in mat]:
-                raise DataError(f"{path} has no array {missing[0]}: it is another file")
-            frames = len(mat["images"])
-            for name, axes in ARRAYS.items():
+            shapes = {name: _array(path, mat, name).shape for name in (*ARRAYS, "names")}
+            frames = shapes["images"][0] if shapes["images"] else 0
+            for name, (axes, kind) in ARRAYS.items():
                 wanted = (frames, 3, 640, 480) if axes == 4 else (frames, 640, 480)
-                if mat[name].shape != wanted:
-                    raise DataError(f"{path}: {name} has shape {mat[name].shape}, not {wanted}")
-            names = [_text(mat[reference]) for reference in np.ravel(mat["names"])]
-    except OSError as error:
+                if shapes[name] != wanted:
+                    raise DataError(f"{path}: {name} has shape {shapes[name]}, not {wanted}")
+                if mat[name].dtype != kind:
+                    raise DataError(f"{path}: {name} has type {mat[name].dtype}, not {kind}")
+            names = _class_names(mat)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise DataError(
             f"{path} can't be read as HDF5 ({error}): it is another file or was cut off"
         ) from error
     if names != read_classes()["names894"]:
         raise DataError(f"{path}: its classes are not the 894 known ones, so it is another file")
-    if frames < max(read_classes()["train_ids"]):
+    if not max(read_classes()["train_ids"]) <= frames <= FRAMES_MAX:
         raise DataError(f"{path} has {frames} frames, the labelled part has 1449")
     return frames
 
@@ -100,16 +107,29 @@ class ReadFrame:
     normals: Path | None
 
     def __call__(self, folder: Folder, index: int, /) -> dict[str, np.ndarray]:
-        """Return part -> float32 array, channels last."""
+        """Return part -> float32 array, channels last.
+
+        Raises:
+            DataError: the frame can't be read, or its values are not what they have to be.
+        """
         import h5py
 
         number = self.frames[folder][index]
-        with h5py.File(self.path) as mat:
-            image, depth, measured, raw = (
-                np.ascontiguousarray(mat[name][number - 1].T)
-                for name in ("images", "depths", "rawDepths", "labels")
-            )
+        try:
+            with h5py.File(self.path) as mat:
+                image, depth, measured, raw = (
+                    np.ascontiguousarray(mat[name][number - 1].T)
+                    for name in ("images", "depths", "rawDepths", "labels")
+                )
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"{self.path}: frame {number} can't be read ({error}): fetch the file again"
+            ) from error
+        if (label_max := int(raw.max())) >= len(class_table()):
+            raise DataError(f"{self.path}: frame {number} has label {label_max} of 894 classes")
         depth = np.where(measured > 0, depth, 0).astype(np.float64)
+        for fault in value_faults("depth", depth):
+            raise DataError(f"{self.path}: depth of frame {number}: {fault}")
         if self.normals is None:
             normal = normals_from_depth(depth)
         else:
@@ -124,21 +144,51 @@ class ReadFrame:
             "depth": np.where(known, depth, 0)[..., None],
             "normal": np.where(known[..., None], normal, 0),
         }
-        return {part: values.astype(np.float32) for part, values in frame.items()}
+        frame = {part: values.astype(np.float32) for part, values in frame.items()}
+        for part, values in frame.items():
+            for fault in value_faults(part, values, TOLERATED):
+                raise DataError(f"{self.path}: {part} of frame {number}: {fault}")
+        return frame
 
 
 def _given_normals(path: Path) -> np.ndarray:
     try:
-        normal: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        normal = map_npy(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
-    if normal.shape != (480, 640, 3):
-        raise DataError(f"{path}: shape {normal.shape} instead of (480, 640, 3)")
+    if normal.shape != (480, 640, 3) or normal.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: shape {normal.shape} of {normal.dtype} instead of (480, 640, 3) numbers"
+        )
     return normal
 
 
-def _text(characters: Any) -> str:  # noqa: ANN401 - an HDF5 dataset
-    return "".join(map(chr, np.ravel(characters)))
+def _array(path: Path, mat: Any, name: str) -> Any:  # noqa: ANN401 - HDF5 file and dataset
+    """Return an array that lies in the file itself.
+
+    Raises:
+        DataError: there is none, or it is a link or lies in other files, which HDF5 would open.
+    """
+    import h5py
+
+    if name not in mat.keys():  # noqa: SIM118 - `in mat` would follow a link
+        raise DataError(f"{path} has no array {name}: it is another file")
+    if not isinstance(mat.get(name, getlink=True), h5py.HardLink):
+        raise DataError(f"{path}: {name} is a link, the official file has none")
+    found = mat[name]
+    if not isinstance(found, h5py.Dataset):
+        raise DataError(f"{path}: {name} is no array, so it is another file")
+    if found.external or found.is_virtual:
+        raise DataError(f"{path}: {name} lies in other files, those of the official file in itself")
+    return found
+
+
+def _class_names(mat: Any) -> list[str]:  # noqa: ANN401 - an HDF5 file
+    """Return the names of the classes, a few characters of each; none if they are too many."""
+    if mat["names"].size != len(read_classes()["names894"]):
+        return []
+    texts = [mat[reference] for reference in np.ravel(mat["names"])]
+    return ["".join(map(chr, np.ravel(text[:NAME_MAX]))) for text in texts]
 
 
 def _nearest(values: np.ndarray) -> np.ndarray:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
+from mtl_bench.datasets.npy import map_npy
 from mtl_bench.datasets.nyuv2_layout import (
-    FOLDERS,
     PARTS,
     Folder,
     Scan,
@@ -17,7 +15,7 @@ from mtl_bench.datasets.nyuv2_layout import (
     scan,
     value_faults,
 )
-from mtl_bench.datasets.nyuv2_write import content_digest
+from mtl_bench.datasets.nyuv2_write import changed_parts
 
 
 def verify(folder: Path) -> list[str]:
@@ -34,7 +32,7 @@ def verify(folder: Path) -> list[str]:
     found = scan(folder)
     if found.faults:
         return found.faults + list(_value_faults(folder, found))
-    return list(_value_faults(folder, found)) or list(_changes(folder, found))
+    return list(_value_faults(folder, found)) or list(changed_parts(folder, found))
 
 
 def _value_faults(root: Path, found: Scan) -> Iterator[str]:
@@ -47,22 +45,9 @@ def _value_faults(root: Path, found: Scan) -> Iterator[str]:
 def _file_faults(root: Path, folder: Folder, part: str, index: int) -> Iterator[str]:
     path = frame_path(root, folder, part, index)
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        values = map_npy(path)
+    except (OSError, ValueError):
         return  # the scan has said so
     if values.dtype.kind == "f" and values.shape[2:] == PARTS[part]:
         for fault in value_faults(part, values):
             yield f"{describe_frame(path)}: {fault}"
-
-
-def _changes(root: Path, found: Scan) -> Iterator[str]:
-    if found.manifest is None:
-        return
-    for folder in FOLDERS:
-        for part in PARTS:
-            expected = found.manifest["sha256"][f"{folder}/{part}"]
-            if content_digest(root, folder, part, found.counts[folder]) != expected:
-                yield (
-                    f"{root / folder / part} has changed: its SHA-256 is not the one in the "
-                    "manifest"
-                )

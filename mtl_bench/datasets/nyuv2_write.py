@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtl_bench.datasets.cache import MANIFEST, replace_folder, write_array
-from mtl_bench.datasets.nyuv2_layout import FOLDERS, PARTS, Folder, frame_path, scan
+from mtl_bench.datasets.nyuv2_layout import FOLDERS, PARTS, Folder, Scan, frame_path, scan
 from mtl_bench.errors import DataError
 from mtl_bench.files import sha256_of, write_json
 
@@ -88,15 +88,29 @@ def content_digest(root: Path, folder: Folder, part: str, count: int) -> str:
     return digest.hexdigest()
 
 
+def changed_parts(root: Path, found: Scan) -> Iterator[str]:
+    """Yield the parts whose content is not that of the manifest; every byte is read."""
+    if found.manifest is None:
+        return
+    for folder in FOLDERS:
+        for part in PARTS:
+            expected = found.manifest["sha256"][f"{folder}/{part}"]
+            if content_digest(root, folder, part, found.counts[folder]) != expected:
+                yield (
+                    f"{root / folder / part} has changed: its SHA-256 is not the one in the "
+                    "manifest"
+                )
+
+
 def up_to_date(root: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the manifest of ``root`` if it is whole and was made with these facts."""
+    """Return the manifest of ``root`` if it was made with these facts and no byte has changed."""
     if not root.is_dir():
         return None
     found = scan(root)
     if found.faults or found.manifest is None:
         return None
     same = all(found.manifest.get(key) == value for key, value in facts.items())
-    return found.manifest if same else None
+    return found.manifest if same and not any(changed_parts(root, found)) else None
 
 
 def _protect(root: Path, kind: str) -> None:

@@ -20,6 +20,7 @@ from mtl_bench.datasets.cache import open_cache
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.molecules import MoleculeBatch, MoleculeStore
 from mtl_bench.datasets.qm9_targets import TARGETS
+from mtl_bench.datasets.qm9_verify import layout_fault
 from mtl_bench.errors import DataError
 from mtl_bench.metrics import MeanAbsoluteError
 from mtl_bench.seeding import derive_seed
@@ -85,6 +86,12 @@ class QM9:
         folder = Path(root)
         elsewhere = "" if folder.parent == Path("data") else f"paths.data={folder.parent}"
         cache = open_cache(folder, "qm9", elsewhere)
+        fault = layout_fault(cache.arrays)
+        if fault is None and not isinstance(cache.manifest.get("source"), str):
+            fault = "its manifest names no source"
+        if fault is not None:
+            prepare = f"mtl-bench data prepare qm9 {elsewhere}".rstrip()
+            raise DataError(f"{folder} holds no QM9 ({fault}): run `{prepare}`")
         self.seed = seed
         self.batch_size = batch_size
         self.has_validation = True

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mtl_bench.datasets.cache import open_cache, write_cache
+from mtl_bench.datasets.cache import open_cache, verify_files, write_cache
 from mtl_bench.datasets.qm9_graphs import build_bonds, count_hydrogens
 from mtl_bench.datasets.qm9_pyg import check_pyg, fetch_pyg, read_pyg
 from mtl_bench.datasets.qm9_sources import Molecules, check_qm9pack, find_qm9pack, read_qm9pack
@@ -45,7 +45,7 @@ def prepare(
     report: Callable[[str], None] = print,
     subset: bool = False,
 ) -> dict[str, Any]:
-    """Build the QM9 cache, unless it is there already.
+    """Build the QM9 cache, unless it is there already with every byte as it was written.
 
     Args:
         folder: where the cache goes.
@@ -107,7 +107,8 @@ def _up_to_date(folder: Path, source: str, subset: bool) -> dict[str, Any] | Non
     except DataError:
         return None
     same = manifest.get("layout") == LAYOUT and manifest.get("source") == source
-    return manifest if same and (subset or manifest["molecules"] == MOLECULES) else None
+    whole = subset or manifest.get("molecules") == MOLECULES
+    return manifest if same and whole and not verify_files(folder) else None
 
 
 _Read = tuple[Molecules, np.ndarray, np.ndarray, dict[str, Any]]

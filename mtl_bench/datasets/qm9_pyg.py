@@ -10,14 +10,17 @@ import numpy as np
 
 from mtl_bench.datasets.download import download, extract_members
 from mtl_bench.datasets.qm9_sources import MEV, Molecules, existing, offsets_of
-from mtl_bench.datasets.qm9_targets import HARTREE_IN_EV, KCAL_PER_MOL_IN_EV
+from mtl_bench.datasets.qm9_targets import ELEMENTS, HARTREE_IN_EV, KCAL_PER_MOL_IN_EV
 from mtl_bench.errors import DataError
 from mtl_bench.files import sha256_of
 
 ARCHIVE_URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
-ARCHIVE_FILES = ("gdb9.sdf", "gdb9.sdf.csv")
+ARCHIVE_LIMIT = 500_000_000
+ARCHIVE_FILES = {"gdb9.sdf": 1_000_000_000, "gdb9.sdf.csv": 200_000_000}
+"""Name -> bytes that it can't exceed: several times those of 133,885 molecules."""
 EXCLUDED_URL = "https://ndownloader.figshare.com/files/3195404"
 EXCLUDED_FILE = "uncharacterized.txt"
+EXCLUDED_LIMIT = 2_000_000
 EXCLUDED_SHA256 = "3aa5115d540b356de94791d4a74c3bf1ed91c469ecf52a4f5d7cc0506fe02e24"
 """As TensorFlow Datasets has it. For the archive no published hash was found: its zip checksums,
 the hashes kept in the cache's manifest and `qm9_prepare.verify` stand in for one."""
@@ -32,11 +35,11 @@ def fetch_pyg(folder: Path, report: Callable[[str], None] = print) -> None:
     if not all((folder / name).exists() for name in ARCHIVE_FILES):
         archive = folder / "qm9.zip"
         if not archive.exists():
-            download(ARCHIVE_URL, archive, report=report)
+            download(ARCHIVE_URL, archive, ARCHIVE_LIMIT, report=report)
         extract_members(archive, ARCHIVE_FILES, folder)
         archive.unlink()
     if not (folder / EXCLUDED_FILE).exists():
-        download(EXCLUDED_URL, folder / EXCLUDED_FILE, EXCLUDED_SHA256, report)
+        download(EXCLUDED_URL, folder / EXCLUDED_FILE, EXCLUDED_LIMIT, EXCLUDED_SHA256, report)
 
 
 def check_pyg(folder: Path) -> dict[str, str]:
@@ -72,8 +75,11 @@ def read_pyg(
     table = existing(folder / "gdb9.sdf.csv")
     structures = existing(folder / "gdb9.sdf")
     report(f"reading {structures}")
-    with table.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        with table.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{table} can't be read: {error}") from error
     supplier = Chem.SDMolSupplier(str(structures), removeHs=False, sanitize=False)
     if len(supplier) != len(rows):
         raise DataError(f"{structures} has {len(supplier)} molecules, {table} has {len(rows)}")
@@ -89,6 +95,10 @@ def read_pyg(
         numbers.append(np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], np.uint8))
         positions.append(molecule.GetConformer().GetPositions().astype(np.float32))
         bonds.append(orders.astype(np.uint8))
+        if not np.isin(numbers[-1], ELEMENTS).all():
+            raise DataError(f"{structures}: molecule {number} is not of H, C, N, O and F alone")
+    if not index:
+        raise DataError(f"{structures} and {table} hold no molecules: fetch them again")
     molecules = Molecules(
         np.array(index, np.int32),
         np.concatenate(numbers),
@@ -117,7 +127,10 @@ COLUMNS: dict[str, float] = {
 
 def _targets(row: dict[str, str], table: Path, number: int) -> list[float]:
     try:
-        return [float(row[name]) * factor for name, factor in COLUMNS.items()]
+        values = [float(row[name]) * factor for name, factor in COLUMNS.items()]
+        if not np.isfinite(values).all():
+            raise ValueError("a value is not finite")
+        return values
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{table}: molecule {number} can't be read: {error!r}") from error
 

@@ -11,6 +11,17 @@ from mtl_bench.datasets.cache import open_cache, verify_files
 from mtl_bench.datasets.qm9_targets import MOLECULES, TARGETS
 from mtl_bench.errors import DataError
 
+TYPES = {
+    "numbers": np.uint8,
+    "hydrogens": np.uint8,
+    "positions": np.float32,
+    "atom_offsets": np.int64,
+    "bonds": np.uint8,
+    "targets": np.float64,
+    "index": np.int32,
+}
+"""Arrays of the cache, see `qm9_prepare`."""
+
 ATOMS_MIN, ATOMS_MAX = 3, 29
 HEAVY_MAX = 9
 INDEX_MAX = 133_885
@@ -28,17 +39,28 @@ def verify(folder: Path) -> list[str]:
         cache = open_cache(folder, "qm9")
     except DataError as error:
         return [str(error)]
-    return verify_files(folder) or list(_faults(cache.arrays))
+    changed = verify_files(folder)
+    if (fault := layout_fault(cache.arrays)) is not None:
+        return [*changed, f"{folder}: {fault}"]
+    return changed + list(_faults(cache.arrays))
 
 
-def _faults(arrays: dict[str, np.ndarray]) -> Iterator[str]:
-    offsets, index_M, targets_MK = arrays["atom_offsets"], arrays["index"], arrays["targets"]
-    sizes_M = np.diff(offsets)
-    if len(index_M) != MOLECULES:
-        yield f"index: {len(index_M)} molecules, the complete set has {MOLECULES}"
-    if offsets[0] != 0 or sizes_M.min() < ATOMS_MIN or sizes_M.max() > ATOMS_MAX:
-        yield f"atom_offsets: molecules with fewer than {ATOMS_MIN} or more than {ATOMS_MAX} atoms"
-        return
+def layout_fault(arrays: dict[str, np.ndarray]) -> str | None:
+    """Return why arrays can't be those of QM9, or None; values are looked at as far as they index.
+
+    Whoever can write the folder can write a manifest that fits, so a reader can't rely on it.
+    """
+    for name, kind in TYPES.items():
+        if name not in arrays:
+            return f"there is no array {name}"
+        if arrays[name].dtype != kind:
+            return f"{name}: type {arrays[name].dtype} instead of {np.dtype(kind)}"
+    offsets = arrays["atom_offsets"]
+    sizes_M = np.diff(offsets) if offsets.ndim == 1 else np.zeros(0)
+    if len(sizes_M) == 0 or offsets[0] != 0 or sizes_M.min() < ATOMS_MIN:
+        return f"atom_offsets: molecules with fewer than {ATOMS_MIN} atoms, or none"
+    if sizes_M.max() > ATOMS_MAX:
+        return f"atom_offsets: molecules with more than {ATOMS_MAX} atoms"
     atoms = int(offsets[-1])
     expected = {
         "numbers": (atoms,),
@@ -49,8 +71,15 @@ def _faults(arrays: dict[str, np.ndarray]) -> Iterator[str]:
         "index": (len(sizes_M),),
     }
     if misshapen := [name for name, shape in expected.items() if arrays[name].shape != shape]:
-        yield f"{', '.join(misshapen)}: lengths don't agree with atom_offsets"
-        return
+        return f"{', '.join(misshapen)}: lengths don't agree with atom_offsets"
+    return None
+
+
+def _faults(arrays: dict[str, np.ndarray]) -> Iterator[str]:
+    offsets, index_M, targets_MK = arrays["atom_offsets"], arrays["index"], arrays["targets"]
+    sizes_M = np.diff(offsets)
+    if len(index_M) != MOLECULES:
+        yield f"index: {len(index_M)} molecules, the complete set has {MOLECULES}"
     if index_M[0] < 1 or index_M[-1] > INDEX_MAX or not (np.diff(index_M) > 0).all():
         yield f"index: not increasing from 1 to {INDEX_MAX}"
     if not np.isin(arrays["numbers"], (1, 6, 7, 8, 9)).all():

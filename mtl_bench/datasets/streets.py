@@ -7,7 +7,6 @@ network learns from them says nothing about real streets.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,7 +16,14 @@ import numpy as np
 from annotated_types import Ge, MultipleOf
 
 from mtl_bench.datasets.cache import replace_folder
-from mtl_bench.datasets.cityscapes_files import KINDS, PROCEDURAL, STRIDE, Frame, Part
+from mtl_bench.datasets.cityscapes_files import (
+    KINDS,
+    PROCEDURAL,
+    STRIDE,
+    Frame,
+    Part,
+    read_procedural,
+)
 from mtl_bench.datasets.parallel import map_parallel
 from mtl_bench.datasets.streets_canvas import Camera, Canvas
 from mtl_bench.datasets.streets_ground import draw_ground, draw_layout, draw_sky
@@ -104,12 +110,12 @@ def synth(
         "frames": {"train": train, "val": val},
     }
     if folder.exists() and any(folder.iterdir()):
-        if not (folder / PROCEDURAL).is_file():
+        if (there := read_procedural(folder)) is None:
             raise DataError(
                 f"{folder} holds files that `mtl-bench data` did not write: move them away, or "
                 "choose another folder with paths.data=DIR"
             )
-        if json.loads((folder / PROCEDURAL).read_text(encoding="utf-8")) == facts:
+        if there == facts:
             report(f"these streets are already in {folder}")
             return
     report(f"drawing {train} + {val} procedural streets of {width} x {height} pixels")

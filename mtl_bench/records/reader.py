@@ -7,7 +7,6 @@ the name of the file at fault, so that one bad disk block can't hide the other r
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_bench.errors import RecordError
+from mtl_bench.files import parse_json, read_json, read_text_file, read_yaml
 from mtl_bench.records.seal import SEAL, broken
 from mtl_bench.records.summary import check_summary
 
@@ -152,7 +152,7 @@ def is_locked(lock: Path) -> bool:
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError as error:
         raise RecordError(f"{path.name} is missing although the run has ended") from error
     except ValueError as error:
@@ -163,22 +163,18 @@ def _last_epoch(path: Path) -> int:
     """Return the last epoch in ``metrics.jsonl``, leaving out a line that is being written."""
     if not path.exists():
         return 0
-    lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
-    if not lines:
-        return 0
+    lines: list[bytes] = []
     try:
-        return int(json.loads(lines[-1])["epoch"])
-    except (ValueError, TypeError, KeyError) as error:
+        lines = read_text_file(path).rpartition(b"\n")[0].splitlines()
+        return int(parse_json(lines[-1])["epoch"]) if lines else 0
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise RecordError(f"{path.name} line {len(lines)} holds no epoch: {error}") from error
 
 
 def _planned_epochs(path: Path) -> int | None:
     if not path.exists():
         return None
-    import yaml  # type: ignore[import-untyped]  # only unfinished runs pay for the import
-
     try:
-        config = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return int(config["trainer"]["epochs"])
-    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        return int(read_yaml(path)["trainer"]["epochs"])
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise RecordError(f"{path.name} names no trainer.epochs: {error}") from error

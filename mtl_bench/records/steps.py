@@ -4,11 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtl_bench.errors import RecordError
 from mtl_bench.files import sha256_of, write_atomically
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+ROWS_MAX = 4_000_000
+"""Rows of a part; one is written at every checkpoint. Few bytes can stand for far more rows."""
+
+
+def open_part(path: Path) -> ParquetFile:
+    """Open one part of a step log, which somebody else may have written.
+
+    Raises:
+        RecordError: it is no parquet file, has more rows than a part can have, or columns other
+            than of numbers.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        part = parquet.ParquetFile(path, page_checksum_verification=True)
+        if part.metadata.num_rows > ROWS_MAX:
+            raise ValueError(f"{part.metadata.num_rows} rows, at most {ROWS_MAX} are read")
+        for column in part.schema_arrow:
+            if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+                raise ValueError(f"column {column.name} has type {column.type}")
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise RecordError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+    return part
 
 
 class StepLog:
@@ -48,7 +77,7 @@ class StepLog:
         """
         parts, self.lost = (state["parts"], list(state["lost"])) if state else ({}, [])
         self.parts = {}
-        for part in self.folder.glob("part-*.parquet"):
+        for part in self.folder.glob(f"part-{'[0-9]' * 9}.parquet"):
             if parts.get(part.name) == (digest := sha256_of(part)):
                 self.parts[part.name] = digest
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from mtl_bench.errors import RecordError
@@ -23,6 +22,14 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "data": dict,
     "device": str,
 }
+
+COUNTED = ("parameters", "seconds", "peak_memory_bytes", "epochs", "steps")
+"""Keys whose values are numbers or mappings to numbers, where they are there at all."""
+
+LARGEST = 1e100
+"""Beyond any honest metric or count; means and squares of such numbers are still floats."""
+
+DECIMALS = range(16)
 
 
 def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
@@ -49,6 +56,13 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
             )
     if value["selection"] not in value["metrics"]:
         raise RecordError(f"summary.json has no metrics for its selection {value['selection']}")
+    for key in COUNTED:
+        leaves = value.get(key)
+        for leaf in leaves.values() if isinstance(leaves, dict) else (leaves,):
+            if leaf is not None and not is_usable(leaf):
+                raise RecordError(f"summary.json has no usable {key}; run the train command again")
+    if not isinstance(value.get("parameters", {}), dict):
+        raise RecordError("summary.json has no usable parameters; run the train command again")
     _check_tasks(value["tasks"])
     for rule, metrics in value["metrics"].items():
         _check_metrics(rule, metrics)
@@ -65,7 +79,8 @@ def _check_tasks(tasks: dict[str, Any]) -> None:
                 and all(
                     isinstance(fields["unit"], str)
                     and isinstance(fields["higher_is_better"], bool)
-                    and isinstance(fields["decimals"], int)
+                    and type(fields["decimals"]) is int
+                    and fields["decimals"] in DECIMALS
                     for fields in metrics.values()
                 )
             )
@@ -78,8 +93,13 @@ def _check_tasks(tasks: dict[str, Any]) -> None:
 def _check_metrics(rule: str, metrics: Any) -> None:  # noqa: ANN401 - any JSON value
     try:
         numbers = [x for task in metrics.values() for x in task.values()]
-        finite = all(x is None or math.isfinite(x) for x in numbers)
-    except (TypeError, AttributeError):
+        finite = all(number is None or is_usable(number) for number in numbers)
+    except AttributeError:
         finite = False
     if not finite:
         raise RecordError(f"summary.json holds metrics of {rule} that aren't finite numbers")
+
+
+def is_usable(number: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Return whether a value is a number that can be computed with."""
+    return isinstance(number, int | float) and -LARGEST < number < LARGEST

@@ -49,7 +49,8 @@ class RunRecord:
         path: the record's folder, made if it is missing.
 
     Raises:
-        RecordError: another process is writing this record.
+        RecordError: another process is writing this record, or it holds links, through which
+            files elsewhere would be written.
         MtlBenchError: the folder can't be made.
     """
 
@@ -60,6 +61,8 @@ class RunRecord:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> RunRecord:
+        if link := next((path for path in self.path.rglob("*") if path.is_symlink()), None):
+            raise RecordError(f"{link} is a link, records have none: move {self.path} away")
         with explain_write_errors(self.path):
             for folder in (self.path, self.checkpoints, self.steps):
                 folder.mkdir(parents=True, exist_ok=True)

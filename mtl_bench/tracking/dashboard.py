@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from mtl_bench.errors import ConfigError, RecordError
+from mtl_bench.files import read_json, read_yaml
 from mtl_bench.records.reader import FOLDER
 from mtl_bench.tracking.feed import Feed, Row
 
@@ -162,15 +162,11 @@ def read_run(record: Path) -> Run:
     Raises:
         RecordError: the folder holds no record, or a damaged one.
     """
-    import yaml  # type: ignore[import-untyped]
-
     path = record.resolve()
     name = FOLDER.fullmatch(path.name)
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        config = yaml.load((path / "config.yaml").read_bytes(), loader)
-        environment = json.loads((path / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        config, environment = read_yaml(path / "config.yaml"), read_json(path / "environment.json")
+    except (OSError, ValueError) as error:
         raise RecordError(f"{record} can't be read: {' '.join(str(error).split())}") from error
     if name is None or not isinstance(config, dict) or not isinstance(environment, dict):
         raise RecordError(f"{record} holds no run record")
@@ -196,7 +192,7 @@ def show(
             dashboard.send(feed.read(epochs, step))
         if (record / "DONE").exists():
             dashboard.send(feed.read())
-            summary = json.loads((record / "summary.json").read_text(encoding="utf-8"))
+            summary = read_json(record / "summary.json")
             picture = record / "predictions.png"
             dashboard.finish(summary, picture if picture.exists() else None)
             status = 0

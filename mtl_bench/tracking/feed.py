@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mtl_bench.files import parse_json
+from mtl_bench.records.steps import open_part
 from mtl_bench.reporting.delta import delta_m
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Feed:
             step: updates that had been made then.
 
         Raises:
-            ValueError: a file is damaged.
+            ValueError, RecordError: a file is damaged.
             OSError: a file can't be read.
         """
         self._read_lines()
@@ -104,17 +105,16 @@ class Feed:
         if complete:
             self._position += len(complete) + 1
         for text in complete.splitlines():
-            line = json.loads(text)
+            line = parse_json(text)
             self._lines[int(line["epoch"])] = line
 
     def _read_steps(self, step: float) -> Iterator[_StepRow]:
-        from pyarrow import parquet
-
         for path in sorted((self.record / "steps").glob("part-*.parquet")):
             if path.name in self._parts or int(path.stem.partition("-")[2]) > step:
                 continue
             self._parts.add(path.name)
-            table = parquet.read_table(path, page_checksum_verification=True)
+            with open_part(path) as part:
+                table = part.read()
             numbers = zip(table["step"].to_pylist(), table["epoch"].to_pylist(), strict=True)
             for place, (number, epoch) in enumerate(numbers):
                 yield _StepRow(number, epoch, table, place)

@@ -6,14 +6,15 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mtl_bench.errors import RecordError
-from mtl_bench.files import explain_write_errors, write_atomically
+from mtl_bench.files import explain_write_errors, refuse_compressed, write_atomically
 
 FORMAT = 3
 """Version of the checkpoint's layout."""
@@ -107,12 +108,47 @@ def require_same_data(record: Path, before: dict[str, str], now: dict[str, str])
         )
 
 
+@contextmanager
+def explain_misfit(record: Path) -> Iterator[None]:
+    """Turn what goes wrong while a checkpoint's state is restored into one line.
+
+    Raises:
+        RecordError: a part is missing or of another network, which no writer of this program left.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RecordError(
+            f"the checkpoint in {record} does not fit the run ({type(error).__name__}: {reason}): "
+            "move the folder away to start anew"
+        ) from error
+
+
+@contextmanager
+def restoring(record: Path, state: dict[str, Any], origin: dict[str, str]) -> Iterator[None]:
+    """Compare the data, then explain what goes wrong in the block that restores ``state``.
+
+    Raises:
+        RecordError: see `require_same_data` and `explain_misfit`.
+    """
+    with explain_misfit(record):
+        require_same_data(record, state["data"], origin)
+        yield
+
+
 def _read(path: Path) -> dict[str, Any]:
+    refuse_compressed(path)
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"checksum of {damaged} is wrong")
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if missing := {"format", "hash", "config", "state"}.difference(content):
+        raise ValueError(f"it lacks {missing.pop()}")
+    if not isinstance(content["state"], dict):
+        raise TypeError("its state is no dictionary")
+    json.loads(content["config"])
     return content
 
 

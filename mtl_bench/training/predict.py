@@ -14,7 +14,7 @@ from mtl_bench.config.compose import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, RecordError
-from mtl_bench.training.checkpoint import load_checkpoint
+from mtl_bench.training.checkpoint import explain_misfit, load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def predict_samples(
     state = load_checkpoint(record / "checkpoint", config, config_hash(config))
     if state is None:
         raise RecordError(f"{record} has no checkpoint: run it, records alone hold no network")
-    network.load_state_dict(state["network"])
+    with explain_misfit(record):
+        network.load_state_dict(state["network"])
     network.eval()
     batches: list[Any] = list(dataset.evaluation_batches("test"))
     sizes = [len(batch.images_BCHW) for batch in batches]

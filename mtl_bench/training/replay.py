@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from mtl_bench.config.compose import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.base import Batch
 from mtl_bench.errors import ConfigError, RecordError, TrainingError
+from mtl_bench.files import read_json
 from mtl_bench.records.writer import RunRecord, spell_out
 from mtl_bench.tracking.console import make_console
 from mtl_bench.training.checkpoint import load_checkpoint, require_same_data
@@ -67,7 +67,7 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
         ConfigError: the run has no such step.
         TrainingError: the run failed at another step than before.
     """
-    config, environment = read_config(path), json.loads((path / "environment.json").read_text())
+    config, environment = read_config(path), _read(path / "environment.json")
     failure = _failed_update(path)
     step = step if step is not None else failure.get("step", -1) + 1
     if step < 1:
@@ -140,14 +140,20 @@ def _find(trainer: Trainer, step: int) -> Replay:
 
 
 def _failed_update(path: Path) -> dict[str, Any]:
-    file = path / "FAILED.json"
-    try:
-        failure: dict[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
+    if not (path / "FAILED.json").exists():
         return {}
-    except ValueError as error:
-        raise RecordError(f"{file} can't be read as JSON ({error}): give step=N") from error
-    return failure if "update" in failure else {}
+    failure = _read(path / "FAILED.json")
+    return failure if isinstance(failure.get("update"), dict) else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} holds no object")
+    return content
 
 
 def _checkpoint_step(path: Path, config: dict[str, Any]) -> float:

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
 
-from mtl_bench.config.compose import compose_config, translate_error
+from mtl_bench.config.compose import (
+    COMPOSITION_ERRORS,
+    compose_config,
+    refuse_paths,
+    translate_error,
+)
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import Interrupted, MtlBenchError
 from mtl_bench.training.run import run
@@ -39,6 +41,7 @@ def sweep(overrides: Sequence[str]) -> list[Cell]:
         ConfigError: the sweep itself can't be composed.
         Interrupted: a run was asked to stop, and with it the sweep.
     """
+    refuse_paths(overrides)
     with open_hydra():
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -49,7 +52,7 @@ def sweep(overrides: Sequence[str]) -> list[Cell]:
                 overrides=list(overrides),
                 with_log_configuration=False,
             )
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        except COMPOSITION_ERRORS as error:
             raise translate_error(error, overrides) from error
         except _Stop as stop:
             raise Interrupted(*stop.args) from None

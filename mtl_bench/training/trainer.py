@@ -18,7 +18,7 @@ from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
-from mtl_bench.training.checkpoint import load_checkpoint, require_same_data, save_checkpoint
+from mtl_bench.training.checkpoint import load_checkpoint, restoring, save_checkpoint
 from mtl_bench.training.environment import peak_memory_bytes
 from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import Learner
@@ -120,8 +120,8 @@ class Trainer:
             self.record.checkpoints, self.config, self.digest, self.console.message
         )
         if state is not None:
-            require_same_data(self.record.path, state["data"], self.data.origin)
-            self.load_state_dict(state)
+            with restoring(self.record.path, state, self.data.origin):
+                self.load_state_dict(state)
         for part in self.steps.resume(state["step_log"] if state else None):
             self.console.message(
                 f"{self.record.steps / part} was missing or damaged: its steps are lost to the "

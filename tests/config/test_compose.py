@@ -1,5 +1,6 @@
 """Every choice composes, and every mistake is one line that helps."""
 
+import os
 import re
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from mtl_bench.config.compose import compose_config, config_hash
 from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.errors import ConfigError
+from mtl_bench.training.sweep import sweep
 
 DATASETS = tuple(describe_group("dataset"))
 ALL_METHODS = tuple(describe_group("method"))
@@ -138,6 +140,13 @@ ERRORS = {
         "mtl_bench.methods.ls",
         "no class Y",
     ),
+    "a choice above": (("method=../method/ls",), "method=../method/ls", "no such choice"),
+    "a choice elsewhere": (("profile=/tmp/x",), "profile=/tmp/x", "no such choice"),
+    "an experiment above": (("experiment=../../x",), "experiment=../../x", "no such choice"),
+    "variant that leads up": (("variant=../../evil",), "variant=../../evil", "pattern"),
+    "too many threads": (("trainer.threads=1000000000000",), "trainer.threads", "equal to 1024"),
+    "too many workers": (("trainer.workers=100000",), "trainer.workers=100000", "equal to 256"),
+    "no seed": (("seed=nan",), "seed=nan", "integer"),
     "bad syntax": (("a===",), "a===", "KEY=VALUE"),
     "no value": (("seed",), "seed", "KEY=VALUE"),
     "unclosed": (("paths.data=[a",), "paths.data=[a", "KEY=VALUE"),
@@ -248,3 +257,28 @@ def test_single_task_networks_are_what_the_architecture_names_for_them():
     assert network["_target_"] == "mtl_bench.architectures.mtan.MTAN"
     with pytest.raises(ConfigError, match="mtan defines no class Mtan"):
         compose_config(["dataset=nyuv2", "method=stl", own.replace("MTAN", "Mtan")])
+
+
+def test_no_choice_is_read_from_or_written_to_another_folder(tmp_path, monkeypatch):
+    """A relative path would name a YAML file anywhere, and a folder outside the results."""
+    monkeypatch.chdir(tmp_path)
+    text = "# @package _global_\nhydra:\n  launcher:\n    _target_: logging.FileHandler\n"
+    (tmp_path / "evil.yaml").write_text(text)
+    evil = os.path.relpath(tmp_path / "evil", find_config_folder() / "method")
+    for group in GROUPS.values():
+        for choice in (evil, f"ls,{evil}", str(tmp_path / "evil"), "../method/ls"):
+            words = ["dataset=qm9", "method=ls", "profile=smoke", f"{group}={choice}"]
+            for use in (compose_config, sweep):
+                with pytest.raises(ConfigError, match=f"{group}=.*: there is no such choice; all"):
+                    use(words)
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.yaml"]
+
+
+@pytest.mark.parametrize("key", ["hydra.launcher._target_", "+hydra.sweeper._target_"])
+def test_hydras_own_classes_are_not_for_the_command_line(tmp_path, monkeypatch, key):
+    monkeypatch.chdir(tmp_path)
+    words = [*RUN, f"{key}=logging.FileHandler", "+hydra.launcher.filename=ran"]
+    for use in (compose_config, sweep):
+        with pytest.raises(ConfigError, match="Hydra's own parts can't be replaced"):
+            use(words)
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -201,3 +202,77 @@ def test_a_flipped_byte_is_found_by_the_hashes_only(tmp_path):
     assert "b.npy has changed" in fault
     (folder / "a.npy").unlink()
     assert len(verify_files(folder)) == 2
+
+
+ENTRY = {"sha256": "", "shape": [3], "dtype": "<f8", "bytes": 152}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"../outside": ENTRY}, "'../outside' is no name of an array"),
+        ({"/etc/x": ENTRY}, "'/etc/x' is no name of an array"),
+        ({"a": {}}, "KeyError.'sha256'"),
+        ({"a": ENTRY | {"bytes": "152"}}, "bytes of a is '152'"),
+        ({"a": None}, "TypeError"),
+        ([], "AttributeError"),
+    ],
+)
+def test_a_crafted_manifest_leads_nowhere(tmp_path, arrays, message):
+    np.save(tmp_path / "outside.npy", np.zeros(3))
+    write_cache(tmp_path / "toy", ARRAYS, {})
+    (tmp_path / "toy" / "manifest.json").write_text(json.dumps({"format": 1, "arrays": arrays}))
+    with pytest.raises(
+        DataError, match=rf"manifest\.json is damaged .*{message}.*data prepare toy"
+    ):
+        open_cache(tmp_path / "toy", "toy")
+
+
+def test_a_manifest_nested_beyond_the_stack_or_too_large_is_damaged(tmp_path):
+    write_cache(tmp_path / "toy", ARRAYS, {})
+    path = tmp_path / "toy" / "manifest.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match="nested too deep"):
+        open_cache(tmp_path / "toy", "toy")
+    os.truncate(path, 10**12)  # without a byte on the disk
+    with pytest.raises(DataError, match="1000000000000 bytes, at most"):
+        open_cache(tmp_path / "toy", "toy")
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder outside the data, which no command may touch."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "letter").write_text("mine")
+    return folder
+
+
+@pytest.mark.parametrize("name", [".toy.building", ".toy.retired"])
+@pytest.mark.parametrize("older", [True, False])
+def test_clearing_leftovers_follows_no_link(tmp_path, mine, name, older):
+    folder = tmp_path / "data" / "toy"
+    if older:
+        write_cache(folder, ARRAYS, {"version": 1})
+    folder.parent.mkdir(exist_ok=True)
+    (folder.parent / name).symlink_to(mine)
+    write_cache(folder, ARRAYS, {"version": 2})
+    assert open_cache(folder, "toy").manifest["version"] == 2
+    assert names_in(folder.parent) == ["toy"]
+    assert names_in(mine) == ["letter"]
+
+
+def test_a_link_is_not_replaced(tmp_path, mine):
+    (tmp_path / "toy").symlink_to(mine)
+    with pytest.raises(DataError, match=rf"toy is a link to {mine}, no folder that can be repl"):
+        write_cache(tmp_path / "toy", ARRAYS, {})
+    assert names_in(mine) == ["letter"]
+
+
+def test_files_of_somebody_else_are_not_replaced(tmp_path, mine):
+    with pytest.raises(DataError, match=r"mine holds letter, which `mtl-bench data` did not write"):
+        write_cache(mine, ARRAYS, {})
+    assert names_in(mine) == ["letter"]
+    with pytest.raises(DataError, match="letter is a file, no folder that can be replaced"):
+        write_cache(mine / "letter", ARRAYS, {})
+    assert (mine / "letter").read_text() == "mine"

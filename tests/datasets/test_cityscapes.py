@@ -223,7 +223,7 @@ def test_decoded_copies_give_the_same_batches_until_a_file_changes(raw):
     frame = data.splits["train"][0]
     os.utime(frame.path("labels"), ns=(2**62, 2**62))
     prepare(raw, decoded=True, jobs=1, report=lines.append)
-    assert "decoding 1 frames" in lines[-2]
+    assert lines[-1] == "5 of 5 frames, 1 copies written"
 
 
 def test_copies_are_what_is_read(raw):

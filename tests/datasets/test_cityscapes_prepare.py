@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mtl_bench.cli import main
+from mtl_bench.datasets.cityscapes import Cityscapes
 from mtl_bench.datasets.cityscapes_files import Frame
-from mtl_bench.datasets.cityscapes_prepare import prepare, verify
+from mtl_bench.datasets.cityscapes_frames import read_png
+from mtl_bench.datasets.cityscapes_prepare import prepare, synth, verify
 from mtl_bench.errors import DataError
-from tests.datasets.cityscapes_raw import TRAIN, make_pixels, write_raw
+from tests.datasets.cityscapes_raw import TRAIN, VAL, make_pixels, write_raw
 from tests.datasets.test_cityscapes import FAULTS, NAME, damage
 
 
@@ -97,9 +100,112 @@ def test_a_copy_that_is_none_is_found(raw):
     joined = np.load(copy)
     joined[7, 7] += 1
     np.save(copy, joined)
-    assert verify(raw, jobs=1) == [f"{copy}: is not the copy of the PNG files: remove it"]
+    fault = f"{copy}: is not the copy of the PNG files: remove it, or write it anew with "
+    assert verify(raw, jobs=1) == [fault + "decoded=true"]
     copy.write_bytes(b"")
-    assert verify(raw, jobs=1) == [f"{copy}: is not the copy of the PNG files: remove it"]
+    assert verify(raw, jobs=1) == [fault + "decoded=true"]
+
+
+@pytest.mark.parametrize("damage", ["values", "shape", "length"])
+def test_preparing_again_mends_the_copies_that_have_changed_and_no_others(raw, damage):
+    lines = []
+    prepare(raw, decoded=True, jobs=1, report=lines.append)
+    assert lines[-1] == "5 of 5 frames, 5 copies written"
+    copies = {path: path.read_bytes() for path in (raw / "decoded").rglob("*.npy")}
+    times = {path: path.stat().st_mtime_ns for path in copies}
+    changed = Frame(raw, "train", NAME).decoded
+    joined = np.load(changed)
+    if damage == "values":
+        joined[7, 7] += 1
+    np.save(changed, joined[:-1] if damage == "shape" else joined)
+    if damage == "length":
+        changed.write_bytes(changed.read_bytes()[:-1])
+    prepare(raw, decoded=True, jobs=1, report=lines.append)
+    assert lines[-1] == "5 of 5 frames, 1 copies written"
+    assert {path: path.read_bytes() for path in copies} == copies
+    assert {path for path in copies if path.stat().st_mtime_ns != times[path]} == {changed}
+    assert verify(raw, jobs=1) == []
+
+
+COPY_FAULTS = {
+    "rows": (lambda a: a[:-1], r"shape \(127, 256, 8\) of uint8, not \(128, 256, 8\)"),
+    "axes": (lambda a: a.reshape(-1), r"shape \(262144,\)"),
+    "type": (lambda a: a.astype(np.uint16), "of uint16"),
+    "objects": (lambda a: a.astype(object), "Python objects are never loaded"),
+}
+
+
+@pytest.mark.parametrize("fault", COPY_FAULTS)
+def test_training_names_a_copy_that_can_be_none(raw, fault):
+    prepare(raw, decoded=True, jobs=1, report=lambda line: None)
+    change, message = COPY_FAULTS[fault]
+    copy = Frame(raw, "train", NAME).decoded
+    np.save(copy, change(np.load(copy)))
+    with pytest.raises(DataError, match=rf"{NAME}\.npy is damaged .*{message}") as caught:
+        list(Cityscapes(str(raw), seed=0, batch_size=3).train_batches(1))
+    assert "data prepare cityscapes decoded=true" in str(caught.value)
+    copy.write_bytes(copy.read_bytes()[:-7])
+    with pytest.raises(DataError, match=r"is damaged .*(bytes instead of|Python objects)"):
+        list(Cityscapes(str(raw), seed=0, batch_size=3).train_batches(1))
+
+
+def test_verify_lists_every_fault_and_a_summary(raw, capsys):
+    train = raw / "gtFine/train"
+    (raw / f"disparity/train/{TRAIN[0]}_disparity.png").unlink()
+    Image.new("RGB", (256, 128)).save(train / f"{NAME}_gtFine_labelIds.png")
+    image = raw / f"leftImg8bit/train/{TRAIN[2]}_leftImg8bit.png"
+    image.write_bytes(image.read_bytes()[:-3])
+    (raw / f"leftImg8bit/val/{VAL[0]}_leftImg8bit.png").unlink()
+    assert main(["data", "verify", "cityscapes", f"paths.data={raw.parent}"]) == 2
+    *faults, summary = capsys.readouterr().err.splitlines()
+    for message in (
+        f"{TRAIN[0]}_disparity.png: is missing",
+        f"{NAME}_gtFine_labelIds.png: 8 bits a channel and PNG colour type 2, must be 8-bit grey",
+        f"{TRAIN[2]}_leftImg8bit.png: is cut short",
+        f"{VAL[0]}_gtFine_labelIds.png: has no image in leftImg8bit",
+    ):
+        assert sum(message in fault for fault in faults) == 1, message
+    assert len(faults) == 6  # three files have no image
+    assert summary == f"mtl-bench: {raw} has 6 faults: run `mtl-bench data prepare cityscapes`"
+
+
+@pytest.mark.parametrize("size", [(2**20, 2**20), (8192, 8192), (0, 0), (2**31, 32)])
+def test_a_size_that_would_fill_the_memory_is_refused_by_the_header(raw, size):
+    for path in raw.rglob("*_*.png"):
+        content = bytearray(path.read_bytes())
+        content[16:24] = b"".join(length.to_bytes(4, "big") for length in size)
+        path.write_bytes(content)
+    message = f"{size[0]} x {size[1]} pixels; both must be multiples of 32, at most 4096"
+    (fault,) = verify(raw, jobs=1)
+    assert message in fault
+    with pytest.raises(DataError, match=message):
+        Cityscapes(str(raw), seed=0, batch_size=3)
+
+
+def test_any_damage_within_a_file_is_one_kind_of_error(raw):
+    path = raw / f"disparity/train/{NAME}_disparity.png"
+    content = path.read_bytes()
+    frame, refused = Frame(raw, "train", NAME), 0
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        changed = bytearray(content)
+        for position in rng.integers(8, 120, 3):
+            changed[position] = rng.integers(256)
+        path.write_bytes(changed)
+        try:
+            read_png(frame, "disparity")
+        except DataError:
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "real"}', '{"kind": "procedural"}'])
+def test_a_damaged_note_of_procedural_scenes_is_named(raw, text):
+    (raw / "procedural.json").write_text(text)
+    for use in (lambda: Cityscapes(str(raw), seed=0, batch_size=3), lambda: synth(raw, jobs=1)):
+        with pytest.raises(DataError, match=r"procedural\.json is damaged") as caught:
+            use()
+        assert "\n" not in str(caught.value)
 
 
 def test_prepare_checks_and_says_what_else_it_can_do(raw):

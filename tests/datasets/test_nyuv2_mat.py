@@ -219,7 +219,8 @@ def test_a_missing_file_names_both_ways_to_get_data(tmp_path):
 def write_other(path, without=(), names=None, shape=(FRAMES, 640, 480)):
     with h5py.File(path, "w") as file:
         for name in {"depths", "rawDepths", "labels"}.difference(without):
-            file.create_dataset(name, shape, "f4", chunks=(1, *shape[1:]))
+            kind = "u2" if name == "labels" else "f4"
+            file.create_dataset(name, shape, kind, chunks=(1, *shape[1:]))
         file.create_dataset("images", (shape[0], 3, 640, 480), "u1", chunks=(1, 3, 640, 480))
         write_names(file, names or read_classes()["names894"])
 

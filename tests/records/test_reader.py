@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records, is_locked
 from mtl_bench.records.writer import RunRecord, record_path
 from tests.records.synthetic import qm9_tasks, scaled, write_record
@@ -242,3 +244,82 @@ def test_reading_and_showing_need_neither_torch_nor_hydra() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_file_of_a_record_is_trusted_with_time_or_memory(tmp_path: Path) -> None:
+    """A pipe that nobody writes to, a huge file, values nested beyond the stack."""
+    for seed in range(5):
+        write_record(tmp_path, "ls", seed, done=seed < 3, error="earlier", **HOMO)
+    folders = [record.path for record in find_records(tmp_path)]
+    (folders[0] / "summary.json").unlink()
+    os.mkfifo(folders[0] / "summary.json")
+    os.truncate(folders[1] / "summary.json", 10**12)
+    (folders[2] / "summary.json").write_text("[" * 200_000)
+    (folders[3] / "config.yaml").write_text("[" * 20_000)
+    os.truncate(folders[4] / "metrics.jsonl", 10**12)
+    errors = [record.error or "" for record in find_records(tmp_path)]
+    for error, message in zip(
+        errors,
+        (
+            "summary.json can't be read as JSON: it is no plain file",
+            "summary.json can't be read as JSON: 1000000000000 bytes, at most",
+            "summary.json can't be read as JSON: nested too deep",
+            "config.yaml names no trainer.epochs: it has references, or is nested too deep",
+            "metrics.jsonl line 0 holds no epoch: 1000000000000 bytes, at most",
+        ),
+        strict=True,
+    ):
+        assert message in error
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yaml", "trainer: {epochs: !!python/object/apply:os.mkdir [ran]}"),
+        ("config.yaml", "trainer: {epochs: .inf}"),
+        ("config.yaml", "a: &a [1]\nb: [*a, *a]\ntrainer: {epochs: 3}"),
+        ("metrics.jsonl", '{"epoch": Infinity}\n'),
+    ],
+)
+def test_a_crafted_unfinished_record_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_record(tmp_path / "results", "ls", 0, done=False, error="earlier")
+    (path / name).write_text(text)
+    (record,) = find_records(tmp_path / "results")
+    assert record.error is not None
+    assert record.error.startswith(name)
+    assert not (tmp_path / "ran").exists()
+
+
+VALUES = [None, "x", -1, 1e308, 10**400, [], {}, {"a": {}}, True, "[/red]\x1b[31m<script>"]
+
+
+def test_whatever_a_summary_says_the_commands_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each value in turn is replaced by another or left out."""
+    path = write_record(tmp_path, "ls", 0, **HOMO) / "summary.json"
+    write_record(tmp_path, "stl", 0, **HOMO)
+    good = path.read_text()
+    for place in list(_places(json.loads(good))):
+        for value in [..., *VALUES]:
+            summary = json.loads(good)
+            *parents, key = place
+            node = summary
+            for parent in parents:
+                node = node[parent]
+            del node[key]
+            if value is not ...:
+                node[key] = value
+            path.write_text(json.dumps(summary))
+            for command in ("status", "tables"):
+                assert main([command, f"paths.results={tmp_path}"]) == 0, (place, value)
+        capsys.readouterr()
+
+
+def _places(node: object, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield (*above, key)
+        yield from _places(value, (*above, key))

@@ -158,3 +158,18 @@ def test_columns_of_the_gram_matrix(tmp_path):
         *("step", "epoch", "loss/a", "loss/b", "weight/a", "weight/b"),
         *("gram/a", "gram/b", "cosine/a/b", "x"),
     }
+
+
+@pytest.mark.parametrize("name", [".lock", "steps", "checkpoint", "metrics.jsonl"])
+def test_nothing_is_written_through_a_link(tmp_path, name):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "part-000000001.parquet").write_text("mine")
+    target = mine if name in ("steps", "checkpoint") else mine / "part-000000001.parquet"
+    record = tmp_path / "record"
+    record.mkdir()
+    (record / name).symlink_to(target)
+    with pytest.raises(RecordError, match=rf"{name} is a link, records have none: move "):
+        RunRecord(record).__enter__()
+    assert [path.name for path in mine.iterdir()] == ["part-000000001.parquet"]
+    assert (mine / "part-000000001.parquet").read_text() == "mine"

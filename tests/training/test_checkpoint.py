@@ -4,13 +4,17 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from mtl_bench.config.compose import config_hash
 from mtl_bench.errors import RecordError
+from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from tests.training.runs import Console, config_of, trainer_of
 
 CONFIG = {"seed": 0, "method": {"name": "ls", "gamma": 0.9}, "dataset": {"name": "qm9"}}
 
@@ -199,3 +203,61 @@ def test_no_code_in_a_checkpoint_is_executed(tmp_path):
     with pytest.raises(RecordError, match="damaged"):
         load(folder)
     assert not proof.exists()
+
+
+def test_a_checkpoint_that_would_unpack_to_more_than_the_file_is_refused(folder):
+    path = folder / "last.pt"
+    with zipfile.ZipFile(path) as plain:
+        members = {name: plain.read(name) for name in plain.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name, content in members.items():
+            bomb.writestr(name, content)
+    (folder / "previous.pt").unlink()
+    with pytest.raises(RecordError, match=r"last\.pt is damaged .*is compressed"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: [1], "it lacks"),
+        (lambda content: {k: v for k, v in content.items() if k != "state"}, "it lacks state"),
+        (lambda content: content | {"state": [1]}, "its state is no dictionary"),
+        (lambda content: content | {"config": "{"}, "JSONDecodeError"),
+        (lambda content: torch.zeros(3), "it lacks"),
+    ],
+)
+def test_a_checkpoint_of_another_make_is_damaged(folder, change, message):
+    content = torch.load(folder / "last.pt", weights_only=True)
+    torch.save(change(content), folder / "last.pt")
+    (folder / "previous.pt").unlink()
+    with pytest.raises(RecordError, match=rf"last\.pt is damaged .*{message}") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("network"),
+        lambda state: state["network"].popitem(),
+        lambda state: state["network"].update({"more": torch.zeros(1)}),
+        lambda state: state["learners"].pop(),
+        lambda state: state["progress"].update({"unknown": 1}),
+        lambda state: state.pop("data"),
+        lambda state: state["generators"].update({"python": (3, (), None)}),
+        lambda state: state.update({"method": 3}),
+    ],
+)
+def test_a_state_that_fits_no_network_of_the_run_is_one_line(change, tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, "method=taskforce", "trainer.epochs=1")
+    digest = config_hash(config)
+    with RunRecord(record_path(config, digest)) as record:
+        trainer = trainer_of(config, record, Console())
+        state = trainer.state_dict()
+        change(state)
+        save_checkpoint(record.checkpoints, state, config, digest)
+        with pytest.raises(RecordError, match=r"does not fit the run .*move the folder") as caught:
+            trainer_of(config, record, Console()).run()
+    assert str(record.path) in str(caught.value)
+    assert "\n" not in str(caught.value)

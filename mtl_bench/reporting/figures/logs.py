@@ -5,7 +5,6 @@ Legend of shape suffixes: N steps, K columns, E epochs.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.errors import RecordError
+from mtl_bench.files import parse_json, read_text_file
+from mtl_bench.records.steps import open_part
 
 Array = np.ndarray
 
@@ -28,7 +29,7 @@ def read_steps(record: Path, columns: Sequence[str]) -> tuple[Array, Array] | No
     Raises:
         RecordError: there is no step log, or a part of it can't be read.
     """
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException
 
     parts = sorted((record / "steps").glob("part-*.parquet"))
     if not parts:
@@ -36,7 +37,7 @@ def read_steps(record: Path, columns: Sequence[str]) -> tuple[Array, Array] | No
     tables = []
     for part in parts:
         try:
-            with parquet.ParquetFile(part, page_checksum_verification=True) as file:
+            with open_part(part) as file:
                 if not set(columns) <= set(file.schema_arrow.names):
                     return None
                 tables.append(file.read(columns=["step", *columns]))
@@ -59,7 +60,7 @@ def read_epochs(record: Path) -> list[dict[str, Any]]:
     """
     path = record / "metrics.jsonl"
     try:
-        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        lines = [parse_json(line) for line in read_text_file(path).splitlines()]
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} can't be read: {error}") from error
     if not all(isinstance(line, dict) for line in lines):

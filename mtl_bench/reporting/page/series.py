@@ -7,7 +7,6 @@ without an error.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mtl_bench.errors import RecordError
+from mtl_bench.files import parse_json, read_text_file
+from mtl_bench.records.steps import open_part
+from mtl_bench.records.summary import LARGEST, is_usable
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -52,11 +56,13 @@ class Bins:
         return cls(names, width, np.zeros(shape), np.zeros(shape))
 
     def add(self, positions_R: np.ndarray, values_CR: np.ndarray) -> None:
-        """Take in R positions of all curves; values that aren't finite are left out."""
+        """Take in R positions of all curves, without what isn't a number of usable size."""
         bins = self.sums_CB.shape[1]
         index_R = (positions_R - 1) // self.width
         for c, values_R in enumerate(values_CR):
-            usable_R = np.isfinite(values_R) & (index_R >= 0) & (index_R < bins)
+            usable_R = (
+                (np.abs(values_R, dtype=np.float64) < LARGEST) & (index_R >= 0) & (index_R < bins)
+            )
             index = index_R[usable_R]
             self.sums_CB[c] += np.bincount(index, values_R[usable_R], bins)
             self.counts_CB[c] += np.bincount(index, minlength=bins)
@@ -105,9 +111,13 @@ def read_epochs(path: Path) -> Bins:
     Keys: ("loss", task), ("validation", task, metric) and ("test", task, metric).
     """
     rows: list[tuple[int, dict[Key, float]]] = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    try:
+        lines = read_text_file(path).splitlines()
+    except (OSError, ValueError):
+        lines = []
+    for line in lines:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             epoch = entry["epoch"]
         except (ValueError, TypeError, KeyError):
             continue
@@ -123,13 +133,13 @@ def read_epochs(path: Path) -> Bins:
 def _numbers(entry: dict[str, Any]) -> Iterable[tuple[Key, float]]:
     losses = entry.get("train_loss")
     for task, value in losses.items() if isinstance(losses, dict) else ():
-        if isinstance(value, int | float):
+        if is_usable(value):
             yield ("loss", task), float(value)
     for split in ("validation", "test"):
         tasks = entry.get(split)
         for task, metrics in tasks.items() if isinstance(tasks, dict) else ():
             for metric, value in metrics.items() if isinstance(metrics, dict) else ():
-                if isinstance(value, int | float):
+                if is_usable(value):
                     yield (split, task, metric), float(value)
 
 
@@ -155,12 +165,9 @@ def read_steps(folder: Path) -> tuple[list[Bins], list[str]]:
 
 
 def _open(path: Path) -> ParquetFile | None:
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
-
     try:
-        return ParquetFile(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
+        return open_part(path)
+    except RecordError:
         return None
 
 

@@ -2,12 +2,16 @@ import json
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from pyarrow import parquet
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.steps import StepLog
+from mtl_bench.records.steps import ROWS_MAX, StepLog
 from mtl_bench.reporting.figures.logs import epoch_series, read_epochs, read_steps
+from mtl_bench.reporting.page import series as page
+from mtl_bench.tracking.feed import Feed
 
 
 @pytest.fixture
@@ -63,3 +67,36 @@ def test_a_damaged_file_of_epochs_is_named(tmp_path, text):
         (tmp_path / "metrics.jsonl").write_text(text)
     with pytest.raises(RecordError, match="metrics"):
         read_epochs(tmp_path)
+
+
+def part_of(record, columns):
+    parquet.write_table(pa.table(columns), record / "steps" / "part-000000010.parquet")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"step": np.zeros(ROWS_MAX + 1, np.int8)}, f"{ROWS_MAX + 1} rows, at most {ROWS_MAX} are"),
+        ({"step": [1], "weight/a": ["<script>"]}, "column weight/a has type string"),
+        ({"step": [1], "weight/a": [[1.0]]}, "column weight/a has type list"),
+    ],
+)
+def test_a_crafted_part_is_named_and_takes_no_memory(record, columns, message):
+    part_of(record, columns)
+    path = record / "steps" / "part-000000010.parquet"
+    assert path.stat().st_size < 20_000  # few bytes can stand for many rows
+    with pytest.raises(RecordError, match=rf"part-000000010\.parquet can't be read: {message}"):
+        read_steps(record, ["weight/a"])
+    (record / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    with pytest.raises(RecordError, match=message):
+        list(Feed(record, 1).read())
+    assert page.read_steps(record / "steps")[1] == ["part-000000010.parquet"]
+
+
+@pytest.mark.parametrize("step", [-5, 0, 2**62, None])
+def test_the_page_survives_any_numbers(record, step):
+    part_of(record, {"step": [step], "loss/a": [1e308], "weight/a": [1e308], "weight/b": [None]})
+    entry = {"epoch": 1, "train_loss": {"a": 10**400}, "test": {"a": {"mae": 1e308}}}
+    (record / "metrics.jsonl").write_text(json.dumps(entry) + "\n" + "[" * 100_000 + "\n")
+    for bins in (page.read_epochs(record / "metrics.jsonl"), *page.read_steps(record / "steps")[0]):
+        assert np.isfinite(bins.sums_CB).all()

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mtl_bench.datasets.cache import open_cache, verify_files, write_cache
+from mtl_bench.datasets.cache import open_cache, write_cache
 from mtl_bench.datasets.qm9_graphs import build_bonds, count_hydrogens
 from mtl_bench.datasets.qm9_pyg import check_pyg, fetch_pyg, read_pyg
 from mtl_bench.datasets.qm9_sources import Molecules, check_qm9pack, find_qm9pack, read_qm9pack
@@ -108,7 +108,7 @@ def _up_to_date(folder: Path, source: str, subset: bool) -> dict[str, Any] | Non
         return None
     same = manifest.get("layout") == LAYOUT and manifest.get("source") == source
     whole = subset or manifest.get("molecules") == MOLECULES
-    return manifest if same and whole and not verify_files(folder) else None
+    return manifest if same and whole else None
 
 
 _Read = tuple[Molecules, np.ndarray, np.ndarray, dict[str, Any]]

@@ -191,13 +191,14 @@ def test_another_format_is_named(tmp_path):
         open_cache(tmp_path / "toy", "toy")
 
 
-def test_a_flipped_byte_is_found_by_the_hashes_only(tmp_path):
+def test_a_flipped_byte_is_found_by_the_hashes(tmp_path):
     folder = tmp_path / "toy"
     write_cache(folder, ARRAYS, {})
     content = bytearray((folder / "b.npy").read_bytes())
     content[-1] ^= 1
     (folder / "b.npy").write_bytes(content)
-    open_cache(folder, "toy")
+    with pytest.raises(DataError, match=r"b\.npy is damaged .its bytes have changed.: run"):
+        open_cache(folder, "toy")
     (fault,) = verify_files(folder)
     assert "b.npy has changed" in fault
     (folder / "a.npy").unlink()

@@ -62,7 +62,7 @@ def load_checkpoint(
         if not path.exists():
             continue
         try:
-            content = _read(path)
+            content = read_checkpoint(path)
         except Exception as error:
             faults.append(f"{path} is damaged ({type(error).__name__}: {error})".splitlines()[0])
             continue
@@ -137,7 +137,12 @@ def restoring(record: Path, state: dict[str, Any], origin: dict[str, str]) -> It
         yield
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return format, hash, config and state of one checkpoint file.
+
+    Raises:
+        Exception: of many kinds; the file is damaged.
+    """
     refuse_compressed(path)
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()

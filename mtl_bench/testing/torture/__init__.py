@@ -1,0 +1,1 @@
+"""A campaign of faults against real runs: nothing finished may be lost, no result may differ."""

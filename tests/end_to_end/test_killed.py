@@ -94,6 +94,7 @@ def test_killed_with_its_workers_at_work_it_goes_on_at_once(dataset, desk, unint
     while any(map(alive, workers)):
         assert time.monotonic() - killed < 60, "workers outlive the training"
         time.sleep(0.1)
+    end_of(process)
     assert not (record / "DONE").exists()
     done = call(*words, cwd=desk)
     assert done.returncode == 0, done.stderr

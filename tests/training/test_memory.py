@@ -26,6 +26,7 @@ SMALL = {
 }
 """Fields that fill buffers and begin all that a method does before the first look."""
 
+
 class Alive(NamedTuple):
     """What is alive: tensors, bytes of their storages, and blocks of Python's small objects."""
 
@@ -92,7 +93,7 @@ def test_what_is_left_behind_is_seen():
 @pytest.mark.parametrize("name", ["ls", "taskforce"])
 def test_steps_of_the_trainer_leave_rows_of_the_log_until_it_is_written(name, small_data, tmp_path):
     words = ("method.batch_size=2", "method.buffer_size=20") if name == "taskforce" else ()
-    config = smallest("qm9", small_data, tmp_path, f"method={name}", *words)
+    config = smallest("qm9", small_data, tmp_path, f"method={name}", "dataset.batch_size=4", *words)
     with RunRecord(tmp_path / "record") as record:
         trainer = trainer_of(config, record, Console())
         (batch, *_) = trainer.data.train_batches(1)
@@ -104,4 +105,4 @@ def test_steps_of_the_trainer_leave_rows_of_the_log_until_it_is_written(name, sm
                 trainer.save()
                 assert not trainer.steps.rows
 
-        assert_flat(step, 60, 160)
+        assert_flat(step, FIRST, LAST)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mtl_bench.datasets import rooms, streets
 from tests import synthetic_qm9
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,3 +22,13 @@ def qm9_data() -> Path:
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with the synthetic QM9."""
     return synthetic_qm9.write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def small_data(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with every data set at its smallest: molecules, rooms and streets."""
+    data = tmp_path_factory.mktemp("small")
+    (data / "qm9").symlink_to(tiny_data / "qm9")
+    rooms.synth(data / "nyuv2", 5, 1, 32, 64, jobs=1, report=lambda line: None)
+    streets.synth(data / "cityscapes", 6, 1, 64, 128, jobs=1, report=lambda line: None)
+    return data

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -35,8 +38,8 @@ def load_batches(
         pin: whether batches lie in page-locked memory.
 
     Raises:
-        MtlBenchError: what the store raised, in the same words from any process, or a process
-            died.
+        MtlBenchError: what the store raised, in the same words from any process.
+        RuntimeError: a process died; torch raises it wherever the training is just then.
     """
     loader: DataLoader[Any] = DataLoader(
         _Guarded(store),  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
@@ -44,20 +47,18 @@ def load_batches(
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,
+        worker_init_fn=_outlast_requests_to_stop,
         generator=torch.Generator(),  # else the loader draws its seed from the global one
     )
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # which the workers inherit
     try:
-        for batch in loader:
-            if isinstance(batch, MtlBenchError):
-                raise batch
-            yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise MtlBenchError(
-            f"a process that prepares batches has died ({str(error).splitlines()[0]}), perhaps for "
-            "want of memory: lower trainer.workers; the same command continues"
-        ) from error
+        batches = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for batch in batches:
+        if isinstance(batch, MtlBenchError):
+            raise batch
+        yield batch
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,21 @@ class _Guarded:
 
 def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a picklable identity for worker processes
     return batch
+
+
+def _outlast_requests_to_stop(_: int) -> None:
+    """Make a worker, born with SIGTERM blocked, ignore signals that ask to stop.
+
+    A cluster sends them to all processes. The training answers with a last step and a checkpoint,
+    which it could not if its workers were gone. It ends them itself afterwards, one that hangs with
+    a SIGTERM of its own, which still counts.
+    """
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _end_when_the_parent_says() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
+from weakref import WeakSet
 
 from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.files import explain_write_errors, write_json, write_text
@@ -26,6 +27,8 @@ FORMAT = 1
 """Version of the record's layout."""
 
 LOCK_TRIES = 10
+
+_held: WeakSet[IO[str]] = WeakSet()
 
 
 def record_path(config: dict[str, Any], digest: str) -> Path:
@@ -72,6 +75,7 @@ class RunRecord:
             holder = self._lock.read() or "unknown"
             self._lock.close()
             raise RecordError(f"{self.path} is being written by another process: {holder}")
+        _held.add(self._lock)
         self._lock.truncate(0)
         self._lock.write(
             json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now()})
@@ -139,7 +143,7 @@ def spell_out(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 def _acquire(lock: IO[str]) -> bool:
     """Take the lock; wait out a reader, which holds it for microseconds to see whether it is free.
 
-    The kernel drops the lock when the process dies, so none is ever stale.
+    The kernel drops the lock when the process dies, so none is ever stale; see ``_let_go``.
     """
     for _ in range(LOCK_TRIES):
         try:
@@ -149,6 +153,18 @@ def _acquire(lock: IO[str]) -> bool:
         else:
             return True
     return False
+
+
+def _let_go() -> None:
+    """Close the locks in a forked process, which would hold them for as long as it lives.
+
+    A loader's workers outlive a training that is killed by some seconds.
+    """
+    for lock in _held:
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def now() -> str:

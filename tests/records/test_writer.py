@@ -59,6 +59,22 @@ def test_the_lock_of_a_dead_process_is_free_and_its_leftovers_are_cleared(tmp_pa
         assert not leftover.exists()
 
 
+def test_a_forked_process_does_not_keep_the_lock(tmp_path):
+    """As a loader's worker, which outlives a training that is killed."""
+    context = multiprocessing.get_context("fork")
+    first, second = (context.Event() for _ in range(2))
+    with RunRecord(tmp_path):
+        process = context.Process(target=lambda: (first.set(), second.wait(60)))
+        process.start()
+        assert first.wait(20)
+        with pytest.raises(RecordError), RunRecord(tmp_path):
+            pass
+    with RunRecord(tmp_path):
+        assert process.is_alive()
+    second.set()
+    process.join()
+
+
 def test_the_life_of_a_record(tmp_path):
     with RunRecord(tmp_path) as record:
         record.fail("it broke", {"step": 3})

@@ -43,6 +43,17 @@ METHODS = {
 """Overrides with which every part of the method is at work within the first steps."""
 
 
+SMALLEST = {
+    "qm9": (*SIZES[3:], "dataset.train_size=40", "dataset.val_size=5", "dataset.test_size=5"),
+    "nyuv2": ("dataset.train_size=4", "dataset.test_size=1", "architecture.width=0.01"),
+    "cityscapes": (
+        *("dataset.train_size=4", "dataset.test_size=1", "architecture.width=0.01"),
+        "dataset.batch_size=2",
+    ),
+}
+"""Overrides that leave two batches to an epoch and a few channels to a network."""
+
+
 class DropoutMPNN(MPNN):
     """A network that draws from torch's global generator at every step."""
 
@@ -53,6 +64,13 @@ class DropoutMPNN(MPNN):
 def config_of(data: Path, results: Path, *overrides: str) -> dict[str, Any]:
     paths = (f"paths.data={data}", f"paths.results={results}")
     return compose_config([*SIZES, *paths, *overrides])
+
+
+def smallest(dataset: str, data: Path, results: Path, *overrides: str) -> dict[str, Any]:
+    """Return the configuration of the smallest training on one of ``small_data``'s data sets."""
+    common = ("profile=smoke", "logger.progress=off", "trainer.device=cpu", "trainer.epochs=2")
+    paths = (f"paths.data={data}", f"paths.results={results}")
+    return compose_config([f"dataset={dataset}", *SMALLEST[dataset], *common, *paths, *overrides])
 
 
 class Console:

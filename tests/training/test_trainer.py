@@ -13,8 +13,6 @@ from mtl_bench.config.compose import config_hash
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tasks import Metric
-from mtl_bench.tracking.console import make_console
-from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from mtl_bench.training.evaluation import select
 from mtl_bench.training.learner import Learner
 from mtl_bench.training.run import run
@@ -23,10 +21,8 @@ from tests.training.runs import (
     METHODS,
     STEPS,
     Console,
-    DropoutMPNN,
     config_of,
     differences,
-    stop_at,
     train,
     trainer_of,
 )
@@ -34,102 +30,9 @@ from tests.training.runs import (
 TOTAL = 3 * STEPS
 
 
-@pytest.fixture(scope="module")
-def straight(tiny_data, tmp_path_factory):
-    """Uninterrupted trainings, each made once."""
-    made = {}
-
-    def get(name, *overrides):
-        if (name, overrides) not in made:
-            results = tmp_path_factory.mktemp("straight")
-            made[name, overrides] = train(config_of(tiny_data, results, *METHODS[name], *overrides))
-        return made[name, overrides]
-
-    return get
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    "stops",
-    [(1,), (STEPS + 2,), (2 * STEPS,), (TOTAL,), (2, 1, STEPS)],
-    ids=["first step", "mid-epoch", "an epoch's last step", "the last step", "again and again"],
-)
-def test_stopped_and_resumed_equals_uninterrupted(method, stops, tiny_data, tmp_path, straight):
-    config = config_of(tiny_data, tmp_path, *METHODS[method])
-    for stop in stops:
-        assert train(config, stop_at(stop)).selected is None
-    resumed = train(config)
-    assert len(resumed.steps["step"]) == TOTAL
-    assert differences(straight(method)._asdict(), resumed._asdict()) == []
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_two_workers_and_a_stop_change_nothing(method, tiny_data, tmp_path, straight):
-    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.workers=2")
-    train(config, stop_at(STEPS + 1, signal.SIGUSR1))
-    assert differences(straight(method)._asdict(), train(config)._asdict()) == []
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_step_log_saved_at_every_step_keeps_every_row(method, tiny_data, tmp_path, straight):
-    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.checkpoint_minutes=1e-9")
-    train(config, stop_at(STEPS + 2))
-    resumed = train(config)
-    assert resumed.steps["step"] == list(range(1, TOTAL + 1))
-    assert differences(straight(method)._asdict(), resumed._asdict()) == []
-
-
-def test_a_killed_epoch_is_trained_again_from_the_checkpoint(tiny_data, tmp_path, straight):
-    class Killed(BaseException):
-        pass
-
-    def die(step):
-        if step == 2 * STEPS + 2:
-            raise Killed
-
-    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
-    with pytest.raises(Killed):
-        train(config, Console(die))
-    assert differences(straight("ls")._asdict(), train(config)._asdict()) == []
-
-
-def test_the_fallback_checkpoint_leads_to_the_same_end(tiny_data, tmp_path, straight):
-    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
-    train(config, stop_at(2 * STEPS + 2))
-    last = record_path(config, config_hash(config)) / "checkpoint" / "last.pt"
-    last.write_bytes(last.read_bytes()[:-100])
-    assert differences(straight("ls")._asdict(), train(config)._asdict()) == []
-
-
 def test_other_seeds_train_otherwise(tiny_data, tmp_path, straight):
     other = train(config_of(tiny_data, tmp_path, *METHODS["ls"], "seed=1"))
     assert differences(straight("ls").state["network"], other.state["network"])
-
-
-@pytest.mark.parametrize("missing", ["network", "method", "learners", "progress", "generators"])
-def test_every_part_of_a_checkpoint_is_needed(missing, tiny_data, tmp_path):
-    """Each part is put back to its first value; the run must not end as if nothing were missing.
-
-    Random numbers from the global generators matter to networks with dropout only.
-    """
-    target = f"{DropoutMPNN.__module__}.{DropoutMPNN.__name__}"
-
-    def build(name):
-        config = config_of(tiny_data, tmp_path / name, *METHODS["taskforce"])
-        config["architecture"]["_target_"] = target
-        return config
-
-    whole, broken = build("whole"), build("broken")
-    for config in (whole, broken):
-        train(config, stop_at(STEPS + 2))
-    digest = config_hash(broken)
-    with RunRecord(record_path(broken, digest)) as record, make_console("off") as console:
-        fresh = trainer_of(broken, record, console).state_dict()
-        state = load_checkpoint(record.checkpoints, broken, digest)
-        assert state.keys() == fresh.keys()
-        state[missing] = fresh[missing]
-        save_checkpoint(record.checkpoints, state, broken, digest)
-    assert differences(train(whole).state["network"], train(broken).state["network"])
 
 
 def test_a_second_interrupt_does_not_wait(tiny_data, tmp_path):

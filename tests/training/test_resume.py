@@ -1,0 +1,112 @@
+"""A training that was stopped and goes on ends with the bits of one that never stopped."""
+
+import copy
+import signal
+
+import pytest
+
+from mtl_bench.config.compose import config_hash
+from mtl_bench.config.groups import describe_group
+from mtl_bench.records.writer import record_path
+from tests.training.runs import (
+    METHODS,
+    STEPS,
+    Console,
+    config_of,
+    differences,
+    smallest,
+    stop_at,
+    train,
+)
+
+TOTAL = 3 * STEPS
+
+DATASETS = sorted(describe_group("dataset"))
+
+AT_WORK = {
+    "dwa": ("method.window=1",),
+    "igbv2": (
+        *("method.base_epoch=0", "method.random_epochs=1", "method.update_after_epochs=1"),
+        *("method.update_every=2", "method.batch_size=4", "method.hidden_dim=8"),
+    ),
+    "imtl": ("method.variant=hybrid",),
+    "taskforce": ("method.batch_size=2", "method.hidden_dim=8"),
+    "torchjd": ("method.aggregator=GradVac",),
+}
+"""Overrides with which all of a method is at work before the first stop."""
+
+CELLS = {name: (f"method={name}", *AT_WORK.get(name, ())) for name in describe_group("method")}
+CELLS["taskforce, same batch"] = (*CELLS["taskforce"], "method.transition=same_batch")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_method_on_every_data_set(cell, dataset, small_data, tmp_path):
+    """Two epochs of two steps, stopped at the last step of the first and within the second.
+
+    The parts are trained with workers and without in turn, the other way round in every other cell.
+    """
+    config = smallest(dataset, small_data, tmp_path / "straight", *CELLS[cell])
+    straight = train(config)
+    stopped = copy.deepcopy(config)
+    stopped["paths"]["results"] = str(tmp_path / "stopped")
+    turn = (list(CELLS).index(cell) + DATASETS.index(dataset)) % 2
+    for part, console in enumerate((stop_at(2), stop_at(1), None)):
+        stopped["trainer"]["workers"] = 2 * ((part + turn) % 2)
+        end = train(stopped, console)
+        assert (end.selected is None) == (console is not None)
+        assert end.steps["step"] == list(range(1, (2, 3, 4)[part] + 1))
+    assert differences(straight._asdict(), end._asdict()) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "stops",
+    [(1,), (STEPS + 2,), (2 * STEPS,), (TOTAL,), (2, 1, STEPS)],
+    ids=["first step", "mid-epoch", "an epoch's last step", "the last step", "again and again"],
+)
+def test_stopped_and_resumed_equals_uninterrupted(method, stops, tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS[method])
+    for stop in stops:
+        assert train(config, stop_at(stop)).selected is None
+    resumed = train(config)
+    assert len(resumed.steps["step"]) == TOTAL
+    assert differences(straight(method)._asdict(), resumed._asdict()) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_workers_and_a_stop_change_nothing(method, tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.workers=2")
+    train(config, stop_at(STEPS + 1, signal.SIGUSR1))
+    assert differences(straight(method)._asdict(), train(config)._asdict()) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_log_saved_at_every_step_keeps_every_row(method, tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.checkpoint_minutes=1e-9")
+    train(config, stop_at(STEPS + 2))
+    resumed = train(config)
+    assert resumed.steps["step"] == list(range(1, TOTAL + 1))
+    assert differences(straight(method)._asdict(), resumed._asdict()) == []
+
+
+def test_a_killed_epoch_is_trained_again_from_the_checkpoint(tiny_data, tmp_path, straight):
+    class Killed(BaseException):
+        pass
+
+    def die(step):
+        if step == 2 * STEPS + 2:
+            raise Killed
+
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
+    with pytest.raises(Killed):
+        train(config, Console(die))
+    assert differences(straight("ls")._asdict(), train(config)._asdict()) == []
+
+
+def test_the_fallback_checkpoint_leads_to_the_same_end(tiny_data, tmp_path, straight):
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
+    train(config, stop_at(2 * STEPS + 2))
+    last = record_path(config, config_hash(config)) / "checkpoint" / "last.pt"
+    last.write_bytes(last.read_bytes()[:-100])
+    assert differences(straight("ls")._asdict(), train(config)._asdict()) == []

@@ -91,6 +91,7 @@ ENTRIES = {
     *(f"progress.{name}" for name in ("epoch", "batch", "step", "skipped", "history")),
     *(f"progress.{name}" for name in ("loss_sums", "loss_counts", "weight_sums")),
     *(f"generators.{name}" for name in ("python", "numpy", "torch")),
+    "step_log.parts",
 }
 """What a test below puts back."""
 

@@ -17,6 +17,9 @@ from mtl_bench.errors import MtlBenchError
 
 B = TypeVar("B", covariant=True)
 
+PATIENCE_S = 300
+"""How long a batch may take. Where shared memory fails, torch loses batches without a word."""
+
 
 class Store(Protocol[B]):
     """What can make a batch from the indices of its members."""
@@ -39,7 +42,8 @@ def load_batches(
 
     Raises:
         MtlBenchError: what the store raised, in the same words from any process.
-        RuntimeError: a process died; torch raises it wherever the training is just then.
+        RuntimeError: a process died, wherever the training is just then, or prepared no batch
+            within `PATIENCE_S`.
     """
     loader: DataLoader[Any] = DataLoader(
         _Guarded(store),  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
@@ -47,6 +51,7 @@ def load_batches(
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,
+        timeout=PATIENCE_S if workers else 0,
         worker_init_fn=_outlast_requests_to_stop,
         generator=torch.Generator(),  # else the loader draws its seed from the global one
     )

@@ -7,7 +7,7 @@ import torch
 from mtl_bench.errors import MtlBenchError, TrainingError
 
 NO_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory")
-WORKER = "DataLoader worker"
+WORKER = ("DataLoader worker", "DataLoader timed out")
 NOT_DETERMINISTIC = "does not have a deterministic implementation"
 
 
@@ -25,10 +25,11 @@ def explain(error: BaseException) -> MtlBenchError | None:
             f"out of memory ({text}): lower dataset.batch_size and raise trainer.accumulate by the "
             "same factor, or try gradients.backend=streamed; the last checkpoint is intact"
         )
-    if isinstance(error, RuntimeError) and WORKER in text:
+    if isinstance(error, RuntimeError) and text.startswith(WORKER):
         return TrainingError(
-            f"a process that prepares batches has died ({text.strip()}), perhaps for want of "
-            "memory: lower trainer.workers; the same command continues from the last checkpoint"
+            f"a process that prepares batches has died or hangs ({text.strip()}), perhaps for want "
+            "of memory in /dev/shm: lower trainer.workers; the same command continues from the "
+            "last checkpoint"
         )
     if isinstance(error, RuntimeError) and NOT_DETERMINISTIC in text:
         return TrainingError(

@@ -71,5 +71,5 @@ def test_a_worker_that_dies_is_told():
     with pytest.raises(RuntimeError) as info:
         list(batches)
     text = str(explain(info.value))
-    assert "has died (DataLoader worker (pid" in text
+    assert "has died or hangs (DataLoader worker (pid" in text
     assert "lower trainer.workers" in text

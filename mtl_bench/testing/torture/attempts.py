@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Literal, NamedTuple, get_args
 
-TIMEOUT_S = 300
+TIMEOUT_S = 400
 EARLY = 0.1
 """Share of the faults that may strike before the program has opened its record."""
 NEUTRAL = {
@@ -44,7 +45,7 @@ class End(NamedTuple):
 
 @dataclass
 class Story:
-    """One run, its faults, and how often it was tried.
+    """One run, tried over and over.
 
     Args:
         words: of the command, without the folders.
@@ -59,8 +60,6 @@ class Story:
     results: Path
     seconds: float
     random: Random
-    log: list[tuple[str, End]] = field(default_factory=list)
-    begun_anew: int = 0
 
     @property
     def record(self) -> Path | None:
@@ -71,6 +70,7 @@ class Story:
         self,
         strike: Callable[[subprocess.Popen[str]], object] | None = None,
         limit_bytes: int | None = None,
+        more: tuple[str, ...] = (),
         neutral: bool = True,
     ) -> End:
         """Run the command to its end, however it comes.
@@ -78,18 +78,24 @@ class Story:
         Args:
             strike: what happens to the process at a random moment.
             limit_bytes: no file can grow beyond it.
+            more: settings of this attempt, in place of those that are drawn.
             neutral: draw settings that must not change a number.
         """
-        drawn = [f"{k}={self.random.choice(v)}" for k, v in NEUTRAL.items()] if neutral else []
-        process = self.start(*drawn, limit_bytes=limit_bytes)
+        drawn = {key: self.random.choice(values) for key, values in NEUTRAL.items()}
+        drawn |= dict(setting.split("=", 1) for setting in more)
+        words = [f"{key}={value}" for key, value in drawn.items()] if neutral else []
+        process = self.start(*words, limit_bytes=limit_bytes)
         try:
             if strike is not None:
                 self.wait(process)
                 if process.poll() is None:
                     strike(process)
             text = process.communicate(timeout=TIMEOUT_S)[1]
+        except subprocess.TimeoutExpired:
+            return End("unclear", f"it hangs for {TIMEOUT_S} s")
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         return judge(process.returncode, text)
 
     def start(self, *more: str, limit_bytes: int | None = None) -> subprocess.Popen[str]:

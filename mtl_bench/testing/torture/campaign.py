@@ -137,7 +137,9 @@ class Campaign:
             subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", results], check=True)
         try:
             for fault in faults:
+                begin = time.monotonic()
                 end = self.faults[fault](story)
+                self.tell(f"  {fault}: {end.kind} after {time.monotonic() - begin:.0f} s")
                 self.result.faults[fault, end.kind] += 1
                 if end.kind == "unclear":
                     self.result.unclear.append(f"{cell.name}: {fault}: {end.text}")
@@ -151,7 +153,7 @@ class Campaign:
         finally:
             if self.mount:
                 subprocess.run(["umount", "--lazy", results], check=True)
-        self.tell(f"story {self.stories}: {cell.name}: {', '.join(faults)}: {verdict}")
+        self.tell(f"story {self.stories}: {cell.name}: {verdict}")
 
     def begin_anew_if_told(self, story: Story, text: str) -> None:
         """Move the record away where a message says that nothing else is left."""

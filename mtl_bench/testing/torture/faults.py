@@ -69,8 +69,12 @@ def no_memory(story: Story) -> End:
 
 
 def small_files(story: Story) -> End:
-    """Let no file grow beyond a random size, as a quota would."""
-    return story.attempt(limit_bytes=int(2 ** story.random.uniform(9, 20)))
+    """Let no file grow beyond a random size, as a quota would.
+
+    Without workers, since the limit would be one of the memory too that they share.
+    """
+    limit = int(2 ** story.random.uniform(9, 20))
+    return story.attempt(limit_bytes=limit, more=("trainer.workers=0",))
 
 
 def full_disk(story: Story) -> End:

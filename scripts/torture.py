@@ -18,7 +18,7 @@ from mtl_bench.testing.torture.campaign import Campaign, cells, prepare_data
 from mtl_bench.testing.torture.report import as_json, as_markdown
 from mtl_bench.words import parse_count, parse_settings
 
-METHODS = "ls,stl,dwa,mgda,nashmtl,igbv2,taskforce"
+METHODS = "ls,dwa,mgda,nashmtl,igbv2,taskforce"
 
 
 def main(words: list[str]) -> int:

@@ -17,6 +17,7 @@ from random import Random
 from typing import Literal, NamedTuple, get_args
 
 TIMEOUT_S = 400
+TRACEBACK = "Traceback (most recent call last)"
 EARLY = 0.1
 """Share of the faults that may strike before the program has opened its record."""
 NEUTRAL = {
@@ -60,6 +61,11 @@ class Story:
     results: Path
     seconds: float
     random: Random
+
+    @property
+    def dataset(self) -> str:
+        """The name of its data set."""
+        return dict(word.split("=", 1) for word in self.words)["dataset"]
 
     @property
     def record(self) -> Path | None:
@@ -136,12 +142,13 @@ class Story:
 
 
 def judge(status: int, text: str) -> End:
-    """Return how a process ended, from its status and its standard error."""
+    """Return how a process ended, from its status and its standard error; warnings don't count."""
     lines = text.strip().splitlines()
     if status == 0:
         return End("finished", text)
     if status < 0 or (lines and lines[-1] == "KeyboardInterrupt"):
         return End("killed", text)  # also a Ctrl-C before the program itself has begun
-    if len(lines) == 1 and lines[0].startswith("mtl-bench: ") and status in (1, 2, 75):
+    told = [line for line in lines if line.startswith("mtl-bench: ") and "WARNING" not in line]
+    if len(told) == 1 and lines[-1] == told[0] and TRACEBACK not in text and status in (1, 2, 75):
         return End("stopped" if status == 75 else "refused", text)
     return End("unclear", f"status {status}\n{text}")

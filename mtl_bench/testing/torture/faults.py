@@ -133,8 +133,8 @@ def damage_data(story: Story) -> End:
     Loose frames have no hash to be compared with, so a changed number in a .npy file of theirs
     would pass for data: these are cut short or removed.
     """
-    files = [p for p in story.data.rglob("*") if p.is_file() and p.suffix != ".md"]
-    path = story.random.choice(sorted(files))
+    folder = story.data / story.dataset
+    path = story.random.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
     kinds = [cut, empty, remove]
     if path.suffix != ".npy" or (path.parent / "atom_offsets.npy").exists():
         kinds.append(flip)

@@ -23,10 +23,12 @@ def evaluate(
     batches: Iterable[Batch],
     tasks: Sequence[Task],
     device: torch.device,
+    where: str = "the evaluation",
 ) -> Metrics:
     """Return task -> metric -> value over all batches.
 
-    A batch that lacks the targets of a task takes no part in that task's metrics.
+    A batch that lacks the targets of a task takes no part in that task's metrics. Errors say
+    ``where`` it was.
 
     Raises:
         DataError: no batch has a valid target of a task; the line names the task.
@@ -43,7 +45,7 @@ def evaluate(
     for task, values in metrics.items():
         for metric, value in values.items():
             if not math.isfinite(value):
-                raise TrainingError(f"task {task}: {metric} of the evaluation is {value}")
+                raise TrainingError(f"task {task}: {metric} of {where} is {value}")
     return metrics
 
 

@@ -233,7 +233,8 @@ class Trainer:
         for split in evaluated_splits(self.data):
             begin = time.perf_counter()
             batches = self.data.evaluation_batches(split, self.settings["workers"])
-            metrics[split] = evaluate(self.network, batches, self.tasks, self.device)
+            where = f"the {split} split after epoch {progress.epoch}"
+            metrics[split] = evaluate(self.network, batches, self.tasks, self.device, where)
             progress.spend(split, time.perf_counter() - begin)
         rates = [learner.learning_rate() for learner in self.learners]
         shown: Split = "validation" if self.data.has_validation else "test"

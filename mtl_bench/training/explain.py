@@ -6,7 +6,14 @@ import torch
 
 from mtl_bench.errors import MtlBenchError, TrainingError
 
-NO_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory")
+NO_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "failed to map segment",
+)
+"""What torch, the kernel, Python and the loader of libraries say."""
 WORKER = ("DataLoader worker", "DataLoader timed out")
 NOT_DETERMINISTIC = "does not have a deterministic implementation"
 
@@ -19,7 +26,8 @@ def explain(error: BaseException) -> MtlBenchError | None:
     """
     text = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY)
+        isinstance(error, RuntimeError | OSError | ImportError)
+        and any(words in text for words in NO_MEMORY)
     ):
         return TrainingError(
             f"out of memory ({text}): lower dataset.batch_size and raise trainer.accumulate by the "

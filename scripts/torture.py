@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
     chosen = cells(names["datasets"], names["methods"])
     campaign = Campaign(folder, int(str(settings["seed"])), settings["mount"] == "true")
     report = campaign.run(chosen, parse_count(settings, "faults"), parse_count(settings, "each"))
-    content = as_json(report, chosen)
+    content = as_json(report)
     if settings["output"]:
         write_json(Path(settings["output"]), content)
     print(as_markdown(content))

@@ -56,8 +56,14 @@ def test_a_constant_changes_the_hash_of_its_own_method_alone():
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_the_records_that_are_kept_are_still_found(record):
     seed, _, digest = record.name.removeprefix("seed").partition("-")
-    method, dataset = f"method={record.parent.name}", f"dataset={record.parents[1].name}"
-    config = compose_config([dataset, "profile=mini", method, f"seed={seed}"])
+    dataset = f"dataset={record.parents[1].name}"
+    method, _, variant = record.parent.name.partition("-")
+    ablation, _, every = variant.partition("every_")
+    if every:
+        words = ["ablation=every", f"method.update_every={every}"]
+    else:
+        words = [f"ablation={ablation}" if variant else f"method={method}"]
+    config = compose_config([dataset, "profile=mini", *words, f"seed={seed}"])
     assert config_hash(config) == digest
 
 

@@ -74,7 +74,7 @@ def test_the_report_names_what_is_wrong():
     faults = Counter({("SIGKILL", "killed"): 2, ("SIGTERM", "stopped"): 1})
     report = Report(seed=4, faults=faults, runs=1, lost=["dataset=qm9: gone"])
     assert not report.clean
-    content = as_json(report, [("dataset=qm9",)])
+    content = as_json(report)
     assert content["faults"] == 3
     shown = as_markdown(content)
     assert "1 lost, 0 different, 0 unclear" in shown

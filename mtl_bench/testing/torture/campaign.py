@@ -33,17 +33,20 @@ class Report:
     Args:
         seed: with which the campaign can be repeated, but for the moments of the faults.
         faults: (fault, how the attempt ended) -> times.
+        cells: configuration -> faults that struck it.
         runs: that were finished and compared.
         begun_anew: runs that were, since every checkpoint was damaged, as the message told to.
         step_logs_lost: runs that tell that a damaged part of their step log is missing.
         lost: runs that could not be finished.
         different: runs that ended otherwise than undisturbed ones, with what differs.
-        unclear: faults that were answered by a traceback or an unknown status.
+        unclear: faults that were answered by a traceback or an unknown status; what was written is
+            in a file of the campaign's folder.
         seconds: in all.
     """
 
     seed: int
     faults: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cells: Counter[str] = field(default_factory=Counter)
     runs: int = 0
     begun_anew: int = 0
     step_logs_lost: int = 0
@@ -97,7 +100,7 @@ class Campaign:
         self.faults = FAULTS | (ON_A_MOUNT if mount else {})
 
     def run(self, cells: Sequence[tuple[str, ...]], faults: int, each: int) -> Report:
-        """Let ``faults`` faults strike, ``each`` of them a run, the cells in turn.
+        """Let ``faults`` faults strike, ``each`` of them a run, the cells in random order.
 
         Args:
             cells: overrides of the runs.
@@ -107,7 +110,7 @@ class Campaign:
         begin = time.monotonic()
         undisturbed = {words: self.undisturbed(words) for words in cells}
         order = self.shuffled_faults()
-        for words in cycle(cells):
+        for words in cycle(self.random.sample(cells, len(cells))):
             if sum(self.result.faults.values()) >= faults:
                 break
             self.story(undisturbed[words], [next(order) for _ in range(each)])
@@ -141,8 +144,12 @@ class Campaign:
                 end = self.faults[fault](story)
                 self.tell(f"  {fault}: {end.kind} after {time.monotonic() - begin:.0f} s")
                 self.result.faults[fault, end.kind] += 1
+                self.result.cells[cell.name] += 1
                 if end.kind == "unclear":
-                    self.result.unclear.append(f"{cell.name}: {fault}: {end.text}")
+                    number = len(self.result.unclear) + 1
+                    (self.folder / f"unclear{number}.txt").write_text(end.text)
+                    last = end.text.strip().splitlines()[-1].partition(":")[0]
+                    self.result.unclear.append(f"{cell.name}: {fault}: {last}")
                 self.begin_anew_if_told(story, end.text)
                 record = story.record
                 finished = record is not None and (record / "DONE").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mtl_bench.reporting.layout import NOTHING, markdown_table
@@ -10,14 +9,14 @@ from mtl_bench.testing.torture.attempts import KINDS
 from mtl_bench.testing.torture.campaign import Report
 
 
-def as_json(report: Report, cells: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+def as_json(report: Report) -> dict[str, Any]:
     """Return the report as plain values."""
     by_fault: dict[str, dict[str, int]] = {}
     for (fault, kind), times in sorted(report.faults.items()):
         by_fault.setdefault(fault, {})[kind] = times
     return {
         "seed": report.seed,
-        "cells": [" ".join(words) for words in cells],
+        "cells": dict(report.cells),
         "runs": report.runs,
         "faults": sum(report.faults.values()),
         "by_fault": by_fault,

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -52,7 +53,7 @@ def load_batches(
         num_workers=workers,
         pin_memory=pin,
         timeout=PATIENCE_S if workers else 0,
-        worker_init_fn=_outlast_requests_to_stop,
+        worker_init_fn=partial(_outlast_requests_to_stop, os.getpid()),
         generator=torch.Generator(),  # else the loader draws its seed from the global one
     )
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # which the workers inherit
@@ -83,7 +84,7 @@ def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a picklable identity for wor
     return batch
 
 
-def _outlast_requests_to_stop(_: int) -> None:
+def _outlast_requests_to_stop(parent: int, _: int) -> None:
     """Make a worker, born with SIGTERM blocked, ignore signals that ask to stop.
 
     A cluster sends them to all processes. The training answers with a last step and a checkpoint,
@@ -92,10 +93,16 @@ def _outlast_requests_to_stop(_: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _end_when_the_parent_says() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _end_with(parent: int) -> None:
+    """End this process when its parent says so or is gone.
+
+    torch's own look for the parent misses one that was killed before the worker was ready.
+    """
+    while os.getppid() == parent:
+        told = signal.sigtimedwait({signal.SIGTERM}, 1.0)
+        if told is not None and told.si_pid == parent:
+            break
     os._exit(0)

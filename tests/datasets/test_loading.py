@@ -32,7 +32,7 @@ def test_signals_to_stop_are_left_to_the_training_process(number):
 
 
 def _hang(ready):
-    _outlast_requests_to_stop(0)
+    _outlast_requests_to_stop(os.getppid(), 0)
     ready.set()
     time.sleep(60)
 

@@ -177,6 +177,7 @@ def test_a_damaged_record_does_not_keep_back_the_others(plain, tmp_path):
     (bad / "summary.json").write_text(
         json.dumps(summary_of(good) | {"seed": 1, "hash": "00000000"})
     )
+    (bad / "DONE").write_text("2026-01-01T00:00:00+00:00\n")  # without hashes
     done = call("wandb", "sync", "every=3", cwd=tmp_path)
     assert done.returncode == 1
     assert "part-000000001.parquet" in done.stderr or "Parquet" in done.stderr

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
+
+from mtl_bench.files import parse_json, read_text_file
 
 SEAL = "DONE"
 FILES = ("summary.json", "metrics.jsonl", "config.yaml", "environment.json")
 """What a table is made from, or would be made again with."""
 
-_TIME_ALONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\n?")
+_TIME_ALONE = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\n?")
 
 
 def seal(record: Path, time: str) -> dict[str, Any]:
@@ -30,11 +31,11 @@ def broken(record: Path) -> list[str]:
 
     Records that were finished before DONE held hashes, with a time alone in it, pass unchecked.
     """
-    text = (record / SEAL).read_text(errors="replace")
-    if _TIME_ALONE.fullmatch(text) or not text:
-        return []
     try:
-        hashes = json.loads(text)["sha256"]
+        text = read_text_file(record / SEAL)
+        if _TIME_ALONE.fullmatch(text):
+            return []
+        hashes = parse_json(text)["sha256"]
         return [name for name in FILES if hashes[name] != _sha256(record / name)]
     except (ValueError, KeyError, TypeError):
         return [SEAL]
@@ -47,6 +48,6 @@ def is_finished(record: Path) -> bool:
 
 def _sha256(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
+        return hashlib.sha256(read_text_file(path)).hexdigest()
+    except (FileNotFoundError, ValueError):
         return None

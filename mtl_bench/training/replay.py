@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -79,8 +78,7 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
     dataset = build_data(config)
     require_same_data(path, environment["data"], dataset.origin)
     with tempfile.TemporaryDirectory() as folder, RunRecord(Path(folder)) as record:
-        if _checkpoint_step(path, config) < step:
-            shutil.copytree(path / "checkpoint", record.checkpoints, dirs_exist_ok=True)
+        _take_checkpoint(path, record, config, step)
         with make_console("off") as console:
             trainer = Trainer(config, config_hash(config), device, dataset, record, console)
             found = _find(trainer, step)
@@ -156,7 +154,12 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _checkpoint_step(path: Path, config: dict[str, Any]) -> float:
-    """Return the step of the newest checkpoint, infinity if there is none."""
-    state = load_checkpoint(path / "checkpoint", config, config_hash(config), lambda _: None)
-    return math.inf if state is None else state["progress"]["step"]
+def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step: int) -> None:
+    """Copy the run's checkpoints, if the newest that can be read was made before the step."""
+    if not (path / "checkpoint").is_dir():
+        return
+    shutil.copytree(path / "checkpoint", record.checkpoints, dirs_exist_ok=True)
+    state = load_checkpoint(record.checkpoints, config, config_hash(config), lambda _: None)
+    if state is not None and state["progress"]["step"] >= step:
+        for copy in record.checkpoints.iterdir():
+            copy.unlink()

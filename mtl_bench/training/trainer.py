@@ -177,7 +177,7 @@ class Trainer:
             if self.settings["on_nonfinite"] == "abort" or not fault.harmless:
                 skip = ", trainer.on_nonfinite=skip leaves out such batches" * fault.harmless
                 raise TrainingError(
-                    f"{message}; the update was not made, `mtl-bench replay "
+                    f"{message}; nothing of this update is kept, `mtl-bench replay "
                     f"{self.record.path}` shows where it comes from{skip}"
                 ) from None
             self.update.known = {}
@@ -205,9 +205,7 @@ class Trainer:
     def log(self, step: Step) -> None:
         """Note the step in the sums, the step log and on the console."""
         gradients, progress = step.gradients, self.progress
-        names = [self.names[t] for t in gradients.tasks]
-        losses = dict(zip(names, gradients.losses_T.tolist(), strict=True))
-        weights = dict(zip(self.names, step.weights_T.tolist(), strict=True))
+        losses, weights = self.update.known["losses"], self.update.known["weights"]
         progress.add_step(losses, weights)
         progress.fallbacks += bool(step.diagnostics.get("solver_fallback"))
         gram_TT = gradients.known_gram_TT

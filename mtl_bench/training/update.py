@@ -84,7 +84,7 @@ class Update:
 
         Raises:
             NotFinite: a loss, a gradient, a weight or a diagnostic is not; the parameters and the
-                optimisers are as they were.
+                optimisers are as they were, unless a method that looks again found it.
         """
         self.known = {}
         kept = [buffer.clone() for buffer in self.network.buffers()] if self.restore else []

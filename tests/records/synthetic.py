@@ -108,7 +108,7 @@ def write_record(
             "device": "cpu",
         } | changes
         (path / "summary.json").write_text(json.dumps(summary))
-        (path / "DONE").touch()
+        (path / "DONE").write_text("2026-01-01T00:00:00+00:00\n")
     return path
 
 

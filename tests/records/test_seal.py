@@ -39,7 +39,7 @@ def test_any_change_of_any_file_is_seen(record: Path, name: str) -> None:
     assert is_finished(record)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"sha256": {}}', '{"sha256": 3}', "2026", "\0\0"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": {}}', '{"sha256": 3}', "2026", "\0\0"])
 def test_a_damaged_seal_is_named(record: Path, text: str) -> None:
     (record / "DONE").write_text(text)
     assert broken(record) == ["DONE"]

@@ -73,6 +73,21 @@ def smallest(dataset: str, data: Path, results: Path, *overrides: str) -> dict[s
     return compose_config([f"dataset={dataset}", *SMALLEST[dataset], *common, *paths, *overrides])
 
 
+class Altered:
+    """A data set whose training batches ``alter(epoch, number, batch)`` changes in place."""
+
+    def __init__(self, data: Any, alter: Any) -> None:
+        self.data, self.alter = data, alter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.data, name)
+
+    def train_batches(self, epoch, start=0, **options):
+        for number, batch in enumerate(self.data.train_batches(epoch, start, **options), start):
+            self.alter(epoch, number, batch)
+            yield batch
+
+
 class Console:
     """Sees what the trainer shows, and may act on it."""
 

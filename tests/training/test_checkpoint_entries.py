@@ -19,7 +19,15 @@ from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.testing.methods import advance, rounds
 from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.methods.streams import METHODS, build
-from tests.training.runs import Console, DropoutMPNN, config_of, differences, stop_at, train
+from tests.training.runs import (
+    Altered,
+    Console,
+    DropoutMPNN,
+    config_of,
+    differences,
+    stop_at,
+    train,
+)
 from tests.training.runs import trainer_of as make_trainer
 
 
@@ -60,20 +68,10 @@ class DrawingMPNN(DropoutMPNN):
         return super().representation(batch) * factor
 
 
-class Spoilt:
-    """The data set with a first batch in the fifth epoch that has to be skipped."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def __getattr__(self, name):
-        return getattr(self.data, name)
-
-    def train_batches(self, epoch, start=0, **options):
-        for number, batch in enumerate(self.data.train_batches(epoch, start, **options), start):
-            if (epoch, number) == (5, 0):
-                batch.targets["mu"].fill_(torch.nan)
-            yield batch
+def spoil(epoch, number, batch):
+    """Make the first batch of the fifth epoch one that has to be skipped."""
+    if (epoch, number) == (5, 0):
+        batch.targets["mu"].fill_(torch.nan)
 
 
 STOP = 13
@@ -117,7 +115,7 @@ def stopped(tiny_data, tmp_path_factory):
         config = config_of(tiny_data, results, *words, *sizes, "scheduler.patience=1")
         config["architecture"]["_target_"] = f"{__name__}.{DrawingMPNN.__name__}"
         config["optimizer"] |= {"maximize": True, "lr": 0.01}
-        digest, data = config_hash(config), Spoilt(build_data(config))
+        digest, data = config_hash(config), Altered(build_data(config), spoil)
         train(config, stop_at(STOP), data)
         with RunRecord(record_path(config, digest)) as record:
             fresh = make_trainer(config, record, Console(), data).state_dict()

@@ -10,7 +10,7 @@ from mtl_bench.config.build import build_data
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import TrainingError
 from mtl_bench.training.step_gradients import StepGradients
-from tests.training.runs import config_of, differences, stop_at, train
+from tests.training.runs import Altered, config_of, differences, stop_at, train
 from tests.training.test_step_gradients import CPU, NAMES, TASKS, molecules, mpnn, norms, points
 
 METHODS = sorted(describe_group("method"))
@@ -104,23 +104,13 @@ def test_a_batch_without_any_label_is_refused():
         step(method_of("ls"), mpnn(), without(molecules(0), *NAMES))
 
 
-class Sparse:
-    """The data set with 30 % of its training labels missing, batch by batch."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def __getattr__(self, name):
-        return getattr(self.data, name)
-
-    def train_batches(self, epoch, start=0, **options):
-        for number, batch in enumerate(self.data.train_batches(epoch, start, **options), start):
-            generator = torch.Generator().manual_seed(1000 * epoch + number)
-            missing = torch.rand(len(batch.targets), generator=generator) < 0.3
-            for task, gone in zip(list(batch.targets), missing.tolist(), strict=True):
-                if gone:
-                    del batch.targets[task]
-            yield batch
+def thin_out(epoch, number, batch):
+    """Take away 30 % of the labels, a task's for the whole batch."""
+    generator = torch.Generator().manual_seed(1000 * epoch + number)
+    missing = torch.rand(len(batch.targets), generator=generator) < 0.3
+    for task, gone in zip(list(batch.targets), missing.tolist(), strict=True):
+        if gone:
+            del batch.targets[task]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -128,8 +118,8 @@ def test_training_with_labels_missing_stops_and_goes_on_bit_for_bit(name, tiny_d
     def run(folder, *consoles):
         config = config_of(tiny_data, tmp_path / folder, f"method={name}", "trainer.epochs=2")
         for console in consoles:
-            train(config, console, Sparse(build_data(config)))
-        return train(config, data=Sparse(build_data(config)))
+            train(config, console, Altered(build_data(config), thin_out))
+        return train(config, data=Altered(build_data(config), thin_out))
 
     straight = run("straight")
     missing = [math.isnan(x) for k, v in straight.steps.items() if k.startswith("loss/") for x in v]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
-from mtl_bench.errors import DataError, MtlBenchError, describe_refusal
+from mtl_bench.errors import DataError, MtlBenchError, describe_refusal, was_interrupted
 from mtl_bench.words import parse_count, parse_settings
 
 EPILOG = """examples:
@@ -35,22 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except MtlBenchError as error:
-        if "debug=true" in words:
-            raise
-        print(f"mtl-bench: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("mtl-bench: interrupted; the same command continues", file=sys.stderr)
-        return 75
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe (head, less) has left
         return 0
-    except (OSError, MemoryError) as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if was_interrupted(error):
+            print("mtl-bench: interrupted; the same command continues", file=sys.stderr)
+            return 75
         if "debug=true" in words:
             raise
-        print(f"mtl-bench: {describe_refusal(error)}", file=sys.stderr)
-        return 1
+        if isinstance(error, MtlBenchError):
+            print(f"mtl-bench: {error}", file=sys.stderr)
+            return error.exit_status
+        if isinstance(error, OSError | MemoryError):
+            print(f"mtl-bench: {describe_refusal(error)}", file=sys.stderr)
+            return 1
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -43,3 +43,10 @@ def describe_refusal(error: OSError | MemoryError) -> str:
         return f"out of memory ({error}): choose smaller sizes"
     where = f"{error.filename}: " if error.filename is not None else ""
     return where + (error.strerror or " ".join(str(error).split()))
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Tell whether a Ctrl-C is behind an error; what a library does on its way out can hide it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mtl_bench.datasets.loading import load_batches
+from mtl_bench.errors import was_interrupted
 from mtl_bench.training.determinism import set_determinism
 from mtl_bench.training.explain import explain
 
@@ -33,6 +34,20 @@ def test_want_of_memory_names_what_takes_it(error):
 def test_other_errors_stay_what_they_are():
     assert explain(RuntimeError("shapes differ")) is None
     assert explain(KeyError("x")) is None
+
+
+def test_an_interrupt_is_found_behind_what_hides_it():
+    def clumsy():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            {}["cleaned up"]
+
+    with pytest.raises(KeyError) as info:
+        clumsy()
+    assert was_interrupted(info.value)
+    assert was_interrupted(KeyboardInterrupt())
+    assert not was_interrupted(KeyError("x"))
 
 
 def test_really_asking_for_too_much():

@@ -51,13 +51,16 @@ bench: .venv/.ready-dev $(DATA) ## measure the training step against PyG's layer
 	$(BIN)/mtl-bench bench qm9
 
 # $(1) target, $(2) sweeps of configs/experiment, $(3) data set, $(4) what shows it. Runs that are
-# finished are skipped; what is there is shown even if a run failed, and the failure is the status.
+# finished are skipped, and where all are, the data aren't needed; what is there is shown even if a
+# run failed, and the failure is the status.
 define reproduce
 .PHONY: $(1)
-$(1): .venv/.ready-tables data-$(3)
+$(1): .venv/.ready-tables
 	@status=0; for sweep in $(2); do \
-	  $(BIN)/mtl-bench train -m experiment=$$$$sweep dataset=$(3) seed=$(SEEDS) $(WHERE) $(LAUNCH_$(LAUNCHER)) \
-	    || status=$$$$?; done; \
+	  words="-m experiment=$$$$sweep dataset=$(3) seed=$(SEEDS) $(WHERE)"; \
+	  $(BIN)/mtl-bench train --dry-run $$$$words || { \
+	    $(MAKE) --no-print-directory data-$(3) && \
+	    $(BIN)/mtl-bench train $$$$words $(LAUNCH_$(LAUNCHER)); } || status=$$$$?; done; \
 	$(BIN)/mtl-bench $(4) dataset=$(3) $(WHERE) || status=$$$$?; exit $$$$status
 endef
 IN := paths.tables=$(SHOWN)/tables
@@ -80,6 +83,7 @@ table5: table1 table2
 	$(BIN)/mtl-bench tables table5 $(IN) $(WHERE)
 
 data-qm9: $(DATA)
+	@:
 
 # the profile paper is about the real data, which data/README.md tells how to get
 data-nyuv2 data-cityscapes: data-%: | .venv/.ready-tables

@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train one run or a sweep; skips and resumes")
     train.add_argument("-m", "--multirun", action="store_true", help="sweep over a=1,2 overrides")
+    train.add_argument(
+        "-n", "--dry-run", action="store_true", help="train nothing, tell what is left to do"
+    )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     train.set_defaults(command=_train)
 
@@ -125,29 +128,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
-    experiment = any(word.startswith("experiment=") for word in options.overrides)
-    if options.multirun or experiment:
-        return _sweep(options.overrides)
-    from mtl_bench.config.compose import compose_config
-    from mtl_bench.training.run import run
+    from mtl_bench.training.command import train
 
-    outcome = run(compose_config(options.overrides))
-    if outcome.state == "already finished":
-        print(f"already finished: {outcome.path}")
-    return 0
-
-
-def _sweep(overrides: list[str]) -> int:
-    from mtl_bench.training.sweep import sweep
-
-    cells = sweep(overrides)
-    failed = [cell for cell in cells if cell.error is not None]
-    print(f"{len(cells) - len(failed)} of {len(cells)} runs are finished")
-    for cell in failed:
-        print(f"failed: {' '.join(cell.overrides)}: {cell.error}", file=sys.stderr)
-    if failed:
-        print("the same command tries these again and skips the others", file=sys.stderr)
-    return 1 if failed else 0
+    return train(options.overrides, multirun=options.multirun, dry_run=options.dry_run)
 
 
 def _data(options: argparse.Namespace) -> int:

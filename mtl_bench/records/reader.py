@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,25 +77,28 @@ def find_records(
         method: only this method with all its variants, or only this label.
     """
     records = []
-    for path, seed, hash8 in _run_folders(results):
+    for path in results.glob("*/*/*/seed*-*"):
         run_profile, run_dataset, label = path.parts[-4:-1]
-        run_method, _, variant = label.partition("-")
         wanted = (
             profile in (None, run_profile)
             and dataset in (None, run_dataset)
-            and method in (None, run_method, label)
+            and method in (None, label.partition("-")[0], label)
         )
-        if wanted:
-            found = {"method": run_method, "variant": variant or None, "seed": seed, "hash": hash8}
-            records.append(_read(path, {"profile": run_profile, "dataset": run_dataset, **found}))
+        if wanted and (record := find_record(path)):
+            records.append(record)
     return sorted(records, key=lambda r: (r.profile, r.dataset, r.label, r.seed, r.hash))
 
 
-def _run_folders(results: Path) -> Iterator[tuple[Path, int, str]]:
-    for path in results.glob("*/*/*/seed*-*"):
-        name = FOLDER.fullmatch(path.name)
-        if name and path.is_dir():
-            yield path, int(name["seed"]), name["hash"]
+def find_record(path: Path) -> Record | None:
+    """Return the record in a folder, None where there is none."""
+    name = FOLDER.fullmatch(path.name)
+    if name is None or not path.is_dir():
+        return None
+    profile, dataset, label = path.parts[-4:-1]
+    method, _, variant = label.partition("-")
+    identity: dict[str, Any] = {"profile": profile, "dataset": dataset, "method": method}
+    identity |= {"variant": variant or None, "seed": int(name["seed"]), "hash": name["hash"]}
+    return _read(path, identity)
 
 
 def _read(path: Path, identity: dict[str, Any]) -> Record:

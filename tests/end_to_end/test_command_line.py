@@ -216,6 +216,16 @@ def test_a_sweep_goes_on_after_a_failure_and_names_it(tiny_desk):
     assert second.stdout.count("epochs of") == 1
     assert {path: path.stat().st_mtime_ns for path in tiny_desk.rglob("DONE")} == done
 
+    shutil.rmtree(next(iter(done)).parent)
+    (tiny_desk / "data").unlink()
+    told = call_without(["torch"], *words, "--dry-run", cwd=tiny_desk).stdout.splitlines()
+    assert sum(line.startswith("missing: ") for line in told) == 1
+    (failed,) = (line for line in told if line.startswith("failed: "))
+    assert re.search(r"optimizer\.lr=1e\+?30 .*\(.*at epoch 1, step", failed)
+    assert sorted(told[-2].split(", ")) == ["1 failed", "1 finished", "1 missing"]
+    assert told[-1] == "[] 1"
+    assert len(list(tiny_desk.rglob("config.yaml"))) == 2
+
 
 def test_the_ablation_from_the_sweep_to_the_table(tiny_desk):
     sizes = [word for word in TINY if word != "method=ls"]

@@ -37,6 +37,8 @@ PAGE = 100
 def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     """Print tables, and write each in every form below ``paths.tables`` if that is given.
 
+    Without a finished run nothing is written: an empty table would pass for a result.
+
     Args:
         names: of the paper's tables and figures; none for all records by data set.
         settings: as ``SETTINGS``.
@@ -52,9 +54,12 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     records = find_records(
         Path(settings["paths.results"]), profile=settings["profile"], dataset=settings["dataset"]
     )
+    forms: Sequence[Format] = ()
+    if settings["paths.tables"] and any(record.summary is not None for record in records):
+        forms = FORMATS
     for name in names or ["tables"]:
         print(_render(name, records, settings, settings["format"], _width()))
-        for form in FORMATS if settings["paths.tables"] else ():
+        for form in forms:
             path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
             path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)

@@ -107,6 +107,14 @@ def test_tables_are_written_in_every_form(tmp_path, capsys):
     assert (folder / "table5.md").read_text().count("x1.00") >= 3
 
 
+def test_without_a_finished_run_no_table_is_written(tmp_path, capsys):
+    scene(tmp_path / "results", "ls", 0, 40.0, 0.5, dataset="nyuv2")
+    next((tmp_path / "results").rglob("DONE")).unlink()
+    tables(["table1"], settings_of(tmp_path, **{"paths.tables": str(tmp_path / "tables")}))
+    assert "mtl-bench train -m experiment=table1" in capsys.readouterr().out
+    assert not (tmp_path / "tables").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

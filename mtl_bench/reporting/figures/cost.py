@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mtl_bench.reporting.figures.labels import Box, place_boxes
@@ -37,7 +38,7 @@ def draw(scene: Scene) -> Drawing:
     ]
     shown = [name for name, _, _ in points]
     others = [row for row in scene.rows if row.name not in shown]
-    missing = tuple(_missing(scene, row) for row in others)
+    missing = _missing(scene, others)
     if not points:
         raise CannotDrawError("; ".join(missing) or "no method to show")
     rows = [row for row in scene.rows if row.name in shown]
@@ -64,10 +65,15 @@ def draw(scene: Scene) -> Drawing:
     return Drawing(figure, missing)
 
 
-def _missing(scene: Scene, row: Row) -> str:
-    if row.delta_m is None:
-        return f"{row.name}: {'; '.join(row.notes)}"
-    return f"{row.name}: no cost without an LS run on its device: {scene.command('method=ls')}"
+def _missing(scene: Scene, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return each reason why rows aren't shown, after the names of those rows."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        reason = "; ".join(row.notes)
+        if row.delta_m is not None:
+            reason = f"no cost without an LS run on its device: {scene.command('method=ls')}"
+        names.setdefault(reason, []).append(row.name)
+    return tuple(f"{', '.join(members)}: {reason}" for reason, members in names.items())
 
 
 def _set_axes(panel: Axes, costs: list[float]) -> None:

@@ -18,6 +18,7 @@ from mtl_bench.reporting.experiments import EXPERIMENTS
 from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
+from mtl_bench.reporting.weight_table import render_weights
 
 SETTINGS = {
     "profile": None,
@@ -40,13 +41,13 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     Without a finished run nothing is written: an empty table would pass for a result.
 
     Args:
-        names: of the paper's tables and figures; none for all records by data set.
+        names: of the paper's tables and figures, or ``weights``; none for all records by data set.
         settings: as ``SETTINGS``.
 
     Raises:
         ConfigError: an unknown name or choice.
     """
-    known = (*EXPERIMENTS, *COST_TABLES)
+    known = (*EXPERIMENTS, *COST_TABLES, "weights")
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
     _check(settings, "baseline", ("own", "published"))
@@ -72,6 +73,8 @@ def _render(
     options = {"selection": settings["selection"], "form": form, "width": width}
     if name in COST_TABLES:
         return render_cost_table(name, records, form=form, width=width)
+    if name == "weights":
+        return render_weights(records, form=form, width=width)
     if name in EXPERIMENTS:
         return render_experiment(name, records, baseline=settings["baseline"], **options)
     if settings["selection"] == "all":

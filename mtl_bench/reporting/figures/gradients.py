@@ -97,7 +97,7 @@ def _read(scene: Scene, pairs: list[tuple[str, str]]) -> tuple[list[Agreement], 
         problems.extend(logs.problems)
         if logs.values:
             mean = nan_mean(np.stack(logs.values), axis=0)
-            found.append(Agreement(row, logs.steps, 10 ** mean[:, :tasks], mean[:, tasks:]))
+            found.append(Agreement(logs.row, logs.steps, 10 ** mean[:, :tasks], mean[:, tasks:]))
     return found, problems
 
 

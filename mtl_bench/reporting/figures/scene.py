@@ -167,7 +167,8 @@ def footer(scene: Scene, rows: Sequence[Row], *notes: str) -> str:
         f"selection {setting.selection}, seed{'s' if len(seeds) > 1 else ''} "
         f"{', '.join(map(str, seeds))} (n\u00a0=\u00a0{number})."
     )
-    hidden = scene.left_out if all(row in scene.rows for row in rows) else ()
+    shown = {row.name for row in scene.rows}
+    hidden = scene.left_out if all(row.name in shown for row in rows) else ()
     others = f"{len(hidden)} variants are not shown." if hidden else ""
     files = "The runs read different data files." if len(scene.comparison.manifests) > 1 else ""
     return " ".join(text for text in (conditions, *notes, others, files) if text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,11 +23,13 @@ class SeedLogs:
     """What is drawn of one row.
 
     Args:
+        row: the row, with those of its seeds that have values.
         steps: updates at which there are values.
         values: one array per seed, of the same shape.
         problems: what could not be read.
     """
 
+    row: Row
     steps: Array
     values: list[Array]
     problems: tuple[str, ...]
@@ -41,19 +43,26 @@ def read_row(scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce) -> 
     """
     runs = scene.runs[row.name]
     shortest = min((run.summary.get("steps") or sys.maxsize for run in runs), default=0)
-    steps, values = np.zeros(0), list[Array]()
-    problems: list[str] = []
+    steps, values = np.zeros(0), dict[int, Array]()
+    without, problems = list[int](), list[str]()
     for run in runs:
+        seed, path = run.record.seed, run.record.path
+        if not (path / "steps").is_dir():
+            without.append(seed)
+            continue
         try:
-            found = read_steps(run.record.path, columns)
+            found = read_steps(path, columns)
         except RecordError as error:
             problems.append(f"{row.name}: {error}")
             continue
         if found is None:
             continue
         at, reduced = reduce(found[0][:shortest], found[1][:shortest])
-        if values and reduced.shape != values[0].shape:
-            problems.append(f"{row.name}: {run.record.path} has another number of updates")
+        if values and reduced.shape != next(iter(values.values())).shape:
+            problems.append(f"{row.name}: {path} has another number of updates")
         else:
-            steps, values = at, [*values, reduced]
-    return SeedLogs(steps, values, tuple(problems))
+            steps, values[seed] = at, reduced
+    if without:
+        problems.append(f"{row.name}: no step log of seed {', '.join(map(str, without))}")
+    seen = replace(row, seeds=tuple(values))
+    return SeedLogs(seen, steps, list(values.values()), tuple(problems))

@@ -17,7 +17,6 @@ from mtl_bench.reporting.figures.series import (
     smooth_and_thin,
 )
 from mtl_bench.reporting.figures.steps import SeedLogs, read_row
-from mtl_bench.reporting.statistics import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,15 +37,15 @@ def draw(scene: Scene) -> Drawing:
         CannotDrawError: no method has weights that change, or no step log can be read.
     """
     names = list(scene.tasks)
-    constant, moving = list[tuple[Row, SeedLogs]](), list[tuple[Row, SeedLogs]]()
+    constant, moving = list[SeedLogs](), list[SeedLogs]()
     problems: list[str] = []
     for row in scene.rows:
         logs = read_row(scene, row, [f"weight/{task}" for task in names], _weights)
         problems.extend(logs.problems)
         if logs.values:
             still = all(np.ptp(value, axis=0).max() < CONSTANT for value in logs.values)
-            (constant if still else moving).append((row, logs))
-    same = ", ".join(row.name for row, _ in constant)
+            (constant if still else moving).append(logs)
+    same = ", ".join(logs.row.name for logs in constant)
     if not moving:
         reason = f"the weights of {same} are constant" if same else "no step log to draw"
         more = scene.command("method=taskforce")
@@ -65,11 +64,11 @@ def draw(scene: Scene) -> Drawing:
         max(4.6, 3.15 * min(len(moving), COLUMNS) + 0.4),
         height * rows + 0.75,
         f"Task weights over training: {scene.subject}",
-        footer(scene, [row for row, _ in moving], *notes),
+        footer(scene, [logs.row for logs in moving], *notes),
     )
     looks = task_looks(names)
-    for panel, (row, logs) in zip(grid(body, len(moving), COLUMNS), moving, strict=True):
-        panel.set_title(row.name, fontsize=8.5, loc="left")
+    for panel, logs in zip(grid(body, len(moving), COLUMNS), moving, strict=True):
+        panel.set_title(logs.row.name, fontsize=8.5, loc="left")
         _draw_panel(panel, logs, list(scene.tasks.values()), list(looks.values()), height - 0.55)
     body.supxlabel("update", fontsize=8)
     body.supylabel("share of the weights, wₜ / Σ|w|", fontsize=8)

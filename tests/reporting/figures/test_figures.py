@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from itertools import combinations
@@ -249,6 +250,17 @@ def test_what_cannot_be_read_is_told_and_the_rest_drawn(tmp_path: Path, name: st
         drawing = FIGURES[name](scene_of(tmp_path))
     assert len(drawing.missing) == 2
     assert all(str(path) in text for path, text in zip(paths, drawing.missing, strict=False))
+
+
+@pytest.mark.parametrize("name", ["figure4", "gradients"])
+def test_the_footer_counts_the_seeds_whose_steps_are_drawn(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path, "taskforce", 0)
+    for seed in (1, 2):
+        shutil.rmtree(write_run(tmp_path, "taskforce", seed) / "steps")
+    with style():
+        drawing = FIGURES[name](scene_of(tmp_path))
+    assert "seed 0 (n = 1)" in shown_words(drawing.figure).replace("\u00a0", " ")
+    assert drawing.missing == ("taskforce: no step log of seed 1, 2",)
 
 
 def test_runs_with_skipped_batches_are_cut_to_the_shortest(tmp_path: Path) -> None:

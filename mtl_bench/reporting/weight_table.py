@@ -1,0 +1,98 @@
+"""What weights the methods gave the tasks at the end of training, run by run.
+
+Legend of shape suffixes: N updates, T tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtl_bench.errors import RecordError
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.figures.logs import read_steps
+from mtl_bench.reporting.figures.scene import Scene, find_scenes
+from mtl_bench.reporting.figures.series import Array, nan_mean, shares
+from mtl_bench.reporting.statistics import Run
+from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+
+LAST = 5
+"""The last one in so many updates is looked at."""
+
+
+def render_weights(records: Sequence[Record], *, form: Format, width: int) -> str:
+    """Return a table per comparison: each run's mean share of every task in the last updates.
+
+    Args:
+        records: as ``find_records`` returns them.
+        form: what the tables are written in.
+        width: terminal cells to fill.
+    """
+    tables = [table for scene in find_scenes(records, None) if (table := _table(scene))]
+    if tables:
+        return render(tables, form, width)
+    return "No record here has a step log with weights. Make one with: mtl-bench train\n"
+
+
+def _table(scene: Scene) -> Table | None:
+    names, cells, without = list[str](), list[list[Cell]](), list[str]()
+    for row in scene.comparison.rows:
+        for run in scene.runs[row.name]:
+            name = f"{row.name} seed {run.record.seed}"
+            found = _cells(run, list(scene.tasks))
+            if found is None:
+                without.append(name)
+            else:
+                names.append(name)
+                cells.append(found)
+    if not names:
+        return None
+    columns = [[row[k] for row in cells] for k in range(len(cells[0]))]
+    kind = scene.setting.data_kind
+    notes = [
+        f"Profile {scene.setting.profile}, {kind if kind == 'real' else kind.upper()} data, the "
+        f"last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
+        f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
+        "share over the updates, mean over the tasks. Effective tasks: 1 / Σ of the squared mean "
+        "shares. At bounds: share of TaskForce's actions beyond 0.95 of the bound."
+    ]
+    if without:
+        notes.append(f"No step log of {', '.join(without)}.")
+    shown = len(scene.tasks)
+    return Table(
+        f"weights: {scene.setting.profile} / {scene.setting.dataset}",
+        "run",
+        names,
+        Columns(list(scene.tasks.values()), columns[:shown]),
+        Columns(["moves", "effective tasks", "at bounds"], columns[shown:]),
+        notes,
+    )
+
+
+def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
+    """Return a share per task, how much they move, how many tasks count, actions at bounds."""
+    weights_NT = _tail(run, [f"weight/{task}" for task in tasks])
+    if weights_NT is None:
+        return None
+    shares_NT = np.abs(shares(weights_NT))
+    shares_T = nan_mean(shares_NT, axis=0)
+    saturated = _tail(run, ["saturated"])
+    return [
+        *(_number(100 * share, 1) for share in shares_T),
+        _number(100 * float(np.nanstd(shares_NT, axis=0).mean()), 1),
+        _number(1 / float((shares_T**2).sum()), 1),
+        NO_CELL if saturated is None else _number(100 * float(np.nanmean(saturated)), 0, " %"),
+    ]
+
+
+def _tail(run: Run, columns: list[str]) -> Array | None:
+    try:
+        found = read_steps(run.record.path, columns)
+    except RecordError:
+        return None
+    return None if found is None else found[1][-(len(found[1]) // LAST or 1) :]
+
+
+def _number(value: float, digits: int, unit: str = "") -> Cell:
+    return Cell(f"{value:.{digits}f}{unit}", value) if np.isfinite(value) else NO_CELL

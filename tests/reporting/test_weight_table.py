@@ -1,0 +1,52 @@
+"""The table of weights: shares of the last updates against hand-made step logs."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from mtl_bench.records.reader import find_records
+from mtl_bench.records.steps import StepLog
+from mtl_bench.reporting.weight_table import render_weights
+from tests.reporting.figures.records import write_run
+
+
+def rows_of(text):
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def write_weights(path, weights, saturated):
+    shutil.rmtree(path / "steps")
+    log = StepLog(path / "steps", ("semantic", "depth"))
+    log.folder.mkdir()
+    for step, weights_T in enumerate(weights, start=1):
+        weights_T = np.asarray(weights_T, dtype=float)
+        log.add(step, 1, range(2), np.ones(2), weights_T, None, {"saturated": saturated})
+    log.flush()
+
+
+def test_shares_of_the_last_fifth(tmp_path):
+    path = write_run(tmp_path, "taskforce", 0)
+    early, late = [[9.0, 1.0]] * 8, [[0.5, 0.5], [1.0, -3.0]]
+    write_weights(path, early + late, 0.25)
+    ((name, semantic, depth, moves, effective, bounds),) = rows_of(
+        render_weights(find_records(tmp_path), form="markdown", width=100)
+    )
+    assert name == "taskforce seed 0"
+    assert [semantic, depth, moves] == ["37.5", "62.5", "12.5"]
+    assert float(effective) == pytest.approx(1 / (0.375**2 + 0.625**2), abs=0.05)
+    assert bounds == "25 %"
+
+
+def test_equal_weights_count_all_tasks_and_missing_logs_are_named(tmp_path):
+    write_run(tmp_path, "ls", 0)
+    shutil.rmtree(write_run(tmp_path, "ls", 1) / "steps")
+    text = render_weights(find_records(tmp_path), form="markdown", width=100)
+    assert rows_of(text) == [["ls seed 0", "50.0", "50.0", "0.0", "2.0", "–"]]
+    assert "No step log of ls seed 1." in text
+
+
+def test_without_any_log_it_says_so(tmp_path):
+    shutil.rmtree(write_run(tmp_path, "ls", 1) / "steps")
+    assert "No record" in render_weights(find_records(tmp_path), form="csv", width=100)

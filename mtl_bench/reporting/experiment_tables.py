@@ -13,7 +13,7 @@ from mtl_bench.reporting.published import read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
-from mtl_bench.reporting.tables import MARKS, conditions, delta_cells, metric_columns
+from mtl_bench.reporting.tables import MARKS, agreement, conditions, delta_cells, metric_columns
 from mtl_bench.taskforce.structure import Structure, agents_cost, describe_raw, final_cost, short
 
 Shown = tuple[str, Line, Row | None]
@@ -81,6 +81,7 @@ def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Reco
         [
             f"{conditions(found)} {MARKS} Cost: median training time of a step relative to the row "
             f"{reference} on the same device.",
+            *(agreement(found) if experiment.metrics else []),
             *([experiment.note] if experiment.note else []),
             *(f"- {title}: {note}." for title, _, row in shown if row for note in row.notes),
             *([f"- * computed, not run: {raw[1]}."] if raw and _has_raw(experiment) else []),

@@ -44,6 +44,17 @@ def mean_ranks(means_RK: np.ndarray, higher_K: np.ndarray) -> list[float | None]
     return ranks
 
 
+def rank_correlation(first_R: Sequence[float], second_R: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation; None of fewer than two or where all are equal."""
+    if len(first_R) < 2:
+        return None
+    pairs = np.array([first_R, second_R], dtype=float)
+    ranks_2R = np.array([mean_ranks(row[:, None], np.array([False])) for row in pairs], dtype=float)
+    if not ranks_2R.std(axis=1).all():
+        return None
+    return float(np.corrcoef(ranks_2R)[0, 1])
+
+
 def bootstrap_mean(values_N: np.ndarray) -> Interval | None:
     """Return the interval of a mean over seeds; None of fewer than two or with a missing value."""
     if len(values_N) < 2 or not np.isfinite(values_N).all():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Spread
-from mtl_bench.reporting.inference import Mark, marks
+from mtl_bench.reporting.inference import Mark, marks, rank_correlation
 from mtl_bench.reporting.layout import HOW_TO_START, NOTHING
 from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import compare, runs_under
@@ -56,7 +56,7 @@ def table_of(found: Comparison) -> Table:
         names,
         metric_columns(found.columns, found.rows),
         _verdict(found),
-        [f"{conditions(found)} {MARKS} {COSTS}", *notes],
+        [f"{conditions(found)} {MARKS} {COSTS}", *agreement(found), *notes],
     )
 
 
@@ -70,6 +70,30 @@ COSTS = (
     "run beats one of LS, averaged over metrics. Epoch cost: median training time of an epoch "
     "relative to LS."
 )
+
+
+COMPARABLE = 5
+"""Methods from which on a rank correlation is told."""
+
+
+def agreement(found: Comparison) -> list[str]:
+    """Return a line on how far our order of the methods is the published one, where that exists."""
+    pairs = [
+        (row.delta_m.mean, float(printed))
+        for row in found.rows
+        if row.delta_m
+        and row.name != "stl"
+        and (printed := published_delta(found.setting, row.name))
+    ]
+    if len(pairs) < COMPARABLE:
+        return []
+    correlation = rank_correlation(*zip(*pairs, strict=True))
+    if correlation is None:
+        return []
+    return [
+        f"Spearman's rank correlation of Δm with the paper's, {len(pairs)} methods without STL: "
+        f"{correlation:+.2f}."
+    ]
 
 
 def metric_columns(columns: Sequence[Column], rows: Sequence[Row | None]) -> Columns:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from mtl_bench.reporting.inference import (
     Interval,
@@ -17,6 +17,7 @@ from mtl_bench.reporting.inference import (
     marks,
     mean_ranks,
     probability_of_improvement,
+    rank_correlation,
 )
 
 VALUES = st.integers(1, 6).map(float)
@@ -38,6 +39,14 @@ def test_a_row_that_lacks_a_metric_is_not_ranked():
     means = np.array([[1.0, 2.0], [nan, 1.0], [2.0, 1.0]])
     assert mean_ranks(means, np.array([False, False])) == [1.5, None, 1.5]
     assert mean_ranks(means[:2], np.array([False, False])) == [None, None]
+
+
+@given(arrays(float, st.tuples(st.integers(2, 9), st.just(2)), elements=VALUES))
+def test_the_rank_correlation_is_that_of_scipy(pairs):
+    constant = (pairs == pairs[0]).all(axis=0).any()
+    found = rank_correlation(*pairs.T)
+    expected = None if constant else pytest.approx(spearmanr(pairs).statistic)
+    assert found == expected
 
 
 def test_the_interval_of_a_mean_covers_what_all_resamples_say():

@@ -238,3 +238,13 @@ def test_chunks_cover_every_column_once() -> None:
     chunks = list(fitting_chunks([5, 5, 20, 3, 3], 10))
     assert chunks == [slice(0, 2), slice(2, 3), slice(3, 5)]
     assert list(fitting_chunks([], 10)) == []
+
+
+@pytest.mark.parametrize(("count", "kind", "told"), [(9, "real", True), (5, "real", False)])
+def test_the_order_is_compared_with_the_published_one(tmp_path, count, kind, told) -> None:
+    printed = {"ls": 177.6, "rlw": 203.8, "dwa": 175.3, "uw": 108.0, "mgda": 120.5}
+    for label in METHODS[:count]:
+        change = 1.0 if label == "stl" else printed.get(label, 50.0) / 1000
+        scene(tmp_path, label, 0, 40.0 / (1 + change), 0.5 * (1 + change))
+    text = " ".join(render_tables(find_records(tmp_path)).split())
+    assert ("Spearman's rank correlation of Δm with the paper's, 8 methods" in text) == told

@@ -54,7 +54,7 @@ def _table(scene: Scene) -> Table | None:
         f"Profile {scene.setting.profile}, {kind if kind == 'real' else kind.upper()} data, the "
         f"last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
         f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
-        "share over the updates, mean over the tasks. Effective tasks: 1 / Σ of the squared mean "
+        "share over the updates, mean over the tasks. Negative: part of all weights. Effective tasks: 1 / Σ of the squared mean "
         "shares. At bounds: share of TaskForce's actions beyond 0.95 of the bound."
     ]
     if without:
@@ -65,13 +65,13 @@ def _table(scene: Scene) -> Table | None:
         "run",
         names,
         Columns(list(scene.tasks.values()), columns[:shown]),
-        Columns(["moves", "effective tasks", "at bounds"], columns[shown:]),
+        Columns(["moves", "negative", "effective tasks", "at bounds"], columns[shown:]),
         notes,
     )
 
 
 def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
-    """Return a share per task, how much they move, how many tasks count, actions at bounds."""
+    """Return a share per task, and the columns of the verdict; None without a step log."""
     weights_NT = _tail(run, [f"weight/{task}" for task in tasks])
     if weights_NT is None:
         return None
@@ -81,6 +81,7 @@ def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
     return [
         *(_number(100 * share, 1) for share in shares_T),
         _number(100 * float(np.nanstd(shares_NT, axis=0).mean()), 1),
+        _number(100 * float((weights_NT < 0).mean()), 0, " %"),
         _number(1 / float((shares_T**2).sum()), 1),
         NO_CELL if saturated is None else _number(100 * float(np.nanmean(saturated)), 0, " %"),
     ]

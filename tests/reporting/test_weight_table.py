@@ -30,11 +30,11 @@ def test_shares_of_the_last_fifth(tmp_path):
     path = write_run(tmp_path, "taskforce", 0)
     early, late = [[9.0, 1.0]] * 8, [[0.5, 0.5], [1.0, -3.0]]
     write_weights(path, early + late, 0.25)
-    ((name, semantic, depth, moves, effective, bounds),) = rows_of(
+    ((name, semantic, depth, moves, negative, effective, bounds),) = rows_of(
         render_weights(find_records(tmp_path), form="markdown", width=100)
     )
     assert name == "taskforce seed 0"
-    assert [semantic, depth, moves] == ["37.5", "62.5", "12.5"]
+    assert [semantic, depth, moves, negative] == ["37.5", "62.5", "12.5", "25 %"]
     assert float(effective) == pytest.approx(1 / (0.375**2 + 0.625**2), abs=0.05)
     assert bounds == "25 %"
 
@@ -43,7 +43,7 @@ def test_equal_weights_count_all_tasks_and_missing_logs_are_named(tmp_path):
     write_run(tmp_path, "ls", 0)
     shutil.rmtree(write_run(tmp_path, "ls", 1) / "steps")
     text = render_weights(find_records(tmp_path), form="markdown", width=100)
-    assert rows_of(text) == [["ls seed 0", "50.0", "50.0", "0.0", "2.0", "–"]]
+    assert rows_of(text) == [["ls seed 0", "50.0", "50.0", "0.0", "0 %", "2.0", "–"]]
     assert "No step log of ls seed 1." in text
 
 

@@ -54,8 +54,9 @@ def _table(scene: Scene) -> Table | None:
         f"Profile {scene.setting.profile}, {kind if kind == 'real' else kind.upper()} data, the "
         f"last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
         f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
-        "share over the updates, mean over the tasks. Negative: part of all weights. Effective tasks: 1 / Σ of the squared mean "
-        "shares. At bounds: share of TaskForce's actions beyond 0.95 of the bound."
+        "share over the updates, mean over the tasks. Negative: part of all weights. Effective "
+        "tasks: 1 / Σ of the squared mean shares. At bounds: share of "
+        "TaskForce's actions beyond 0.95 of the bound."
     ]
     if without:
         notes.append(f"No step log of {', '.join(without)}.")

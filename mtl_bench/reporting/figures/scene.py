@@ -169,6 +169,6 @@ def footer(scene: Scene, rows: Sequence[Row], *notes: str) -> str:
     )
     shown = {row.name for row in scene.rows}
     hidden = scene.left_out if all(row.name in shown for row in rows) else ()
-    others = f"{len(hidden)} variants are not shown." if hidden else ""
+    others = f"{len(hidden)} other rows are not shown." if hidden else ""
     files = "The runs read different data files." if len(scene.comparison.manifests) > 1 else ""
     return " ".join(text for text in (conditions, *notes, others, files) if text)

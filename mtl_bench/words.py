@@ -36,3 +36,20 @@ def parse_count(settings: Mapping[str, str | None], key: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise ConfigError(f"{key}={value}: must be a whole number from 1 on")
     return int(value)
+
+
+def parse_list(value: str | None) -> list[str]:
+    """Return the words between commas, none of an empty or missing value."""
+    return [word.strip() for word in (value or "").split(",") if word.strip()]
+
+
+def parse_seeds(value: str | None) -> list[int]:
+    """Return the seeds of a setting such as ``0,1,2``.
+
+    Raises:
+        ConfigError: not whole numbers.
+    """
+    words = parse_list(value)
+    if not all(word.isdecimal() for word in words):
+        raise ConfigError(f"seed={value}: must be whole numbers, such as seed=0,1,2")
+    return [int(word) for word in words]

@@ -19,10 +19,12 @@ from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
 from mtl_bench.reporting.weight_table import render_weights
+from mtl_bench.words import parse_seeds
 
 SETTINGS = {
     "profile": None,
     "dataset": None,
+    "seed": None,
     "selection": None,
     "baseline": "own",
     "format": "markdown",
@@ -52,9 +54,11 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
         raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
     _check(settings, "baseline", ("own", "published"))
     _check(settings, "format", FORMATS)
-    records = find_records(
+    found = find_records(
         Path(settings["paths.results"]), profile=settings["profile"], dataset=settings["dataset"]
     )
+    seeds = parse_seeds(settings["seed"])
+    records = [record for record in found if not seeds or record.seed in seeds]
     forms: Sequence[Format] = ()
     if settings["paths.tables"] and any(record.summary is not None for record in records):
         forms = FORMATS

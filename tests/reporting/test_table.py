@@ -107,6 +107,17 @@ def test_tables_are_written_in_every_form(tmp_path, capsys):
     assert (folder / "table5.md").read_text().count("x1.00") >= 3
 
 
+def test_seeds_can_be_chosen(tmp_path, capsys):
+    for seed, miou in ((0, 40.0), (1, 30.0), (2, 20.0)):
+        scene(tmp_path / "results", "ls", seed, miou, 0.5)
+    tables([], settings_of(tmp_path, seed="0,1"))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "35.00 ± 7.07" in shown
+    assert "seeds 0, 1;" in shown
+    with pytest.raises(ConfigError, match="seed=x: must be whole numbers"):
+        tables([], settings_of(tmp_path, seed="x"))
+
+
 def test_without_a_finished_run_no_table_is_written(tmp_path, capsys):
     scene(tmp_path / "results", "ls", 0, 40.0, 0.5, dataset="nyuv2")
     next((tmp_path / "results").rglob("DONE")).unlink()

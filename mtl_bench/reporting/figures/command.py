@@ -26,7 +26,7 @@ from mtl_bench.reporting.figures.scene import (
     find_scenes,
 )
 from mtl_bench.reporting.layout import HOW_TO_START
-from mtl_bench.words import parse_settings
+from mtl_bench.words import parse_list, parse_seeds, parse_settings
 
 FIGURES: dict[str, Callable[[Scene], Drawing]] = {
     "figure2": noise_buffer.draw,
@@ -78,9 +78,9 @@ def run(words: Sequence[str]) -> int:
     )
     results, folder = Path(str(settings["paths.results"])), settings["paths.figures"]
     found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
-    seeds = _seeds(settings["seed"])
+    seeds = parse_seeds(settings["seed"])
     records = [record for record in found if not seeds or record.seed in seeds]
-    scenes = find_scenes(records, settings["selection"], _listed(settings["method"]))
+    scenes = find_scenes(records, settings["selection"], parse_list(settings["method"]))
     several = len({scene.setting.profile for scene in scenes}) > 1
     for scene in scenes:
         profile = scene.setting.profile
@@ -141,14 +141,3 @@ def _left_out(records: Sequence[Record], scenes: Sequence[Scene]) -> str:
         for place, counts in places.items()
     ]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _listed(value: str | None) -> list[str]:
-    return [word.strip() for word in (value or "").split(",") if word.strip()]
-
-
-def _seeds(value: str | None) -> list[int]:
-    words = _listed(value)
-    if not all(word.isdecimal() for word in words):
-        raise ConfigError(f"seed={value}: must be whole numbers, such as seed=0,1,2")
-    return [int(word) for word in words]

@@ -59,16 +59,19 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     )
     seeds = parse_seeds(settings["seed"])
     records = [record for record in found if not seeds or record.seed in seeds]
-    forms: Sequence[Format] = ()
-    if settings["paths.tables"] and any(record.summary is not None for record in records):
-        forms = FORMATS
     for name in names or ["tables"]:
         print(_render(name, records, settings, settings["format"], _width()))
-        for form in forms:
+        write = settings["paths.tables"] and _has_runs(name, records)
+        for form in FORMATS if write else ():
             path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
             path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)
             write_atomically(path, partial(_write, text.encode()))
+
+
+def _has_runs(name: str, records: Sequence[Record]) -> bool:
+    dataset = EXPERIMENTS[name].dataset if name in EXPERIMENTS else None
+    return any(r.summary is not None and dataset in (None, r.dataset) for r in records)
 
 
 def _render(

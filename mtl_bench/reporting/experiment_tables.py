@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mtl_bench.records.reader import Record
@@ -10,7 +11,7 @@ from mtl_bench.reporting.comparison import Baseline, Comparison, Row, Run
 from mtl_bench.reporting.experiments import EXPERIMENTS, Experiment, Line
 from mtl_bench.reporting.layout import NOTHING
 from mtl_bench.reporting.published import read_published
-from mtl_bench.reporting.statistics import compare, runs_under
+from mtl_bench.reporting.statistics import compare, rank_rows, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import MARKS, agreement, conditions, delta_cells, metric_columns
@@ -61,6 +62,9 @@ def render_experiment(
 
 def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Record]) -> Table:
     experiment, setting = EXPERIMENTS[name], found.setting
+    labels = {line.label for line in experiment.lines}
+    own = [row for row in found.rows if row.name.partition(" ")[0] in labels]
+    found = replace(found, rows=tuple(rank_rows(found.columns, own)))
     beside = f", beside the paper's numbers for {experiment.where}" if experiment.where else ""
     shown = list(_shown(experiment, found))
     unfinished = {

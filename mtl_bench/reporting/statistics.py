@@ -89,15 +89,17 @@ def _comparison(setting: Setting, runs: list[Run], baseline: Baseline) -> Compar
     ls_runs = rows.by_name.get("ls", [])
     order = sorted(rows.by_name, key=lambda n: row_order(rows.by_name[n][0].record.method, n))
     found = [_row(name, rows, columns, ls_runs, baseline) for name in order]
-    ranked = [i for i, row in enumerate(found) if not row.name.startswith("stl")]
-    means_RK = np.array(
-        [[np.nan if m is None else m.mean for m in found[i].metrics] for i in ranked]
-    )
-    ranks = mean_ranks(means_RK.reshape(len(ranked), len(columns)), _higher(columns))
-    for i, rank in zip(ranked, ranks, strict=True):
-        found[i] = replace(found[i], mean_rank=rank)
     manifests = tuple(sorted({str(run.summary["data"].get("manifest")) for run in runs}))
-    return Comparison(setting, columns, tuple(found), manifests, baseline)
+    return Comparison(setting, columns, tuple(rank_rows(columns, found)), manifests, baseline)
+
+
+def rank_rows(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with their mean ranks among each other, STL left out."""
+    competing = [row for row in rows if not row.name.startswith("stl")]
+    means_RK = np.array([[np.nan if m is None else m.mean for m in r.metrics] for r in competing])
+    ranks = mean_ranks(means_RK.reshape(len(competing), len(columns)), _higher(columns))
+    found = {row.name: rank for row, rank in zip(competing, ranks, strict=True)}
+    return [replace(row, mean_rank=found.get(row.name)) for row in rows]
 
 
 def _columns(runs: list[Run]) -> tuple[Column, ...]:

@@ -138,3 +138,16 @@ def test_without_a_run_it_says_what_to_type(name: str, tmp_path: Path) -> None:
     record(tmp_path, "stl", 0, 1.0, 4.0)
     text = render_experiment(name, find_records(tmp_path))
     assert f"mtl-bench train -m experiment={name}" in text
+
+
+def test_ranks_are_among_the_rows_of_the_table(tmp_path):
+    for factor, label in ((1.0, "stl"), (1.3, "ls"), (1.1, "taskforce"), (1.2, "taskforce-alt")):
+        write_record(tmp_path, label, 0, values=scaled(factor), tasks=qm9_tasks())
+    text = render_experiment("table2_qm9", find_records(tmp_path), width=400)
+    heads, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
+    ranks = {row[0]: row[heads.index("MR ↓")] for row in rows}
+    assert (ranks["TaskForce"], ranks["LS"]) == ("1.00", "2.00")

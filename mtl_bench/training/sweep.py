@@ -55,7 +55,7 @@ def run_cell(config: DictConfig) -> Cell:
 
 
 def look_cell(config: DictConfig) -> Cell:
-    """Tell what there is of one run of a sweep; nothing is trained, read or written for it."""
+    """Tell what there is of one run of a sweep; nothing is trained or written for it."""
     overrides = list(HydraConfig.get().overrides.task)
     try:
         return look(overrides)

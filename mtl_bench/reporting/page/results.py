@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Column, Comparison, Row, Run, Setting, Spread
+from mtl_bench.reporting.comparison import Column, Comparison, Run, Setting, Spread
 from mtl_bench.reporting.published import MAIN_TABLES, NAMES, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
-from mtl_bench.reporting.tables import conditions, metric_header, spread_text
+from mtl_bench.reporting.table import NO_CELL, Cell
+from mtl_bench.reporting.tables import (
+    MARKS,
+    conditions,
+    delta_cells,
+    metric_columns,
+    metric_header,
+    spread_text,
+)
 
 PUBLISHED = {
     ("nyuv2", "mtan"): (("Δm", "delta_m"), ("Δt", "delta_t")),
@@ -18,8 +26,10 @@ PUBLISHED = {
 }
 """Data set and architecture of the paper's main tables, and the columns that are shown."""
 
-Cell = dict[str, Any]
-"""``text`` and ``sd`` as the tables print them, ``value`` and ``spread`` as numbers."""
+Shown = dict[str, Any]
+"""A cell: ``text`` and ``sd`` as the tables print them, ``value`` and ``spread`` as numbers, and
+``mark``, "best" or "second", where the tables mark it.
+"""
 
 
 def selections(records: Sequence[Record]) -> list[str]:
@@ -64,18 +74,41 @@ def own_metrics(run: Run, columns: Sequence[Column]) -> list[list[str]]:
 
 def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
     heads, published = _published(found.setting)
+    names = [_label(row.name, labels) for row in found.rows]
+    empty = [_shown(NO_CELL)] * len(heads)
     return {
         "setting": _short(found.setting),
         "conditions": conditions(found),
+        "marks": MARKS,
         "procedural": found.setting.data_kind != "real",
         "columns": [_column(column) for column in found.columns],
         "published": heads,
         "rows": [
-            _row(row, label, found.columns, published.get(label, [_cell(None, 0)] * len(heads)))
-            for row, label in ((row, _label(row.name, labels)) for row in found.rows)
+            row | {"label": label, "published": published.get(label, empty)}
+            for row, label in zip(_rows(found), names, strict=True)
         ],
         "manifests": list(found.manifests),
     }
+
+
+def _rows(found: Comparison) -> list[dict[str, Any]]:
+    """Return what is measured, marked as in the tables."""
+    delta_m, intervals, delta_t = delta_cells(found.rows)
+    metrics = metric_columns(found.columns, found.rows).cells
+    return [
+        {
+            "name": row.name,
+            "seeds": list(row.seeds),
+            "delta_m": _shown(delta_m[index]),
+            "interval": intervals[index].text,
+            "delta_t": _shown(delta_t[index]),
+            "mean_rank": _number(row.mean_rank),
+            "cost": _number(row.epoch_cost),
+            "metrics": [_shown(column[index]) for column in metrics],
+            "notes": list(row.notes),
+        }
+        for index, row in enumerate(found.rows)
+    ]
 
 
 def _short(setting: Setting) -> str:
@@ -99,34 +132,19 @@ def _label(name: str, labels: set[str]) -> str:
     return name if name in labels else name.rpartition(" ")[0]
 
 
-def _row(row: Row, label: str, columns: Sequence[Column], published: list[Cell]) -> dict[str, Any]:
-    cost = None if row.epoch_cost is None else Spread(row.epoch_cost, None)
-    return {
-        "name": row.name,
-        "label": label,
-        "seeds": list(row.seeds),
-        "delta_m": _cell(row.delta_m, 2, signed=True),
-        "delta_t": _cell(row.delta_t, 2, signed=True),
-        "mean_rank": _cell(None if row.mean_rank is None else Spread(row.mean_rank, None), 2),
-        "cost": _cell(cost, 2),
-        "metrics": [
-            _cell(value, column.decimals)
-            for value, column in zip(row.metrics, columns, strict=True)
-        ],
-        "published": published,
-        "notes": list(row.notes),
-    }
+def _shown(cell: Cell) -> Shown:
+    mean, _, sd = cell.text.partition(" ± ")
+    shown: Shown = {"text": mean, "value": cell.value}
+    if cell.sd is not None:
+        shown |= {"sd": sd, "spread": cell.sd}
+    return shown | {"mark": cell.mark} if cell.mark else shown
 
 
-def _cell(value: Spread | None, decimals: int, *, signed: bool = False) -> Cell:
-    mean, _, sd = spread_text(value, decimals, signed=signed).partition(" ± ")
-    if value is None:
-        return {"text": mean, "value": None}
-    cell: Cell = {"text": mean, "value": value.mean}
-    return cell if value.sd is None else cell | {"sd": sd, "spread": value.sd}
+def _number(value: float | None) -> Shown:
+    return _shown(NO_CELL if value is None else Cell(f"{value:.2f}", value))
 
 
-def _published(setting: Setting) -> tuple[list[str], dict[str, list[Cell]]]:
+def _published(setting: Setting) -> tuple[list[str], dict[str, list[Shown]]]:
     """Return headers and cells by label; nothing for data that only look like the published."""
     place = (setting.dataset, setting.architecture)
     if place not in PUBLISHED or setting.data_kind != "real":
@@ -135,8 +153,7 @@ def _published(setting: Setting) -> tuple[list[str], dict[str, list[Cell]]]:
     labels = {printed: method for method, printed in NAMES.items()}
     cells = {
         labels[row["method"]]: [
-            {"text": row[key] or "–", "value": float(row[key]) if row[key] else None}
-            for _, key in columns
+            _shown(Cell(row[key], float(row[key])) if row[key] else NO_CELL) for _, key in columns
         ]
         for row in read_published(MAIN_TABLES[setting.dataset])
     }

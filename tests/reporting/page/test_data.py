@@ -12,8 +12,9 @@ from mtl_bench.reporting.page.data import Curves, page_data, thin_out
 from mtl_bench.reporting.page.series import read_epochs, read_steps
 from mtl_bench.reporting.published import read_published
 from mtl_bench.reporting.statistics import compare, runs_under
+from mtl_bench.reporting.tables import table_of
 from tests.records.synthetic import qm9_tasks, scaled, write_record
-from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_steps, write_profile
+from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_run, add_steps, write_profile
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,32 @@ def test_rows_are_those_of_the_statistics(folder: Path, rooms: dict[str, Any]) -
                 assert cell.get("spread") == (None if spread is None else spread.sd)
             assert row["cost"]["value"] == source.epoch_cost
             assert row["seeds"] == list(source.seeds)
+
+
+def test_the_best_is_marked_only_where_the_tables_mark_it(tmp_path: Path) -> None:
+    """By intervals over seeds, not by the mean: the third method is within the noise."""
+    factors = {"stl": 1.0, "taskforce": 0.7, "ls": 1.3, "dwa": 1.31}
+    for label, factor in factors.items():
+        for seed in (0, 1, 2):
+            add_run(tmp_path, label, seed, factor * (1 + seed / 50), dataset="rooms")
+    records = find_records(tmp_path)
+    (dataset,) = page_data(records, "mini", tmp_path / "mini")["datasets"]
+    (shown,) = dataset["results"][0]["comparisons"]
+    table = table_of(compare(runs_under(records, None))[0])
+    marks = {
+        row["name"]: [cell.get("mark", "") for cell in row["metrics"]] for row in shown["rows"]
+    }
+    for index, name in enumerate(table.names):
+        assert marks[name] == [column[index].mark for column in table.metrics.cells]
+    assert {name: set(found) for name, found in marks.items()} == {
+        "stl": {""},
+        "taskforce": {"best"},
+        "ls": {""},
+        "dwa": {""},
+    }
+    assert [row["delta_m"].get("mark") for row in shown["rows"] if row["name"] == "taskforce"] == [
+        "best"
+    ]
 
 
 def row_of(rooms: dict[str, Any], name: str) -> dict[str, Any]:

@@ -27,23 +27,12 @@ const VERDICT = [
   },
 ];
 
-/** Per key, the best mean among the methods that share a network. */
-function bestOf(rows, pick, higher) {
-  const values = rows
-    .filter((row) => row.label !== "stl")
-    .map((row) => pick(row).value)
-    .filter((v) => v !== null);
-  if (values.length < 2) return null;
-  return higher ? Math.max(...values) : Math.min(...values);
-}
-
-function measureColumn(rows, pick, higher, more) {
-  const best = bestOf(rows, pick, higher);
+function measureColumn(pick, higher, more) {
   return {
     ...more,
     first: higher ? "descending" : "ascending",
     value: (row) => pick(row).value,
-    render: (row) => measured(pick(row), best !== null && row.label !== "stl" && pick(row).value === best),
+    render: (row) => measured(pick(row)),
   };
 }
 
@@ -56,11 +45,9 @@ function methodColumn(looks) {
   };
 }
 
-function verdictColumns(rows) {
+function verdictColumns() {
   return [
-    ...VERDICT.map((item) =>
-      measureColumn(rows, (row) => row[item.key], false, { ...item, group: "verdict" }),
-    ),
+    ...VERDICT.map((item) => measureColumn((row) => row[item.key], false, { ...item, group: "verdict" })),
     {
       title: "n",
       unit: "seeds",
@@ -72,6 +59,15 @@ function verdictColumns(rows) {
     },
   ];
 }
+
+const INTERVAL = {
+  title: "95 %",
+  unit: "of Δm",
+  group: "verdict",
+  about: "bootstrap interval of Δm over seeds",
+  value: (row) => row.delta_m.value,
+  render: (row) => row.interval,
+};
 
 function publishedColumns(comparison) {
   return comparison.published.map((title, index) => ({
@@ -88,7 +84,7 @@ function publishedColumns(comparison) {
 function metricColumns(comparison) {
   const names = new Set(comparison.columns.map((column) => column.metric));
   return comparison.columns.map((column, index) =>
-    measureColumn(comparison.rows, (row) => row.metrics[index], column.higher, {
+    measureColumn((row) => row.metrics[index], column.higher, {
       title: names.size > 1 ? column.metric : column.task,
       group: names.size > 1 ? column.task : `test ${column.metric}`,
       unit: `${column.unit} ${column.higher ? "↑" : "↓"}`.trim(),
@@ -105,9 +101,12 @@ function settingOf(comparison, results) {
 /** Tables of one data set under one selection rule, with their notes. */
 function resultTables(results, looks) {
   return results.comparisons.map((comparison) => {
+    const [delta, ...verdict] = verdictColumns();
     const columns = [
       methodColumn(looks),
-      ...verdictColumns(comparison.rows),
+      delta,
+      INTERVAL,
+      ...verdict,
       ...publishedColumns(comparison),
       ...metricColumns(comparison),
     ];
@@ -129,7 +128,7 @@ function conditionsOf(comparison) {
     { class: "conditions" },
     comparison.procedural && badge("procedural"),
     comparison.conditions,
-    several && " Bold: best of the methods that share a network.",
+    several && ` ${comparison.marks}`,
   );
 }
 

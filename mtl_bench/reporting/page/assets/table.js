@@ -2,7 +2,7 @@
 
 /**
  * Make a sortable table.
- * columns: {title, unit, group, about, text: true for names, emphasis, render(row) -> node or text,
+ * columns: {title, unit, group, about, text: true for names, render(row) -> node or text,
  *           value(row) -> number, text or null, first: "descending" for what is better when higher}
  */
 function sortableTable(caption, columns, rows) {
@@ -106,10 +106,10 @@ function groupRow(columns) {
 }
 
 /** Mean and, smaller, the standard deviation. */
-function measured(cell, strong = false) {
+function measured(cell) {
   if (cell.value === null) return h("span", { class: "nothing" }, NOTHING);
   return [
-    h(strong ? "strong" : "span", {}, cell.text),
+    h({ best: "strong", second: "em" }[cell.mark] || "span", {}, cell.text),
     cell.sd && h("span", { class: "sd" }, `± ${cell.sd}`),
   ];
 }

@@ -30,6 +30,7 @@ def method_of(*overrides):
         ("cagrad", "scale", "tasks", "one"),
         ("nashmtl", "max_norm", 1.0, None),
         ("rlw", "head_weighting", "weighted", "weighted"),
+        ("igbv2", "head_weighting", "weighted", "weighted"),
     ],
 )
 def test_each_protocol_sets_its_variant(method, field, nash, aligned):

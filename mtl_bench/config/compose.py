@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, cast
@@ -19,33 +17,6 @@ from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
 from mtl_bench.config.search import open_hydra
 from mtl_bench.config.signatures import has_separate_networks
 from mtl_bench.errors import ConfigError
-
-NOT_NUMBERS = ("paths", "logger", "debug")
-"""Sections that can't change a number."""
-
-NOT_NUMBERS_IN = {
-    "trainer": ("device", "threads", "workers", "checkpoint_minutes", "determinism"),
-    "dataset": ("root",),
-    "architecture": ("serves",),
-    "gradients": ("backend",),
-}
-"""Keys of other sections that don't."""
-
-NEUTRAL = {
-    "trainer.accumulate": 1,
-    "trainer.precision": "float32",
-    "gradients.level": "parameters",
-    "method.observation": "gram",
-    "method.agents": "multi",
-    "method.critic": "joint",
-    "method.policy_input": "local",
-    "method.reward_scope": "shared",
-    "method.gradient_reward": "min_norm",
-    "method.transition": "next_batch",
-}
-"""Values that mean what was the only way before their key existed. They are left out of the hash,
-so that records from before are still found."""
-
 
 COMPOSITION_ERRORS = (
     *(HydraException, OmegaConfBaseException, YAMLError),
@@ -82,37 +53,6 @@ def _choose_network(architecture: dict[str, Any], method: str | None) -> None:
     single_task = architecture.pop("single_task", None)
     if single_task is not None and method is not None and has_separate_networks(method):
         architecture["_target_"] = single_task
-
-
-def config_hash(config: dict[str, Any]) -> str:
-    """Return 8 hexadecimal digits over all that changes a run's numbers, and nothing else.
-
-    1 and 1.0 are the same number.
-    """
-    numbers = {
-        section: {k: v for k, v in value.items() if _matters(section, k, v)}
-        if isinstance(value, dict)
-        else value
-        for section, value in config.items()
-        if section not in NOT_NUMBERS
-    }
-    if not numbers["gradients"]:
-        del numbers["gradients"]
-    numbers = json.loads(json.dumps(numbers), parse_float=_plain_number)
-    canonical = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
-
-
-def _matters(section: str, key: str, value: object) -> bool:
-    if key in NOT_NUMBERS_IN.get(section, ()):
-        return False
-    name = f"{section}.{key}"
-    return name not in NEUTRAL or NEUTRAL[name] != value
-
-
-def _plain_number(text: str) -> float | int:
-    value = float(text)
-    return int(value) if value.is_integer() else value
 
 
 def refuse_paths(overrides: Sequence[str]) -> None:

@@ -72,7 +72,7 @@ Scheduler = Annotated[
 
 
 class Trainer(Section):
-    """How a run is carried out; `compose.NOT_NUMBERS_IN` says what can't change its numbers."""
+    """How a run is carried out; `identity.NOT_NUMBERS_IN` says what can't change its numbers."""
 
     epochs: PositiveInt
     accumulate: PositiveInt

@@ -10,9 +10,11 @@ import fcntl
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from mtl_bench.config.identity import settings_of
 from mtl_bench.errors import RecordError
 from mtl_bench.files import parse_json, read_json, read_text_file, read_yaml
 from mtl_bench.records.seal import SEAL, broken
@@ -59,6 +61,22 @@ class Record:
     def label(self) -> str:
         """``method`` or ``method-variant``, as in the folder's name."""
         return self.method if self.variant is None else f"{self.method}-{self.variant}"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All of config.yaml that can change a number but the seed; empty if it can't be read."""
+        try:
+            return settings_of(read_yaml(self.path / "config.yaml"))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    @cached_property
+    def device(self) -> str | None:
+        """What environment.json calls the device, such as a GPU's model, or else the summary."""
+        try:
+            return str(read_json(self.path / "environment.json")["device"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None if self.summary is None else str(self.summary.get("device"))
 
 
 def find_records(

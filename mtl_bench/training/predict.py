@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mtl_bench.config.build import build_data, build_network, build_run_method
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, RecordError

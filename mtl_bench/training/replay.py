@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtl_bench.config.build import build_data
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.base import Batch
 from mtl_bench.errors import ConfigError, RecordError, TrainingError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted, RecordError
 from mtl_bench.records.seal import SEAL, broken
 from mtl_bench.records.writer import RunRecord, record_path

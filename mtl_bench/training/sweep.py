@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from mtl_bench.config.compose import (
     COMPOSITION_ERRORS,
     compose_config,
-    config_hash,
     refuse_paths,
     translate_error,
 )
+from mtl_bench.config.identity import config_hash
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import Interrupted, MtlBenchError
 from mtl_bench.records.reader import find_record

@@ -7,8 +7,9 @@ import pytest
 from mtl_bench import build_method
 from mtl_bench.cli import main
 from mtl_bench.config.build import build
-from mtl_bench.config.compose import compose_config, config_hash
+from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group, find_config_folder
+from mtl_bench.config.identity import config_hash
 from mtl_bench.datasets.commands import data_command
 from mtl_bench.errors import ConfigError
 from tests.added import announce, write_files

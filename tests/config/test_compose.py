@@ -6,8 +6,9 @@ import re
 import pytest
 import yaml
 
-from mtl_bench.config.compose import compose_config, config_hash
+from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError
 from mtl_bench.training.sweep import sweep
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mtl_bench.config.compose import compose_config, config_hash
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError
 
 RUN = ("dataset=qm9", "method=ls", "profile=smoke")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl_bench.config.compose import compose_config, config_hash
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError
 
 RECORDS = sorted(Path(__file__).parents[2].glob("results/mini/*/*/seed*-????????"))

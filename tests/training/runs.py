@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.config.build import build_data
-from mtl_bench.config.compose import compose_config, config_hash
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tracking.console import make_console

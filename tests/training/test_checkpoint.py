@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import RecordError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mtl_bench.config.build import build_data
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.testing.methods import advance, rounds

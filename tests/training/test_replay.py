@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, RecordError, TrainingError
 from mtl_bench.records.writer import record_path
 from mtl_bench.reporting.incident import render_replay

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from mtl_bench.config.compose import config_hash
 from mtl_bench.config.groups import describe_group
+from mtl_bench.config.identity import config_hash
 from mtl_bench.records.writer import record_path
 from tests.training.runs import (
     METHODS,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mtl_bench.config.build import build_data, build_network
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tasks import Metric

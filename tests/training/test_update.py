@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mtl_bench.config.build import build_data
-from mtl_bench.config.compose import config_hash
+from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.run import run

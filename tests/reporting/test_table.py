@@ -81,9 +81,11 @@ def test_rules_stand_side_by_side_each_against_its_own_stl(tmp_path):
             "best_val": {"semantic": {"miou": best}, "depth": {"abs": 0.5}},
             "last": {"semantic": {"miou": last}, "depth": {"abs": 0.5}},
         }
-        scene(tmp_path, method, 0, 0.0, 0.0, metrics=metrics)
+        for seed in (0, 1) if method == "stl" else (0,):
+            scene(tmp_path, method, seed, 0.0, 0.0, metrics=metrics)
     text = render_selections(find_records(tmp_path), form="markdown", width=100)
-    assert rows_of(text, "ls")[0][1:] == ["-5.00", "-25.00"]
+    assert rows_of(text, "ls")[0][1:] == ["-5.00", "-25.00", "1"]
+    assert "- ls: only seed 0." in text
     assert "last_k_mean" not in text
 
 

@@ -5,7 +5,6 @@ Legend of shape suffixes: N steps, K series, M methods, C metrics, S seeds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -95,10 +94,3 @@ def rank_table(values_MCS: Array, higher_is_better: Sequence[bool]) -> Array:
         for s in range(values_MCS.shape[2]):
             ranks_MCS[:, c, s] = ranks(values_MCS[:, c, s], higher)
     return ranks_MCS
-
-
-def speed_up(seconds: float | None, reference: float | None) -> float | None:
-    """Return how many times faster than the reference a step is; None where a time is unknown."""
-    if not seconds or not reference or not math.isfinite(seconds * reference):
-        return None
-    return reference / seconds

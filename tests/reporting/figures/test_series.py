@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
@@ -15,7 +14,6 @@ from mtl_bench.reporting.figures.series import (
     ranks,
     shares,
     smooth_and_thin,
-    speed_up,
     thin,
 )
 
@@ -89,10 +87,3 @@ def test_ranks_are_those_within_a_metric_and_seed():
     table = rank_table(values_MCS, [True, False])
     assert_array_equal(table[:, 0], [[1, 2], [2, 1]])
     assert_array_equal(table[:, 1], [[1.5, 1], [1.5, 2]])
-
-
-def test_half_the_seconds_are_twice_the_speed():
-    assert speed_up(0.5, 1.0) == pytest.approx(2.0)
-    assert speed_up(None, 1.0) is None
-    assert speed_up(1.0, 0.0) is None
-    assert speed_up(math.nan, 1.0) is None

@@ -37,7 +37,7 @@ def draw(scene: Scene) -> Drawing:
         CannotDrawError: no method has weights that change, or no step log can be read.
     """
     names = list(scene.tasks)
-    constant, moving = list[SeedLogs](), list[SeedLogs]()
+    constant, moving = list[SeedLogs[Array]](), list[SeedLogs[Array]]()
     problems: list[str] = []
     for row in scene.rows:
         logs = read_row(scene, row, [f"weight/{task}" for task in names], _weights)
@@ -80,7 +80,7 @@ def _weights(steps_N: Array, weights_NT: Array) -> tuple[Array, Array]:
 
 
 def _draw_panel(
-    panel: Axes, logs: SeedLogs, labels: list[str], looks: list[Look], height: float
+    panel: Axes, logs: SeedLogs[Array], labels: list[str], looks: list[Look], height: float
 ) -> None:
     mean_NT, sd_NT = mean_and_sd(logs.values)
     panel.axhline(1 / len(labels), color=GREY, linewidth=0.9, linestyle=":", zorder=1)

@@ -6,8 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from mtl_bench.reporting.experiments import EXPERIMENTS
 from mtl_bench.reporting.figures.command import FIGURES
 from mtl_bench.reporting.figures.ranking import rank_rows
 from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, find_scenes
-from tests.records.synthetic import SCENE_TASKS, write_record
+from tests.records.synthetic import QM9, SCENE_TASKS, write_record
 from tests.reporting.figures.records import (
     METHODS,
     PROCEDURAL,
@@ -70,6 +72,10 @@ def draw(name: str, scene: Scene) -> Figure:
 
 def texts_of(figure: Figure) -> list[Text]:
     return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+
+
+def three_tasks() -> dict[str, dict[str, Any]]:
+    return SCENE_TASKS | {"normals": SCENE_TASKS["depth"] | {"label": "Normals"}}
 
 
 def shown_words(figure: Figure) -> str:
@@ -162,6 +168,41 @@ def test_only_methods_with_a_gram_have_gradients(everything: Path) -> None:
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     named = [title.partition(":")[0] for title in titles if ":" in title]
     assert named == list(WITH_GRAM)
+
+
+def write_one_against_all(path: Path, tasks: Sequence[str], updates: int) -> None:
+    """In every update the next task's gradient is the opposite of all others."""
+    shutil.rmtree(path / "steps")
+    log = StepLog(path / "steps", tuple(tasks))
+    log.folder.mkdir()
+    everyone, equal = range(len(tasks)), np.ones(len(tasks))
+    for step in range(updates):
+        signs_T = np.where(np.arange(len(tasks)) == step % len(tasks), -1.0, 1.0)
+        log.add(step + 1, 1, everyone, equal, equal, np.outer(signs_T, signs_T), {})
+    log.flush()
+
+
+def test_conflicts_that_averages_over_updates_would_hide_are_shown(tmp_path: Path) -> None:
+    """Each pair agrees in 9 of 11 updates, and in each update 10 of 55 pairs are in conflict."""
+    for seed in (0, 1):
+        path = write_run(tmp_path, "mgda", seed, qm9=True, steps=44)
+        write_one_against_all(path, list(QM9), 44)
+    _, cosines, table, _ = draw("gradients", scene_of(tmp_path)).axes
+    assert cosines.get_title(loc="left") == "cosines of pairs, 18 % below 0"
+    outer, inner = (band.get_paths()[0].vertices[:, 1] for band in cosines.collections)
+    assert (outer.min(), outer.max()) == pytest.approx((-1.0, 1.0))
+    assert (inner.min(), inner.max()) == pytest.approx((1.0, 1.0))
+    assert cosines.get_ylim()[0] <= -1.0
+    means = table.images[0].get_array().compressed()
+    assert means == pytest.approx(np.full(55, 7 / 11))
+
+
+def test_the_line_of_a_pair_says_how_often_it_is_a_conflict(tmp_path: Path) -> None:
+    path = write_run(tmp_path, "mgda", 0, tasks=three_tasks())
+    write_one_against_all(path, list(three_tasks()), 24)
+    words = shown_words(draw("gradients", scene_of(tmp_path)))
+    for pair in ("Seg, Depth", "Seg, Normals", "Depth, Normals"):
+        assert f"{pair}, 67 % below 0" in words
 
 
 def test_names_beside_the_points_do_not_cover_each_other(everything: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 Array = np.ndarray
 
 WINDOW = 10
-"""Updates of the moving average, as in the paper's figure 4."""
+"""Updates of a moving average at least, as in the paper's figure 4."""
 
 POINTS = 1000
 """Points of a line at most; a panel is a few hundred dots wide."""

@@ -29,12 +29,14 @@ class SeedLogs(Generic[Reduced]):
         row: the row, with those of its seeds that have values.
         steps: updates at which there are values.
         values: what each seed was reduced to, over the same number of steps.
+        updates: how many there were before that, of the longest.
         problems: what could not be read.
     """
 
     row: Row
     steps: Array
     values: list[Reduced]
+    updates: int
     problems: tuple[str, ...]
 
 
@@ -48,7 +50,7 @@ def read_row(
     """
     runs = scene.runs[row.name]
     shortest = min((run.summary.get("steps") or sys.maxsize for run in runs), default=0)
-    steps, values = np.zeros(0), dict[int, Reduced]()
+    steps, values, updates = np.zeros(0), dict[int, Reduced](), 0
     without, problems = list[int](), list[str]()
     for run in runs:
         seed, path = run.record.seed, run.record.path
@@ -67,7 +69,8 @@ def read_row(
             problems.append(f"{row.name}: {path} has another number of updates")
         else:
             steps, values[seed] = at, reduced
+            updates = max(updates, len(found[0][:shortest]))
     if without:
         problems.append(f"{row.name}: no step log of seed {', '.join(map(str, without))}")
     seen = replace(row, seeds=tuple(values))
-    return SeedLogs(seen, steps, list(values.values()), tuple(problems))
+    return SeedLogs(seen, steps, list(values.values()), updates, tuple(problems))

@@ -143,23 +143,39 @@ def test_constant_weights_are_named_and_the_others_have_a_panel(everything: Path
     words = shown_words(figure)
     assert "constant weights are not shown: stl, ls, graddrop" in words
     titles = [panel.get_title(loc="left") for panel in figure.axes]
-    assert titles == [
-        m for m in [*sorted(METHODS)] if m not in ("stl", "ls", "graddrop", "taskforce")
-    ] + ["taskforce"]
+    moving = [m for m in sorted(METHODS) if m not in ("stl", "ls", "graddrop", "taskforce")]
+    assert titles == [f"{method}, n\u00a0=\u00a02" for method in [*moving, "taskforce"]]
     assert "± sample standard deviation at the end" in words
+
+
+def test_a_panel_says_of_how_many_seeds_it_is(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, "taskforce", seed)
+    write_run(tmp_path, "uw", 0)
+    figure = draw("figure4", scene_of(tmp_path))
+    titles = [panel.get_title(loc="left").replace("\u00a0", " ") for panel in figure.axes]
+    assert titles == ["uw, n = 1", "taskforce, n = 2"]
+    assert "±" in shown_words(figure)
+    alone = draw("figure4", scene_of(tmp_path, methods=["uw"]))
+    assert "±" not in shown_words(alone)
+
+
+def write_weights(path: Path, weights_N: np.ndarray) -> None:
+    """Replace the step log by one with these weights of the first of two tasks, in percent."""
+    shutil.rmtree(path / "steps")
+    log = StepLog(path / "steps", tuple(SCENE_TASKS))
+    log.folder.mkdir()
+    for step, weight in enumerate(weights_N, start=1):
+        log.add(step, 1, (0, 1), np.ones(2), np.array([weight, 100.0 - weight]), None, {})
+    log.flush()
 
 
 def test_the_end_of_a_line_is_the_average_of_the_last_ten_shares(tmp_path: Path) -> None:
     path = write_run(tmp_path, "taskforce", 0, steps=30)
-    log = StepLog(path / "steps", tuple(SCENE_TASKS))
-    for part in log.folder.iterdir():
-        part.unlink()
-    for step in range(1, 31):
-        log.add(step, 1, (0, 1), np.ones(2), np.array([step, 30.0 - step]), None, {})
-    log.flush()
+    write_weights(path, np.arange(1.0, 31.0))
     (panel,) = draw("figure4", scene_of(tmp_path)).axes
     lines = [line for line in panel.lines if len(line.get_xdata()) > 5]
-    assert [line.get_ydata()[-1] for line in lines] == pytest.approx([25.5 / 30, 4.5 / 30])
+    assert [line.get_ydata()[-1] for line in lines] == pytest.approx([0.255, 0.745])
     assert [line.get_xdata()[[0, -1]].tolist() for line in lines] == [[10, 30]] * 2
 
 
@@ -168,6 +184,18 @@ def test_only_methods_with_a_gram_have_gradients(everything: Path) -> None:
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     named = [title.partition(":")[0] for title in titles if ":" in title]
     assert named == list(WITH_GRAM)
+
+
+def test_a_long_run_is_averaged_over_more_updates_than_a_short_one(tmp_path: Path) -> None:
+    """In the end weights of 0 and 80 take turns of 20 updates: their mean over 40 is 40."""
+    path = write_run(tmp_path, "taskforce", 0, steps=1600)
+    turns_N = 80.0 * (np.arange(1600) // 20 % 2)
+    write_weights(path, np.where(np.arange(1600) < 800, 10.0, turns_N))
+    figure = draw("figure4", scene_of(tmp_path))
+    assert "Moving average over 40 updates;" in shown_words(figure)
+    (line, _) = (line for line in figure.axes[0].lines if len(line.get_xdata()) > 5)
+    assert line.get_ydata()[:400] == pytest.approx(np.full(400, 0.1))
+    assert line.get_ydata()[-400:] == pytest.approx(np.full(400, 0.4))
 
 
 def write_one_against_all(path: Path, tasks: Sequence[str], updates: int) -> None:

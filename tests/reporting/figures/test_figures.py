@@ -279,6 +279,26 @@ def test_ranks_follow_the_direction_of_each_metric(tmp_path: Path) -> None:
     assert ranking.left_out == ("dwa (a metric has no value)", "rlw (no seed 1)")
 
 
+def test_of_two_sets_of_seeds_as_common_the_larger_is_ranked_and_named(tmp_path: Path) -> None:
+    for label, seeds in (("ls", (0,)), ("rlw", (0,)), ("mgda", (0, 1)), ("taskforce", (0, 1))):
+        for seed in seeds:
+            write_run(tmp_path, label, seed)
+    scene = scene_of(tmp_path)
+    ranking = rank_rows(scene)
+    assert ranking.ranks_MCS.shape == (2, 2, 2)
+    assert ranking.left_out == ("ls (no seed 1)", "rlw (no seed 1)")
+    assert "seeds 0, 1 (n = 2)" in shown_words(draw("ranking", scene)).replace("\u00a0", " ")
+
+
+def test_the_footer_names_the_seeds_that_were_ranked(tmp_path: Path) -> None:
+    for label, seeds in (("ls", (0,)), ("rlw", (0,)), ("taskforce", (0, 1))):
+        for seed in seeds:
+            write_run(tmp_path, label, seed)
+    words = shown_words(draw("ranking", scene_of(tmp_path))).replace("\u00a0", " ")
+    assert "seed 0 (n = 1)" in words
+    assert "Ranks within each metric and seed (the tables rank the means over seeds)" in words
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_one_method_and_one_seed_is_drawn_or_explained(tmp_path: Path, name: str) -> None:
     write_run(tmp_path, "taskforce", 0)

@@ -18,6 +18,7 @@ from mtl_bench.reporting.layout import (
     table_width,
     transpose,
 )
+from mtl_bench.reporting.table_latex import as_latex
 
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = ("markdown", "latex", "csv")
@@ -89,27 +90,6 @@ def as_markdown(table: Table, width: int) -> str:
     return "\n\n".join([f"## {table.title}", *blocks, below])
 
 
-def as_latex(table: Table) -> str:
-    """Return a booktabs tabular with everything in it, the notes as comments above."""
-    columns: Texts = [
-        (table.lead, [_escape(name) for name in table.names]),
-        *table.metrics.texts(_latex),
-        *table.verdict.texts(_latex),
-    ]
-    rows = [[cells[i] for _, cells in columns] for i in range(len(table.names))]
-    lines = [
-        *(f"% {line}" for line in (table.title, *table.notes)),
-        f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
-        r"\toprule",
-        " & ".join(_escape(head) for head, _ in columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
-
-
 def as_csv(table: Table) -> str:
     """Return numbers in full, each column with deviations followed by one of these."""
     heads: list[str] = [table.lead or "row"]
@@ -165,43 +145,7 @@ def _markdown(cell: Cell) -> str:
     return {"best": f"**{cell.text}**", "second": f"_{cell.text}_", "": cell.text}[cell.mark]
 
 
-def _latex(cell: Cell) -> str:
-    text = _escape(cell.text)
-    return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.mark]
-
-
 def _plain(cell: Cell) -> str:
     if cell.value is not None:
         return repr(cell.value)
     return "" if cell.text == NOTHING else cell.text
-
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "±": r"$\pm$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "Δ": r"$\Delta$",
-    "α": r"$\alpha$",
-    "ε": r"$\epsilon$",
-    "μ": r"$\mu$",
-    "⟨": r"$\langle$",
-    "⟩": r"$\rangle$",
-    "₀": "$_0$",
-    "²": "$^2$",
-    "³": "$^3$",
-    "°": r"$^\circ$",
-    "γ": r"$\gamma$",
-    "λ": r"$\lambda$",
-    "^": r"\^{}",
-    "~": r"\~{}",
-    "–": "--",
-    "⁰": "$^0$",
-    "¹": "$^1$",
-    **{mark: f"$^{number}$" for number, mark in enumerate("⁴⁵⁶⁷⁸⁹", start=4)},
-}
-
-
-def _escape(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)

@@ -1,7 +1,5 @@
 """The forms of a table."""
 
-import csv
-import io
 import re
 import shutil
 import subprocess
@@ -12,7 +10,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.command import SETTINGS, tables
 from mtl_bench.reporting.selections import render_selections
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table, as_csv, as_latex, as_markdown
+from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table, as_latex, as_markdown
 from mtl_bench.reporting.tables import render_tables
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 from tests.reporting.test_tables import cell, rows_of, scene
@@ -46,14 +44,6 @@ def test_latex_is_a_tabular_of_plain_ascii():
     assert r"a\_b & \textbf{1.00 $\pm$ 0.10} & [+1.0, +2.0] & 2 \\" in text
     assert r"c$|$d & \textit{2.00} & -- & 2 \\" in text
     assert text.count(r"\\") == 4
-
-
-def test_csv_has_numbers_in_full_and_deviations_beside():
-    rows = list(csv.reader(io.StringIO(as_csv(TABLE))))
-    assert rows[0] == ["method", "α [a₀³] ↓", "α [a₀³] ↓ sd", "95 %", "n"]
-    assert rows[1] == ["a_b", "1.0", "0.1", "[+1.0, +2.0]", "2"]
-    assert rows[2] == ["c|d", "2.0", "", "", "2"]
-    assert rows[3] == ["e", "", "", "", "2"]
 
 
 def test_latex_prints_title_and_notes_below_the_tabular():

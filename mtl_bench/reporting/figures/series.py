@@ -12,7 +12,7 @@ import numpy as np
 Array = np.ndarray
 
 WINDOW = 10
-"""Updates of the moving average, as in the paper's figure 4."""
+"""Updates of a moving average at least, as in the paper's figure 4."""
 
 POINTS = 1000
 """Points of a line at most; a panel is a few hundred dots wide."""
@@ -67,6 +67,20 @@ def nan_mean(values: Array, axis: int) -> Array:
     counts = finite.sum(axis=axis)
     sums = np.where(finite, values, 0.0).sum(axis=axis)
     return np.where(counts > 0, sums, np.nan) / np.maximum(counts, 1)
+
+
+def row_percentiles(values_NK: Array, percents: Sequence[float]) -> Array:
+    """Return percentiles of what is finite in each row, (N, len(percents)), NaN where nothing is.
+
+    As ``numpy.nanpercentile`` along axis 1, which takes a Python call for each row.
+    """
+    sorted_NK = np.sort(np.where(np.isfinite(values_NK), values_NK, np.nan), axis=1)
+    last_N = np.isfinite(sorted_NK).sum(axis=1) - 1
+    places_NQ = np.maximum(last_N, 0)[:, None] * (np.asarray(percents) / 100)
+    low_NQ = np.floor(places_NQ).astype(int)
+    high_NQ = np.minimum(low_NQ + 1, np.maximum(last_N, 0)[:, None])
+    below_NQ, above_NQ = (np.take_along_axis(sorted_NK, at, axis=1) for at in (low_NQ, high_NQ))
+    return below_NQ + (places_NQ - low_NQ) * (above_NQ - below_NQ)
 
 
 def mean_and_sd(values: Sequence[Array]) -> tuple[Array, Array | None]:

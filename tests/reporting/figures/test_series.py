@@ -12,6 +12,7 @@ from mtl_bench.reporting.figures.series import (
     nan_mean,
     rank_table,
     ranks,
+    row_percentiles,
     shares,
     smooth_and_thin,
     thin,
@@ -65,6 +66,16 @@ def test_deviation_needs_two_seeds_and_a_nan_of_one_seed_is_one_of_the_mean():
 def test_nan_mean_leaves_out_what_is_not_finite():
     values = np.array([[1.0, np.nan], [3.0, np.nan], [np.inf, np.nan]])
     assert_array_equal(nan_mean(values, axis=0), [2.0, np.nan])
+
+
+@given(st.lists(st.lists(VALUES, min_size=5, max_size=5), min_size=1, max_size=6))
+def test_percentiles_of_rows_are_numpys_of_what_is_finite(rows):
+    percents = (0, 10, 25, 50, 90, 100)
+    found = row_percentiles(np.array(rows), percents)
+    for row, own in zip(np.array(rows), found, strict=True):
+        finite = row[np.isfinite(row)]
+        expected = np.percentile(finite, percents) if finite.size else [math.nan] * len(percents)
+        assert_allclose(own, expected, atol=1e-9)
 
 
 @given(FEW)

@@ -140,7 +140,7 @@ def _verdict(
     experiment: Experiment,
     shown: list[Shown],
     unfinished: dict[str, list[Record]],
-    raw: tuple[str, str] | None,
+    raw: tuple[Cell, str] | None,
     dataset: str,
 ) -> Columns:
     """Return the columns of Δm, Δt, rank, n and cost, and those of the published table."""
@@ -153,7 +153,7 @@ def _verdict(
         counts.append(Cell(str(len(row.seeds) if row else 0), len(row.seeds) if row else 0))
         costs.append(_cost(row, reference))
         if line.label is None:
-            counts[i], costs[i] = NO_CELL, Cell(raw[0]) if raw else NO_CELL
+            counts[i], costs[i] = NO_CELL, raw[0] if raw else NO_CELL
         elif row is None:
             states = [describe(record) for record in unfinished.get(line.label, [])]
             delta_m[i] = Cell(", ".join(states) or "missing")
@@ -202,7 +202,7 @@ def _has_raw(experiment: Experiment) -> bool:
     return any(line.label is None for line in experiment.lines)
 
 
-def _raw(runs: list[Run]) -> tuple[str, str] | None:
+def _raw(runs: list[Run]) -> tuple[Cell, str] | None:
     """Return the cost of one agent that sees the raw gradients, and what it would need."""
     summary: dict[str, Any] = next(
         (r.summary for r in runs if r.summary.get("parameters") and r.record.method != "stl"), {}
@@ -211,8 +211,8 @@ def _raw(runs: list[Run]) -> tuple[str, str] | None:
     if not shared:
         return None
     tasks, structure = len(summary["tasks"]), Structure("single", "joint", "global")
-    cost = agents_cost(tasks, shared + 1, structure).over(final_cost(tasks, structure))
+    ratio = agents_cost(tasks, shared + 1, structure).over(final_cost(tasks, structure))[-1]
     return (
-        f"{_times(cost[-1])}*",
+        Cell(f"{_times(ratio)}*", ratio),
         f"operations of the agents, for {describe_raw(tasks, shared, structure)}",
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from mtl_bench.reporting.inference import Mark
+from mtl_bench.reporting.inference import Interval, Mark
 from mtl_bench.reporting.layout import (
     NOTHING,
     column_width,
@@ -34,12 +34,14 @@ class Cell(NamedTuple):
         value: for machines, where it is a number.
         sd: its sample standard deviation over seeds.
         mark: whether it is the best or second best of its column.
+        interval: what it shows in place of a value.
     """
 
     text: str
     value: float | None = None
     sd: float | None = None
     mark: Mark = ""
+    interval: Interval | None = None
 
 
 NO_CELL = Cell(NOTHING)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,9 +20,6 @@ PARTS = ("", " sd", " low", " high")
 
 MARKS = "⁰¹²³⁴⁵⁶⁷⁸⁹,"
 COMPUTED = "*"
-INTERVAL = re.compile(r"\[([+-]?[\d.]+), ([+-]?[\d.]+)\]")
-RATIO = re.compile(r"[x×]([\d.]+)([kMGT]?)\*?")
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 class CsvRow(NamedTuple):
@@ -109,8 +105,6 @@ def _numbers(cell: Cell) -> dict[str, float]:
     """Return the numbers of a cell by part; none where it says something in words."""
     if cell.value is not None:
         return {"": cell.value} | ({} if cell.sd is None else {" sd": cell.sd})
-    if interval := INTERVAL.fullmatch(cell.text):
-        return {" low": float(interval[1]), " high": float(interval[2])}
-    if ratio := RATIO.fullmatch(cell.text):
-        return {"": float(ratio[1]) * UNITS[ratio[2]]}
+    if cell.interval is not None:
+        return {" low": cell.interval.low, " high": cell.interval.high}
     return {}

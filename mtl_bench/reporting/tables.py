@@ -144,9 +144,15 @@ def delta_cells(rows: Sequence[Row | None]) -> tuple[list[Cell], list[Cell], lis
     own = marks(_competing(rows, deltas), _telling(rows, intervals), higher=False)
     return (
         _cells(deltas, 2, own, signed=True),
-        [NO_CELL if x is None else Cell(f"[{x.low:+.1f}, {x.high:+.1f}]") for x in intervals],
+        [_range(interval) for interval in intervals],
         _cells([row.delta_t if row else None for row in rows], 2, [""] * len(rows), signed=True),
     )
+
+
+def _range(interval: Interval | None) -> Cell:
+    if interval is None:
+        return NO_CELL
+    return Cell(f"[{interval.low:+.1f}, {interval.high:+.1f}]", interval=interval)
 
 
 def _verdict(found: Comparison) -> Columns:

@@ -8,6 +8,7 @@ import pytest
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.command import SETTINGS, tables
 from mtl_bench.reporting.experiment_tables import render_experiment
+from mtl_bench.reporting.inference import Interval
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table
 from mtl_bench.reporting.table_csv import as_csv
@@ -26,8 +27,8 @@ FIRST = Table(
     Columns(
         ["95 %", "cost", "paper", "sd", "again", "sd"],
         [
-            [Cell("[-1.0, +2.5]"), NO_CELL, Cell("missing")],
-            [Cell("x8.79"), Cell("x6.76k*"), NO_CELL],
+            [Cell("[-1.0, +2.5]", interval=Interval(-1.04, 2.51)), NO_CELL, Cell("missing")],
+            [Cell("x8.79", 8.791), Cell("x6.76k*", 6763.0), NO_CELL],
             *([Cell(text, float(text))] * 3 for text in ("4.0", "0.5", "5.0", "0.25")),
         ],
     ),
@@ -67,8 +68,8 @@ def test_two_tables_are_one_rectangle():
     assert found["method"].tolist() == ["a_b", "c", "d", "a_b"]
     numbers = found[list(found)[2:-2]].fillna(-9).to_numpy().tolist()
     assert numbers == [
-        [1.0, 0.1, -1.0, 2.5, 8.79, 4.0, 0.5, 5.0, 0.25, -9],
-        [2.0, -9, -9, -9, 6760.0, 4.0, 0.5, 5.0, 0.25, -9],
+        [1.0, 0.1, -1.04, 2.51, 8.791, 4.0, 0.5, 5.0, 0.25, -9],
+        [2.0, -9, -9, -9, 6763.0, 4.0, 0.5, 5.0, 0.25, -9],
         [-9, -9, -9, -9, -9, 4.0, 0.5, 5.0, 0.25, -9],
         [3.0, 0.2, -9, -9, -9, -9, -9, -9, -9, 7],
     ]
@@ -127,19 +128,19 @@ def test_the_numbers_are_those_of_the_comparison(results, tmp_path, capsys):
             assert_same(line["Δm [%] ↓"], row.delta_m.mean if row.delta_m else None)
             assert_same(line["n"], len(row.seeds))
             low, high = row.delta_interval or (None, None)
-            assert_same(line["95 % low"], low, 0.05)
-            assert_same(line["95 % high"], high, 0.05)
+            assert_same(line["95 % low"], low)
+            assert_same(line["95 % high"], high)
     assert "PROCEDURAL data" in found.loc[("mini / nyuv2", "ls"), "conditions"]
     assert "selection best_val" in found.loc[("mini / qm9", "ls"), "conditions"]
     assert found.loc[("mini / qm9", "ls"), "notes"] == "only seed 0"
     assert "no Δm without one STL run" in found.loc[("mini / nyuv2", "ls"), "notes"]
 
 
-def assert_same(number, expected, tolerance=0.0):
+def assert_same(number, expected):
     if expected is None:
         assert number is None or pandas.isna(number)
     else:
-        assert number == pytest.approx(expected, rel=1e-12, abs=tolerance)
+        assert number == pytest.approx(expected, rel=1e-12)
 
 
 def test_states_of_runs_are_notes(results):

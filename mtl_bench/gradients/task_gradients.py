@@ -110,7 +110,7 @@ class TaskGradients:
                 gradient_P, own_gradients, losses = sums[t]
                 gradient_P += rows[row]
                 own_gradients.append(part._own_gradients[row])
-                losses.append(part.losses_T[row])
+                losses.append(part.losses[row].detach())  # unlike losses_T on their device
         tasks = sorted(sums)
         means = [torch.stack(sums[t][2]).mean() for t in tasks]
         total = cls(means, shared, [own[t] for t in tasks], tasks=tasks)

@@ -9,6 +9,7 @@ from torch import nn
 from mtl_bench.errors import TrainingError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, task_gradients
 from mtl_bench.gradients.autograd import parameter_runs
+from tests.accelerator import DEVICE, pretend
 
 torch.set_default_dtype(torch.float32)
 
@@ -188,6 +189,25 @@ def test_the_mean_over_batches_is_that_of_their_mean_losses(way, given):
     for name, gradient in expected.items():
         torch.testing.assert_close(net.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-6)
     assert not given or mean.jacobian().data_ptr() == buffer.data_ptr()
+
+
+@pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
+def test_the_mean_over_batches_stays_on_the_device_of_the_gradients(backend):
+    with pretend(), DEVICE:
+        net = Net(3, 2, 0)
+        shared, own = net.split()
+
+        def part(tasks):
+            losses = net.losses(torch.randn(6, 5))
+            chosen = [own[t] for t in tasks]
+            return TaskGradients(
+                [losses[t] for t in tasks], shared, chosen, backend=backend, tasks=tasks
+            )
+
+        mean = TaskGradients.mean(map(part, [(0, 1), (1,)]), shared, own)
+        assert mean.jacobian().device == DEVICE
+        for result in (mean.losses_T, mean.gram()):
+            assert result.device.type == "cpu"
 
 
 def test_gradients_of_the_representation():

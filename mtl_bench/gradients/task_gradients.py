@@ -128,7 +128,10 @@ class TaskGradients:
         return sum(p.numel() for p in self.shared)
 
     def jacobian(self) -> Tensor:
-        """Return the (T, P) gradients over the shared parameters, in the order of ``shared``."""
+        """Return the (T, P) gradients over the shared parameters, in the order of ``shared``.
+
+        They are float32 or wider, whatever they are taken of.
+        """
         if self._jacobian_TP is None:
             self._jacobian_TP = self._empty_jacobian()
             if self._backend == "batched" and self.shared:
@@ -188,7 +191,7 @@ class TaskGradients:
             raise ValueError(f"gradient of {gradient_P.numel()} values for {self.num_shared}")
         self.jacobian()  # computes the own gradients on the way
         parts = gradient_P.split([p.numel() for p in self.shared]) if self.shared else ()
-        self._write_shared([g.view_as(p) for g, p in zip(parts, self.shared, strict=True)])
+        self._write_shared([g.view_as(p).to(p) for g, p in zip(parts, self.shared, strict=True)])
         self._write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
 
     def reevaluate(self) -> Tensor:
@@ -203,7 +206,8 @@ class TaskGradients:
         if self._buffer is not None and self._buffer.shape == shape:
             return self._buffer
         like = self.shared[0] if self.shared else self.losses[0]
-        return torch.empty(shape, device=like.device, dtype=like.dtype)
+        wide = torch.promote_types(like.dtype, torch.float32)  # a representation may be in bf16
+        return torch.empty(shape, device=like.device, dtype=wide)
 
     def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
         for t in range(len(self.losses)):

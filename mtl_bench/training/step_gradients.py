@@ -34,7 +34,7 @@ class StepGradients:
         method: what will be done with the gradients.
         device: where the network lives.
         precision: ``float32``, or ``bf16`` for a network under autocast. Losses, gradients of
-            parameters, Gram matrix and method stay in float32 or more.
+            parameters, Jacobian, Gram matrix and method stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
 

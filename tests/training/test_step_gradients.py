@@ -213,6 +213,46 @@ def test_bf16_runs_the_network_alone_in_low_precision(method):
     torch.testing.assert_close(results["float32"], results["bf16"], rtol=0.2, atol=0.02)
 
 
+class Alike(Architecture):
+    """Three heads that are nearly the same, above a trunk."""
+
+    has_representation = True
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = nn.Linear(4, 32)
+        self.heads = nn.ModuleDict({t: nn.Linear(32, 1) for t in NAMES})
+        with torch.no_grad():
+            for head in self.heads.values():
+                head.weight.copy_(self.heads["a"].weight + 0.01 * torch.randn(1, 32))
+
+    def representation(self, batch):
+        return self.trunk(batch.x)
+
+    def predict(self, representation, batch):
+        return {t: head(representation)[:, 0] for t, head in self.heads.items()}
+
+    def shared_parameters(self):
+        return list(self.trunk.parameters())
+
+    def task_parameters(self, task):
+        return list(self.heads[task].parameters())
+
+
+def test_gradients_of_a_bf16_representation_are_combined_in_float32():
+    torch.manual_seed(0)
+    net, method, batch = Alike(), MGDA(3), points(0)
+    options = {"precision": "bf16", "level": "representation"}
+    gradients = StepGradients(net, TASKS, method, CPU, **options)([batch])
+    (leaf,) = gradients.shared
+    assert leaf.dtype == torch.bfloat16
+    rows = [torch.autograd.grad(loss, leaf, retain_graph=True)[0] for loss in gradients.losses]
+    rows_TP = torch.stack([row.flatten() for row in rows]).float()
+    assert torch.equal(gradients.gram(), (rows_TP @ rows_TP.T).double())
+    method.step(gradients)
+    assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
+
+
 def test_gradients_of_the_representation_take_one_pass_through_the_trunk():
     passes = []
     for level in ("parameters", "representation"):

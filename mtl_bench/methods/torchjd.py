@@ -1,4 +1,4 @@
-"""Any weighting or aggregator of TorchJD, by name."""
+"""Weightings and aggregators of TorchJD, by name."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 SAVED = (Tensor, bool, int, float, str, type(None), torch.dtype, torch.device, tuple)
 """Types of attributes that are state; others (functions, projectors) are settings."""
 
+TWO_BATCHES = "it needs the gradients of two independent batches, and a step shows it one"
+
+REFUSED = {
+    "NashMTL": "its state is of types that a checkpoint doesn't hold; method=nashmtl "
+    "method.solver=ccp is the same algorithm",
+    "MoDoWeighting": TWO_BATCHES,
+    "SDMGradWeighting": TWO_BATCHES,
+    "CRMOGMWeighting": "it wraps another weighting, which a configuration can't give it",
+}
+"""What TorchJD has and a run can't use, and why."""
+
 
 class TorchJD(Method):
     """Hands the gradients to an aggregator of TorchJD, for instance ``UPGrad``.
@@ -37,10 +48,12 @@ class TorchJD(Method):
         head_weighting: see ``Method``.
         seed: of the aggregator's random numbers.
         aggregator: name of a class in ``torchjd.aggregation``.
-        arguments: what its constructor takes, for instance ``{c: 0.4}``; lists become tensors.
+        arguments: what its constructor takes, for instance ``{pref_vector: [1, 1, 2]}``; lists
+            become tensors.
 
     Raises:
-        ConfigError: TorchJD is not installed, has no such class, or refuses the arguments.
+        ConfigError: TorchJD is not installed, has no such class, or refuses the arguments; or the
+            class is one of ``REFUSED``.
     """
 
     def __init__(
@@ -144,9 +157,11 @@ def _import() -> ModuleType:
 
 def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
     """Build an aggregator or weighting by name."""
+    if name in REFUSED:
+        raise ConfigError(f"method.aggregator={name} can't be used: {REFUSED[name]}")
     module = _import()
     abstract = {"Aggregator", "Weighting", "WeightedAggregator", "GramianWeightedAggregator"}
-    names = sorted(set(module.__all__) - abstract)
+    names = sorted(set(module.__all__) - abstract - set(REFUSED))
     if name not in names:
         near = difflib.get_close_matches(name, names, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"

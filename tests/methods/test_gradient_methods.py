@@ -7,6 +7,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad
 from mtl_bench.methods.pcgrad import project_conflicts
+from mtl_bench.methods.torchjd import REFUSED
 from mtl_bench.testing.methods import advance, gram_of, rounds
 from tests.methods.streams import Network, build, needs_qpsolvers
 
@@ -223,9 +224,17 @@ def test_torchjd_aggregators_write_what_they_return(name, arguments):
         ({"aggregator": "Krum"}, "n_byzantine"),
         ({"aggregator": "Mean", "arguments": {"c": 1}}, "unexpected keyword"),
         ({"aggregator": "Krum", "arguments": {"n_byzantine": -1}}, "n_byzantine"),
+        ({"aggregator": "NashMTL"}, "can't be used: .*method=nashmtl method.solver=ccp"),
+        ({"aggregator": "MoDoWeighting"}, "two independent batches"),
+        ({"aggregator": "SDMGradWeighting"}, "two independent batches"),
+        ({"aggregator": "CRMOGMWeighting"}, "wraps another weighting"),
     ],
 )
 def test_torchjd_mistakes_are_one_line(fields, message):
     pytest.importorskip("torchjd")
     with pytest.raises(ConfigError, match=message):
         build("torchjd", 3, **fields)
+
+
+def test_what_is_refused_of_torchjd_is_in_it():
+    assert set(REFUSED) < set(pytest.importorskip("torchjd.aggregation").__all__)

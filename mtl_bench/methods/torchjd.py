@@ -86,7 +86,7 @@ class TorchJD(Method):
             gradients.apply(weights_T, self.head_weights(weights_T))
             return StepInfo(weights_T)
         grads_TP = gradients.jacobian()
-        self.finite(grads_TP.sum(dim=1), "the gradient")
+        self._finite_rows(grads_TP)
         gradient_P = self._call(grads_TP)
         if not bool(gradient_P.isfinite().all()):
             raise TrainingError(f"TorchJD: the gradient of {type(self._chosen[0]).__name__} is bad")
@@ -94,7 +94,7 @@ class TorchJD(Method):
         return StepInfo(torch.ones(len(grads_TP), dtype=torch.float64))
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
-        """Return the weighting's answer, (T,).
+        """Return the weighting's answer, (T,), float64 on the CPU wherever the gradients are.
 
         Args:
             losses_T: not used.
@@ -107,10 +107,12 @@ class TorchJD(Method):
         if self.needs == "gram":
             self.finite_gram(gram_TT)
         else:
-            self.finite(gram_TT, "the gradient")
-        weights_T = self._call(gram_TT)
-        self.finite(weights_T, "the weight")
-        return weights_T
+            self._finite_rows(gram_TT)
+        return torch.from_numpy(self.finite(self._call(gram_TT), "the weight"))
+
+    def _finite_rows(self, grads_TP: Tensor) -> None:
+        """Look at T sums, so that the gradients stay on their device."""
+        self.finite(grads_TP.sum(dim=1), "the gradient")
 
     def _call(self, matrix: Tensor) -> Tensor:
         seed = int(torch.randint(2**62, (), generator=self.generator))

@@ -215,6 +215,19 @@ def test_torchjd_aggregators_write_what_they_return(name, arguments):
     torch.testing.assert_close(gradient_P, expected_P, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["Random", "RandomWeighting"])
+def test_of_the_gradients_torchjd_brings_one_number_per_task_to_the_cpu(name, monkeypatch):
+    pytest.importorskip("torchjd")
+    method, looked_at = build("torchjd", 3, aggregator=name), []
+    finite = method.finite
+    monkeypatch.setattr(method, "finite", lambda *a: looked_at.append(a[0].shape) or finite(*a))
+    losses_T, grads_TP = next(rounds(1, 3))
+    info, _ = advance(method, losses_T, grads_TP)
+    assert set(looked_at) == {(3,)}
+    assert info.weights_T.dtype == torch.float64
+    assert info.weights_T.device.type == "cpu"
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

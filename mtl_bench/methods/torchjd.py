@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SAVED = (Tensor, bool, int, float, str, type(None), torch.dtype, torch.device, tuple)
 """Types of attributes that are state; others (functions, projectors) are settings."""
 
+PLAIN = frozenset(vars(nn.Module()))
+"""Attributes that every module has."""
+
 TWO_BATCHES = "it needs the gradients of two independent batches, and a step shows it one"
 
 REFUSED = {
@@ -49,7 +52,7 @@ class TorchJD(Method):
         seed: of the aggregator's random numbers.
         aggregator: name of a class in ``torchjd.aggregation``.
         arguments: what its constructor takes, for instance ``{pref_vector: [1, 1, 2]}``; lists
-            become tensors.
+            become tensors of the Gram matrix's dtype, or the gradients'.
 
     Raises:
         ConfigError: TorchJD is not installed, has no such class, or refuses the arguments; or the
@@ -66,8 +69,10 @@ class TorchJD(Method):
         arguments: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
-        chosen = _build(aggregator, arguments or {})
-        takes_gram = _takes_gram(chosen)
+        kind = _find(aggregator)
+        takes_gram = _takes_gram(kind)
+        dtype = torch.float64 if takes_gram else torch.float32
+        chosen = _build(kind, arguments or {}, dtype)
         weighting = getattr(chosen, "gramian_weighting", chosen) if takes_gram else chosen
         # kept in a list so that its buffers, which come and go, are no part of the state dict
         self._chosen: list[nn.Module] = [weighting]
@@ -115,6 +120,7 @@ class TorchJD(Method):
         self.finite(grads_TP.sum(dim=1), "the gradient")
 
     def _call(self, matrix: Tensor) -> Tensor:
+        self._bring_to(matrix.device)
         seed = int(torch.randint(2**62, (), generator=self.generator))
         devices = [matrix.device] if matrix.is_cuda else []
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
@@ -127,15 +133,19 @@ class TorchJD(Method):
                 ) from error
         return answer
 
+    def _bring_to(self, device: torch.device) -> None:
+        """Move what was made of a configuration, or loaded on the CPU, to the gradients."""
+        for module in self._chosen[0].modules():
+            for key, value in _attributes(module).items():
+                if isinstance(value, Tensor) and value.device != device:
+                    setattr(module, key, value.to(device))
+
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the generator and of the aggregator."""
-        plain = set(nn.Module().__dict__)
-        states = []
-        for module in self._chosen[0].modules():
-            own = {k: v for k, v in vars(module).items() if k not in plain}
-            states.append(
-                {k: v for k, v in (own | module._buffers).items() if isinstance(v, SAVED)}
-            )
+        states = [
+            {k: v for k, v in _attributes(module).items() if isinstance(v, SAVED)}
+            for module in self._chosen[0].modules()
+        ]
         return super().get_extra_state() | {"aggregator": states}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -157,8 +167,8 @@ def _import() -> ModuleType:
     return aggregation
 
 
-def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """Build an aggregator or weighting by name."""
+def _find(name: str) -> type[nn.Module]:
+    """Return an aggregator or weighting by name."""
     if name in REFUSED:
         raise ConfigError(f"method.aggregator={name} can't be used: {REFUSED[name]}")
     module = _import()
@@ -168,18 +178,32 @@ def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
         near = difflib.get_close_matches(name, names, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
         raise ConfigError(f"method.aggregator={name}: TorchJD has no such aggregator; {hint}")
-    tensors = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in arguments.items()}
-    try:
-        built: nn.Module = getattr(module, name)(**tensors)
-    except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(
-            f"method.aggregator={name}, method.arguments={arguments}: {error}"
-        ) from error
-    return built
+    found: type[nn.Module] = getattr(module, name)
+    return found
 
 
-def _takes_gram(chosen: nn.Module) -> bool:
+def _takes_gram(kind: type[nn.Module]) -> bool:
     from torchjd.aggregation import GramianWeightedAggregator, UPGradWeighting
 
     gram_weighting = UPGradWeighting.__mro__[1]  # the base of weightings of Gram matrices
-    return isinstance(chosen, GramianWeightedAggregator | gram_weighting)
+    return issubclass(kind, (GramianWeightedAggregator, gram_weighting))
+
+
+def _build(kind: type[nn.Module], arguments: dict[str, Any], dtype: torch.dtype) -> nn.Module:
+    """Build an aggregator or weighting, with lists as tensors of ``dtype``."""
+    try:
+        return kind(
+            **{
+                key: torch.tensor(value, dtype=dtype) if isinstance(value, list) else value
+                for key, value in arguments.items()
+            }
+        )
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(
+            f"method.aggregator={kind.__name__}, method.arguments={arguments}: {error}"
+        ) from error
+
+
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    """Return the attributes that are a module's own, and its buffers."""
+    return {k: v for k, v in vars(module).items() if k not in PLAIN} | module._buffers

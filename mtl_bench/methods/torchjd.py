@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.methods.base import Method, StepInfo
+from mtl_bench.seeding import seeded
 from mtl_bench.values import HeadWeighting, Name
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class TorchJD(Method):
     An aggregator that weighs gradients by their Gram matrix is asked for its weights, in float64;
     what they sum to is its own affair. Any other gets the (T, P) gradients and answers with the
     shared gradient; the weights that are reported are then ones, and the tasks' own gradients stay
-    as they are. TorchJD draws from torch's global generator: here it is seeded from
+    as they are. TorchJD draws from torch's global generators: here they are seeded from
     ``self.generator`` for the call and put back afterwards. Attributes that an aggregator changes
     are saved and loaded with the method.
 
@@ -122,9 +123,7 @@ class TorchJD(Method):
     def _call(self, matrix: Tensor) -> Tensor:
         self._bring_to(matrix.device)
         seed = int(torch.randint(2**62, (), generator=self.generator))
-        devices = [matrix.device] if matrix.is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+        with torch.no_grad(), seeded(seed, matrix.device):
             try:
                 answer: Tensor = self._chosen[0](matrix)
             except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:

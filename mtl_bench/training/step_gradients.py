@@ -167,9 +167,16 @@ class StepGradients:
         return labelled
 
     def _repeatable_losses(self, batch: Batch) -> list[Tensor]:
+        def forward(batch: Batch, here: Tensor) -> list[Tensor]:
+            return self.losses(batch)
+
+        # a device's generator is put back for the second pass only if a tensor there is among the
+        # arguments, and those inside a batch do not count
+        here = torch.empty(0, device=self.device)
         losses: list[Tensor] = checkpoint(
-            self.losses,
+            forward,
             batch,
+            here,
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), unchanged_statistics(self.network)),
         )

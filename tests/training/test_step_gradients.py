@@ -15,6 +15,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL, TaskForce
 from mtl_bench.tasks import Task
+from mtl_bench.training import step_gradients
 from mtl_bench.training.step_gradients import StepGradients
 from tests.molecules import random_store
 from tests.training.runs import METHODS, STEPS, config_of, differences, stop_at, train
@@ -149,6 +150,33 @@ class Drops(Norms):
         low = functional.dropout(self.first(batch.x), 0.5)
         both = torch.cat([low, self.second(low)], dim=1)
         return {t: head(both)[:, 0] for t, head in self.heads.items()}
+
+
+def test_a_repeated_forward_pass_draws_the_same_masks():
+    net, batches = Drops(), [points(0), points(1)]
+    torch.manual_seed(1)
+    StepGradients(net, TASKS, LS(3), CPU)(batches).apply(torch.ones(3))
+    repeated = written(net)
+
+    net.zero_grad()
+    torch.manual_seed(1)
+    both = [(net(batch), batch.targets) for batch in batches]
+    (sum(task.loss(p[task.name], t[task.name]) for p, t in both for task in TASKS) / 2).backward()
+    torch.testing.assert_close(repeated, written(net))
+
+
+def test_the_generator_of_a_device_is_put_back_for_a_repeated_forward_pass(monkeypatch):
+    """Which generators are kept depends on the devices of the tensors among the arguments."""
+    devices = []
+
+    def stash(_, *arguments, **options):
+        devices.append({a.device for a in arguments if isinstance(a, torch.Tensor)})
+        return [torch.ones(()) for _ in TASKS]
+
+    monkeypatch.setattr(step_gradients, "checkpoint", stash)
+    device = torch.device("meta")
+    StepGradients(norms().to(device), TASKS, LS(3), device)([points(0), points(1)])
+    assert devices == [{device}] * 2
 
 
 @pytest.mark.parametrize("backend", ["loop", "streamed"])

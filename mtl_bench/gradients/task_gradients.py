@@ -5,13 +5,12 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import TrainingError
 from mtl_bench.gradients.autograd import (
     Gradients,
     differentiate,
@@ -38,7 +37,6 @@ class TaskGradients:
         losses: T scalar tensors.
         shared: parameters of which every task may have a gradient; the Gram matrix is over these.
         own: for each task, the parameters that its loss alone reaches.
-        forward: recomputes the T losses on the same batch with the present parameters.
         buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
         backend: ``loop`` runs one backward pass after the other; ``batched`` runs all at once
             through the shared part, which pays where the network's own backward pass gains from it
@@ -58,7 +56,6 @@ class TaskGradients:
         losses: Sequence[Tensor],
         shared: Sequence[Tensor],
         own: Sequence[Sequence[Tensor]],
-        forward: Callable[[], Sequence[Tensor]] | None = None,
         buffer: Tensor | None = None,
         backend: Backend = "loop",
         cut: Cut | None = None,
@@ -72,7 +69,6 @@ class TaskGradients:
         self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
         self.known_gram_TT: Tensor | None = None
-        self._forward = forward
         self._buffer = buffer
         self._backend = backend
         self._cut = cut
@@ -193,13 +189,6 @@ class TaskGradients:
         parts = gradient_P.split([p.numel() for p in self.shared]) if self.shared else ()
         self._write_shared([g.view_as(p).to(p) for g, p in zip(parts, self.shared, strict=True)])
         self._write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
-
-    def reevaluate(self) -> Tensor:
-        """Return the (T,) losses on the same batch with the parameters as they are now."""
-        if self._forward is None:
-            raise TrainingError("these task gradients were made without a way to recompute losses")
-        with torch.no_grad():
-            return torch.stack(list(self._forward())).cpu()
 
     def _empty_jacobian(self) -> Tensor:
         shape = (len(self.losses), self.num_shared)

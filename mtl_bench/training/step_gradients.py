@@ -121,9 +121,6 @@ class StepGradients:
         return self._losses(predictions, batch)
 
     def _of_batch(self, batch: Batch, buffer: int) -> TaskGradients:
-        def forward() -> list[Tensor]:
-            return self.losses(batch)
-
         tasks = self._labelled(batch)
         own = [self.own[t] for t in tasks]
         cut = None
@@ -135,13 +132,12 @@ class StepGradients:
                 predictions = self.network(batch)
         losses = self._losses(predictions, batch)
         if self.at_representation and cut is not None:
-            return RepresentationGradients(losses, self.shared, own, cut, forward, tasks)
+            return RepresentationGradients(losses, self.shared, own, cut, tasks)
         kept = self._buffer(buffer)
         return TaskGradients(
             losses,
             self.shared,
             own,
-            forward=forward,
             buffer=None if kept is None else kept[: len(tasks)],
             backend=self.backend,
             cut=cut,

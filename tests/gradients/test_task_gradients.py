@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mtl_bench.errors import TrainingError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, task_gradients
 from mtl_bench.gradients.autograd import parameter_runs
+from tests.accelerator import DEVICE, pretend
 
 torch.set_default_dtype(torch.float32)
 
@@ -62,9 +62,7 @@ def of(net, x, way, buffer=None):
         net.partly.requires_grad_(False)
     shared, own = net.split()
     losses, cut = net.cut(x) if is_cut else (net.losses(x), None)
-    return TaskGradients(
-        losses, shared, own, lambda: net.losses(x), buffer=buffer, backend=backend, cut=cut
-    )
+    return TaskGradients(losses, shared, own, buffer=buffer, backend=backend, cut=cut)
 
 
 def reference_jacobian(net, x):
@@ -190,6 +188,25 @@ def test_the_mean_over_batches_is_that_of_their_mean_losses(way, given):
     assert not given or mean.jacobian().data_ptr() == buffer.data_ptr()
 
 
+@pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
+def test_the_mean_over_batches_stays_on_the_device_of_the_gradients(backend):
+    with pretend(), DEVICE:
+        net = Net(3, 2, 0)
+        shared, own = net.split()
+
+        def part(tasks):
+            losses = net.losses(torch.randn(6, 5))
+            chosen = [own[t] for t in tasks]
+            return TaskGradients(
+                [losses[t] for t in tasks], shared, chosen, backend=backend, tasks=tasks
+            )
+
+        mean = TaskGradients.mean(map(part, [(0, 1), (1,)]), shared, own)
+        assert mean.jacobian().device == DEVICE
+        for result in (mean.losses_T, mean.gram()):
+            assert result.device.type == "cpu"
+
+
 def test_gradients_of_the_representation():
     net, x, _ = make(way=("loop", True))
     shared, own = net.split()
@@ -247,23 +264,6 @@ def test_the_buffer_is_reused():
     again = TaskGradients(net.losses(x), shared, own, buffer=buffer)
     assert again.jacobian().data_ptr() == buffer.data_ptr()
     torch.testing.assert_close(buffer, gradients.jacobian())
-
-
-def test_reevaluate_sees_the_parameters_as_they_are_now():
-    net, x, gradients = make()
-    before = gradients.reevaluate()
-    torch.testing.assert_close(before, gradients.losses_T)
-    gradients.apply(torch.ones(3))
-    with torch.no_grad():
-        for p in net.parameters():
-            if p.grad is not None:
-                p -= 1e-2 * p.grad
-    after = gradients.reevaluate()
-    assert after.sum() < before.sum()
-    torch.testing.assert_close(after, torch.stack(net.losses(x)).detach())
-    shared, own = net.split()
-    with pytest.raises(TrainingError, match="recompute"):
-        TaskGradients(net.losses(x), shared, own).reevaluate()
 
 
 @pytest.mark.parametrize("needs_jacobian", [False, True])

@@ -348,6 +348,34 @@ def test_rows_are_rewarded_as_their_names_say():
     assert stored["own reward and r_G"] == pytest.approx([1 - half, -2 - half], rel=1e-6)
 
 
+@pytest.mark.parametrize("scope", ["shared", "own"])
+def test_the_first_loss_of_a_task_adds_nothing_to_a_reward(scope):
+    settings = SMALL | {"reward_scope": scope, "gradient_reward": "none"}
+    method = TaskForce(2, **settings)
+    method.present = torch.tensor([0])
+    method.weights(torch.tensor([E**2 - 1]), torch.ones(1, 1, dtype=torch.float64))
+    method.present = None
+    drops = []
+    for logs in ([1.0, 5.0], [3.0, 1.0]):
+        method.weights(torch.tensor(logs).expm1(), torch.eye(2, dtype=torch.float64))
+        drops.append(method.diagnostics["reward_loss"])
+    assert drops == pytest.approx([2 - 1, 1 - 3 + 5 - 1], rel=1e-5)
+    stored = method.memory.replay.contents().rewards.tolist()
+    expected = [[1, 0], [-2, 4]] if scope == "own" else [1, 2]
+    assert stored == [pytest.approx(reward, rel=1e-5) for reward in expected]
+
+
+def test_a_checkpoint_that_tells_no_tasks_apart_goes_on_as_it_began():
+    rounds = list(games(12, 3))
+    method, restored = (TaskForce(3, seed=seed, **SMALL) for seed in (1, 2))
+    play(method, rounds[:6])
+    state = copy.deepcopy(method.state_dict())
+    del state["memory.seen_T"]
+    restored.load_state_dict(state)
+    assert play(restored, rounds[6:]) == play(method, rounds[6:])
+    assert as_plain(restored.state_dict()) == as_plain(method.state_dict())
+
+
 def test_algorithm_2_completes_a_transition_with_the_same_batch():
     method = TaskForce(
         2, transition="same_batch", normalize="none", lambda_g=10.0, noise_start=0.0, noise_end=0.0

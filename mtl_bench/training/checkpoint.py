@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import struct
 import zipfile
 import zlib
@@ -48,13 +49,23 @@ def save_checkpoint(
     content = {"format": FORMAT, "hash": digest, "config": json.dumps(config), "state": state}
     buffer = io.BytesIO()  # writing to a file, torch hides the errno of a full disk
     torch.save(content, buffer)
-    with explain_write_errors(last):
-        if last.exists():
-            link = folder / f".{PREVIOUS}.{os.getpid()}.tmp"
-            link.unlink(missing_ok=True)
-            os.link(last, link)
-            link.replace(folder / PREVIOUS)
+    if last.exists():
+        _keep(last, folder / PREVIOUS)
     write_atomically(last, lambda stream: stream.write(buffer.getbuffer()))
+
+
+def _keep(last: Path, previous: Path) -> None:
+    """Give a checkpoint a second name in place of the one before, or copy it there."""
+    link = previous.with_name(f".{PREVIOUS}.{os.getpid()}.tmp")
+    with explain_write_errors(last):
+        link.unlink(missing_ok=True)
+        try:
+            os.link(last, link)
+        except OSError:  # of file systems without hard links; another reason stops the copy too
+            with last.open("rb") as source:
+                write_atomically(previous, lambda stream: shutil.copyfileobj(source, stream))
+        else:
+            link.replace(previous)
 
 
 def load_checkpoint(

@@ -73,6 +73,19 @@ def test_the_newest_counts_and_the_one_before_is_kept(folder):
     assert load(folder) == 1
 
 
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK])
+def test_a_file_system_without_hard_links_keeps_the_one_before_too(folder, code, monkeypatch):
+    def refuse(source, *_):
+        raise OSError(code, os.strerror(code), str(source))
+
+    monkeypatch.setattr(os, "link", refuse)
+    save(folder, 3)
+    assert load(folder) == 3
+    assert names(folder) == ["last.pt", "previous.pt"]
+    (folder / "last.pt").unlink()
+    assert load(folder) == 2
+
+
 class Unsaveable:
     def __reduce__(self):
         raise RuntimeError("midway")

@@ -283,7 +283,7 @@ class Trainer:
             "learners": [learner.state_dict() for learner in self.learners],
             "progress": self.progress.state_dict(),
             "step_log": self.steps.state_dict(),
-            "generators": generator_states(),
+            "generators": generator_states(self.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -293,4 +293,4 @@ class Trainer:
         for learner, own in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(own)
         self.progress = Progress(**state["progress"])
-        set_generator_states(state["generators"])
+        set_generator_states(state["generators"], self.device)

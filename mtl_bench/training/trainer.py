@@ -224,8 +224,7 @@ class Trainer:
         """Evaluate, select, move the schedules on, and write everything down."""
         self.method.end_epoch()
         progress = self.progress
-        counted = progress.batch - progress.skipped
-        if counted == 0:
+        if progress.batch == progress.skipped:
             raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
         metrics: dict[str, Metrics] = {}
         for split in evaluated_splits(self.data):
@@ -242,18 +241,10 @@ class Trainer:
         ]
         for learner, criterion in zip(self.learners, criteria, strict=True):
             learner.end_epoch(progress.epoch, criterion if self.data.has_validation else None)
-        line = {
-            "epoch": progress.epoch,
-            "train_loss": progress.mean_losses(self.names),
-            **metrics,
-            f"delta_m_{shown}": fmean(criteria) - (0 if len(self.learners) == 1 else 100),
-            "weights": {t: total / counted for t, total in progress.weight_sums.items()},
-            "learning_rate": fmean(rates),
-            "skipped": progress.skipped,
-            "solver_fallbacks": progress.fallbacks,
-            "seconds": dict(progress.seconds),
-        }
-        self.progress.close_epoch(line)
+        delta_m = fmean(criteria) - (0 if len(self.learners) == 1 else 100)
+        found = {**metrics, f"delta_m_{shown}": delta_m}
+        line = progress.describe_epoch(self.names, found, fmean(rates))
+        progress.close_epoch(line)
         self.record.append_epoch(line)
         self.save()
         self.console.epoch(line)

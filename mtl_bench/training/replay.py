@@ -14,6 +14,7 @@ from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.base import Batch
 from mtl_bench.errors import ConfigError, RecordError, TrainingError
 from mtl_bench.files import read_json
+from mtl_bench.records.processes import latest_process
 from mtl_bench.records.writer import RunRecord, spell_out
 from mtl_bench.tracking.console import make_console
 from mtl_bench.training.checkpoint import load_checkpoint, require_same_data
@@ -66,7 +67,7 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
         ConfigError: the run has no such step.
         TrainingError: the run failed at another step than before.
     """
-    config, environment = read_config(path), _read(path / "environment.json")
+    config, environment = read_config(path), _environment(path / "environment.json")
     failure = _failed_update(path)
     step = step if step is not None else failure.get("step", -1) + 1
     if step < 1:
@@ -153,6 +154,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecordError(f"{path} holds no object")
     return content
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    """Return what the process ran on that made the update that failed."""
+    try:
+        return latest_process(_read(path))
+    except TypeError as error:
+        raise RecordError(f"{path} can't be read: {error}") from error
 
 
 def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step: int) -> None:

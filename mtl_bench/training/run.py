@@ -62,7 +62,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
             try:
                 trainer = Trainer(config, digest, device, data, record, console, mirror)
                 environment = describe_environment(config, device, data.origin, trainer.network)
-                record.begin(config, environment)
+                record.begin(config, environment, resumed=trainer.resume())
                 summary = trainer.run()
             except (Interrupted, KeyboardInterrupt):
                 raise

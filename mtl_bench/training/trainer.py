@@ -92,13 +92,12 @@ class Trainer:
         self.saved_at = time.monotonic()
 
     def run(self) -> dict[str, Any]:
-        """Train to the end and return the summary.
+        """Train to the end, from where `resume` has left off, and return the summary.
 
         Raises:
             TrainingError: something stopped being finite.
             Interrupted: a signal asked to stop; the same command continues.
         """
-        self.resume()
         self.console.start(
             self.record.path.as_posix(),
             epochs=self.settings["epochs"],
@@ -114,8 +113,12 @@ class Trainer:
                 self.end_epoch()
         return summarize(self)
 
-    def resume(self) -> None:
-        """Go back to the newest checkpoint, if there is one."""
+    def resume(self) -> bool:
+        """Go back to the newest checkpoint and return whether there is one.
+
+        Raises:
+            RecordError: there is, but not of this run; the record is as it was.
+        """
         state = load_checkpoint(
             self.record.checkpoints, self.config, self.digest, self.console.message
         )
@@ -128,6 +131,7 @@ class Trainer:
                 "figures, the training is not affected"
             )
         self.record.keep_epochs(self.progress.history)
+        return state is not None
 
     def train_epoch(self, stop: StopRequest) -> None:
         """Train on the batches that are left of the running epoch."""

@@ -349,6 +349,6 @@ def test_a_state_that_fits_no_network_of_the_run_is_one_line(change, tiny_data, 
         change(state)
         save_checkpoint(record.checkpoints, state, config, digest)
         with pytest.raises(RecordError, match=r"does not fit the run .*move the folder") as caught:
-            trainer_of(config, record, Console()).run()
+            trainer_of(config, record, Console()).resume()
     assert str(record.path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -35,8 +35,10 @@ def explain(error: BaseException) -> MtlBenchError | None:
     text = _first_line(error)
     if means_no_memory(error):
         return TrainingError(
-            f"out of memory ({text}): lower dataset.batch_size and raise trainer.accumulate by the "
-            "same factor, or try gradients.backend=streamed; the last checkpoint is intact"
+            f"out of memory ({text}): the last checkpoint is intact, and with "
+            "gradients.backend=streamed or a lower trainer.workers the run goes on from it; a "
+            "lower dataset.batch_size with trainer.accumulate raised by the same factor is another "
+            "run, which begins at its first epoch"
         )
     if isinstance(error, RuntimeError) and text.startswith(WORKER):
         return TrainingError(

@@ -179,10 +179,10 @@ class Trainer:
         except NotFinite as fault:
             message = f"{fault} at epoch {progress.epoch}, step {progress.step + 1}"
             if self.settings["on_nonfinite"] == "abort" or not fault.harmless:
-                skip = ", trainer.on_nonfinite=skip leaves out such batches" * fault.harmless
+                skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"
                 raise TrainingError(
                     f"{message}; nothing of this update is kept, `mtl-bench replay "
-                    f"{self.record.path}` shows where it comes from{skip}"
+                    f"{self.record.path}` shows where it comes from{skip * fault.harmless}"
                 ) from None
             self.update.known = {}
             self.console.message(f"skipped a batch: {message}")

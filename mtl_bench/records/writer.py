@@ -22,7 +22,7 @@ from weakref import WeakSet
 from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.files import explain_write_errors, read_json, write_json, write_text
 from mtl_bench.records.processes import with_process
-from mtl_bench.records.seal import SEAL, is_finished, seal
+from mtl_bench.records.seal import SEAL, seal
 
 FORMAT = 1
 """Version of the record's layout."""
@@ -90,11 +90,6 @@ class RunRecord:
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             self._lock.close()
-
-    @property
-    def done(self) -> bool:
-        """Whether the run is finished and its files are whole."""
-        return is_finished(self.path)
 
     def begin(
         self, config: dict[str, Any], environment: dict[str, Any], *, resumed: bool = False

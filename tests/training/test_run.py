@@ -7,6 +7,7 @@ import torch
 
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import RecordError, TrainingError
+from mtl_bench.records.reader import find_record
 from mtl_bench.records.writer import record_path
 from mtl_bench.training.determinism import set_determinism
 from mtl_bench.training.replay import replay
@@ -74,3 +75,27 @@ def test_a_run_that_begins_anew_has_one_process(failing):
     with pytest.raises(TrainingError):
         run(config)
     assert "resumed" not in json.loads((record / "environment.json").read_text())
+
+
+OF_BEFORE = "2026-01-02T03:04:05+00:00\n"
+"""DONE as it was when it held no hashes."""
+
+
+def test_a_run_is_finished_only_where_a_reader_has_its_summary(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, "method=ls", "trainer.epochs=1")
+    record = run(config).path
+    (record / "DONE").write_text(OF_BEFORE)
+    assert run(config).state == "already finished"
+    summary = json.loads((record / "summary.json").read_text())
+    (record / "summary.json").unlink()
+    assert find_record(record).state == "failed"
+    assert run(config).state == "finished"  # made again from the checkpoint
+    again = json.loads((record / "summary.json").read_text())
+    assert again["metrics"] == summary["metrics"]
+
+    (record / "DONE").write_text(OF_BEFORE)
+    (record / "summary.json").write_text("{}")
+    for path in (record / "checkpoint").iterdir():
+        path.unlink()
+    with pytest.raises(RecordError, match=r"summary\.json isn't .*no checkpoint is left.* move"):
+        run(config)

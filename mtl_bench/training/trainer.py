@@ -19,9 +19,9 @@ from mtl_bench.seeding import generator_states, seed_everything, set_generator_s
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
 from mtl_bench.training.checkpoint import load_checkpoint, restoring, save_checkpoint
-from mtl_bench.training.environment import peak_memory_bytes
 from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import Learner
+from mtl_bench.training.memory import peak_memory_bytes
 from mtl_bench.training.progress import Progress
 from mtl_bench.training.signals import StopRequest
 from mtl_bench.training.step_gradients import StepGradients

@@ -89,6 +89,7 @@ class Trainer:
         )
         self.progress = Progress()
         self.steps = StepLog(record.steps, self.names)
+        self.steps_per_epoch = -(-data.steps_per_epoch // self.settings["accumulate"])
         self.saved_at = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Trainer:
         self.console.start(
             self.record.path.as_posix(),
             epochs=self.settings["epochs"],
-            steps_per_epoch=-(-self.data.steps_per_epoch // self.settings["accumulate"]),
+            steps_per_epoch=self.steps_per_epoch,
             tasks=self.names,
             first_epoch=self.progress.epoch,
             history=self.progress.history,

@@ -80,7 +80,7 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401 - any YAML value of plain type
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def refuse_compressed(path: Path) -> None:
+def refuse_compressed(file: Path | IO[bytes]) -> None:
     """Refuse a zip file with compressed members, which could unpack to more than the memory holds.
 
     torch saves its members as they are, so that no honest file has such.
@@ -89,8 +89,8 @@ def refuse_compressed(path: Path) -> None:
         ValueError: it has.
         zipfile.BadZipFile: it begins like a zip file and is none.
     """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise ValueError(f"its member {member.filename} is compressed")

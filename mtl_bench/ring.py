@@ -5,6 +5,7 @@ Legend of shape suffixes: N stored rows, B sampled ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -60,6 +61,20 @@ class Ring(nn.Module, Generic[Rows]):
         """
         rows_B = torch.randint(self._size, (batch_size,), generator=generator)
         return self._rows._make(column.index_select(0, rows_B) for column in self._rows)
+
+    def keep(self) -> Callable[[], None]:
+        """Return a function that takes back the row that is appended next, if one is."""
+        size, position = self._size, self._position
+        full = size == self.capacity
+        oldest = [column[position].clone() for column in self._rows] if full else []
+
+        def take_back() -> None:
+            assert (self._position - position) % self.capacity <= 1
+            self._size, self._position = size, position
+            for column, value in zip(self._rows, oldest, strict=full):
+                column[position] = value
+
+        return take_back
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the filled rows and the position of the ring."""

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+=======
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,8 +55,13 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
         yield
 
 
-def generator_states() -> dict[str, Any]:
-    """Return the states of all global generators in types that a safe checkpoint may hold."""
+def generator_states(device: torch.device) -> dict[str, Any]:
+    """Return the states of the global generators in types that a safe checkpoint may hold.
+
+    Args:
+        device: of the run; where it is a GPU, its generator is among them and no other GPU's, so
+            that the run can go on where there are fewer.
+    """
     import numpy as np
     import torch
 
@@ -65,12 +71,15 @@ def generator_states() -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
     }
 
 
-def set_generator_states(states: dict[str, Any]) -> None:
-    """Restore what ``generator_states`` returned."""
+def set_generator_states(states: dict[str, Any], device: torch.device) -> None:
+    """Restore what ``generator_states`` returned, maybe on another device.
+
+    In checkpoints from before, ``cuda`` holds the states of every GPU that could be seen.
+    """
     import numpy as np
     import torch
 
@@ -80,5 +89,6 @@ def set_generator_states(states: dict[str, Any]) -> None:
         (kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss)
     )
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if states["cuda"] and device.type == "cuda":
+        number = min(device.index or 0, len(states["cuda"]) - 1)
+        torch.cuda.set_rng_state(states["cuda"][number], device)

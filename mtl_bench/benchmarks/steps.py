@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -27,7 +26,8 @@ from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import ConfigError
 from mtl_bench.tasks import Task
-from mtl_bench.training.environment import device_name, reuse_freed_memory
+from mtl_bench.training.environment import device_name
+from mtl_bench.training.memory import resident_peak, reuse_freed_memory
 from mtl_bench.training.step_gradients import StepGradients
 
 CPU = torch.device("cpu")
@@ -208,17 +208,6 @@ def measure_memory(name: str, contestants: Sequence[str], words: Sequence[str]) 
         done = subprocess.run([*command, *settings], capture_output=True, text=True, check=True)
         peaks[contestant] = json.loads(done.stdout)["peak_memory_bytes"]
     return peaks
-
-
-def resident_peak() -> int:
-    """Return the most memory that this process has had resident, in bytes.
-
-    From ``VmHWM``, since what ``getrusage`` says of a process includes its parent at the fork.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("no VmHWM in /proc/self/status")
 
 
 def render(result: dict[str, Any]) -> str:

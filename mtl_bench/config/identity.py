@@ -18,6 +18,11 @@ NOT_NUMBERS_IN = {
 }
 """Keys of other sections that don't."""
 
+CHANGEABLE = {"trainer.on_nonfinite": "abort"}
+"""Keys that a run may go on with another value of, and the value that stands for every one in the
+hash: a run that met a NaN under ``abort`` goes on with ``skip``, and its record counts what was
+left out."""
+
 NEUTRAL = {
     "trainer.accumulate": 1,
     "trainer.precision": "float32",
@@ -46,15 +51,20 @@ def config_hash(config: dict[str, Any]) -> str:
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     """Return all that changes a run's numbers but its seed, by dotted key.
 
-    ``variant`` is left out too: it is a name for other keys.
+    ``variant`` is left out too: it is a name for other keys. So is what a run may go on with
+    another value of.
     """
     settings = dict(_flatten(_numbers(config), ""))
-    return {key: settings[key] for key in settings.keys() - {"seed", "variant"}}
+    return {key: settings[key] for key in settings.keys() - {"seed", "variant", *CHANGEABLE}}
 
 
 def _numbers(config: dict[str, Any]) -> dict[str, Any]:
     numbers = {
-        section: {k: v for k, v in value.items() if _matters(section, k, v)}
+        section: {
+            k: CHANGEABLE.get(f"{section}.{k}", v)
+            for k, v in value.items()
+            if _matters(section, k, v)
+        }
         if isinstance(value, dict)
         else value
         for section, value in config.items()

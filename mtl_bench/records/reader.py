@@ -17,6 +17,7 @@ from typing import Any, Literal
 from mtl_bench.config.identity import settings_of
 from mtl_bench.errors import RecordError
 from mtl_bench.files import parse_json, read_json, read_text_file, read_yaml
+from mtl_bench.records.processes import devices_of
 from mtl_bench.records.seal import SEAL, broken
 from mtl_bench.records.summary import check_summary
 
@@ -72,9 +73,12 @@ class Record:
 
     @cached_property
     def device(self) -> str | None:
-        """What environment.json calls the device, such as a GPU's model, or else the summary."""
+        """What environment.json calls the device, such as a GPU's model, or else the summary.
+
+        Of a run whose processes had different devices it is all their names.
+        """
         try:
-            return str(read_json(self.path / "environment.json")["device"])
+            return ", then ".join(devices_of(read_json(self.path / "environment.json")))
         except (OSError, ValueError, TypeError, KeyError):
             return None if self.summary is None else str(self.summary.get("device"))
 

@@ -41,11 +41,6 @@ def broken(record: Path) -> list[str]:
         return [SEAL]
 
 
-def is_finished(record: Path) -> bool:
-    """Tell whether a run is finished and its files are whole."""
-    return (record / SEAL).exists() and not broken(record)
-
-
 def _sha256(path: Path) -> str | None:
     try:
         return hashlib.sha256(read_text_file(path)).hexdigest()

@@ -20,8 +20,9 @@ from typing import IO, Any
 from weakref import WeakSet
 
 from mtl_bench.errors import MtlBenchError, RecordError
-from mtl_bench.files import explain_write_errors, write_json, write_text
-from mtl_bench.records.seal import SEAL, is_finished, seal
+from mtl_bench.files import explain_write_errors, read_json, write_json, write_text
+from mtl_bench.records.processes import with_process
+from mtl_bench.records.seal import SEAL, seal
 
 FORMAT = 1
 """Version of the record's layout."""
@@ -62,6 +63,7 @@ class RunRecord:
         self.checkpoints = path / "checkpoint"
         self.steps = path / "steps"
         self._lock: IO[str] | None = None
+        self._begun = False
 
     def __enter__(self) -> RunRecord:
         if link := next((path for path in self.path.rglob("*") if path.is_symlink()), None):
@@ -89,18 +91,23 @@ class RunRecord:
         if self._lock is not None:
             self._lock.close()
 
-    @property
-    def done(self) -> bool:
-        """Whether the run is finished and its files are whole."""
-        return is_finished(self.path)
+    def begin(
+        self, config: dict[str, Any], environment: dict[str, Any], *, resumed: bool = False
+    ) -> None:
+        """Write what the run is and where it runs; forget an earlier failure, or a broken end.
 
-    def begin(self, config: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Write what the run is and where it runs; forget an earlier failure, or a broken end."""
+        Args:
+            config: of the run.
+            environment: of this process.
+            resumed: whether it goes on where another process stopped; see `processes`.
+        """
         from omegaconf import OmegaConf
 
+        path = self.path / "environment.json"
+        self._begun = True
         (self.path / SEAL).unlink(missing_ok=True)
         write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-        write_json(self.path / "environment.json", environment)
+        write_json(path, with_process(path, environment) if resumed else environment)
         (self.path / "FAILED.json").unlink(missing_ok=True)
 
     def keep_epochs(self, history: list[dict[str, Any]]) -> None:
@@ -124,11 +131,20 @@ class RunRecord:
     def fail(self, error: str, details: dict[str, Any]) -> None:
         """Write FAILED.json, with NaN and infinities as words; without room for it, do nothing.
 
-        The error that it tells of is raised all the same, and says more than a full disk.
+        The error that it tells of is raised all the same, and says more than a full disk. What
+        stops an attempt before `begin` leaves a report of an update, which is still to be replayed.
         """
+        if not self._begun and self._tells_of_update():
+            return
         content = spell_out({"error": error, "time": now(), **details})
         with suppress(MtlBenchError):
             write_json(self.path / "FAILED.json", content)
+
+    def _tells_of_update(self) -> bool:
+        try:
+            return "update" in read_json(self.path / "FAILED.json")
+        except (OSError, ValueError, TypeError):
+            return False
 
 
 def spell_out(value: Any) -> Any:  # noqa: ANN401 - any JSON value

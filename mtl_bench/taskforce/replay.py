@@ -6,6 +6,8 @@ Legend of shape suffixes: B sampled transitions, T tasks, O observed numbers eac
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from copy import deepcopy
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -122,6 +124,16 @@ class Replay(Ring[Transitions]):
             )
         )
         return batch._replace(rewards=((batch.rewards - means) / deviations).float())
+
+    def keep(self) -> Callable[[], None]:
+        """Return a function that takes back the transition that is stored next, if one is."""
+        take_row_back, moments = super().keep(), deepcopy(self._moments)
+
+        def take_back() -> None:
+            take_row_back()
+            self._moments = moments
+
+        return take_back
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,17 @@ LIVE_SECONDS = 1 / 8
 PLAIN_SECONDS = 60.0
 
 
+class PatientConsole(Console):
+    """A console whose reader may leave, as ``head`` does, without ending what it shows."""
+
+    def on_broken_pipe(self) -> None:
+        """Show nothing from now on; what else is printed goes nowhere too."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class TrainingConsole:
     """Shows one training, as a context manager.
 
@@ -44,7 +57,7 @@ class TrainingConsole:
     def __init__(
         self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._console = console or Console()
+        self._console = console or PatientConsole()
         self._clock = clock
         terminal = self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(console=self._console, auto_refresh=False) if terminal else None
@@ -212,5 +225,5 @@ def _step_line(progress: Progress, losses: Numbers | None) -> str:
 def make_console(progress: str) -> TrainingConsole:
     """Return the display that ``logger.progress`` names: auto, plain or off."""
     if progress == "plain":
-        return TrainingConsole(Console(force_terminal=False))
-    return TrainingConsole(Console(quiet=progress == "off"))
+        return TrainingConsole(PatientConsole(force_terminal=False))
+    return TrainingConsole(PatientConsole(quiet=progress == "off"))

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import pickle
+import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
-from mtl_bench.errors import RecordError
+from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.files import explain_write_errors, refuse_compressed, write_atomically
+from mtl_bench.training.explain import means_no_memory
 
 FORMAT = 3
 """Version of the checkpoint's layout."""
 
 LAST, PREVIOUS = "last.pt", "previous.pt"
+
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, pickle.UnpicklingError, EOFError),
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError),
+)
+"""What zipfile, torch and json raise for bytes that are no checkpoint."""
 
 
 def save_checkpoint(
@@ -37,33 +49,67 @@ def save_checkpoint(
     content = {"format": FORMAT, "hash": digest, "config": json.dumps(config), "state": state}
     buffer = io.BytesIO()  # writing to a file, torch hides the errno of a full disk
     torch.save(content, buffer)
-    with explain_write_errors(last):
-        if last.exists():
-            link = folder / f".{PREVIOUS}.{os.getpid()}.tmp"
-            link.unlink(missing_ok=True)
-            os.link(last, link)
-            link.replace(folder / PREVIOUS)
+    if last.exists():
+        _keep(last, folder / PREVIOUS)
     write_atomically(last, lambda stream: stream.write(buffer.getbuffer()))
+
+
+def _keep(last: Path, previous: Path) -> None:
+    """Give a checkpoint a second name in place of the one before, or copy it there."""
+    link = previous.with_name(f".{PREVIOUS}.{os.getpid()}.tmp")
+    with explain_write_errors(last):
+        link.unlink(missing_ok=True)
+        try:
+            os.link(last, link)
+        except OSError:  # of file systems without hard links; another reason stops the copy too
+            with last.open("rb") as source:
+                write_atomically(previous, lambda stream: shutil.copyfileobj(source, stream))
+        else:
+            link.replace(previous)
 
 
 def load_checkpoint(
     folder: Path, config: dict[str, Any], digest: str, report: Callable[[str], None] = print
 ) -> dict[str, Any] | None:
-    """Return the state of the newest readable checkpoint, or None if there is none at all.
+    """Return the state of the newest whole checkpoint of a run whose lock is held.
 
     If that is the previous one it takes the damaged one's place, so that the next save keeps it,
     not the damage, as its fallback.
 
     Raises:
-        RecordError: every checkpoint is damaged, or it belongs to another configuration.
+        RecordError, MtlBenchError: as `peek_checkpoint`.
     """
+    state, path = _newest(folder, config, digest, report)
+    if path is not None and path.name != LAST:
+        path.replace(folder / LAST)
+    return state
+
+
+def peek_checkpoint(
+    folder: Path, config: dict[str, Any], digest: str, report: Callable[[str], None] = print
+) -> dict[str, Any] | None:
+    """Return the state of the newest whole checkpoint, or None if there is none at all.
+
+    No file is changed, so that a run which is being trained may be looked at.
+
+    Raises:
+        RecordError: every checkpoint is damaged, or it belongs to another configuration.
+        MtlBenchError: the system can't read one or has no memory for it, which says nothing of it.
+    """
+    return _newest(folder, config, digest, report)[0]
+
+
+def _newest(
+    folder: Path, config: dict[str, Any], digest: str, report: Callable[[str], None]
+) -> tuple[dict[str, Any] | None, Path | None]:
+    """Return the state of the newest whole checkpoint, and its file."""
     faults = []
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
             content = read_checkpoint(path)
-        except Exception as error:
+        except DAMAGE as error:
             faults.append(f"{path} is damaged ({type(error).__name__}: {error})".splitlines()[0])
             continue
         if content["format"] != FORMAT:
@@ -79,14 +125,12 @@ def load_checkpoint(
             )
         if faults:
             report(f"{faults[0]}; going on from {path.name}")
-            path.replace(folder / LAST)
-        state: dict[str, Any] = content["state"]
-        return state
+        return content["state"], path
     if faults:
         raise RecordError(
             "; ".join(faults) + f": no checkpoint is left, move {folder.parent} away to start anew"
         )
-    return None
+    return None, None
 
 
 def require_same_data(record: Path, before: dict[str, str], now: dict[str, str]) -> None:
@@ -118,6 +162,8 @@ def explain_misfit(record: Path) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        if means_no_memory(error):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise RecordError(
             f"the checkpoint in {record} does not fit the run ({type(error).__name__}: {reason}): "
@@ -141,20 +187,54 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return format, hash, config and state of one checkpoint file.
 
     Raises:
-        Exception: of many kinds; the file is damaged.
+        Exception: one of ``DAMAGE``; the file is damaged.
+        MtlBenchError: the system can't read it or has no memory for it, which says nothing of it.
     """
-    refuse_compressed(path)
-    with zipfile.ZipFile(path) as archive:
+    with _explain_refusals(path), path.open("rb") as stream:
+        while stream.read(1 << 20):  # zipfile would take an error of the disk for a bad format
+            pass
+        stream.seek(0)
+        return _read(stream)
+
+
+def _read(stream: IO[bytes]) -> dict[str, Any]:
+    """Return what an open file holds; raises one of ``DAMAGE`` where that is no checkpoint."""
+    refuse_compressed(stream)
+    with zipfile.ZipFile(stream) as archive:
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"checksum of {damaged} is wrong")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    stream.seek(0)
+    content: dict[str, Any] = torch.load(stream, map_location="cpu", weights_only=True)
     if missing := {"format", "hash", "config", "state"}.difference(content):
         raise ValueError(f"it lacks {missing.pop()}")
     if not isinstance(content["state"], dict):
         raise TypeError("its state is no dictionary")
     json.loads(content["config"])
     return content
+
+
+@contextmanager
+def _explain_refusals(path: Path) -> Iterator[None]:
+    """Tell what the system refuses while a checkpoint is read from what is wrong with the file.
+
+    Raises:
+        MtlBenchError: the system is at fault.
+    """
+    remedy = "nothing was changed, the same command goes on from it once that is mended"
+    try:
+        yield
+    except Exception as error:
+        if means_no_memory(error):
+            text = " ".join(str(error).split())[:200] or type(error).__name__
+            raise MtlBenchError(f"out of memory while reading {path} ({text}): {remedy}") from error
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:  # a place before the start
+            raise zipfile.BadZipFile(str(error)) from error
+        if isinstance(error, OSError):
+            raise MtlBenchError(
+                f"can't read {path} ({error.strerror or error}): {remedy}"
+            ) from error
+        raise
 
 
 def _differences(before: Any, after: Any, key: str = "") -> list[str]:  # noqa: ANN401

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import platform
-import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -19,23 +17,9 @@ from mtl_bench.config.groups import GROUPS, find_choices, find_sources
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.writer import now
 from mtl_bench.training.determinism import set_determinism
+from mtl_bench.training.memory import forget_peak, reuse_freed_memory
 
 PACKAGES = ("mtl_bench", "torch", "numpy", "hydra-core", "omegaconf")
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's mallopt."""
-
-
-def reuse_freed_memory() -> None:
-    """Make glibc keep freed blocks instead of giving them back to the kernel.
-
-    A training step frees and asks for the same large blocks over and over; fetching fresh pages
-    for them costs a good part of a step's time on a CPU. Elsewhere than on glibc this does nothing.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def prepare_process(settings: dict[str, Any]) -> torch.device:
@@ -48,7 +32,9 @@ def prepare_process(settings: dict[str, Any]) -> torch.device:
         torch.set_num_threads(settings["threads"])
     reuse_freed_memory()
     set_determinism(settings["determinism"])
-    return choose_device(settings["device"])
+    device = choose_device(settings["device"])
+    forget_peak(device)
+    return device
 
 
 def choose_device(name: str) -> torch.device:
@@ -118,13 +104,6 @@ def parameter_hash(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(parameter.detach().cpu().contiguous().view(-1).numpy().tobytes())
     return digest.hexdigest()
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the peak of the GPU's allocated memory, or of the process's resident memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _version(package: str) -> str | None:

@@ -18,20 +18,27 @@ WORKER = ("DataLoader worker", "DataLoader timed out")
 NOT_DETERMINISTIC = "does not have a deterministic implementation"
 
 
+def means_no_memory(error: BaseException) -> bool:
+    """Tell whether an error of torch, of the interpreter or of the kernel is want of memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError | OSError | ImportError)
+        and any(words in _first_line(error) for words in NO_MEMORY)
+    )
+
+
 def explain(error: BaseException) -> MtlBenchError | None:
     """Return an error with a remedy in place of one that a library raised, None if none is known.
 
     Args:
         error: of torch or of the interpreter.
     """
-    text = (str(error) or type(error).__name__).splitlines()[0]
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError | OSError | ImportError)
-        and any(words in text for words in NO_MEMORY)
-    ):
+    text = _first_line(error)
+    if means_no_memory(error):
         return TrainingError(
-            f"out of memory ({text}): lower dataset.batch_size and raise trainer.accumulate by the "
-            "same factor, or try gradients.backend=streamed; the last checkpoint is intact"
+            f"out of memory ({text}): the last checkpoint is intact, and with "
+            "gradients.backend=streamed or a lower trainer.workers the run goes on from it; a "
+            "lower dataset.batch_size with trainer.accumulate raised by the same factor is another "
+            "run, which begins at its first epoch"
         )
     if isinstance(error, RuntimeError) and text.startswith(WORKER):
         return TrainingError(
@@ -45,3 +52,7 @@ def explain(error: BaseException) -> MtlBenchError | None:
             "on with a warning"
         )
     return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

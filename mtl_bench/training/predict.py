@@ -14,7 +14,7 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, RecordError
-from mtl_bench.training.checkpoint import explain_misfit, load_checkpoint
+from mtl_bench.training.checkpoint import explain_misfit, peek_checkpoint
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def predict_samples(
 
     Raises:
         RecordError: no run is there, or it has no checkpoint.
+        MtlBenchError: the checkpoint can't be read.
         ConfigError: its data set has no images.
     """
     config = read_config(record)
@@ -60,7 +61,7 @@ def predict_samples(
     names = tuple(task.name for task in dataset.tasks)
     method = build_run_method(config, len(names))
     network = build_network(config, names, method.separate_networks)
-    state = load_checkpoint(record / "checkpoint", config, config_hash(config))
+    state = peek_checkpoint(record / "checkpoint", config, config_hash(config))
     if state is None:
         raise RecordError(f"{record} has no checkpoint: run it, records alone hold no network")
     with explain_misfit(record):

@@ -64,6 +64,28 @@ class Progress:
             for task in tasks
         }
 
+    def describe_epoch(
+        self, tasks: Sequence[str], found: dict[str, Any], learning_rate: float
+    ) -> dict[str, Any]:
+        """Return the running epoch's line of metrics.jsonl.
+
+        Args:
+            tasks: all of them.
+            found: what its evaluation has found.
+            learning_rate: that it was trained with.
+        """
+        counted = self.batch - self.skipped
+        return {
+            "epoch": self.epoch,
+            "train_loss": self.mean_losses(tasks),
+            **found,
+            "weights": {task: total / counted for task, total in self.weight_sums.items()},
+            "learning_rate": learning_rate,
+            "skipped": self.skipped,
+            "solver_fallbacks": self.fallbacks,
+            "seconds": dict(self.seconds),
+        }
+
     def close_epoch(self, line: dict[str, Any]) -> None:
         """Keep the epoch's line and begin the next epoch."""
         self.history.append(line)

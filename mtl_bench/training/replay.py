@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,9 @@ from mtl_bench.config.build import build_data
 from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import ConfigError, RecordError, TrainingError
+from mtl_bench.errors import ConfigError, Interrupted, RecordError, TrainingError
 from mtl_bench.files import read_json
+from mtl_bench.records.processes import latest_process
 from mtl_bench.records.writer import RunRecord, spell_out
 from mtl_bench.tracking.console import make_console
 from mtl_bench.training.checkpoint import load_checkpoint, require_same_data
@@ -65,8 +67,9 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
         RecordError: no run is there, or none that failed and no step was given.
         ConfigError: the run has no such step.
         TrainingError: the run failed at another step than before.
+        Interrupted: a signal came before the step was reached.
     """
-    config, environment = read_config(path), _read(path / "environment.json")
+    config, environment = read_config(path), _environment(path / "environment.json")
     failure = _failed_update(path)
     step = step if step is not None else failure.get("step", -1) + 1
     if step < 1:
@@ -80,7 +83,7 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
     require_same_data(path, environment["data"], dataset.origin)
     with tempfile.TemporaryDirectory() as folder, RunRecord(Path(folder)) as record:
         _take_checkpoint(path, record, config, step)
-        with make_console("off") as console:
+        with make_console("off") as console, _of_record(path, record):
             trainer = Trainer(config, config_hash(config), device, dataset, record, console)
             found = _find(trainer, step)
     recorded = failure.get("update") if failure.get("step") == step - 1 else None
@@ -127,7 +130,25 @@ class _Look(Update):
         raise _Found(Replay(self.step, self.start, incident, fault, origins, largest, None))
 
 
+@contextmanager
+def _of_record(path: Path, copy: RunRecord) -> Iterator[None]:
+    """Tell of a run's record what is told of the folder in which it is replayed."""
+    try:
+        yield
+    except Interrupted as error:
+        signal = str(error).partition(":")[0]
+        raise Interrupted(
+            f"{signal}: stopped before the step was reached; {path} is as it was, and the same "
+            "command begins the replay again"
+        ) from None
+    except TrainingError as error:
+        raise TrainingError(str(error).replace(str(copy.path), str(path))) from error
+
+
 def _find(trainer: Trainer, step: int) -> Replay:
+    steps = trainer.settings["epochs"] * trainer.steps_per_epoch
+    if step > steps:
+        raise ConfigError(f"step={step}: the run has {steps} steps")
     trainer.resume()
     trainer.update = _Look(trainer, step)
     try:
@@ -153,6 +174,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecordError(f"{path} holds no object")
     return content
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    """Return what the process ran on that made the update that failed."""
+    try:
+        return latest_process(_read(path))
+    except TypeError as error:
+        raise RecordError(f"{path} can't be read: {error}") from error
 
 
 def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step: int) -> None:

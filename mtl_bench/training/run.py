@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted, RecordError
-from mtl_bench.records.seal import SEAL, broken
+from mtl_bench.records.reader import find_record
+from mtl_bench.records.seal import SEAL
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tracking.dashboard import require_package
 
@@ -28,14 +29,13 @@ def run(config: dict[str, Any]) -> Outcome:
     digest = config_hash(config)
     path = record_path(config, digest)
     if (path / SEAL).exists():
-        faults = broken(path)
-        if not faults:
+        record = find_record(path.absolute())
+        if record is not None and record.state == "finished":
             return Outcome(path, "already finished")
-        if not any((path / "checkpoint").glob("*.pt")):
+        if record is not None and not any((path / "checkpoint").glob("*.pt")):
             raise RecordError(
-                f"{path}: {', '.join(faults)} changed after the run was finished, and no "
-                "checkpoint is left to make it from: restore it from a copy, or move the folder "
-                "away to train again"
+                f"{path}: {record.error}, and no checkpoint is left to make it from: restore it "
+                "from a copy, or move the folder away to train again"
             )
     require_package(config["logger"]["name"])
     return _train(config, digest, path)
@@ -52,7 +52,8 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
     device = prepare_process(config["trainer"])
     data = build_data(config)
     with RunRecord(path) as record:
-        if record.done:  # another process finished it while this one started
+        found = find_record(path.absolute())
+        if found is not None and found.state == "finished":  # by another process, in the meantime
             return Outcome(path, "already finished")
         with (
             make_console(config["logger"]["progress"]) as console,
@@ -62,7 +63,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
             try:
                 trainer = Trainer(config, digest, device, data, record, console, mirror)
                 environment = describe_environment(config, device, data.origin, trainer.network)
-                record.begin(config, environment)
+                record.begin(config, environment, resumed=trainer.resume())
                 summary = trainer.run()
             except (Interrupted, KeyboardInterrupt):
                 raise

@@ -80,7 +80,7 @@ class StepGradients:
             for parameter in parameters:
                 parameter.grad = None
         if self.method.looks_again:
-            self._generators = generator_states()
+            self._generators = generator_states(self.device)
         return self._of(batches)
 
     @contextmanager
@@ -91,13 +91,13 @@ class StepGradients:
         batch norms nor the global generators take note. The gradients may be asked for within the
         context only; the Jacobian of the first time is gone then, since they share its memory.
         """
-        present = generator_states()
-        set_generator_states(self._generators)
+        present = generator_states(self.device)
+        set_generator_states(self._generators, self.device)
         try:
             with unchanged_statistics(self.network):
                 yield self._of(batches)
         finally:
-            set_generator_states(present)
+            set_generator_states(present, self.device)
 
     def _of(self, batches: Sequence[Batch]) -> TaskGradients:
         if len(batches) == 1:

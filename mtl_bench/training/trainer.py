@@ -19,9 +19,9 @@ from mtl_bench.seeding import generator_states, seed_everything, set_generator_s
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
 from mtl_bench.training.checkpoint import load_checkpoint, restoring, save_checkpoint
-from mtl_bench.training.environment import peak_memory_bytes
 from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import Learner
+from mtl_bench.training.memory import peak_memory_bytes
 from mtl_bench.training.progress import Progress
 from mtl_bench.training.signals import StopRequest
 from mtl_bench.training.step_gradients import StepGradients
@@ -89,20 +89,20 @@ class Trainer:
         )
         self.progress = Progress()
         self.steps = StepLog(record.steps, self.names)
+        self.steps_per_epoch = -(-data.steps_per_epoch // self.settings["accumulate"])
         self.saved_at = time.monotonic()
 
     def run(self) -> dict[str, Any]:
-        """Train to the end and return the summary.
+        """Train to the end, from where `resume` has left off, and return the summary.
 
         Raises:
             TrainingError: something stopped being finite.
             Interrupted: a signal asked to stop; the same command continues.
         """
-        self.resume()
         self.console.start(
             self.record.path.as_posix(),
             epochs=self.settings["epochs"],
-            steps_per_epoch=-(-self.data.steps_per_epoch // self.settings["accumulate"]),
+            steps_per_epoch=self.steps_per_epoch,
             tasks=self.names,
             first_epoch=self.progress.epoch,
             history=self.progress.history,
@@ -114,8 +114,12 @@ class Trainer:
                 self.end_epoch()
         return summarize(self)
 
-    def resume(self) -> None:
-        """Go back to the newest checkpoint, if there is one."""
+    def resume(self) -> bool:
+        """Go back to the newest checkpoint and return whether there is one.
+
+        Raises:
+            RecordError: there is, but not of this run; the record is as it was.
+        """
         state = load_checkpoint(
             self.record.checkpoints, self.config, self.digest, self.console.message
         )
@@ -128,6 +132,7 @@ class Trainer:
                 "figures, the training is not affected"
             )
         self.record.keep_epochs(self.progress.history)
+        return state is not None
 
     def train_epoch(self, stop: StopRequest) -> None:
         """Train on the batches that are left of the running epoch."""
@@ -175,10 +180,10 @@ class Trainer:
         except NotFinite as fault:
             message = f"{fault} at epoch {progress.epoch}, step {progress.step + 1}"
             if self.settings["on_nonfinite"] == "abort" or not fault.harmless:
-                skip = ", trainer.on_nonfinite=skip leaves out such batches" * fault.harmless
+                skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"
                 raise TrainingError(
                     f"{message}; nothing of this update is kept, `mtl-bench replay "
-                    f"{self.record.path}` shows where it comes from{skip}"
+                    f"{self.record.path}` shows where it comes from{skip * fault.harmless}"
                 ) from None
             self.update.known = {}
             self.console.message(f"skipped a batch: {message}")
@@ -224,8 +229,7 @@ class Trainer:
         """Evaluate, select, move the schedules on, and write everything down."""
         self.method.end_epoch()
         progress = self.progress
-        counted = progress.batch - progress.skipped
-        if counted == 0:
+        if progress.batch == progress.skipped:
             raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
         metrics: dict[str, Metrics] = {}
         for split in evaluated_splits(self.data):
@@ -242,18 +246,10 @@ class Trainer:
         ]
         for learner, criterion in zip(self.learners, criteria, strict=True):
             learner.end_epoch(progress.epoch, criterion if self.data.has_validation else None)
-        line = {
-            "epoch": progress.epoch,
-            "train_loss": progress.mean_losses(self.names),
-            **metrics,
-            f"delta_m_{shown}": fmean(criteria) - (0 if len(self.learners) == 1 else 100),
-            "weights": {t: total / counted for t, total in progress.weight_sums.items()},
-            "learning_rate": fmean(rates),
-            "skipped": progress.skipped,
-            "solver_fallbacks": progress.fallbacks,
-            "seconds": dict(progress.seconds),
-        }
-        self.progress.close_epoch(line)
+        delta_m = fmean(criteria) - (0 if len(self.learners) == 1 else 100)
+        found = {**metrics, f"delta_m_{shown}": delta_m}
+        line = progress.describe_epoch(self.names, found, fmean(rates))
+        progress.close_epoch(line)
         self.record.append_epoch(line)
         self.save()
         self.console.epoch(line)
@@ -283,7 +279,7 @@ class Trainer:
             "learners": [learner.state_dict() for learner in self.learners],
             "progress": self.progress.state_dict(),
             "step_log": self.steps.state_dict(),
-            "generators": generator_states(),
+            "generators": generator_states(self.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -293,4 +289,4 @@ class Trainer:
         for learner, own in zip(self.learners, state["learners"], strict=True):
             learner.load_state_dict(own)
         self.progress = Progress(**state["progress"])
-        set_generator_states(state["generators"])
+        set_generator_states(state["generators"], self.device)

@@ -17,6 +17,7 @@ from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.base import Method
 from mtl_bench.training.learner import Learner
 from mtl_bench.training.step_gradients import StepGradients
+from mtl_bench.training.undo import keep_state
 
 
 class NotFinite(MtlBenchError):
@@ -58,8 +59,9 @@ class Update:
         gradients: makes the task gradients.
         method: chooses the weights.
         learners: optimisers.
-        restore: put running statistics of batch norms back when an update is refused, so that a
-            run which leaves it out goes on as if the batch had not been there.
+        restore: put the method's state and running statistics of batch norms back when an update
+            is refused, so that a run which leaves it out goes on as if the batch had not been
+            there. Only what the network has drawn from global generators stays drawn.
     """
 
     def __init__(
@@ -84,14 +86,17 @@ class Update:
 
         Raises:
             NotFinite: a loss, a gradient, a weight or a diagnostic is not; the parameters and the
-                optimisers are as they were, unless a method that looks again found it.
+                optimisers are as they were, unless a method that looks again found it. The method
+                and the network's buffers are so only with ``restore``.
         """
         self.known = {}
         kept = [buffer.clone() for buffer in self.network.buffers()] if self.restore else []
+        put_method_back = keep_state(self.method) if self.restore else None
         try:
             return self._make(batches)
         except NotFinite:
-            if self.restore:
+            if put_method_back is not None:
+                put_method_back()
                 for buffer, before in zip(self.network.buffers(), kept, strict=True):
                     buffer.copy_(before)
             raise

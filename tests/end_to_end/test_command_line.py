@@ -181,6 +181,23 @@ def test_status_and_tables_show_what_was_made(finished, desk):
     assert f"{summary['metrics']['best_val']['mu']['mae']:.3f}" in tables.stdout
 
 
+@pytest.mark.parametrize("several", [(), ("-m",)], ids=["one run", "a sweep"])
+def test_a_reader_that_leaves_does_not_end_the_training(several, tiny_desk):
+    """As in `mtl-bench train ... | head -1`."""
+    words = ("dataset=qm9", "method=ls", "profile=smoke", "trainer.epochs=3", "seed=0")
+    sizes = ("dataset.train_size=40", "dataset.val_size=20", "dataset.test_size=20")
+    training = start("train", *several, *words, *sizes, cwd=tiny_desk)
+    while "3 epochs of" not in training.stdout.readline():
+        assert training.poll() is None, training.communicate()
+    training.stdout.close()
+    assert training.wait(timeout=120) == 0, training.stderr.read()
+    training.stderr.close()
+    (record,) = tiny_desk.glob("results/smoke/qm9/ls/seed0-*")
+    assert (record / "DONE").exists()
+    assert not (record / "FAILED.json").exists()
+    assert len(metrics_of(record)) == 3
+
+
 def test_a_second_process_says_who_holds_the_record(tiny_desk):
     first = start(*TINY, LONG, cwd=tiny_desk)
     try:

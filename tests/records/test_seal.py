@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtl_bench.files import write_json
-from mtl_bench.records.seal import FILES, broken, is_finished, seal
+from mtl_bench.records.seal import FILES, broken, seal
 
 TIME = "2026-01-02T03:04:05+00:00"
 
@@ -22,7 +22,6 @@ def record(tmp_path: Path) -> Path:
 def test_a_whole_record_is_finished(record: Path) -> None:
     assert json.loads((record / "DONE").read_text())["finished"] == TIME
     assert broken(record) == []
-    assert is_finished(record)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -32,11 +31,10 @@ def test_any_change_of_any_file_is_seen(record: Path, name: str) -> None:
     for damaged in (b"", text[:-1], text + b"\n", text.replace(b"t", b"u", 1)):
         path.write_bytes(damaged)
         assert broken(record) == [name]
-        assert not is_finished(record)
     path.unlink()
     assert broken(record) == [name]
     path.write_bytes(text)
-    assert is_finished(record)
+    assert broken(record) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": {}}', '{"sha256": 3}', "2026", "\0\0"])
@@ -48,8 +46,4 @@ def test_a_damaged_seal_is_named(record: Path, text: str) -> None:
 def test_a_time_alone_is_the_seal_of_earlier_versions(record: Path) -> None:
     (record / "DONE").write_text(TIME + "\n")
     (record / "summary.json").write_text("other")
-    assert is_finished(record)
-
-
-def test_an_unfinished_record_is_not_finished(tmp_path: Path) -> None:
-    assert not is_finished(tmp_path)
+    assert broken(record) == []

@@ -147,3 +147,18 @@ def test_loading_does_not_alias_the_snapshot():
 def test_another_capacity_is_refused():
     with pytest.raises(RecordError, match=r"buffer_size.*holds 5 transitions, this one 6"):
         Replay(2, 6).load_state_dict(Replay(2, 5).state_dict())
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 11])
+def test_the_last_transition_can_be_taken_back(count):
+    replay, other = filled(count, capacity=4), filled(count, capacity=4)
+    take_back = replay.keep()
+    replay.push(*transition(99))
+    take_back()
+    replay.keep()()  # nothing has been stored since
+    for k in range(count, count + 6):
+        for mine, theirs in zip(replay.contents(), other.contents(), strict=True):
+            assert torch.equal(mine, theirs)
+        assert replay.reward_deviation() == other.reward_deviation()
+        for each in (replay, other):
+            each.push(*transition(k))

@@ -134,6 +134,7 @@ def train(config: dict[str, Any], console: Any = None, data: Any = None) -> End:
     with RunRecord(record_path(config, config_hash(config))) as record:
         with make_console("off") as silent:
             trainer = trainer_of(config, record, console or silent, data)
+            trainer.resume()
             try:
                 summary = trainer.run()
             except Interrupted:

@@ -1,5 +1,7 @@
 """Checkpoints survive crashes, damage and mistakes."""
 
+import errno
+import io
 import os
 import pickle
 import subprocess
@@ -11,9 +13,15 @@ import pytest
 import torch
 
 from mtl_bench.config.identity import config_hash
-from mtl_bench.errors import RecordError
+from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.records.writer import RunRecord, record_path
-from mtl_bench.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from mtl_bench.training.checkpoint import (
+    FORMAT,
+    explain_misfit,
+    load_checkpoint,
+    peek_checkpoint,
+    save_checkpoint,
+)
 from tests.training.runs import Console, config_of, trainer_of
 
 CONFIG = {"seed": 0, "method": {"name": "ls", "gamma": 0.9}, "dataset": {"name": "qm9"}}
@@ -63,6 +71,19 @@ def test_the_newest_counts_and_the_one_before_is_kept(folder):
     assert names(folder) == ["last.pt", "previous.pt"]
     (folder / "last.pt").unlink()
     assert load(folder) == 1
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK])
+def test_a_file_system_without_hard_links_keeps_the_one_before_too(folder, code, monkeypatch):
+    def refuse(source, *_):
+        raise OSError(code, os.strerror(code), str(source))
+
+    monkeypatch.setattr(os, "link", refuse)
+    save(folder, 3)
+    assert load(folder) == 3
+    assert names(folder) == ["last.pt", "previous.pt"]
+    (folder / "last.pt").unlink()
+    assert load(folder) == 2
 
 
 class Unsaveable:
@@ -125,6 +146,7 @@ DAMAGE = {
     "flipped value": lambda path: flip(path, tensor_bytes(path)),
     "flipped header": lambda path: flip(path, 0),
     "flipped end": lambda path: flip(path, path.stat().st_size - 20),
+    "its beginning lost": lambda path: path.write_bytes(path.read_bytes()[100:]),
     "text": lambda path: path.write_text("not a checkpoint"),
 }
 
@@ -169,6 +191,75 @@ def test_two_damaged_checkpoints_are_an_error_that_names_both(folder):
         load(folder)
     assert "\n" not in str(info.value)
     assert "move" in str(info.value)
+
+
+REFUSALS = {
+    "a bad block": OSError(errno.EIO, "Input/output error"),
+    "no memory in Python": MemoryError(),
+    "no memory in torch": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+    "no memory on a device": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_what_the_system_refuses_is_no_damage(folder, refusal, monkeypatch):
+    """A whole checkpoint that can't be read at the moment gives way to nothing."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def refuse(*_, **__):
+        raise REFUSALS[refusal]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", refuse)
+        with pytest.raises(MtlBenchError, match=r"last\.pt .*the same command goes on") as info:
+            load(folder)
+    assert not isinstance(info.value, RecordError)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert load(folder) == 2
+
+
+def test_a_device_without_room_for_a_state_does_not_make_it_misfit(folder):
+    with pytest.raises(torch.OutOfMemoryError), explain_misfit(folder):
+        raise REFUSALS["no memory on a device"]
+
+
+class BadBlock:
+    """An open file whose last kilobyte the disk can't give back."""
+
+    def __init__(self, path):
+        self.file, self.size = io.BytesIO(path.read_bytes()), path.stat().st_size
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def read(self, count=-1):
+        if count < 0 or self.file.tell() + count > self.size - 1024:
+            raise OSError(errno.EIO, "Input/output error")
+        return self.file.read(count)
+
+
+def test_a_block_that_cant_be_read_is_no_bad_format(folder, monkeypatch):
+    """zipfile calls a file whose end can't be read no zip file."""
+    files = {path: BadBlock(path) for path in folder.iterdir()}
+    monkeypatch.setattr(Path, "open", lambda path, *_: files[path])
+    with pytest.raises(MtlBenchError, match=r"can't read .*last\.pt \(Input/output error\)"):
+        load(folder)
+    assert names(folder) == ["last.pt", "previous.pt"]
+
+
+def test_a_look_at_a_damaged_checkpoint_changes_no_file(folder, capsys):
+    truncate(folder / "last.pt", 100)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    state = peek_checkpoint(folder, CONFIG, "abc")
+    assert state["number"] == 1
+    assert "going on from previous.pt" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_another_configuration_is_refused_with_the_difference(folder):
@@ -258,6 +349,6 @@ def test_a_state_that_fits_no_network_of_the_run_is_one_line(change, tiny_data, 
         change(state)
         save_checkpoint(record.checkpoints, state, config, digest)
         with pytest.raises(RecordError, match=r"does not fit the run .*move the folder") as caught:
-            trainer_of(config, record, Console()).run()
+            trainer_of(config, record, Console()).resume()
     assert str(record.path) in str(caught.value)
     assert "\n" not in str(caught.value)

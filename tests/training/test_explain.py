@@ -1,12 +1,15 @@
 """Errors of the libraries below, with a remedy."""
 
 import os
+import re
 import signal
 
 import numpy as np
 import pytest
 import torch
 
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.identity import config_hash
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.errors import was_interrupted
 from mtl_bench.training.determinism import set_determinism
@@ -27,8 +30,21 @@ from mtl_bench.training.explain import explain
 def test_want_of_memory_names_what_takes_it(error):
     known = explain(error)
     assert "out of memory" in str(known)
-    assert "dataset.batch_size" in str(known)
     assert "\n" not in str(known)
+
+
+def test_what_begins_another_run_is_told_from_what_goes_on():
+    """Every key in the advice stands on its side of the word, as the hash has it."""
+    goes_on, _, another = str(explain(MemoryError())).partition(";")
+    assert "goes on" in goes_on
+    assert "is another run" in another
+    run = compose_config(["dataset=qm9", "method=mgda", "profile=smoke"])
+    for text, same in ((goes_on, True), (another, False)):
+        keys = re.findall(r"(\w+)\.(\w+)", text)
+        assert len(keys) == 2
+        for section, key in keys:
+            changed = run | {section: run[section] | {key: "another value"}}
+            assert (config_hash(changed) == config_hash(run)) == same
 
 
 def test_other_errors_stay_what_they_are():

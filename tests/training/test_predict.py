@@ -113,6 +113,11 @@ def test_a_record_of_our_own_is_shown_and_one_that_does_not_fit_is_refused(recor
     samples, _, kind = predict_samples(path, 1)
     assert (len(samples), kind) == (1, "procedural")
     last = path / "checkpoint" / "last.pt"
+    (path / "checkpoint" / "previous.pt").write_bytes(last.read_bytes())
+    last.write_bytes(b"damage")
+    assert len(predict_samples(path, 1)[0]) == 1
+    assert last.read_bytes() == b"damage"  # the run may be in training, and another's to mend
+    last.write_bytes((path / "checkpoint" / "previous.pt").read_bytes())
     content = torch.load(last, weights_only=True)
     content["state"]["network"].popitem()
     torch.save(content, last)

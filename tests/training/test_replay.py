@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 from typing import ClassVar
 
 import pytest
@@ -9,12 +11,13 @@ import torch
 from torch import nn
 
 from mtl_bench.config.identity import config_hash
-from mtl_bench.errors import ConfigError, RecordError, TrainingError
+from mtl_bench.errors import ConfigError, Interrupted, RecordError, TrainingError
 from mtl_bench.records.writer import record_path
 from mtl_bench.reporting.incident import render_replay
 from mtl_bench.training.probe import bad_parameters, bad_targets, largest_parameter, watch_outputs
 from mtl_bench.training.replay import replay
 from mtl_bench.training.run import run
+from mtl_bench.training.trainer import Trainer
 from tests.training.runs import STEPS, config_of, stop_at, train
 
 
@@ -66,7 +69,7 @@ def test_numbers_that_differ_are_told(tiny_data, tmp_path):
     assert "NOT the numbers" in render_replay(record, found)
 
 
-def test_any_step_of_a_finished_run(tiny_data, tmp_path):
+def test_any_step_of_a_finished_run(tiny_data, tmp_path, monkeypatch):
     config = config_of(tiny_data, tmp_path, "method=taskforce", "trainer.epochs=2")
     record = run(config).path
     text = (record / "config.yaml").read_text()  # as an earlier version wrote it
@@ -77,8 +80,30 @@ def test_any_step_of_a_finished_run(tiny_data, tmp_path):
     assert "the update can be made" in render_replay(record, found)
     with pytest.raises(ConfigError, match=f"step={2 * STEPS + 1}: the run has {2 * STEPS} steps"):
         replay(record, 2 * STEPS + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", None)  # none is made before a step is refused
+        with pytest.raises(ConfigError, match="step=999: the run has"):
+            replay(record, 999)
     with pytest.raises(RecordError, match="no update that failed: give step=N"):
         replay(record)
+
+
+def test_what_stops_it_is_told_of_the_record(tiny_data, tmp_path, monkeypatch):
+    """And not of the folder that it works in, which is gone then."""
+    record = fail(tiny_data, tmp_path, "ls", "optimizer.lr=1e30")
+    step, made = json.loads((record / "FAILED.json").read_text())["step"] + 1, Trainer.train_step
+
+    def stop(trainer, batches):
+        os.kill(os.getpid(), signal.SIGTERM)
+        made(trainer, batches)
+
+    assert step > 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", stop)
+        with pytest.raises(Interrupted, match=f"^SIGTERM: .*{record} is as it was.* again$"):
+            replay(record)
+    with pytest.raises(TrainingError, match=f"`mtl-bench replay {record}` shows"):
+        replay(record, step + 1)
 
 
 def test_no_run_is_named(tmp_path):

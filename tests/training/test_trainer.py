@@ -1,5 +1,6 @@
 """Training, interruption and continuation with tiny networks on synthetic molecules."""
 
+import copy
 import json
 import math
 import signal
@@ -88,7 +89,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_with_nothing_changed(method, t
         batches = trainer.data.train_batches(1)
         trainer.train_step([next(batches)])
         before = [p.detach().clone() for p in trainer.update.trained]
-        state = trainer.method.state_dict()
+        state = copy.deepcopy(trainer.method.state_dict())
         hook = trainer.update.trained[0].register_hook(lambda gradient: gradient * math.nan)
         trainer.train_step([next(batches)])
         hook.remove()
@@ -98,6 +99,25 @@ def test_a_gradient_that_is_not_finite_is_skipped_with_nothing_changed(method, t
         assert differences(state, trainer.method.state_dict()) == []
         trainer.train_step([next(batches)])
         assert trainer.progress.step == 2
+
+
+def test_a_run_that_met_a_nan_goes_on_without_its_batch(tiny_data, tmp_path):
+    def train_on(results, *overrides, poisoned):
+        config = config_of(tiny_data, tmp_path / results, *METHODS["ls"], *overrides)
+        data = build_data(config)
+        if poisoned:
+            poison(data, "cv", [7])
+        console = Console(on_epoch=lambda line: poison(data, "cv", [7]))
+        return train(config, console, data), console
+
+    skip = "trainer.on_nonfinite=skip"
+    straight, _ = train_on("straight", skip, poisoned=False)
+    with pytest.raises(TrainingError, match=f"with {skip} the run goes on without such batches"):
+        train_on("stopped", poisoned=False)
+    resumed, console = train_on("stopped", skip, poisoned=True)
+    assert [line["skipped"] for line in resumed.metrics] == [0, 1, 1]
+    assert console.steps == 2 * (STEPS - 1)
+    assert differences(straight._asdict(), resumed._asdict()) == []
 
 
 def test_an_epoch_without_a_usable_batch_fails(tiny_data, tmp_path):

@@ -55,7 +55,10 @@ class Trainer:
         self.config, self.digest, self.device, self.data = config, digest, device, data
         self.record, self.console, self.mirror = record, console, mirror
         self.settings = config["trainer"]
-        self.workers = choose_workers(self.settings["workers"], device)
+        self.loading: dict[str, Any] = {
+            "workers": choose_workers(self.settings["workers"], device),
+            "pin": device.type == "cuda",
+        }
         seed_everything(config["seed"])
         self.tasks = data.tasks
         self.names = tuple(task.name for task in self.tasks)
@@ -137,8 +140,7 @@ class Trainer:
         batches = self.data.train_batches(
             progress.epoch,
             start=progress.batch * self.settings["accumulate"],
-            workers=self.workers,
-            pin=self.device.type == "cuda",
+            **self.loading,
         )
         begin = time.perf_counter()
         while group := self.next_group(batches):
@@ -231,7 +233,7 @@ class Trainer:
         metrics: dict[str, Metrics] = {}
         for split in evaluated_splits(self.data):
             begin = time.perf_counter()
-            batches = self.data.evaluation_batches(split, self.workers)
+            batches = self.data.evaluation_batches(split, **self.loading)
             where = f"the {split} split after epoch {progress.epoch}"
             metrics[split] = evaluate(self.network, batches, self.tasks, self.device, where)
             progress.spend(split, time.perf_counter() - begin)

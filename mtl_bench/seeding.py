@@ -6,7 +6,6 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-=======
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -273,9 +273,8 @@ def test_config_shows_every_default():
     assert CONFIG.read_text().startswith("# IGBv2: ")
     shown = OmegaConf.to_container(config, resolve=False)
     assert shown.pop("_target_") == f"{IGBv2.__module__}.{IGBv2.__qualname__}"
-    assert shown.pop("head_weighting") == "${protocol.head_weighting}"
     parameters = inspect.signature(IGBv2).parameters
-    elsewhere = {"num_tasks", "seed", "head_weighting"}
+    elsewhere = {"num_tasks", "seed"}
     assert shown == {k: p.default for k, p in parameters.items() if k not in elsewhere}
 
 

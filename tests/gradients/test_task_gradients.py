@@ -130,6 +130,15 @@ def test_apply_writes_the_weighted_gradients(tasks, seed, with_gram, same, way, 
     assert "frozen" not in got
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_the_gram_of_many_blocks_of_columns_is_that_of_plain_gradients(way, monkeypatch):
+    monkeypatch.setattr(task_gradients, "GRAM_BLOCK", 8)
+    net, x, gradients = make(way=way)
+    assert gradients.num_shared > 5 * 8
+    jacobian = reference_jacobian(net, x).double()
+    torch.testing.assert_close(gradients.gram(), jacobian @ jacobian.T, rtol=1e-5, atol=1e-7)
+
+
 def test_weights_apply_to_the_heads_by_default():
     net, _, gradients = make()
     gradients.apply(torch.tensor([1.0, 0.0, 2.0]))

@@ -1,13 +1,15 @@
 """The methods that look at gradients: oracles, closed forms and a table of values."""
 
 import copy
+import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
-from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad
+from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad, graddrop
 from mtl_bench.methods.pcgrad import project_conflicts
 from mtl_bench.methods.torchjd import REFUSED
 from mtl_bench.testing.methods import advance, gram_of, rounds
@@ -88,6 +90,20 @@ def test_pcgrad_draws_every_order_and_one_for_all_if_told_to():
     assert len(seen) >= len(expected) > 1
 
 
+def test_pcgrad_draws_an_order_for_each_task_apart_from_the_others():
+    gram_TT = gram_of([[1.0, 0.2], [-0.6, 0.9], [-0.5, -1.0]])
+    orders = list(itertools.permutations(range(3)))
+
+    def outcomes(choices):
+        projected = (project_conflicts(gram_TT.numpy(), np.array(rows)) for rows in choices)
+        return {tuple(weights_TT.sum(axis=0).tolist()) for weights_TT in projected}
+
+    method = PCGrad(3)
+    seen = {tuple(method.weights(torch.ones(3), gram_TT).tolist()) for _ in range(400)}
+    assert seen == outcomes(itertools.product(orders, repeat=3))
+    assert len(seen) > len(outcomes([order] * 3 for order in orders))
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e-20])
 def test_graddrop_against_its_elementwise_definition(scale):
     rows_TP = scale * random_rows(3, 4, 500).float()
@@ -104,6 +120,13 @@ def test_graddrop_against_its_elementwise_definition(scale):
         ]
         expected = sum((g for g, kept in zip(column.tolist(), keep, strict=True) if kept), 0.0)
         assert update_P[p].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_graddrop_is_the_same_in_blocks_of_columns(monkeypatch):
+    rows_TP = random_rows(3, 4, 500).float()
+    whole_P = GradDrop(4, seed=7).aggregate(rows_TP)
+    monkeypatch.setattr(graddrop, "BLOCK", 64)
+    torch.testing.assert_close(GradDrop(4, seed=7).aggregate(rows_TP), whole_P)
 
 
 def test_graddrop_has_the_mean_of_its_distribution():
@@ -131,6 +154,16 @@ def test_alignedmtl_is_t_times_torchjds_for_the_mean(mode, rank):
     theirs_T = torchjd.AlignedMTLWeighting(scale_mode=mode)(gram_TT)
     ours_T = AlignedMTL(5, scale_mode=mode).weights(torch.ones(5), gram_TT)
     torch.testing.assert_close(ours_T, 5 * theirs_T, rtol=1e-6, atol=1e-8)
+
+
+def test_alignedmtl_takes_what_float32_cannot_tell_from_zero_for_zero():
+    """Three gradients in a plane, and the third dimension that rounding seems to give them."""
+    exact_TT = gram_of([[1.0, 2.0], [2.0, -1.0], [3.0, 1.0]])
+    noise_TT = 1e-7 * torch.diag(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    exact_T, noisy_T = (
+        AlignedMTL(3).weights(torch.ones(3), gram_TT) for gram_TT in (exact_TT, exact_TT + noise_TT)
+    )
+    torch.testing.assert_close(noisy_T, exact_T, rtol=0, atol=1e-5)
 
 
 def test_cagrad_without_a_ball_is_the_mean_and_its_factors_are_factors():

@@ -91,7 +91,7 @@ def _outlast_requests_to_stop(parent: int, _: int) -> None:
     which it could not if its workers were gone. It ends them itself afterwards, one that hangs with
     a SIGTERM of its own, which still counts.
     """
-    for number in (signal.SIGINT, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -21,7 +21,7 @@ class Slow:
         return os.getpid(), torch.as_tensor(indices)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_signals_to_stop_are_left_to_the_training_process(number):
     made = []
     for process, batch in load_batches(Slow(), np.arange(12), 2, 2, False):

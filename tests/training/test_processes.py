@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -53,22 +54,33 @@ def test_a_process_without_an_answer_is_named_by_its_status(tmp_path):
     assert "ended with status 3" in answers[1].error
 
 
-def start(folder, task):
-    """Begin four cells in a process group of its own, wait for two of them, and return it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), task],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while len([path for path in folder.glob("begun-*") if path.read_text()]) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return process
+@pytest.fixture
+def start():
+    """Begin four cells in a process group of its own and wait for two of them."""
+    begun = []
+
+    def begin(folder, task):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(folder), task],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        begun.append(process)
+        deadline = time.monotonic() + 60
+        while len([path for path in folder.glob("begun-*") if path.read_text()]) < 2:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process
+
+    yield begin
+    for process in begun:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def assert_gone(folder):
@@ -82,7 +94,7 @@ def assert_gone(folder):
     [(signal.SIGTERM, False), (signal.SIGUSR1, False), (signal.SIGINT, True)],
     ids=["SIGTERM to the sweep", "SIGUSR1 to the sweep", "Ctrl-C"],
 )
-def test_a_request_to_stop_lets_all_save_and_begins_no_other(number, group, tmp_path):
+def test_a_request_to_stop_lets_all_save_and_begins_no_other(number, group, start, tmp_path):
     process = start(tmp_path, "save_when_told")
     (os.killpg if group else os.kill)(process.pid, number)
     told, errors = process.communicate(timeout=60)
@@ -97,7 +109,7 @@ def test_a_request_to_stop_lets_all_save_and_begins_no_other(number, group, tmp_
     assert_gone(tmp_path)
 
 
-def test_a_second_ctrl_c_ends_them_at_once(tmp_path):
+def test_a_second_ctrl_c_ends_them_at_once(start, tmp_path):
     process = start(tmp_path, "save_forever")
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)

@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-COMMA := ,
 DATA := data/qm9/manifest.json
 
 # of the targets that train and show the paper's tables and figures
@@ -11,12 +10,14 @@ SEEDS ?= 0
 JOBS ?= 1
 DATASET ?= qm9
 RESULTS ?= results
-LAUNCHER ?= $(if $(filter 1,$(JOBS)),basic,joblib)
+LAUNCHER ?= $(if $(filter 1,$(JOBS)),basic,processes)
 SLURM ?=
-LAUNCH_basic :=
-LAUNCH_joblib := hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS)
+LAUNCH_basic := hydra/launcher=basic
+LAUNCH_processes := hydra/launcher=processes hydra.launcher.n_jobs=$(JOBS)
 LAUNCH_slurm := hydra/launcher=submitit_slurm hydra.launcher.array_parallelism=$(JOBS) $(SLURM)
-LAUNCH_local := hydra/launcher=submitit_local
+LAUNCH_local := hydra/launcher=submitit_local hydra.sweeper.max_batch_size=$(JOBS) $(SLURM)
+LAUNCH = $(or $(LAUNCH_$(LAUNCHER)),$(error LAUNCHER=$(LAUNCHER): give basic, processes, slurm or local))
+READY := .venv/.ready-tables$(if $(filter slurm local,$(LAUNCHER)),-slurm)
 SWEEP_qm9 := table2_qm9
 SWEEP_nyuv2 := table1
 SWEEP_cityscapes := table2_cityscapes
@@ -55,12 +56,12 @@ bench: .venv/.ready-dev $(DATA) ## measure the training step against PyG's layer
 # run failed, and the failure is the status.
 define reproduce
 .PHONY: $(1)
-$(1): .venv/.ready-tables
+$(1): $(READY)
 	@status=0; for sweep in $(2); do \
 	  words="-m experiment=$$$$sweep dataset=$(3) seed=$(SEEDS) $(WHERE)"; \
 	  $(BIN)/mtl-bench train --dry-run $$$$words || { \
 	    $(MAKE) --no-print-directory data-$(3) && \
-	    $(BIN)/mtl-bench train $$$$words $(LAUNCH_$(LAUNCHER)); } || status=$$$$?; done; \
+	    $(BIN)/mtl-bench train $$$$words $(LAUNCH); } || status=$$$$?; done; \
 	$(BIN)/mtl-bench $(4) dataset=$(3) $(WHERE) || status=$$$$?; exit $$$$status
 endef
 IN := paths.tables=$(SHOWN)/tables
@@ -86,17 +87,17 @@ data-qm9: $(DATA)
 	@:
 
 # the profile paper is about the real data, which data/README.md tells how to get
-data-nyuv2 data-cityscapes: data-%: | .venv/.ready-tables
+data-nyuv2 data-cityscapes: data-%: | $(READY)
 	@test $(PROFILE) = paper || test -e data/$* || $(BIN)/mtl-bench data synth $*
 
-tables: .venv/.ready-tables ## show every table of the records that there are
+tables: $(READY) ## show every table of the records that there are
 	$(BIN)/mtl-bench tables $(WHERE) $(IN)
 	$(BIN)/mtl-bench tables $(TABLES) $(WHERE) $(IN)
 
-figures: .venv/.ready-tables ## draw every figure of the records that there are
+figures: $(READY) ## draw every figure of the records that there are
 	$(BIN)/mtl-bench figures $(WHERE)
 
-report: .venv/.ready-tables ## write the report page of the records that there are
+report: $(READY) ## write the report page of the records that there are
 	$(BIN)/mtl-bench report $(WHERE)
 
 clean: ## remove .venv and caches; data and results stay
@@ -113,11 +114,15 @@ clean: ## remove .venv and caches; data and results stay
 	@touch $@
 
 .venv/.ready-tables: .venv/.ready
-	@$(PIP) --editable '.[qm9,vision,report,sweep$(if $(filter slurm local,$(LAUNCHER)),$(COMMA)slurm)]'
+	@$(PIP) --editable '.[qm9,vision,report]'
+	@touch $@
+
+.venv/.ready-tables-slurm: .venv/.ready-tables
+	@$(PIP) --editable '.[slurm]'
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	@$(PIP) --editable '.[qm9,pyg,sweep,wandb,tensorboard,test,dev]'
+	@$(PIP) --editable '.[qm9,pyg,slurm,wandb,tensorboard,test,dev]'
 	@touch $@
 
 $(DATA): | .venv/.ready

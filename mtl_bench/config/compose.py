@@ -24,6 +24,10 @@ COMPOSITION_ERRORS = (
 )
 """What Hydra raises for overrides that can't be."""
 
+LAUNCHERS = (
+    "basic, processes, and with pip install 'mtl_bench[slurm]' submitit_slurm and submitit_local"
+)
+
 
 def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the resolved configuration of one run as plain values.
@@ -68,7 +72,7 @@ def refuse_paths(overrides: Sequence[str]) -> None:
         key, _, value = override.partition("=")
         group = key.lstrip("+~").partition("@")[0]
         if group in GROUPS.values() and re.search(r"[/\\]", value):
-            raise _missing_choice(group, value)
+            raise missing_choice(group, value)
         if group.startswith("hydra") and "_target_" in override:
             raise ConfigError(f"{key}: Hydra's own parts can't be replaced from the command line")
 
@@ -84,7 +88,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     with open_dict(config):
         for group in GROUPS.values():
             if choices.get(group) and choices[group] not in find_choices(group):
-                raise _missing_choice(group, choices[group])
+                raise missing_choice(group, choices[group])
             if group in config:
                 config[group].name = choices[group]
         if (
@@ -96,8 +100,11 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _missing_choice(group: str, choice: str) -> ConfigError:
-    allowed = ", ".join(describe_group(group)) if group in GROUPS.values() else "see --help"
+def missing_choice(group: str, choice: str) -> ConfigError:
+    """Return the error for a choice that a group doesn't have; it names those that there are."""
+    allowed = LAUNCHERS if group == "hydra/launcher" else "see --help"
+    if group in GROUPS.values():
+        allowed = ", ".join(describe_group(group))
     return ConfigError(f"{group}={choice}: there is no such choice; allowed: {allowed}")
 
 
@@ -109,7 +116,7 @@ def translate_error(error: Exception, overrides: Sequence[str]) -> ConfigError:
         return ConfigError(f"{mark.name}, line {mark.line + 1}: {error.problem}")
     if isinstance(error, MissingConfigException):
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        return _missing_choice(group, choice)
+        return missing_choice(group, choice)
     if isinstance(error, OverrideParseException):
         return ConfigError(
             f"can't read {error.override}: write KEY=VALUE, and quote values with special "

@@ -35,5 +35,5 @@ def open_hydra() -> Iterator[None]:
         find_choices(group)
     GlobalHydra.instance().clear()
     Plugins.instance().register(AddedConfigs)
-    with initialize_config_dir(str(find_config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(find_config_folder()), job_name="mtl_bench", version_base="1.3"):
         yield

@@ -20,7 +20,7 @@ from mtl_bench.errors import MtlBenchError
 
 B = TypeVar("B", covariant=True)
 
-REQUESTS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+REQUESTS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
 """Signals that ask to stop."""
 
 PATIENCE_S = 300

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mtl_bench.config.compose import compose_config
+from mtl_bench.errors import Interrupted
+from mtl_bench.training.cell import Cell, look
 from mtl_bench.training.run import run
-from mtl_bench.training.sweep import Cell, look, look_cell, sweep
+from mtl_bench.training.sweep import survey, sweep
 
 
 def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = False) -> int:
@@ -18,26 +20,35 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
         overrides: words of the command line.
         multirun: a sweep; an experiment always is one.
         dry_run: train nothing, print the runs that are not finished; 1 if there are any.
+
+    Raises:
+        MtlBenchError: the run failed, or the sweep could not be carried out.
+        Interrupted: the run, or runs of the sweep, were asked to stop.
     """
     several = multirun or any(word.startswith("experiment=") for word in overrides)
     if dry_run:
-        return _tell_left(sweep(overrides, look_cell) if several else [look(overrides)])
+        return _tell_left(survey(overrides) if several else [look(overrides)])
     if several:
-        return _tell_failed(sweep(overrides))
+        return _tell_outcomes(sweep(overrides))
     outcome = run(compose_config(overrides))
     if outcome.state == "already finished":
         print(f"already finished: {outcome.path}")
     return 0
 
 
-def _tell_failed(cells: list[Cell]) -> int:
-    failed = [cell for cell in cells if cell.error is not None]
-    print(f"{len(cells) - len(failed)} of {len(cells)} runs are finished")
-    for cell in failed:
-        print(f"failed: {' '.join(cell.overrides)}: {cell.error}", file=sys.stderr)
-    if failed:
+def _tell_outcomes(cells: list[Cell]) -> int:
+    states = Counter(cell.state for cell in cells)
+    print(f"{states['finished']} of {len(cells)} runs are finished")
+    for cell in cells:
+        if cell.state == "failed":
+            print(f"failed: {' '.join(cell.overrides)}: {cell.error}", file=sys.stderr)
+    if states["failed"]:
         print("the same command tries these again and skips the others", file=sys.stderr)
-    return 1 if failed else 0
+    if states["interrupted"]:
+        told = next(cell.error for cell in cells if cell.state == "interrupted")
+        others = states["interrupted"] - 1
+        raise Interrupted(f"{told}, and in {others} other runs" if others else told)
+    return 1 if states["failed"] else 0
 
 
 def _tell_left(cells: list[Cell]) -> int:

@@ -1,102 +1,137 @@
-"""Many runs: a Hydra sweep whose cells fail or finish on their own."""
+"""Many runs: a sweep in Hydra's syntax whose cells fail or finish on their own.
+
+Hydra composes; what a launcher is told to do is done here, since Hydra's own end with the first
+run that is killed or stopped, and the answers of the others with them.
+"""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from mtl_bench.config.compose import (
     COMPOSITION_ERRORS,
-    compose_config,
+    missing_choice,
     refuse_paths,
     translate_error,
 )
-from mtl_bench.config.identity import config_hash
 from mtl_bench.config.search import open_hydra
-from mtl_bench.errors import Interrupted, MtlBenchError
-from mtl_bench.records.reader import find_record
-from mtl_bench.records.writer import record_path
-from mtl_bench.training.run import run
+from mtl_bench.errors import ConfigError
+from mtl_bench.training import cluster, processes
+from mtl_bench.training.cell import Cell, Task, look_cell, run_cell, stopped_before
+from mtl_bench.training.signals import StopRequest
 
 
-class Cell(NamedTuple):
-    """One run of a sweep: its overrides, its record and how far that is, and what failed."""
-
-    overrides: list[str]
-    path: str | None
-    state: str
-    error: str | None
-
-
-class _Stop(BaseException):
-    """Carries Interrupted past Hydra, which keeps an Exception and starts the next run."""
-
-
-def run_cell(config: DictConfig) -> Cell:
-    """Carry out one run of a sweep and answer instead of raising, so that the sweep goes on."""
-    overrides = list(HydraConfig.get().overrides.task)
-    try:
-        resolved: dict[str, Any] = compose_config(overrides)
-        path, state = run(resolved)
-    except Interrupted as error:
-        raise _Stop(*error.args) from error
-    except MtlBenchError as error:
-        return Cell(overrides, None, "failed", str(error))
-    except Exception as error:
-        if config.get("debug"):
-            traceback.print_exc()
-        return Cell(overrides, None, "failed", f"{type(error).__name__}: {error}")
-    return Cell(overrides, str(path), state, None)
-
-
-def look_cell(config: DictConfig) -> Cell:
-    """Tell what there is of one run of a sweep; nothing is trained or written for it."""
-    overrides = list(HydraConfig.get().overrides.task)
-    try:
-        return look(overrides)
-    except MtlBenchError as error:
-        return Cell(overrides, None, "failed", str(error))
-
-
-def look(overrides: Sequence[str]) -> Cell:
-    """Tell what there is of one run: the state of its record, or ``missing``."""
-    resolved: dict[str, Any] = compose_config(overrides)
-    path = record_path(resolved, config_hash(resolved))
-    record = find_record(path.absolute())
-    if record is None:
-        return Cell(list(overrides), str(path), "missing", None)
-    return Cell(list(overrides), str(path), record.state, record.error)
-
-
-def sweep(overrides: Sequence[str], task: Callable[[DictConfig], Cell] = run_cell) -> list[Cell]:
-    """Carry out every run of a sweep; one that fails does not stop the others.
+class Plan(NamedTuple):
+    """What a sweep is to do: the overrides of its cells, and how they are carried out.
 
     Args:
-        overrides: words of the command line, with Hydra's syntax for several values.
-        task: what to do with each, ``run_cell`` or ``look_cell``.
+        cells: overrides of each run.
+        launch: carries out some of them.
+        batch: how many at most are handed to ``launch`` together, None for all.
+    """
+
+    cells: list[list[str]]
+    launch: Callable[[Task, Sequence[list[str]]], list[Cell]]
+    batch: int | None
+
+
+def survey(overrides: Sequence[str]) -> list[Cell]:
+    """Tell what there is of every run of a sweep; nothing is written or launched for it.
 
     Raises:
         ConfigError: the sweep itself can't be composed.
-        Interrupted: a run was asked to stop, and with it the sweep.
+    """
+    return [look_cell(cell) for cell in plan_sweep(overrides).cells]
+
+
+def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
+    """Carry out every run of a sweep that is not finished; one that fails does not stop the others.
+
+    A run that is asked to stop does: what it comes to is ``interrupted``, and no other is begun.
+
+    Args:
+        overrides: words of the command line, with Hydra's syntax for several values.
+        task: what to do with each.
+
+    Raises:
+        ConfigError: the sweep itself can't be composed.
+        MtlBenchError: its runs can't be launched.
+        Interrupted: it was asked to stop while runs went on elsewhere.
+    """
+    plan = plan_sweep(overrides)
+    seen = [look_cell(cell) for cell in plan.cells]
+    # by record, since cells can differ in what makes no other run
+    left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state != "finished"}
+    paths, size = list(left), plan.batch or max(1, len(left))
+    outcomes: dict[str | None, Cell] = {}
+    stopped = False
+    for begin in range(0, len(paths), size):
+        batch = paths[begin : begin + size]
+        cells = [left[path] for path in batch]
+        answers = [*map(stopped_before, cells)] if stopped else plan.launch(task, cells)
+        stopped = any(cell.state == "interrupted" for cell in answers)
+        outcomes |= dict(zip(batch, answers, strict=True))
+    return [outcomes.get(cell.path, cell) for cell in seen]
+
+
+def plan_sweep(overrides: Sequence[str]) -> Plan:
+    """Compose a sweep: its cells, which all can be composed too, and the launcher.
+
+    Raises:
+        ConfigError: it can't be composed, or names what there is not.
     """
     refuse_paths(overrides)
     with open_hydra():
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         try:
-            batches = hydra.multirun(
-                config_name="train",
-                task_function=task,
-                overrides=list(overrides),
-                with_log_configuration=False,
-            )
+            config = hydra.compose_config("train", list(overrides), RunMode.MULTIRUN)
+            words = [f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()]
+            words += config.hydra.overrides.task
+            parser = OverridesParser.create(hydra.config_loader)
+            (cells,) = BasicSweeper.split_arguments(parser.parse_overrides(words), None)
+            for cell in cells:
+                hydra.config_loader.load_sweep_config(config, cell)
+            return Plan(cells, _launcher(config), _batch(config))
         except COMPOSITION_ERRORS as error:
             raise translate_error(error, overrides) from error
-        except _Stop as stop:
-            raise Interrupted(*stop.args) from None
-    return [job.return_value for batch in batches for job in batch]
+
+
+def one_by_one(task: Task, cells: Sequence[list[str]]) -> list[Cell]:
+    """Carry out cells in this process, up to the first that is stopped."""
+    outcomes: list[Cell] = []
+    with StopRequest() as stop:
+        for cell in cells:
+            outcomes.append(task(cell, None) if stop.name is None else stopped_before(cell))
+    return outcomes
+
+
+def _launcher(config: DictConfig) -> Callable[[Task, Sequence[list[str]]], list[Cell]]:
+    """Return what carries out cells as ``hydra/launcher`` says."""
+    settings = cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True))
+    match settings.pop("_target_").rpartition(".")[2]:
+        case "BasicLauncher":
+            return one_by_one
+        case "launch":
+            return partial(processes.launch, settings=settings)
+        case "SlurmLauncher":
+            return partial(cluster.launch, "slurm", settings=settings)
+        case "LocalLauncher":
+            return partial(cluster.launch, "local", settings=settings)
+    raise missing_choice("hydra/launcher", config.hydra.runtime.choices["hydra/launcher"])
+
+
+def _batch(config: DictConfig) -> int | None:
+    """Return how many cells are launched together."""
+    size = config.hydra.sweeper.max_batch_size
+    if size is not None and size < 1:
+        raise ConfigError(f"hydra.sweeper.max_batch_size={size}: must be 1 or more")
+    return size

@@ -48,7 +48,7 @@ def start_method(request):
     multiprocessing.set_start_method(before, force=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_signals_to_stop_are_left_to_the_training_process(number):
     made = []
     for process, batch in load_batches(Slow(), np.arange(12), 2, 2, False):

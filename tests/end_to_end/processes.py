@@ -53,12 +53,12 @@ def start(*words, cwd, environment=ENVIRONMENT):
     )
 
 
-def wait_for_epochs(process, folder, epochs):
+def wait_for_epochs(process, folder, epochs, pattern="metrics.jsonl"):
     """Wait until a record below ``folder`` has that many epochs, and return the record."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
-        for path in folder.rglob("metrics.jsonl"):
+        for path in folder.rglob(pattern):
             if path.read_bytes().count(b"\n") >= epochs:
                 return path.parent
         time.sleep(0.02)

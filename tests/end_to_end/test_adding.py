@@ -138,9 +138,8 @@ def test_killed_half_way_the_same_command_ends_with_the_same_bits(desk, environm
 
 
 def test_a_sweep_finds_it_by_pattern_and_in_its_workers(desk, environment):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ("train", "-m", "dataset=waves", "method=glob(mag*)", "profile=smoke", "seed=0,1")
-    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "paths.results=swept")
+    launcher = ("hydra/launcher=processes", "hydra.launcher.n_jobs=2", "paths.results=swept")
     done = call(*words, *launcher, cwd=desk[0], environment=environment)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs are finished" in done.stdout

@@ -270,13 +270,24 @@ def test_an_unknown_table_is_named_with_what_there_is(tmp_path):
     assert "unknown table table0; allowed: table1" in only_line(done.stderr)
 
 
-def test_a_stopped_sweep_begins_no_other_run(tiny_desk):
-    process = start(*TINY, "-m", LONG, "seed=0,1", cwd=tiny_desk)
-    record = wait_for_epochs(process, tiny_desk, 1)
+@pytest.mark.parametrize(("launcher", "jobs"), [("basic", 1), ("processes", 2)])
+def test_a_stopped_sweep_saves_what_runs_and_begins_no_other_run(launcher, jobs, tiny_desk):
+    words = (*TINY, "-m", LONG, "seed=0,1,2", f"hydra/launcher={launcher}")
+    process = start(*words, cwd=tiny_desk)
+    for seed in range(jobs):
+        wait_for_epochs(process, tiny_desk, 1, f"seed{seed}-*/metrics.jsonl")
     errors = end_of(process, signal.SIGTERM)
     assert process.returncode == 75
-    assert "SIGTERM" in only_line(errors)
-    assert {path.parent for path in tiny_desk.rglob("config.yaml")} == {record}
+    line = only_line(errors)
+    assert "SIGTERM: stopped in epoch" in line
+    assert "and in 2 other runs" in line
+    records = {path.parent for path in tiny_desk.rglob("config.yaml")}
+    assert {path.name[:5] for path in records} == {f"seed{seed}" for seed in range(jobs)}
+    assert all((path / "checkpoint" / "last.pt").exists() for path in records)
+    assert not list(tiny_desk.rglob("FAILED.json"))
+    for path in records:
+        environment = json.loads((path / "environment.json").read_text())
+        assert environment["command"] == ["mtl-bench", *words]
 
 
 def test_mistakes_in_a_sweep_are_one_line(tiny_desk):

@@ -1,0 +1,93 @@
+"""One run of a sweep: what there is of it, and carrying it out without raising."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.identity import config_hash
+from mtl_bench.errors import Interrupted, MtlBenchError, describe_refusal
+from mtl_bench.records.reader import find_record
+from mtl_bench.records.writer import record_path
+from mtl_bench.training.run import run
+
+
+class Cell(NamedTuple):
+    """One run of a sweep: its overrides, its record and how far that is, and what failed.
+
+    ``state`` is that of the record, or ``missing``; ``path`` is None where no record can be.
+    """
+
+    overrides: list[str]
+    path: str | None
+    state: str
+    error: str | None
+
+
+Task = Callable[[list[str], int | None], Cell]
+"""What a launcher does with the overrides of a cell and the slot that it runs in, if it has one."""
+
+
+def look(overrides: Sequence[str]) -> Cell:
+    """Tell what there is of one run; nothing is trained or written for it.
+
+    Raises:
+        ConfigError: there can be no such run.
+    """
+    resolved: dict[str, Any] = compose_config(overrides)
+    path = record_path(resolved, config_hash(resolved))
+    record = find_record(path.absolute())
+    if record is None:
+        return Cell(list(overrides), str(path), "missing", None)
+    return Cell(list(overrides), str(path), record.state, record.error)
+
+
+def look_cell(overrides: list[str]) -> Cell:
+    """Tell what there is of one run of a sweep, or why there can be none."""
+    try:
+        return look(overrides)
+    except MtlBenchError as error:
+        return Cell(overrides, None, "failed", str(error))
+
+
+def run_cell(overrides: list[str], slot: int | None = None) -> Cell:
+    """Carry out one run of a sweep and answer instead of raising, so that the sweep goes on.
+
+    Args:
+        overrides: of the run.
+        slot: a number that no other run on this machine has at the same time; it chooses the GPU.
+    """
+    try:
+        resolved: dict[str, Any] = compose_config(overrides)
+        if slot is not None:
+            resolved["trainer"]["device"] = spread(resolved["trainer"]["device"], slot)
+        path, _ = run(resolved)
+    except Interrupted as error:
+        return Cell(overrides, None, "interrupted", str(error))
+    except MtlBenchError as error:
+        return Cell(overrides, None, "failed", str(error))
+    except Exception as error:
+        if "debug=true" in overrides:
+            traceback.print_exc()
+        if isinstance(error, OSError | MemoryError):
+            return Cell(overrides, None, "failed", describe_refusal(error))
+        return Cell(overrides, None, "failed", f"{type(error).__name__}: {error}")
+    return Cell(overrides, str(path), "finished", None)
+
+
+def stopped_before(overrides: list[str]) -> Cell:
+    """Return the cell of a run that a request to stop came before."""
+    told = "stopped before it began; the same command continues there"
+    return Cell(overrides, None, "interrupted", told)
+
+
+def spread(device: str, slot: int) -> str:
+    """Return the device of a run beside others: with ``auto``, every slot has the next GPU."""
+    if device != "auto":
+        return device
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{slot % count}" if count else device

@@ -1,0 +1,98 @@
+"""What `make` installs and types for a table, with stand-ins for the programs of .venv."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mtl_bench.training.sweep import plan_sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = '#!/bin/sh\necho "$(basename "$0") $*" >> typed\ncase "$*" in *--dry-run*) exit 1; esac\n'
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """A checkout whose .venv has the package, and notes what it is asked for."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "scripts/slurm_table2.sh"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("data/qm9/manifest.json", ".venv/.ready"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".venv" / "bin").mkdir()
+    for name in ("python", "mtl-bench"):
+        program = tmp_path / ".venv" / "bin" / name
+        program.write_text(PROGRAM)
+        program.chmod(0o755)
+    return tmp_path
+
+
+def typed(desk, *words, **environment):
+    """Run a command to its end and return the lines that the stand-ins noted."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "LAUNCHER"}
+    done = subprocess.run(
+        words, cwd=desk, env=kept | environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (desk / "typed").read_text().splitlines()
+    (desk / "typed").unlink()
+    return lines
+
+
+def test_every_launcher_has_what_it_needs_installed_once(desk):
+    first = typed(desk, "make", "table2-qm9")
+    assert next(line for line in first if "pip" in line).endswith("--editable .[qm9,vision,report]")
+    second = typed(desk, "make", "table2-qm9", "LAUNCHER=slurm")
+    assert [line.split()[-1] for line in second if "pip" in line] == [".[slurm]"]
+    for launcher in ("slurm", "local", "processes"):
+        again = typed(desk, "make", "table2-qm9", f"LAUNCHER={launcher}")
+        assert not any("pip" in line for line in again)
+
+
+@pytest.mark.parametrize(
+    ("words", "launched"),
+    [
+        ((), "hydra/launcher=basic"),
+        (("JOBS=2",), "hydra/launcher=processes hydra.launcher.n_jobs=2"),
+        (("JOBS=3", "LAUNCHER=local"), "submitit_local hydra.sweeper.max_batch_size=3"),
+        (
+            ("JOBS=4", "LAUNCHER=slurm", "SLURM=hydra.launcher.partition=gpu"),
+            "submitit_slurm hydra.launcher.array_parallelism=4 hydra.launcher.partition=gpu",
+        ),
+    ],
+    ids=["one", "two", "local", "slurm"],
+)
+def test_the_number_of_jobs_reaches_the_launcher(words, launched, desk):
+    dry, train = (line for line in typed(desk, "make", "table2-qm9", *words) if " train " in line)
+    assert "--dry-run" in dry
+    assert "launcher" not in dry
+    assert train.endswith(launched)
+
+
+def test_an_unknown_launcher_is_named(desk):
+    done = subprocess.run(
+        ["make", "table2-qm9", "LAUNCHER=joblib"], cwd=desk, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "LAUNCHER=joblib: give basic, processes, slurm or local" in done.stderr
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "local"])
+def test_the_script_of_the_cluster_gives_what_the_launcher_knows(launcher, desk):
+    """A partition is Slurm's alone."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    *_, train = (
+        line
+        for line in typed(desk, "sh", "scripts/slurm_table2.sh", LAUNCHER=launcher)
+        if " train " in line
+    )
+    assert f"hydra/launcher=submitit_{launcher} " in train
+    assert ("partition=gpu" in train) == (launcher == "slurm")
+    limit = {"slurm": "array_parallelism", "local": "max_batch_size"}[launcher]
+    assert f"{limit}=16 " in train
+    assert len(plan_sweep([*train.split()[3:], "method=ls", "seed=0"]).cells) == 1

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.datasets.npy import map_npy
+from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.files import (
     explain_write_errors,
@@ -109,13 +110,12 @@ def replace_folder(folder: Path) -> Iterator[Path]:
                 _settle(folder, building, retired)
 
 
-def open_cache(folder: Path, dataset: str, options: str = "", *, every_byte: bool = True) -> Cache:
+def open_cache(folder: Path, dataset: str, *, every_byte: bool = True) -> Cache:
     """Map a prepared data set into memory after checking it.
 
     Args:
         folder: where `write_cache` built it.
         dataset: the name that ``mtl-bench data prepare`` knows it by.
-        options: what the commands named in errors need besides, for instance ``paths.data=DIR``.
         every_byte: compare hashes too, a third of a second for QM9; a changed number would pass for
             data otherwise.
 
@@ -123,7 +123,7 @@ def open_cache(folder: Path, dataset: str, options: str = "", *, every_byte: boo
         DataError: the folder is missing, of another format, or a file is missing or not what
             the manifest states.
     """
-    prepare, verify = (f"mtl-bench data {verb} {dataset} {options}".rstrip() for verb in _VERBS)
+    prepare, verify = (data_words(action, dataset, folder) for action in ("prepare", "verify"))
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"data set {dataset} is not prepared in {folder}: run `{prepare}`")
@@ -166,9 +166,6 @@ def verify_files(folder: Path) -> list[str]:
         elif sha256_of(path) != expected["sha256"]:
             faults.append(f"{path} has changed: its SHA-256 is not the one in {MANIFEST}")
     return faults
-
-
-_VERBS = ("prepare", "verify")
 
 
 @contextmanager

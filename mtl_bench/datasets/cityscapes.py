@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.cityscapes_files import (
+    KINDS,
     Frame,
     Part,
     check_headers,
@@ -80,17 +81,17 @@ class Cityscapes:
         augment: bool = True,
     ) -> None:
         folder = Path(root)
-        elsewhere = "" if folder.parent == Path("data") else f"paths.data={folder.parent}"
         parts: dict[Part, list[Frame]] = {
-            "train": list_frames(folder, "train", elsewhere),
-            "val": list_frames(folder, "val", elsewhere),
+            "train": list_frames(folder, "train"),
+            "val": list_frames(folder, "val"),
         }
         generator = np.random.default_rng(derive_seed(seed, "split"))
         shuffled = generator.permutation(len(parts["train"])).tolist()
         held_out = [parts["train"][index] for index in sorted(shuffled[:holdout])]
         left = [parts["train"][index] for index in sorted(shuffled[holdout:])]
-        train = spread(len(left), train_size, "train_size", folder / "train")
-        test = spread(len(parts["val"]), test_size, "test_size", folder / "val")
+        images = folder / KINDS["image"].package
+        train = spread(len(left), train_size, "train_size", images / "train", holdout)
+        test = spread(len(parts["val"]), test_size, "test_size", images / "val")
         self.splits: dict[Split, list[Frame]] = {
             "train": [left[index] for index in train],
             "test": [parts["val"][index] for index in test],
@@ -106,7 +107,7 @@ class Cityscapes:
                 f"dataset.batch_size={batch_size}"
             )
         used = dict.fromkeys(frame for frames in self.splits.values() for frame in frames)
-        self.height, self.width = check_headers(list(used), elsewhere)
+        self.height, self.width = check_headers(list(used))
         self.tasks = cityscapes_tasks(classes)
         self.origin = describe_origin(folder, used)
         self._classes_256 = class_table(classes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.files import read_json
 
@@ -79,13 +80,12 @@ class Frame:
         return self.folder / DECODED / self.part / f"{self.name}.npy"
 
 
-def list_frames(folder: Path, part: Part, options: str = "") -> list[Frame]:
+def list_frames(folder: Path, part: Part) -> list[Frame]:
     """Return the frames of a part, sorted by name.
 
     Args:
         folder: where the packages were unpacked.
         part: train or val.
-        options: what commands named in errors need besides, for instance ``paths.data=DIR``.
 
     Raises:
         DataError: there are none; the line says how to get them.
@@ -97,11 +97,10 @@ def list_frames(folder: Path, part: Part, options: str = "") -> list[Frame]:
         for path in sorted(root.glob(f"*/*_{image.ending}.png"))
     ]
     if not frames:
-        synth = f"mtl-bench data synth cityscapes {options}".rstrip()
         raise DataError(
             f"no Cityscapes frames in {root}: unpack {', '.join(PACKAGES.values())} from "
             f"https://www.cityscapes-dataset.com (needs an account) into {folder}, or run "
-            f"`{synth}` for procedural street scenes"
+            f"`{data_words('synth', 'cityscapes', folder)}` for procedural street scenes"
         )
     return frames
 
@@ -150,7 +149,7 @@ def header_faults(frames: Iterable[Frame], size: tuple[int, int]) -> Iterator[st
                 )
 
 
-def check_headers(frames: list[Frame], options: str = "") -> tuple[int, int]:
+def check_headers(frames: list[Frame]) -> tuple[int, int]:
     """Check all files of frames within about a second for the whole data set.
 
     Returns:
@@ -162,7 +161,7 @@ def check_headers(frames: list[Frame], options: str = "") -> tuple[int, int]:
     size = frame_size(frames)
     fault = next(header_faults(frames, size), None)
     if fault is not None:
-        verify = f"mtl-bench data verify cityscapes {options}".rstrip()
+        verify = data_words("verify", "cityscapes", frames[0].folder)
         raise DataError(f"{fault}; unpack its package again (`{verify}` lists all faults)")
     return size
 
@@ -196,7 +195,7 @@ def read_procedural(folder: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is damaged ({error!r}): move {folder} away and run "
-            "`mtl-bench data synth cityscapes` again"
+            f"`{data_words('synth', 'cityscapes', folder)}` again"
         ) from error
     return facts
 

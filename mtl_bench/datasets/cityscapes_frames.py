@@ -12,6 +12,7 @@ import numpy as np
 from mtl_bench.datasets.cityscapes_files import KINDS, Frame, frame_size
 from mtl_bench.datasets.cityscapes_labels import VOID, class_table, instance_table
 from mtl_bench.datasets.npy import map_npy
+from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.files import explain_write_errors, write_atomically
 
@@ -133,9 +134,9 @@ def map_decoded(frame: Frame) -> Pixels:
         if joined_HWB.shape != wanted or joined_HWB.dtype != np.uint8:
             raise ValueError(f"shape {joined_HWB.shape} of {joined_HWB.dtype}, not {wanted}")
     except (OSError, ValueError) as error:
+        prepare = data_words("prepare", "cityscapes", frame.folder, "decoded=true")
         raise DataError(
-            f"{frame.decoded} is damaged ({error}): remove it, or write it anew with "
-            "`mtl-bench data prepare cityscapes decoded=true`"
+            f"{frame.decoded} is damaged ({error}): remove it, or write it anew with `{prepare}`"
         ) from error
     height, width, _ = joined_HWB.shape
     begin, shape = 0, (height, width)

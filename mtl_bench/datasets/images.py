@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -43,14 +44,15 @@ class ImageBatch:
         )
 
 
-def spread(count: int, size: int | None, key: str, folder: object) -> np.ndarray:
+def spread(count: int, size: int | None, key: str, folder: Path, holdout: int = 0) -> np.ndarray:
     """Return the numbers of ``size`` evenly spaced frames of ``count``: neighbours look alike.
 
     Args:
         count: frames that there are.
         size: frames that are wanted; None for all.
         key: field of the data set's configuration that says so.
-        folder: where they are, in words.
+        folder: where they are.
+        holdout: frames of the folder that are not among them, ``dataset.holdout``.
 
     Raises:
         DataError: there are fewer.
@@ -58,5 +60,6 @@ def spread(count: int, size: int | None, key: str, folder: object) -> np.ndarray
     if size is None:
         return np.arange(count)
     if size > count:
-        raise DataError(f"dataset.{key}={size} is more than the {count} frames of {folder}")
+        left = f" that dataset.holdout={holdout} leaves" if holdout else ""
+        raise DataError(f"dataset.{key}={size} is more than the {count} frames{left} of {folder}")
     return np.arange(size) * count // size

@@ -15,6 +15,7 @@ from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.nyuv2_frames import Frames
 from mtl_bench.datasets.nyuv2_layout import Folder, Scan, scan
 from mtl_bench.datasets.nyuv2_tasks import IGNORE, nyuv2_tasks
+from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
@@ -80,8 +81,8 @@ class NYUv2:
             found.counts["train"]
         )
         left = np.sort(shuffled[holdout:])
-        train = spread(len(left), train_size, "train_size", "the folder train")
-        test = spread(found.counts["val"], test_size, "test_size", "the folder val")
+        train = spread(len(left), train_size, "train_size", self.root / "train", holdout)
+        test = spread(found.counts["val"], test_size, "test_size", self.root / "val")
         self.splits: dict[Split, tuple[Folder, np.ndarray]] = {
             "train": ("train", left[train]),
             "test": ("val", test),
@@ -142,18 +143,17 @@ class NYUv2:
 
 
 def _scan(root: Path) -> Scan:
-    elsewhere = "" if root.parent == Path("data") else f" paths.data={root.parent}"
     if not root.is_dir():
         raise DataError(
-            f"data set nyuv2 is not in {root}: run `mtl-bench data synth nyuv2{elsewhere}` for "
-            f"procedural rooms or `mtl-bench data prepare nyuv2 mat=FILE{elsewhere}` for the real "
-            "data (data/README.md)"
+            f"data set nyuv2 is not in {root}: run `{data_words('synth', 'nyuv2', root)}` for "
+            f"procedural rooms or `{data_words('prepare', 'nyuv2', root, 'mat=FILE')}` for the "
+            "real data (data/README.md)"
         )
     found = scan(root)
     if found.faults:
         more = len(found.faults) - 1
         raise DataError(
             found.faults[0]
-            + f" (and {more} more: `mtl-bench data verify nyuv2{elsewhere}`)" * (more > 0)
+            + f" (and {more} more: `{data_words('verify', 'nyuv2', root)}`)" * (more > 0)
         )
     return found

@@ -21,6 +21,7 @@ from mtl_bench.datasets.nyuv2_layout import (
     frame_path,
     value_faults,
 )
+from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 
@@ -81,8 +82,7 @@ def read_part(path: Path, part: str) -> Tensor:
     except (OSError, ValueError) as error:
         raise DataError(f"{describe_frame(path)}: {error}") from error
     for fault in value_faults(part, values, TOLERATED):
-        raise DataError(
-            f"{describe_frame(path)}: {fault} (`mtl-bench data verify nyuv2` finds all faults)"
-        )
+        verify = data_words("verify", "nyuv2", path.parents[2])
+        raise DataError(f"{describe_frame(path)}: {fault} (`{verify}` finds all faults)")
     values_HWC = values.reshape(*values.shape[:2], -1)
     return torch.from_numpy(np.ascontiguousarray(values_HWC.transpose(2, 0, 1)))

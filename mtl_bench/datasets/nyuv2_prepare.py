@@ -10,6 +10,7 @@ from typing import Any
 from mtl_bench.datasets.nyuv2_mat import HEIGHT, WIDTH, ReadFrame, check_mat, split_frames
 from mtl_bench.datasets.nyuv2_verify import verify
 from mtl_bench.datasets.nyuv2_write import up_to_date, write_frames
+from mtl_bench.datasets.remedies import data_words
 from mtl_bench.datasets.rooms import synth
 from mtl_bench.errors import DataError
 from mtl_bench.values import PositiveInt
@@ -53,7 +54,7 @@ def prepare(
     if not mat.is_file():
         raise DataError(
             f"{mat} is missing: fetch {FILE} (2.8 GB, the labelled part) from {PAGE} and give "
-            "mat=FILE, or make procedural rooms with `mtl-bench data synth nyuv2`"
+            f"mat=FILE, or make procedural rooms with `{data_words('synth', 'nyuv2', folder)}`"
         )
     if importlib.util.find_spec("h5py") is None:
         raise DataError("h5py is missing, the file needs it: pip install 'mtl_bench[nyuv2]'")

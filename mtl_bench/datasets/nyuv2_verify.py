@@ -16,6 +16,7 @@ from mtl_bench.datasets.nyuv2_layout import (
     value_faults,
 )
 from mtl_bench.datasets.nyuv2_write import changed_parts
+from mtl_bench.datasets.remedies import data_words
 
 
 def verify(folder: Path) -> list[str]:
@@ -26,8 +27,8 @@ def verify(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         return [
-            f"{folder} is missing: `mtl-bench data synth nyuv2` makes procedural rooms, `mtl-bench "
-            "data prepare nyuv2 mat=FILE` the real data set"
+            f"{folder} is missing: `{data_words('synth', 'nyuv2', folder)}` makes procedural "
+            f"rooms, `{data_words('prepare', 'nyuv2', folder, 'mat=FILE')}` the real data set"
         ]
     found = scan(folder)
     if found.faults:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +12,7 @@ import numpy as np
 
 from mtl_bench.datasets.cache import MANIFEST, replace_folder, write_array
 from mtl_bench.datasets.nyuv2_layout import FOLDERS, PARTS, Folder, Scan, frame_path, scan
+from mtl_bench.datasets.parallel import map_parallel
 from mtl_bench.errors import DataError
 from mtl_bench.files import sha256_of, write_json
 
@@ -63,7 +61,7 @@ def write_frames(
             (building / folder / part).mkdir(parents=True)
         work = partial(_write_frame, building, make)
         for done, ((folder, _), hashes) in enumerate(
-            zip(wanted, _run(work, wanted, jobs or len(os.sched_getaffinity(0))), strict=True), 1
+            zip(wanted, map_parallel(work, wanted, jobs), strict=True), 1
         ):
             for part, sha256 in hashes.items():
                 digests[folder, part].update(bytes.fromhex(sha256))
@@ -142,15 +140,3 @@ def _write_frame(building: Path, make: MakeFrame, wanted: tuple[Folder, int]) ->
         part: write_array(building / folder / part, str(index), arrays[part])["sha256"]
         for part in PARTS
     }
-
-
-def _run(
-    work: Callable[[tuple[Folder, int]], dict[str, str]],
-    wanted: Iterable[tuple[Folder, int]],
-    jobs: int,
-) -> Iterator[dict[str, str]]:
-    if jobs == 1:
-        yield from map(work, wanted)
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(work, wanted, chunksize=4)

@@ -21,6 +21,7 @@ from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.molecules import MoleculeBatch, MoleculeStore
 from mtl_bench.datasets.qm9_targets import TARGETS
 from mtl_bench.datasets.qm9_verify import layout_fault
+from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.metrics import MeanAbsoluteError
 from mtl_bench.seeding import derive_seed
@@ -31,7 +32,7 @@ HELD_OUT = 10_000
 """Molecules of the test set, and as many of the validation set."""
 
 
-def split_indices(molecules: int, seed: int) -> dict[str, np.ndarray]:
+def split_indices(molecules: int, seed: int, folder: Path) -> dict[str, np.ndarray]:
     """Return the molecules of each split, a function of the seed alone.
 
     One random permutation: its first 10,000 are the test set, the next 10,000 the validation set,
@@ -40,8 +41,8 @@ def split_indices(molecules: int, seed: int) -> dict[str, np.ndarray]:
     """
     if molecules <= 2 * HELD_OUT:
         raise DataError(
-            f"QM9 has {molecules} molecules in this cache, too few to hold out 2 x {HELD_OUT}: "
-            "run `mtl-bench data prepare qm9` to build the whole set"
+            f"QM9 has {molecules} molecules in {folder}, too few to hold out 2 x {HELD_OUT}: run "
+            f"`{data_words('prepare', 'qm9', folder)}` to build the whole set"
         )
     generator = torch.Generator().manual_seed(derive_seed(seed, "split"))
     order = torch.randperm(molecules, generator=generator).numpy()
@@ -84,13 +85,12 @@ class QM9:
         batch_size: PositiveInt = 120,
     ) -> None:
         folder = Path(root)
-        elsewhere = "" if folder.parent == Path("data") else f"paths.data={folder.parent}"
-        cache = open_cache(folder, "qm9", elsewhere)
+        cache = open_cache(folder, "qm9")
         fault = layout_fault(cache.arrays)
         if fault is None and not isinstance(cache.manifest.get("source"), str):
             fault = "its manifest names no source"
         if fault is not None:
-            prepare = f"mtl-bench data prepare qm9 {elsewhere}".rstrip()
+            prepare = data_words("prepare", "qm9", folder)
             raise DataError(f"{folder} holds no QM9 ({fault}): run `{prepare}`")
         self.seed = seed
         self.batch_size = batch_size
@@ -119,7 +119,7 @@ class QM9:
             )
             for target, deviation in zip(TARGETS, deviation_T, strict=True)
         )
-        splits = split_indices(len(self.targets), seed)
+        splits = split_indices(len(self.targets), seed, folder)
         sizes = {"train": train_size, "validation": val_size, "test": test_size}
         self.splits = {name: molecules[: sizes[name]] for name, molecules in splits.items()}
         self.store = MoleculeStore(

@@ -22,12 +22,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from mtl_bench.datasets.parallel import map_parallel
 from mtl_bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def build_bonds(
             )
         )
     results: list[Bonds] = []
-    for result in _bond_chunks(chunks, jobs):
+    for result in map_parallel(_bond_chunk, chunks, jobs, chunksize=1):
         results.append(result)
         if len(results) % -(-len(chunks) // 4) == 0:
             report(f"bonds: {100 * len(results) // len(chunks)} % of {len(smiles)} molecules")
@@ -191,14 +190,6 @@ def count_hydrogens(bonds_NN: np.ndarray, numbers_N: np.ndarray) -> np.ndarray:
 
 
 _Chunk = tuple[Sequence[str], np.ndarray, list[np.ndarray], list[np.ndarray]]
-
-
-def _bond_chunks(chunks: Sequence[_Chunk], jobs: int) -> Iterator[Bonds]:
-    if jobs == 1:
-        yield from map(_bond_chunk, chunks)
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(_bond_chunk, chunks)
 
 
 def _bond_chunk(chunk: _Chunk) -> Bonds:

@@ -24,6 +24,6 @@ def set_determinism(mode: Determinism) -> None:
     # else torch fills every new tensor with NaN, for mistakes that are not ours, and slowly
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.deterministic = mode != "off"
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = mode == "off"  # what it finds fastest varies from run to run
     if mode != "off":  # cuBLAS reads it when its first handle is made
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -35,10 +35,29 @@ def prepare_process(settings: dict[str, Any]) -> torch.device:
     if settings["threads"] is not None:
         torch.set_num_threads(settings["threads"])
     reuse_freed_memory()
+    set_tf32()
     set_determinism(settings["determinism"])
     device = choose_device(settings["device"])
     forget_peak(device)
     return device
+
+
+def set_tf32() -> None:
+    """Let convolutions on a GPU round their inputs to TF32, and matrix products not.
+
+    These are torch's defaults, with which the papers' codes ran; set here, no other version of
+    torch and no environment variable changes them.
+    """
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def uses_tf32() -> dict[str, bool]:
+    """Return what of a GPU's float32 operations rounds its inputs to TF32."""
+    return {
+        "convolutions": torch.backends.cudnn.allow_tf32,
+        "products": torch.backends.cuda.matmul.allow_tf32,
+    }
 
 
 def choose_device(name: str) -> torch.device:
@@ -84,6 +103,7 @@ def describe_environment(
         "threads": torch.get_num_threads(),
         "workers": choose_workers(config["trainer"]["workers"], device),
         "determinism": config["trainer"]["determinism"],
+        "tf32": uses_tf32(),
         "data": data,
         "initial_parameters": parameter_hash(network),
     }

@@ -136,10 +136,9 @@ def test_a_missing_cache_names_the_command(tmp_path):
     with pytest.raises(DataError) as caught:
         open_cache(tmp_path / "qm9", "qm9")
     assert str(caught.value) == (
-        f"data set qm9 is not prepared in {tmp_path}/qm9: run `mtl-bench data prepare qm9`"
+        f"data set qm9 is not prepared in {tmp_path}/qm9: run `mtl-bench data prepare qm9 "
+        f"paths.data={tmp_path}`"
     )
-    with pytest.raises(DataError, match=r"run `mtl-bench data prepare qm9 paths\.data=/x`"):
-        open_cache(tmp_path / "qm9", "qm9", "paths.data=/x")
 
 
 def truncate(path):

@@ -128,8 +128,14 @@ def test_held_out_frames_validate_and_do_not_train(untouched):
 
 def test_a_smaller_set_is_spread_over_the_cities(untouched):
     assert [f.name for f in build(untouched, train_size=2).splits["train"]] == [TRAIN[0], TRAIN[1]]
-    with pytest.raises(DataError, match=r"test_size=3 is more than the 2 frames"):
+    images = untouched / "leftImg8bit"
+    with pytest.raises(DataError, match=rf"test_size=3 is more than the 2 frames of {images}/val$"):
         build(untouched, test_size=3)
+    with pytest.raises(DataError, match=rf"train_size=4 .* the 3 frames of {images}/train$"):
+        build(untouched, train_size=4)
+    left = rf"the 1 frames that dataset\.holdout=2 leaves of {images}/train$"
+    with pytest.raises(DataError, match=rf"^dataset\.train_size=3 is more than {left}"):
+        build(untouched, train_size=3, holdout=2)
     with pytest.raises(DataError, match="3 frames are left to train on, fewer than"):
         build(untouched, batch_size=4)
 

@@ -161,9 +161,12 @@ def test_a_part_of_a_folder_is_spread_over_it(folder):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"train_size": 8}, "dataset.train_size=8 is more than the 7 frames"),
-        ({"test_size": 6}, "dataset.test_size=6 is more than the 5 frames"),
-        ({"holdout": 5, "train_size": 3}, "dataset.train_size=3 is more than the 2 frames"),
+        ({"train_size": 8}, "dataset.train_size=8 is more than the 7 frames of .*/train$"),
+        ({"test_size": 6}, "dataset.test_size=6 is more than the 5 frames of .*/val$"),
+        (
+            {"holdout": 5, "train_size": 3},
+            "dataset.train_size=3 is more than the 2 frames that dataset.holdout=5 leaves of .*/tr",
+        ),
         ({"holdout": 7}, "0 frames are left to train on"),
         ({"train_size": 1, "drop_last": True}, "1 frames are left to train on"),
     ],
@@ -198,6 +201,7 @@ def test_a_bad_value_is_one_line_from_any_process(folder, workers):
     ) as info:
         list(build(folder).train_batches(1, workers=workers))
     assert "\n" not in str(info.value)
+    assert f"`mtl-bench data verify nyuv2 paths.data={folder.parent}`" in str(info.value)
 
 
 def test_a_few_odd_normals_do_not_stop_a_training(folder):

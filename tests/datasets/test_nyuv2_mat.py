@@ -212,7 +212,7 @@ def test_a_missing_file_names_both_ways_to_get_data(tmp_path):
     message = str(info.value)
     assert f"{tmp_path / 'raw/nyuv2/nyu_depth_v2_labeled.mat'} is missing" in message
     assert "cs.nyu.edu" in message
-    assert "mtl-bench data synth nyuv2" in message
+    assert f"`mtl-bench data synth nyuv2 paths.data={tmp_path}`" in message
     assert "\n" not in message
 
 

@@ -145,8 +145,8 @@ def test_another_layout_is_recognised(tmp_path, folders, message):
 
 def test_no_folder_at_all_names_both_ways_to_get_data(tmp_path):
     (fault,) = verify(tmp_path / "nyuv2")
-    assert "data synth nyuv2" in fault
-    assert "data prepare nyuv2 mat=FILE" in fault
+    assert f"`mtl-bench data synth nyuv2 paths.data={tmp_path}`" in fault
+    assert f"`mtl-bench data prepare nyuv2 mat=FILE paths.data={tmp_path}`" in fault
 
 
 @pytest.fixture(scope="module")

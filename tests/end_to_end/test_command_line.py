@@ -90,6 +90,7 @@ def test_a_run_leaves_a_whole_record(method, finished):
     environment = json.loads((record / "environment.json").read_text())
     assert environment["packages"]["torch"]
     assert environment["workers"] in range(9)
+    assert environment["tf32"] == {"convolutions": True, "products": False}
     assert re.fullmatch("[0-9a-f]{64}", environment["initial_parameters"])
     assert re.fullmatch("[0-9a-f]{64}", environment["data"]["manifest"])
     summary, metrics, steps = results_of(record)

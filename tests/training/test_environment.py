@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from mtl_bench.config.compose import compose_config
-from mtl_bench.training.environment import choose_workers, describe_added
+from mtl_bench.training.environment import (
+    choose_workers,
+    describe_added,
+    prepare_process,
+    uses_tf32,
+)
 from tests.added import announce, write_files
 
 FILES = {
@@ -48,3 +53,10 @@ def test_workers_take_the_cores_that_a_gpu_leaves(cores, beside_a_gpu, monkeypat
     assert choose_workers("auto", torch.device("cpu")) == 0
     for device in ("cpu", "cuda"):
         assert choose_workers(5, torch.device(device)) == 5
+
+
+def test_tf32_is_what_the_papers_codes_had_whatever_was_set_before():
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = False, True
+    assert uses_tf32() == {"convolutions": False, "products": True}
+    prepare_process({"threads": None, "determinism": "off", "device": "cpu"})
+    assert uses_tf32() == {"convolutions": True, "products": False}

@@ -86,6 +86,8 @@ def test_the_modes_reach_torch(mode, monkeypatch):
         set_determinism(mode)
         assert torch.are_deterministic_algorithms_enabled() == (mode != "off")
         assert torch.is_deterministic_algorithms_warn_only_enabled() == (mode == "warn")
+        assert torch.backends.cudnn.deterministic == (mode != "off")
+        assert torch.backends.cudnn.benchmark == (mode == "off")
         assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == (mode != "off")
     finally:
         set_determinism("off")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +31,27 @@ def seed_everything(seed: int) -> None:
     random.seed(derive_seed(seed, "python"))
     np.random.seed(derive_seed(seed, "numpy") % 2**32)  # noqa: NPY002 - libraries may use it
     torch.manual_seed(derive_seed(seed, "torch"))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's global generator of the CPU for a while, and that of a CUDA device if given.
+
+    All others stay as they are: ``torch.manual_seed`` would seed those of every device for good.
+
+    Args:
+        seed: of both.
+        device: where else random numbers may be drawn; a CPU adds nothing.
+    """
+    import torch
+
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        for cuda in devices:
+            with torch.cuda.device(cuda):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def generator_states(device: torch.device) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 #
 # Every job is one run. When a job reaches its time limit, submitit puts it into the queue again, and
 # it goes on from the last checkpoint (every 10 minutes and at every epoch's end). Typed again, the
-# command submits what is missing alone. LAUNCHER=local tries the same without Slurm.
+# command submits what is missing alone. Of a job's 4 cores, trainer.workers=auto takes 3 to prepare
+# batches. LAUNCHER=local tries the same without Slurm.
 set -eu
 exec make table2-qm9 PROFILE=paper SEEDS=0,1,2 JOBS=16 LAUNCHER="${LAUNCHER:-slurm}" SLURM="\
   hydra.launcher.partition=gpu \

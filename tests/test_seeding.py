@@ -11,6 +11,7 @@ from mtl_bench.seeding import (
     derive_seed,
     generator_states,
     seed_everything,
+    seeded,
     set_generator_states,
 )
 
@@ -60,6 +61,21 @@ def test_saved_states_go_on_where_they_were_after_a_safe_load():
     buffer.seek(0)
     set_generator_states(torch.load(buffer, weights_only=True), CPU)
     assert (draw(), draw()) == expected
+
+
+@pytest.mark.parametrize("device", [None, torch.device("cpu")])
+def test_a_seed_for_a_while_touches_no_generator_that_it_does_not_put_back(device, monkeypatch):
+    torch.manual_seed(3)
+    expected = torch.rand(3).tolist()
+    seed_everything(0)
+    before = torch.get_rng_state()
+    others = []
+    for name in ("manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(torch.cuda, name, others.append)
+    with seeded(3, device):
+        assert torch.rand(3).tolist() == expected
+    assert torch.equal(torch.get_rng_state(), before)
+    assert others == []
 
 
 @pytest.fixture

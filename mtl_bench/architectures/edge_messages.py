@@ -27,9 +27,9 @@ class EdgeMessages(Function):
     which is F * O / (F + n) times less work for molecules of n atoms and needs no memory per edge
     beyond r. Molecules of one size are one batched product, so nothing is padded.
 
-    The backward pass works in blocks of molecules whose intermediates stay in the processor's
-    cache, and takes the gradients of T tasks at once under ``torch.func.vmap``: the weight
-    gradients of all of them are then one matrix product.
+    On a CPU the backward pass works in blocks of molecules whose intermediates stay in the
+    processor's cache; a GPU would wait for their launches. It takes the gradients of T tasks at
+    once under ``torch.func.vmap``: the weight gradients of all of them are then one matrix product.
 
     Args (of ``apply``):
         features_AF: node features h.
@@ -134,10 +134,10 @@ def propagate(
     grad_weight = (flat_OA @ sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
     del sums_AS
     grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
-    grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width)
+    exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
+    grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)
     weight_OS = weight_KFO.flatten(0, 1).T.contiguous()
-    limit = max(1, BLOCK_FLOATS // (width * features))
-    runs = list(blocks(groups, limit))
+    runs = list(blocks(groups, block_atoms(grad_TAO.device, width * features)))
     # written over and over, since memory that is new to the cache costs more than the products
     ds_S = grad_TAO.new_empty(max(n * count for *_, (n, count) in runs) * width * features)
     dr_S = grad_TAO.new_empty(max(n * n * count for *_, (n, count) in runs) * width)
@@ -153,8 +153,16 @@ def propagate(
             torch.bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
             torch.bmm(h, ds.transpose(1, 2), out=dr)
             torch.ops.aten.threshold_backward.grad_input(dr_PK, r_PK, 0, grad_input=dr_PK)  # ReLU
-            grad_hidden[t].addmm_(e.T, dr_PK)
-    return grad_features, grad_hidden.transpose(1, 2), grad_weight
+            if exact == dr_PK.dtype:
+                grad_hidden[t].addmm_(e.T, dr_PK)
+            else:
+                grad_hidden[t].add_(torch.mm(e.T, dr_PK))
+    return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
+
+
+def block_atoms(device: torch.device, floats: int) -> int | None:
+    """Return how many atoms with so many floats each a block has, None for all of a run."""
+    return max(1, BLOCK_FLOATS // floats) if device.type == "cpu" else None
 
 
 def blocks(groups: Groups, limit: int | None) -> Iterator[tuple[slice, slice, tuple[int, int]]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_bench.architectures.dense import DenseNetwork, network_input
+from mtl_bench.architectures.resampling import enlarge
 from mtl_bench.architectures.segnet import (
     Level,
     SegNetTrunk,
@@ -86,8 +87,7 @@ class TaskAttention(nn.Module):
         for attention, mix, level in zip(
             reversed(self.decoder), reversed(decoder_mix), reversed(decoder), strict=True
         ):
-            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
-            x = attention(level.second, torch.cat([level.first, mix(x)], dim=1))
+            x = attention(level.second, torch.cat([level.first, mix(enlarge(x))], dim=1))
         return x
 
 

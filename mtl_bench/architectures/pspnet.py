@@ -20,6 +20,7 @@ from mtl_bench.architectures.pretrained import (
     load_encoder,
     warn_of_random_encoder,
 )
+from mtl_bench.architectures.resampling import interpolation_shares, pool
 from mtl_bench.architectures.resnet import ResNetEncoder
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError
@@ -49,9 +50,8 @@ def interpolation(like: Tensor, cells: int, length: int) -> Tensor:
     Entry (h, y, p) is the share of value p in the linear interpolation (half-pixel centres, torch's
     ``align_corners=False``) at position h + y - 1, zero outside, as zero padding of 1 has it.
     """
-    basis_1PP = torch.eye(cells, device=like.device, dtype=like.dtype)[None]
-    drawn_1PH = functional.interpolate(basis_1PP, size=length, mode="linear", align_corners=False)
-    return functional.pad(drawn_1PH[0], (1, 1)).unfold(1, 3, 1).permute(1, 2, 0)
+    drawn_HP = interpolation_shares(like, cells, length, align_corners=False)
+    return functional.pad(drawn_HP.T, (1, 1)).unfold(1, 3, 1).permute(1, 2, 0)
 
 
 def convolve_interpolated(grids: Sequence[Grid], weights: Sequence[Tensor]) -> Tensor:
@@ -105,7 +105,7 @@ class PyramidHead(nn.Module):
         inputs, height, width = features_BCHW.shape[1:]
         grids = [
             Grid(
-                branch(functional.adaptive_avg_pool2d(features_BCHW, cells)),
+                branch(pool(features_BCHW, cells)),
                 interpolation(features_BCHW, cells, height),
                 interpolation(features_BCHW, cells, width),
             )

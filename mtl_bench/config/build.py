@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 
 from mtl_bench.config.schema import ANNOTATIONS
 from mtl_bench.errors import ConfigError, MtlBenchError
-from mtl_bench.seeding import derive_seed
+from mtl_bench.seeding import derive_seed, seeded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,14 +67,11 @@ def build_network(config: dict[str, Any], tasks: Sequence[str], separate: bool) 
         tasks: task names.
         separate: one network per task, each initialised from a seed of its own.
     """
-    import torch
-
     from mtl_bench.architectures.single_task import SingleTask
 
     def initialise(names: Sequence[str]) -> Architecture:
         purpose = names[0] if separate else "all"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(config["seed"], "network", purpose))
+        with seeded(derive_seed(config["seed"], "network", purpose)):
             network: Architecture = build(config["architecture"], tasks=list(names))
         return network
 

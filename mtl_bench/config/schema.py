@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from mtl_bench.config.groups import PACKAGE, find_choices
 from mtl_bench.config.signatures import schema_of
@@ -72,6 +73,12 @@ Scheduler = Annotated[
 """A schedule of the learning rate, one step an epoch."""
 
 
+def _integer_or_auto(value: object, check_integer: Callable[[object], object]) -> object:
+    if isinstance(value, str) and value != "auto":
+        raise PydanticCustomError("auto", "should be a valid integer or 'auto'")
+    return value if value == "auto" else check_integer(value)
+
+
 class Trainer(Section):
     """How a run is carried out; `identity.NOT_NUMBERS_IN` says what can't change its numbers."""
 
@@ -80,7 +87,7 @@ class Trainer(Section):
     precision: Literal["float32", "bf16"]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: Annotated[int, Ge(1), Le(1024)] | None
-    workers: Annotated[int, Ge(0), Le(256)]
+    workers: Annotated[int, Ge(0), Le(256), WrapValidator(_integer_or_auto)]
     checkpoint_minutes: Positive
     on_nonfinite: Literal["abort", "skip"]
     determinism: Literal["off", "warn", "strict"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +19,9 @@ from torch.utils.data import DataLoader
 from mtl_bench.errors import MtlBenchError
 
 B = TypeVar("B", covariant=True)
+
+REQUESTS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+"""Signals that ask to stop."""
 
 PATIENCE_S = 300
 """How long a batch may take. Where shared memory fails, torch loses batches without a word."""
@@ -44,7 +49,7 @@ def load_batches(
     Raises:
         MtlBenchError: what the store raised, in the same words from any process.
         RuntimeError: a process died, wherever the training is just then, or prepared no batch
-            within `PATIENCE_S`.
+            within `PATIENCE_S`; of a fork server's child, which is not ours, only the latter shows.
     """
     loader: DataLoader[Any] = DataLoader(
         _Guarded(store),  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
@@ -53,14 +58,11 @@ def load_batches(
         num_workers=workers,
         pin_memory=pin,
         timeout=PATIENCE_S if workers else 0,
-        worker_init_fn=partial(_outlast_requests_to_stop, os.getpid()),
+        worker_init_fn=_outlast_requests_to_stop,
         generator=torch.Generator(),  # else the loader draws its seed from the global one
     )
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # which the workers inherit
-    try:
+    with _requests_held_back() if workers else nullcontext():
         batches = iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     for batch in batches:
         if isinstance(batch, MtlBenchError):
             raise batch
@@ -84,25 +86,48 @@ def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - a picklable identity for wor
     return batch
 
 
-def _outlast_requests_to_stop(parent: int, _: int) -> None:
-    """Make a worker, born with SIGTERM blocked, ignore signals that ask to stop.
+@contextmanager
+def _requests_held_back() -> Iterator[None]:
+    """Keep signals that ask to stop waiting; processes that are started meanwhile inherit it.
+
+    Of these are also the two that serve workers which are not plain forks: the fork server, and
+    the tracker of semaphores, whose start lets the signals through again.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+    try:
+        if multiprocessing.get_start_method() != "fork":
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _outlast_requests_to_stop(_: int) -> None:
+    """Make a worker, born with them blocked, ignore signals that ask to stop.
 
     A cluster sends them to all processes. The training answers with a last step and a checkpoint,
     which it could not if its workers were gone. It ends them itself afterwards, one that hangs with
     a SIGTERM of its own, which still counts.
     """
-    for number in (signal.SIGINT, signal.SIGUSR1):
+    for number in REQUESTS - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    # a fork server that was there before the loader passes no blocked signals on
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent says so or is gone.
+def _end_with_parent() -> None:
+    """End this process when the training says so or is gone.
 
-    torch's own look for the parent misses one that was killed before the worker was ready.
+    torch's own look for the parent misses one that was killed before the worker was ready. A
+    ``fork`` made the worker a child of the training, which is seen at once; the end of its pipe is
+    seen under every start method, but later forks of the training keep it open.
     """
-    while os.getppid() == parent:
+    parent, starter = multiprocessing.parent_process(), os.getppid()
+    assert parent is not None, "this process is no worker"
+    while parent.is_alive() and os.getppid() == starter:
         told = signal.sigtimedwait({signal.SIGTERM}, 1.0)
-        if told is not None and told.si_pid == parent:
+        if told is not None and told.si_pid == parent.pid:
             break
     os._exit(0)

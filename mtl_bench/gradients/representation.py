@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,7 +26,6 @@ class RepresentationGradients(TaskGradients):
         shared: parameters behind the representation.
         own: for each task, the parameters above it.
         cut: the representation.
-        forward: recomputes the T losses on the same batch with the present parameters.
         tasks: see ``TaskGradients``.
     """
 
@@ -36,10 +35,9 @@ class RepresentationGradients(TaskGradients):
         shared: Sequence[Tensor],
         own: Sequence[Sequence[Tensor]],
         cut: Cut,
-        forward: Callable[[], Sequence[Tensor]] | None = None,
         tasks: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(losses, [cut.leaf], own, forward=forward, tasks=tasks)
+        super().__init__(losses, [cut.leaf], own, tasks=tasks)
         self._behind = [p for p in shared if p.requires_grad]
         self._output = cut.output
 

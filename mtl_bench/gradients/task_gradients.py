@@ -5,13 +5,12 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import TrainingError
 from mtl_bench.gradients.autograd import (
     Gradients,
     differentiate,
@@ -38,7 +37,6 @@ class TaskGradients:
         losses: T scalar tensors.
         shared: parameters of which every task may have a gradient; the Gram matrix is over these.
         own: for each task, the parameters that its loss alone reaches.
-        forward: recomputes the T losses on the same batch with the present parameters.
         buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
         backend: ``loop`` runs one backward pass after the other; ``batched`` runs all at once
             through the shared part, which pays where the network's own backward pass gains from it
@@ -58,7 +56,6 @@ class TaskGradients:
         losses: Sequence[Tensor],
         shared: Sequence[Tensor],
         own: Sequence[Sequence[Tensor]],
-        forward: Callable[[], Sequence[Tensor]] | None = None,
         buffer: Tensor | None = None,
         backend: Backend = "loop",
         cut: Cut | None = None,
@@ -72,7 +69,6 @@ class TaskGradients:
         self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
         self.known_gram_TT: Tensor | None = None
-        self._forward = forward
         self._buffer = buffer
         self._backend = backend
         self._cut = cut
@@ -110,7 +106,7 @@ class TaskGradients:
                 gradient_P, own_gradients, losses = sums[t]
                 gradient_P += rows[row]
                 own_gradients.append(part._own_gradients[row])
-                losses.append(part.losses_T[row])
+                losses.append(part.losses[row].detach())  # unlike losses_T on their device
         tasks = sorted(sums)
         means = [torch.stack(sums[t][2]).mean() for t in tasks]
         total = cls(means, shared, [own[t] for t in tasks], tasks=tasks)
@@ -128,7 +124,10 @@ class TaskGradients:
         return sum(p.numel() for p in self.shared)
 
     def jacobian(self) -> Tensor:
-        """Return the (T, P) gradients over the shared parameters, in the order of ``shared``."""
+        """Return the (T, P) gradients over the shared parameters, in the order of ``shared``.
+
+        They are float32 or wider, whatever they are taken of.
+        """
         if self._jacobian_TP is None:
             self._jacobian_TP = self._empty_jacobian()
             if self._backend == "batched" and self.shared:
@@ -188,22 +187,16 @@ class TaskGradients:
             raise ValueError(f"gradient of {gradient_P.numel()} values for {self.num_shared}")
         self.jacobian()  # computes the own gradients on the way
         parts = gradient_P.split([p.numel() for p in self.shared]) if self.shared else ()
-        self._write_shared([g.view_as(p) for g, p in zip(parts, self.shared, strict=True)])
+        self._write_shared([g.view_as(p).to(p) for g, p in zip(parts, self.shared, strict=True)])
         self._write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
-
-    def reevaluate(self) -> Tensor:
-        """Return the (T,) losses on the same batch with the parameters as they are now."""
-        if self._forward is None:
-            raise TrainingError("these task gradients were made without a way to recompute losses")
-        with torch.no_grad():
-            return torch.stack(list(self._forward())).cpu()
 
     def _empty_jacobian(self) -> Tensor:
         shape = (len(self.losses), self.num_shared)
         if self._buffer is not None and self._buffer.shape == shape:
             return self._buffer
         like = self.shared[0] if self.shared else self.losses[0]
-        return torch.empty(shape, device=like.device, dtype=like.dtype)
+        wide = torch.promote_types(like.dtype, torch.float32)  # a representation may be in bf16
+        return torch.empty(shape, device=like.device, dtype=wide)
 
     def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
         for t in range(len(self.losses)):

@@ -21,7 +21,8 @@ class DWA(Method):
     Aligned-MTL codes do: r is the mean over the last ``window`` steps over that of as many steps
     before, the weights sum to 1 (the mean of the weighted losses is minimised). Where those codes
     fill the missing history with ones, here the weights stay equal until 2 ``window`` losses are
-    known. A task whose earlier losses are all zero counts as r = 1.
+    known; only a task that has met no labels yet has a history of ones, which its first losses are
+    compared with. A task whose earlier losses are all zero counts as r = 1.
 
     Args:
         num_tasks: T.

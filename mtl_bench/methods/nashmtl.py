@@ -30,7 +30,9 @@ class NashMTL(Method):
     are renewed at every step, the official default.
 
     ``max_norm`` clips the norm of the shared gradient (and so makes it constant); the tasks' own
-    gradients keep their weights, as in the official code. The Aligned-MTL code does not clip.
+    gradients keep their weights, as in the official code. The Aligned-MTL code does not clip. With
+    ``gradients.level=representation`` it is the norm of the combined gradient of the representation
+    that is clipped, while the official code always clips that of the shared parameters.
 
     Args:
         num_tasks: T.

@@ -194,7 +194,7 @@ class TaskForce(Method):
                 is remembered then.
         """
         assert gram_TT is not None
-        losses_T, gram_TT = self._with_absent(losses_T, gram_TT, self.present)
+        losses_T, gram_TT = self.memory.with_absent(losses_T, gram_TT, self.present)
         observation_TO, normalized_TT = self._observe(losses_T, gram_TT)
         self.iteration += 1
         reward = NO_REWARD
@@ -207,7 +207,7 @@ class TaskForce(Method):
         chosen_T[playing] = actions_T[playing].double()
         weights_T = torch.softmax(chosen_T, dim=0)
         rewarded_TT = normalized_TT if self.normalize_scope == "all" else gram_TT
-        self.memory.begin(observation_TO, actions_T, weights_T, rewarded_TT, losses_T)
+        self.memory.begin(observation_TO, actions_T, weights_T, rewarded_TT, losses_T, playing)
         if not self.looks_again:
             self._learn()
         self.diagnostics = self._outcome(reward) | {
@@ -229,7 +229,7 @@ class TaskForce(Method):
         present = None
         if len(gradients.tasks) < self.num_tasks:
             present = torch.tensor(gradients.tasks)
-        losses_T, gram_TT = self._with_absent(gradients.losses_T, gradients.gram(), present)
+        losses_T, gram_TT = self.memory.with_absent(gradients.losses_T, gradients.gram(), present)
         observation_TO, _ = self._observe(losses_T, gram_TT)
         reward = self.memory.complete(observation_TO, losses_T)
         self._learn()
@@ -241,22 +241,6 @@ class TaskForce(Method):
         require_valid(losses_T, gram_TT)
         normalized_TT = normalize_gram(gram_TT, normalizers(gram_TT, losses_T, self.normalize))
         return observe(normalized_TT, losses_T), normalized_TT
-
-    def _with_absent(
-        self, losses_S: Tensor, gram_SS: Tensor, present: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return losses and Gram matrix of all tasks.
-
-        Tasks without labels keep their last loss, which then adds nothing to a reward, and have
-        zeros in the Gram matrix; their weight is 0.
-        """
-        if present is None:
-            return losses_S, gram_SS
-        losses_T = self.memory.losses_T.clone()
-        losses_T[present] = losses_S.double()
-        gram_TT = gram_SS.new_zeros(self.num_tasks, self.num_tasks)
-        gram_TT[present[:, None], present] = gram_SS
-        return losses_T, gram_TT
 
     def _learn(self) -> None:
         """Update the agents if it is time."""

@@ -1,4 +1,4 @@
-"""Any weighting or aggregator of TorchJD, by name."""
+"""Weightings and aggregators of TorchJD, by name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.methods.base import Method, StepInfo
+from mtl_bench.seeding import seeded
 from mtl_bench.values import HeadWeighting, Name
 
 if TYPE_CHECKING:
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 SAVED = (Tensor, bool, int, float, str, type(None), torch.dtype, torch.device, tuple)
 """Types of attributes that are state; others (functions, projectors) are settings."""
 
+PLAIN = frozenset(vars(nn.Module()))
+"""Attributes that every module has."""
+
+TWO_BATCHES = "it needs the gradients of two independent batches, and a step shows it one"
+
+REFUSED = {
+    "NashMTL": "its state is of types that a checkpoint doesn't hold; method=nashmtl "
+    "method.solver=ccp is the same algorithm",
+    "MoDoWeighting": TWO_BATCHES,
+    "SDMGradWeighting": TWO_BATCHES,
+    "CRMOGMWeighting": "it wraps another weighting, which a configuration can't give it",
+}
+"""What TorchJD has and a run can't use, and why."""
+
 
 class TorchJD(Method):
     """Hands the gradients to an aggregator of TorchJD, for instance ``UPGrad``.
@@ -28,7 +43,7 @@ class TorchJD(Method):
     An aggregator that weighs gradients by their Gram matrix is asked for its weights, in float64;
     what they sum to is its own affair. Any other gets the (T, P) gradients and answers with the
     shared gradient; the weights that are reported are then ones, and the tasks' own gradients stay
-    as they are. TorchJD draws from torch's global generator: here it is seeded from
+    as they are. TorchJD draws from torch's global generators: here they are seeded from
     ``self.generator`` for the call and put back afterwards. Attributes that an aggregator changes
     are saved and loaded with the method.
 
@@ -37,10 +52,12 @@ class TorchJD(Method):
         head_weighting: see ``Method``.
         seed: of the aggregator's random numbers.
         aggregator: name of a class in ``torchjd.aggregation``.
-        arguments: what its constructor takes, for instance ``{c: 0.4}``; lists become tensors.
+        arguments: what its constructor takes, for instance ``{pref_vector: [1, 1, 2]}``; lists
+            become tensors of the Gram matrix's dtype, or the gradients'.
 
     Raises:
-        ConfigError: TorchJD is not installed, has no such class, or refuses the arguments.
+        ConfigError: TorchJD is not installed, has no such class, or refuses the arguments; or the
+            class is one of ``REFUSED``.
     """
 
     def __init__(
@@ -53,8 +70,10 @@ class TorchJD(Method):
         arguments: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
-        chosen = _build(aggregator, arguments or {})
-        takes_gram = _takes_gram(chosen)
+        kind = _find(aggregator)
+        takes_gram = _takes_gram(kind)
+        dtype = torch.float64 if takes_gram else torch.float32
+        chosen = _build(kind, arguments or {}, dtype)
         weighting = getattr(chosen, "gramian_weighting", chosen) if takes_gram else chosen
         # kept in a list so that its buffers, which come and go, are no part of the state dict
         self._chosen: list[nn.Module] = [weighting]
@@ -73,7 +92,7 @@ class TorchJD(Method):
             gradients.apply(weights_T, self.head_weights(weights_T))
             return StepInfo(weights_T)
         grads_TP = gradients.jacobian()
-        self.finite(grads_TP.sum(dim=1), "the gradient")
+        self._finite_rows(grads_TP)
         gradient_P = self._call(grads_TP)
         if not bool(gradient_P.isfinite().all()):
             raise TrainingError(f"TorchJD: the gradient of {type(self._chosen[0]).__name__} is bad")
@@ -81,7 +100,7 @@ class TorchJD(Method):
         return StepInfo(torch.ones(len(grads_TP), dtype=torch.float64))
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
-        """Return the weighting's answer, (T,).
+        """Return the weighting's answer, (T,), float64 on the CPU wherever the gradients are.
 
         Args:
             losses_T: not used.
@@ -94,16 +113,17 @@ class TorchJD(Method):
         if self.needs == "gram":
             self.finite_gram(gram_TT)
         else:
-            self.finite(gram_TT, "the gradient")
-        weights_T = self._call(gram_TT)
-        self.finite(weights_T, "the weight")
-        return weights_T
+            self._finite_rows(gram_TT)
+        return torch.from_numpy(self.finite(self._call(gram_TT), "the weight"))
+
+    def _finite_rows(self, grads_TP: Tensor) -> None:
+        """Look at T sums, so that the gradients stay on their device."""
+        self.finite(grads_TP.sum(dim=1), "the gradient")
 
     def _call(self, matrix: Tensor) -> Tensor:
+        self._bring_to(matrix.device)
         seed = int(torch.randint(2**62, (), generator=self.generator))
-        devices = [matrix.device] if matrix.is_cuda else []
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+        with torch.no_grad(), seeded(seed, matrix.device):
             try:
                 answer: Tensor = self._chosen[0](matrix)
             except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
@@ -112,15 +132,19 @@ class TorchJD(Method):
                 ) from error
         return answer
 
+    def _bring_to(self, device: torch.device) -> None:
+        """Move what was made of a configuration, or loaded on the CPU, to the gradients."""
+        for module in self._chosen[0].modules():
+            for key, value in _attributes(module).items():
+                if isinstance(value, Tensor) and value.device != device:
+                    setattr(module, key, value.to(device))
+
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the generator and of the aggregator."""
-        plain = set(nn.Module().__dict__)
-        states = []
-        for module in self._chosen[0].modules():
-            own = {k: v for k, v in vars(module).items() if k not in plain}
-            states.append(
-                {k: v for k, v in (own | module._buffers).items() if isinstance(v, SAVED)}
-            )
+        states = [
+            {k: v for k, v in _attributes(module).items() if isinstance(v, SAVED)}
+            for module in self._chosen[0].modules()
+        ]
         return super().get_extra_state() | {"aggregator": states}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -142,27 +166,43 @@ def _import() -> ModuleType:
     return aggregation
 
 
-def _build(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """Build an aggregator or weighting by name."""
+def _find(name: str) -> type[nn.Module]:
+    """Return an aggregator or weighting by name."""
+    if name in REFUSED:
+        raise ConfigError(f"method.aggregator={name} can't be used: {REFUSED[name]}")
     module = _import()
     abstract = {"Aggregator", "Weighting", "WeightedAggregator", "GramianWeightedAggregator"}
-    names = sorted(set(module.__all__) - abstract)
+    names = sorted(set(module.__all__) - abstract - set(REFUSED))
     if name not in names:
         near = difflib.get_close_matches(name, names, 3, 0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
         raise ConfigError(f"method.aggregator={name}: TorchJD has no such aggregator; {hint}")
-    tensors = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in arguments.items()}
-    try:
-        built: nn.Module = getattr(module, name)(**tensors)
-    except (TypeError, ValueError, ImportError) as error:
-        raise ConfigError(
-            f"method.aggregator={name}, method.arguments={arguments}: {error}"
-        ) from error
-    return built
+    found: type[nn.Module] = getattr(module, name)
+    return found
 
 
-def _takes_gram(chosen: nn.Module) -> bool:
+def _takes_gram(kind: type[nn.Module]) -> bool:
     from torchjd.aggregation import GramianWeightedAggregator, UPGradWeighting
 
     gram_weighting = UPGradWeighting.__mro__[1]  # the base of weightings of Gram matrices
-    return isinstance(chosen, GramianWeightedAggregator | gram_weighting)
+    return issubclass(kind, (GramianWeightedAggregator, gram_weighting))
+
+
+def _build(kind: type[nn.Module], arguments: dict[str, Any], dtype: torch.dtype) -> nn.Module:
+    """Build an aggregator or weighting, with lists as tensors of ``dtype``."""
+    try:
+        return kind(
+            **{
+                key: torch.tensor(value, dtype=dtype) if isinstance(value, list) else value
+                for key, value in arguments.items()
+            }
+        )
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError(
+            f"method.aggregator={kind.__name__}, method.arguments={arguments}: {error}"
+        ) from error
+
+
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    """Return the attributes that are a module's own, and its buffers."""
+    return {k: v for k, v in vars(module).items() if k not in PLAIN} | module._buffers

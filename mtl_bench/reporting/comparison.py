@@ -13,6 +13,10 @@ Baseline = Literal["own", "published"]
 """What Δm is against: our own STL runs, or the single-task values that are published."""
 
 
+Times = dict[int, tuple[str | None, float]]
+"""Seed -> device and seconds."""
+
+
 @dataclass(frozen=True)
 class Spread:
     """Mean and sample standard deviation over seeds; no deviation of a single one."""
@@ -52,8 +56,9 @@ class Row:
     """One method over its seeds.
 
     Args:
-        name: the label, with the hash appended where a seed was run in two configurations.
+        name: the label, with a hash appended where it was run in several configurations.
         seeds: seeds behind the metrics.
+        hashes: of the runs, by seed.
         metrics: one entry per column, None where a run lacks the metric.
         delta_m: Δm in percent over the seeds that STL has too.
         delta_t: Δt likewise.
@@ -62,14 +67,15 @@ class Row:
         mean_rank: mean over metrics of the rank among the methods of the comparison, STL left out.
         improvement: probability that a run beats one of LS, averaged over metrics.
         parameters: of the network.
-        epoch_cost: training time of an epoch relative to LS on the same device.
-        step_seconds: median training time of a step, None where a record doesn't tell.
-        device: where the runs were made, None if in several places.
+        epoch_cost: training time of an epoch relative to LS on the same device, the median over
+            the seeds that both have.
+        step_times: training time of a step, by seed.
         notes: what a reader must know about this row.
     """
 
     name: str
     seeds: tuple[int, ...]
+    hashes: tuple[str, ...]
     metrics: tuple[Spread | None, ...]
     delta_m: Spread | None
     delta_t: Spread | None
@@ -79,19 +85,28 @@ class Row:
     improvement: float | None
     parameters: int | None
     epoch_cost: float | None
-    step_seconds: float | None
-    device: str | None
+    step_times: Times
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The methods that were run in one setting."""
+    """The methods that were run in one setting.
+
+    Args:
+        setting: what all runs have in common.
+        columns: their metrics.
+        rows: one per method and configuration.
+        manifests: of the data that were read; more than one if these differ.
+        differences: what the rows differ in besides the method; a line per key.
+        baseline: what Δm is against.
+    """
 
     setting: Setting
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     manifests: tuple[str, ...]
+    differences: tuple[str, ...]
     baseline: Baseline
 
 

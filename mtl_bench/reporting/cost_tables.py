@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Row
+from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.notes import other_seeds, seeds_text, usual_seeds
 from mtl_bench.reporting.published import NAMES, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
@@ -49,18 +50,23 @@ def render_cost_table(name: str, records: Sequence[Record], *, form: Format, wid
 
 
 def _epochs(records: Sequence[Record], profile: str) -> Table | None:
-    rows: dict[str, dict[str, Row]] = {dataset: {} for dataset in DATASETS}
-    for found in compare(runs_under(records, None)):
-        for row in found.rows:
-            rows.get(found.setting.dataset, {}).setdefault(row.name, row)
-    if not any(rows.values()):
+    places = {
+        dataset: [found for found in compare(runs_under(records, None)) if _is_on(found, dataset)]
+        for dataset in DATASETS
+    }
+    if not any(places.values()):
         return None
     printed = {row["method"]: row for row in read_published("table5_epoch_cost.csv")}
-    heads, columns = [], []
-    for dataset in DATASETS:
-        own = [rows[dataset].get(method) for method in EPOCH_METHODS]
-        heads.append(dataset)
-        columns.append([_ratio(row.epoch_cost if row else None) for row in own])
+    heads, columns, notes = [], [], []
+    for dataset, comparisons in places.items():
+        shown: Sequence[Comparison | None] = comparisons or [None]
+        for found in shown:
+            rows = {row.name: row for row in found.rows} if found else {}
+            own = [rows.get(method) for method in EPOCH_METHODS]
+            heads.append(_head(dataset, found, len(comparisons)))
+            columns.append([_ratio(row.epoch_cost if row else None) for row in own])
+            if found:
+                notes.append(f"- {heads[-1]}: {_conditions(found, [row for row in own if row])}.")
         paper = [float(printed[NAMES[method]][dataset]) for method in EPOCH_METHODS]
         heads.append(f"paper {dataset}")
         columns.append([_ratio(seconds / paper[0]) for seconds in paper])
@@ -71,16 +77,55 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
         Columns([], list[list[Cell]]()),
         Columns(heads, columns),
         [
-            f"Profile {profile}. Median training time of an epoch relative to LS on the same "
-            "device; beside it the paper's seconds relative to its LS, of other sizes on a GPU."
+            f"Profile {profile}. Training time of an epoch relative to LS with the same seed on "
+            "the same device, median over seeds; beside it the paper's seconds relative to its "
+            "LS, of other sizes on a GPU.",
+            *notes,
         ],
+    )
+
+
+def _is_on(found: Comparison, dataset: str) -> bool:
+    """Tell whether a comparison has one of the table's methods on a data set."""
+    names = {row.name for row in found.rows}
+    return found.setting.dataset == dataset and not names.isdisjoint(EPOCH_METHODS)
+
+
+def _head(dataset: str, found: Comparison | None, count: int) -> str:
+    """Return the column's name; what tells several apart stands in the notes, too."""
+    if found is None:
+        return dataset
+    setting = found.setting
+    words = [dataset] if setting.data_kind == "real" else [dataset, setting.data_kind.upper()]
+    if count > 1:
+        words += [setting.architecture, setting.protocol, f"{setting.epochs} epochs"]
+        words += [setting.selection, setting.data_source]
+    return " ".join(words)
+
+
+def _conditions(found: Comparison, rows: Sequence[Row]) -> str:
+    setting = found.setting
+    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    named = [
+        f"{NAMES[row.name]} {note}" for row in rows for note in other_seeds(row, usual_seeds(rows))
+    ]
+    return ", ".join(
+        [
+            f"{kind} data ({setting.data_source})",
+            f"protocol {setting.protocol}",
+            f"architecture {setting.architecture}",
+            f"{setting.epochs} epochs",
+            seeds_text(seeds),
+            *named,
+        ]
     )
 
 
 def _parts(records: Sequence[Record], profile: str) -> Table | None:
     runs = [r for r in records if r.dataset == "nyuv2" and r.label == "taskforce" and r.summary]
-    shares = [_seconds_per_step(run) for run in runs]
-    found = [seconds for seconds in shares if seconds]
+    timed = [(run, seconds) for run in runs if (seconds := _seconds_per_step(run))]
+    found = [seconds for _, seconds in timed]
     if not found:
         return None
     own = {part: median(seconds[part] for seconds in found) for part in PARTS}
@@ -92,9 +137,9 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         total = sum(seconds.values())
         columns.append([Cell(f"{seconds[p] / total:.0%}", seconds[p] / total) for p in PARTS])
     milliseconds = [Cell(f"{1000 * own[part]:.1f}", 1000 * own[part]) for part in PARTS]
-    assert runs[0].summary is not None
-    data = runs[0].summary["data"]
-    kind = data["kind"] if data["kind"] == "real" else data["kind"].upper()
+    kinds = sorted({run.summary["data"]["kind"] for run, _ in timed if run.summary})
+    kind = " and ".join(kind if kind == "real" else kind.upper() for kind in kinds)
+    seeds = seeds_text(sorted({run.seed for run, _ in timed}))
     return Table(
         f"table6: {profile} / nyuv2, where a step of TaskForce spends its time",
         "",
@@ -102,9 +147,9 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         Columns([], list[list[Cell]]()),
         Columns(["ms a step", "share", "paper, share"], [milliseconds, *columns]),
         [
-            f"Profile {profile}, {kind} data, median over {len(found)} runs. The paper's own "
-            "shares of agents are 17 % of a step; ours are in docs/benchmarks.md, since a step's "
-            "record holds gradients and agents together."
+            f"Profile {profile}, {kind} data, {seeds}, median over {len(found)} runs. The paper's "
+            "own shares of agents are 17 % of a step; ours are in docs/benchmarks.md, since the "
+            "record of a step holds gradients and agents together."
         ],
     )
 

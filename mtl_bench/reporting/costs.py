@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from math import isfinite
 from statistics import median
 
-from mtl_bench.reporting.comparison import Run
+from mtl_bench.reporting.comparison import Run, Times
 
 
-def epoch_cost(runs: Sequence[Run], ls_runs: Sequence[Run]) -> float | None:
-    """Return the ratio of median epoch seconds; times of different devices aren't comparable."""
-    if len({run.summary["device"] for run in (*runs, *ls_runs)}) != 1:
-        return None
-    own, ls = (
-        [run.summary["seconds"].get("train_epoch") for run in group] for group in (runs, ls_runs)
-    )
-    if not own or not ls or not all(own) or not all(ls):
-        return None
-    return median(own) / median(ls)
+def epoch_times(runs: Iterable[Run]) -> Times:
+    """Return an epoch's median training time of each run that tells it."""
+    return {
+        run.record.seed: (run.record.device, seconds)
+        for run in runs
+        if _told(seconds := run.summary["seconds"].get("train_epoch"))
+    }
 
 
-def step_seconds(runs: Sequence[Run]) -> float | None:
-    """Return the median over runs of an epoch's median seconds, divided by its steps."""
-    seconds = []
-    for summary in (run.summary for run in runs):
-        epoch, steps = summary["seconds"].get("train_epoch"), summary.get("steps")
-        if not epoch or not steps:
-            return None
-        seconds.append(epoch * summary["epochs"] / steps)
-    return median(seconds)
+def step_times(runs: Iterable[Run]) -> Times:
+    """Return an epoch's median training time divided by its steps, of each run that tells it."""
+    return {
+        run.record.seed: (run.record.device, seconds * run.summary["epochs"] / steps)
+        for run in runs
+        if _told(seconds := run.summary["seconds"].get("train_epoch"))
+        and (steps := run.summary.get("steps"))
+    }
+
+
+def _told(seconds: float | None) -> bool:
+    return seconds is not None and isfinite(seconds) and seconds > 0
+
+
+def cost(times: Times, reference: Times) -> float | None:
+    """Return the median ratio of runs with the same seed on the same device; None without a pair.
+
+    Runs of one seed were mostly made next to each other. A ratio of medians over all seeds would
+    take a machine that was busy with something else for a slow method.
+    """
+    ratios = [
+        seconds / reference[seed][1]
+        for seed, (device, seconds) in times.items()
+        if seed in reference and reference[seed][0] == device
+    ]
+    return median(ratios) if ratios else None

@@ -7,14 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Baseline, Comparison, Row, Run
+from mtl_bench.reporting.comparison import Baseline, Comparison, Row, Run, Setting
+from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.experiments import EXPERIMENTS, Experiment, Line
-from mtl_bench.reporting.layout import NOTHING
+from mtl_bench.reporting.notes import (
+    MARKS,
+    agreement,
+    cautions,
+    conditions,
+    few_seeds,
+    other_seeds,
+    usual_seeds,
+)
 from mtl_bench.reporting.published import read_published
 from mtl_bench.reporting.statistics import compare, rank_rows, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
-from mtl_bench.reporting.tables import MARKS, agreement, conditions, delta_cells, metric_columns
+from mtl_bench.reporting.tables import delta_cells, metric_columns
 from mtl_bench.taskforce.structure import Structure, agents_cost, describe_raw, final_cost, short
 
 Shown = tuple[str, Line, Row | None]
@@ -67,12 +76,7 @@ def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Reco
     found = replace(found, rows=tuple(rank_rows(found.columns, own)))
     beside = f", beside the paper's numbers for {experiment.where}" if experiment.where else ""
     shown = list(_shown(experiment, found))
-    unfinished = {
-        record.label: describe(record)
-        for record in records
-        if record.summary is None
-        and (record.profile, record.dataset) == (setting.profile, setting.dataset)
-    }
+    unfinished = _unfinished(records, setting)
     raw = _raw(runs)
     reference = next(line.title for line in experiment.lines if line.label == experiment.reference)
     rows = [row for _, _, row in shown]
@@ -83,14 +87,42 @@ def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Reco
         metric_columns(found.columns, rows) if experiment.metrics else Columns([], []),
         _verdict(experiment, shown, unfinished, raw, setting.dataset),
         [
-            f"{conditions(found)} {MARKS} Cost: median training time of a step relative to the row "
-            f"{reference} on the same device.",
+            f"{conditions(found)} {MARKS} Cost: training time of a step relative to the row "
+            f"{reference} with the same seed on the same device, median over seeds.",
+            *few_seeds(rows),
             *(agreement(found) if experiment.metrics else []),
             *([experiment.note] if experiment.note else []),
-            *(f"- {title}: {note}." for title, _, row in shown if row for note in row.notes),
+            *_row_notes(shown, unfinished),
+            *cautions(found),
             *([f"- * computed, not run: {raw[1]}."] if raw and _has_raw(experiment) else []),
         ],
     )
+
+
+def _unfinished(records: Sequence[Record], setting: Setting) -> dict[str, list[Record]]:
+    """Return label -> records of a setting that have no results, as far as they tell their own."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        named = (record.settings.get(f"{g}.name") for g in ("protocol", "architecture"))
+        same = zip(named, (setting.protocol, setting.architecture), strict=True)
+        if (
+            record.summary is None
+            and (record.profile, record.dataset) == (setting.profile, setting.dataset)
+            and all(own in (None, wanted) for own, wanted in same)
+        ):
+            found.setdefault(record.label, []).append(record)
+    return found
+
+
+def _row_notes(shown: Sequence[Shown], unfinished: dict[str, list[Record]]) -> Iterable[str]:
+    """Yield what a reader must know about the rows, as the items of a list."""
+    usual = usual_seeds([row for _, _, row in shown if row])
+    for title, line, row in shown:
+        if row is None:
+            continue
+        lacking = [f"seed {r.seed} {describe(r)}" for r in unfinished.get(line.label or "", [])]
+        for note in (*row.notes, *other_seeds(row, usual), *lacking):
+            yield f"- {title}: {note}."
 
 
 def _shown(experiment: Experiment, found: Comparison) -> Iterable[Shown]:
@@ -107,8 +139,8 @@ def _shown(experiment: Experiment, found: Comparison) -> Iterable[Shown]:
 def _verdict(
     experiment: Experiment,
     shown: list[Shown],
-    unfinished: dict[str, str],
-    raw: tuple[str, str] | None,
+    unfinished: dict[str, list[Record]],
+    raw: tuple[Cell, str] | None,
     dataset: str,
 ) -> Columns:
     """Return the columns of Δm, Δt, rank, n and cost, and those of the published table."""
@@ -119,11 +151,12 @@ def _verdict(
     counts, costs = [], []
     for i, (_, line, row) in enumerate(shown):
         counts.append(Cell(str(len(row.seeds) if row else 0), len(row.seeds) if row else 0))
-        costs.append(Cell(_cost(row, reference)) if row else NO_CELL)
+        costs.append(_cost(row, reference))
         if line.label is None:
-            counts[i], costs[i] = NO_CELL, Cell(raw[0]) if raw else NO_CELL
+            counts[i], costs[i] = NO_CELL, raw[0] if raw else NO_CELL
         elif row is None:
-            delta_m[i] = Cell(unfinished.get(line.label, "missing"))
+            states = [describe(record) for record in unfinished.get(line.label, [])]
+            delta_m[i] = Cell(", ".join(states) or "missing")
     columns = {"Δm [%] ↓": delta_m, "Δt [%] ↓": delta_t, "n": counts, "cost": costs}
     if any(cell != NO_CELL for cell in interval):
         columns = {"Δm [%] ↓": delta_m, "95 %": interval} | columns
@@ -134,12 +167,9 @@ def _verdict(
     return Columns([*columns, *printed.heads], [*columns.values(), *printed.cells])
 
 
-def _cost(row: Row, reference: Row | None) -> str:
-    if reference is None or row.device is None or row.device != reference.device:
-        return NOTHING
-    if not row.step_seconds or not reference.step_seconds:
-        return NOTHING
-    return _times(row.step_seconds / reference.step_seconds)
+def _cost(row: Row | None, reference: Row | None) -> Cell:
+    ratio = cost(row.step_times, reference.step_times) if row and reference else None
+    return NO_CELL if ratio is None else Cell(_times(ratio), ratio)
 
 
 def _times(ratio: float) -> str:
@@ -172,7 +202,7 @@ def _has_raw(experiment: Experiment) -> bool:
     return any(line.label is None for line in experiment.lines)
 
 
-def _raw(runs: list[Run]) -> tuple[str, str] | None:
+def _raw(runs: list[Run]) -> tuple[Cell, str] | None:
     """Return the cost of one agent that sees the raw gradients, and what it would need."""
     summary: dict[str, Any] = next(
         (r.summary for r in runs if r.summary.get("parameters") and r.record.method != "stl"), {}
@@ -181,8 +211,8 @@ def _raw(runs: list[Run]) -> tuple[str, str] | None:
     if not shared:
         return None
     tasks, structure = len(summary["tasks"]), Structure("single", "joint", "global")
-    cost = agents_cost(tasks, shared + 1, structure).over(final_cost(tasks, structure))
+    ratio = agents_cost(tasks, shared + 1, structure).over(final_cost(tasks, structure))[-1]
     return (
-        f"{_times(cost[-1])}*",
+        Cell(f"{_times(ratio)}*", ratio),
         f"operations of the agents, for {describe_raw(tasks, shared, structure)}",
     )

@@ -12,6 +12,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 LEVEL = 0.95
+ENOUGH = 10
+"""Seeds from which on a bootstrap interval holds about what it promises."""
+FEWEST = 3
+"""Seeds below which no row is called the best: see ``Interval``."""
+
 DRAWS = 2000
 SEED = 0
 """Of the bootstrap's generator, so that a table is a function of the records."""
@@ -20,7 +25,12 @@ Mark = Literal["best", "second", ""]
 
 
 class Interval(NamedTuple):
-    """A two-sided 95 % percentile bootstrap interval over seeds."""
+    """A two-sided 95 % percentile bootstrap interval over seeds.
+
+    It is too narrow for few seeds: of normal numbers it holds the mean in about 50, 75, 84 and
+    90 % of cases with 2, 3, 5 and 10 of them; with 2 or 3 it is their range. Those of two equal
+    methods are apart in 32, 9, 4 and 2 % of cases, so that 2 seeds mark nothing.
+    """
 
     low: float
     high: float

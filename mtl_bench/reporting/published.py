@@ -26,6 +26,9 @@ NAMES = {
 }
 """Method -> what the paper's tables call it, in their order."""
 
+ARCHITECTURES = {"nyuv2": "mtan", "cityscapes": "pspnet", "qm9": "mpnn"}
+"""Data set -> the network of the paper's main table on it."""
+
 MAIN_TABLES = {
     "nyuv2": "table1_nyuv2.csv",
     "cityscapes": "table2_cityscapes.csv",
@@ -44,9 +47,15 @@ def read_published(name: str) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(stream))
 
 
+def has_published(setting: Setting) -> bool:
+    """Tell whether the paper has numbers for a data set and network; drawn data have none."""
+    known = ARCHITECTURES.get(setting.dataset) == setting.architecture
+    return known and setting.data_kind == "real"
+
+
 def published_delta(setting: Setting, label: str) -> str | None:
-    """Return the printed Δm of a method on a data set, if it is there and the data are the real."""
-    if setting.data_kind != "real" or setting.dataset not in MAIN_TABLES or label not in NAMES:
+    """Return the printed Δm of a method, if the paper has one for this data set and network."""
+    if not has_published(setting) or label not in NAMES:
         return None
     rows = read_published(MAIN_TABLES[setting.dataset])
     return next(row["delta_m"] for row in rows if row["method"] == NAMES[label])

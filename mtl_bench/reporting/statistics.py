@@ -1,13 +1,14 @@
 """From run records to comparable rows: who is compared with whom, over which seeds.
 
-A comparison holds only runs that differ in nothing but method, variant and seed. Its single-task
-reference S is the mean of our own STL runs of the same comparison over the same seeds.
+The runs of a row differ in nothing but the seed; in what the rows of a comparison differ besides
+the method is said below the table. The single-task reference S of a row is the mean of our own STL
+runs of the same comparison over the same seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby
 from statistics import fmean, stdev
 from typing import Any
@@ -16,8 +17,9 @@ import numpy as np
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
-from mtl_bench.reporting.costs import epoch_cost, step_seconds
+from mtl_bench.reporting.costs import cost, epoch_times, step_times
 from mtl_bench.reporting.delta import Directions, Metrics, delta_m, delta_t
+from mtl_bench.reporting.grouping import Group, describe, differences, group_runs
 from mtl_bench.reporting.inference import (
     bootstrap_delta,
     bootstrap_mean,
@@ -25,15 +27,6 @@ from mtl_bench.reporting.inference import (
     probability_of_improvement,
 )
 from mtl_bench.reporting.layout import row_order
-
-
-@dataclass
-class Rows:
-    """Runs of one comparison by row; ``single`` holds the STL runs that serve as S, by seed."""
-
-    by_name: dict[str, list[Run]] = field(default_factory=dict)
-    twice: set[str] = field(default_factory=set)
-    single: dict[int, Run] = field(default_factory=dict)
 
 
 def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:
@@ -84,13 +77,18 @@ def _setting(summary: dict[str, Any], rule: str) -> Setting:
 
 
 def _comparison(setting: Setting, runs: list[Run], baseline: Baseline) -> Comparison:
-    columns = _columns(runs)
-    rows = _rows(runs)
-    ls_runs = rows.by_name.get("ls", [])
-    order = sorted(rows.by_name, key=lambda n: row_order(rows.by_name[n][0].record.method, n))
-    found = [_row(name, rows, columns, ls_runs, baseline) for name in order]
+    columns, groups = _columns(runs), group_runs(runs)
+    groups.sort(key=lambda group: row_order(group.runs[0].record.method, group.name))
+    found = [_row(group, groups, columns, baseline) for group in groups]
     manifests = tuple(sorted({str(run.summary["data"].get("manifest")) for run in runs}))
-    return Comparison(setting, columns, tuple(rank_rows(columns, found)), manifests, baseline)
+    return Comparison(
+        setting,
+        columns,
+        tuple(rank_rows(columns, found)),
+        manifests,
+        tuple(differences(groups)),
+        baseline,
+    )
 
 
 def rank_rows(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
@@ -110,42 +108,27 @@ def _columns(runs: list[Run]) -> tuple[Column, ...]:
     return tuple(columns.values())
 
 
-def _rows(runs: list[Run]) -> Rows:
-    rows = Rows()
-    places: dict[tuple[str, int], list[Run]] = {}
-    for run in runs:
-        places.setdefault((run.record.label, run.record.seed), []).append(run)
-    for (label, seed), found in places.items():
-        if len(found) == 1:
-            rows.by_name.setdefault(label, []).extend(found)
-            if label == "stl":
-                rows.single[seed] = found[0]
-        for run in found if len(found) > 1 else []:
-            name = f"{label} {run.record.hash}"
-            rows.by_name.setdefault(name, []).append(run)
-            rows.twice.add(name)
-    return rows
-
-
 def _row(
-    name: str, rows: Rows, columns: tuple[Column, ...], ls_runs: list[Run], baseline: Baseline
+    group: Group, groups: Sequence[Group], columns: tuple[Column, ...], baseline: Baseline
 ) -> Row:
-    runs = sorted(rows.by_name[name], key=lambda run: run.record.seed)
-    compared = runs
+    runs, compared, singles = group.runs, group.runs, tuple[Run, ...]()
+    single, ls = group.beside(groups, "stl"), group.beside(groups, "ls")
     if baseline == "own":
-        compared = [run for run in runs if run.record.seed in rows.single]
-    singles = [rows.single[run.record.seed] for run in compared] if baseline == "own" else []
+        reference = single.by_seed if single else {}
+        compared = tuple(run for run in runs if run.record.seed in reference)
+        singles = tuple(reference[run.record.seed] for run in compared)
     directions: dict[str, dict[str, bool]] = {}
     for column in columns:
         directions.setdefault(column.task, {})[column.metric] = column.higher_is_better
-    reference = _published(runs[0]) if baseline == "published" else _means(singles, directions)
-    own_delta_m = _spread_of([delta_m(run.metrics, reference, directions) for run in compared])
-    own_delta_t = _spread_of([delta_t(run.metrics, reference, directions) for run in compared])
+    against = _published(runs[0]) if baseline == "published" else _means(singles, directions)
+    own_delta_m = _spread_of([delta_m(run.metrics, against, directions) for run in compared])
+    own_delta_t = _spread_of([delta_t(run.metrics, against, directions) for run in compared])
     values_NK, higher_K = _array(runs, columns), _higher(columns)
-    shared = next((r.summary.get("parameters", {}).get("total") for r in runs), None)
+    ls_runs = ls.runs if ls else ()
     return Row(
-        name=name,
-        seeds=tuple(run.record.seed for run in runs),
+        name=group.name,
+        seeds=tuple(group.by_seed),
+        hashes=tuple(run.record.hash for run in runs),
         metrics=tuple(_spread_of(_values(runs, c.task, c.metric)) for c in columns),
         delta_m=own_delta_m,
         delta_t=own_delta_t,
@@ -155,22 +138,21 @@ def _row(
         ),
         mean_rank=None,
         improvement=None
-        if name in ("ls", "stl")
+        if group.label in ("ls", "stl")
         else probability_of_improvement(values_NK, _array(ls_runs, columns), higher_K),
-        parameters=shared,
-        epoch_cost=epoch_cost(runs, ls_runs),
-        step_seconds=step_seconds(runs),
-        device=runs[0].summary["device"] if len({r.summary["device"] for r in runs}) == 1 else None,
-        notes=tuple(_notes(runs, compared, name in rows.twice, own_delta_m)),
+        parameters=next((r.summary.get("parameters", {}).get("total") for r in runs), None),
+        epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs)),
+        step_times=step_times(runs),
+        notes=tuple(_notes(group, compared, own_delta_m)),
     )
 
 
-def _notes(
-    runs: list[Run], compared: list[Run], twice: bool, own_delta_m: Spread | None
-) -> Iterator[str]:
+def _notes(group: Group, compared: Sequence[Run], own_delta_m: Spread | None) -> Iterator[str]:
+    runs = group.runs
     setting = runs[0].setting
-    if twice:
-        yield "one of several runs of the same name and seed whose configurations differ"
+    if group.others is not None:
+        told = f": {describe(group.others)}" if group.others else ""
+        yield f"one of several configurations of {group.label}{told}"
     if not compared:
         yield (
             "no Δm without one STL run of the same seed: mtl-bench train "
@@ -184,7 +166,7 @@ def _notes(
         yield f"Δm and Δt over the seeds that STL has too: {seeds}"
 
 
-def _values(runs: list[Run], task: str, metric: str) -> list[float | None]:
+def _values(runs: Sequence[Run], task: str, metric: str) -> list[float | None]:
     return [run.metrics.get(task, {}).get(metric) for run in runs]
 
 
@@ -194,7 +176,7 @@ def _spread_of(values: Sequence[float | None]) -> Spread | None:
     return spread(present) if present and len(present) == len(values) else None
 
 
-def _means(singles: list[Run], directions: Directions) -> Metrics:
+def _means(singles: Sequence[Run], directions: Directions) -> Metrics:
     """Return S, the mean of STL runs; a mean over some of them would be another reference."""
     reference: dict[str, dict[str, float | None]] = {}
     for task, metrics in directions.items():
@@ -213,7 +195,7 @@ def _published(run: Run) -> Metrics:
     }
 
 
-def _array(runs: list[Run], columns: Sequence[Column]) -> np.ndarray:
+def _array(runs: Sequence[Run], columns: Sequence[Column]) -> np.ndarray:
     """Return the metrics as (N, K), NaN where one is missing."""
     values = [[run.metrics.get(c.task, {}).get(c.metric) for c in columns] for run in runs]
     return np.array(values, dtype=float).reshape(len(runs), len(columns))

@@ -1,15 +1,13 @@
-"""A table as data, and its forms: Markdown that reads well in a terminal, LaTeX and CSV."""
+"""A table as data, and its forms: Markdown that reads well in a terminal; LaTeX and CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from mtl_bench.reporting.inference import Mark
+from mtl_bench.reporting.inference import Interval, Mark
 from mtl_bench.reporting.layout import (
     NOTHING,
     column_width,
@@ -18,6 +16,8 @@ from mtl_bench.reporting.layout import (
     table_width,
     transpose,
 )
+from mtl_bench.reporting.table_csv import as_csv
+from mtl_bench.reporting.table_latex import as_latex
 
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = ("markdown", "latex", "csv")
@@ -34,12 +34,14 @@ class Cell(NamedTuple):
         value: for machines, where it is a number.
         sd: its sample standard deviation over seeds.
         mark: whether it is the best or second best of its column.
+        interval: what it shows in place of a value.
     """
 
     text: str
     value: float | None = None
     sd: float | None = None
     mark: Mark = ""
+    interval: Interval | None = None
 
 
 NO_CELL = Cell(NOTHING)
@@ -89,48 +91,11 @@ def as_markdown(table: Table, width: int) -> str:
     return "\n\n".join([f"## {table.title}", *blocks, below])
 
 
-def as_latex(table: Table) -> str:
-    """Return a booktabs tabular with everything in it, the notes as comments above."""
-    columns: Texts = [
-        (table.lead, [_escape(name) for name in table.names]),
-        *table.metrics.texts(_latex),
-        *table.verdict.texts(_latex),
-    ]
-    rows = [[cells[i] for _, cells in columns] for i in range(len(table.names))]
-    lines = [
-        *(f"% {line}" for line in (table.title, *table.notes)),
-        f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
-        r"\toprule",
-        " & ".join(_escape(head) for head, _ in columns) + r" \\",
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines)
-
-
-def as_csv(table: Table) -> str:
-    """Return numbers in full, each column with deviations followed by one of these."""
-    heads: list[str] = [table.lead or "row"]
-    columns: list[list[str]] = [list(table.names)]
-    for group in (table.metrics, table.verdict):
-        for head, column in zip(group.heads, group.cells, strict=True):
-            heads.append(head)
-            columns.append([_plain(cell) for cell in column])
-            if any(cell.sd is not None for cell in column):
-                heads.append(f"{head} sd")
-                columns.append(["" if cell.sd is None else repr(cell.sd) for cell in column])
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows(zip(*columns, strict=True))
-    return stream.getvalue().rstrip("\n")
-
-
 def render(tables: Iterable[Table], form: Format, width: int) -> str:
-    """Return tables one after another."""
-    write = {"markdown": lambda t: as_markdown(t, width), "latex": as_latex, "csv": as_csv}[form]
+    """Return tables one after another; as CSV they are one."""
+    if form == "csv":
+        return as_csv(list(tables)) + "\n"
+    write = {"markdown": lambda t: as_markdown(t, width), "latex": as_latex}[form]
     return "\n\n".join(write(table) for table in tables) + "\n"
 
 
@@ -163,45 +128,3 @@ def _fit(
 
 def _markdown(cell: Cell) -> str:
     return {"best": f"**{cell.text}**", "second": f"_{cell.text}_", "": cell.text}[cell.mark]
-
-
-def _latex(cell: Cell) -> str:
-    text = _escape(cell.text)
-    return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.mark]
-
-
-def _plain(cell: Cell) -> str:
-    if cell.value is not None:
-        return repr(cell.value)
-    return "" if cell.text == NOTHING else cell.text
-
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "±": r"$\pm$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "Δ": r"$\Delta$",
-    "α": r"$\alpha$",
-    "ε": r"$\epsilon$",
-    "μ": r"$\mu$",
-    "⟨": r"$\langle$",
-    "⟩": r"$\rangle$",
-    "₀": "$_0$",
-    "²": "$^2$",
-    "³": "$^3$",
-    "°": r"$^\circ$",
-    "γ": r"$\gamma$",
-    "λ": r"$\lambda$",
-    "^": r"\^{}",
-    "~": r"\~{}",
-    "–": "--",
-    "⁰": "$^0$",
-    "¹": "$^1$",
-    **{mark: f"$^{number}$" for number, mark in enumerate("⁴⁵⁶⁷⁸⁹", start=4)},
-}
-
-
-def _escape(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)

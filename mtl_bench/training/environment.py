@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -20,6 +21,9 @@ from mtl_bench.training.determinism import set_determinism
 from mtl_bench.training.memory import forget_peak, reuse_freed_memory
 
 PACKAGES = ("mtl_bench", "torch", "numpy", "hydra-core", "omegaconf")
+
+WORKERS = 8
+"""Processes that prepare batches for a GPU, if there are cores for them."""
 
 
 def prepare_process(settings: dict[str, Any]) -> torch.device:
@@ -52,6 +56,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
+    """Return how many processes prepare batches.
+
+    ``auto`` is none beside a CPU, which they would share with the training, and beside a GPU one
+    for each usable core but the training's, `WORKERS` at most.
+    """
+    if workers != "auto":
+        return workers
+    cores = len(os.sched_getaffinity(0))
+    return min(WORKERS, cores - 1) if device.type == "cuda" else 0
+
+
 def describe_environment(
     config: dict[str, Any], device: torch.device, data: dict[str, str], network: nn.Module
 ) -> dict[str, Any]:
@@ -66,6 +82,7 @@ def describe_environment(
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "workers": choose_workers(config["trainer"]["workers"], device),
         "determinism": config["trainer"]["determinism"],
         "data": data,
         "initial_parameters": parameter_hash(network),

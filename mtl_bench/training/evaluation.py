@@ -37,10 +37,11 @@ def evaluate(
     network.eval()
     accumulators = {task.name: task.accumulator() for task in tasks}
     for batch in batches:
-        predictions = network(batch.to(device))
+        here = batch.to(device)
+        predictions = network(here)
         for name, accumulator in accumulators.items():
-            if name in batch.targets:
-                accumulator.update(predictions[name], batch.targets[name].to(device))
+            if name in here.targets:
+                accumulator.update(predictions[name], here.targets[name])
     metrics = {name: _computed(name, accumulator) for name, accumulator in accumulators.items()}
     for task, values in metrics.items():
         for metric, value in values.items():

@@ -34,7 +34,7 @@ class StepGradients:
         method: what will be done with the gradients.
         device: where the network lives.
         precision: ``float32``, or ``bf16`` for a network under autocast. Losses, gradients of
-            parameters, Gram matrix and method stay in float32 or more.
+            parameters, Jacobian, Gram matrix and method stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
 
@@ -121,9 +121,6 @@ class StepGradients:
         return self._losses(predictions, batch)
 
     def _of_batch(self, batch: Batch, buffer: int) -> TaskGradients:
-        def forward() -> list[Tensor]:
-            return self.losses(batch)
-
         tasks = self._labelled(batch)
         own = [self.own[t] for t in tasks]
         cut = None
@@ -135,13 +132,12 @@ class StepGradients:
                 predictions = self.network(batch)
         losses = self._losses(predictions, batch)
         if self.at_representation and cut is not None:
-            return RepresentationGradients(losses, self.shared, own, cut, forward, tasks)
+            return RepresentationGradients(losses, self.shared, own, cut, tasks)
         kept = self._buffer(buffer)
         return TaskGradients(
             losses,
             self.shared,
             own,
-            forward=forward,
             buffer=None if kept is None else kept[: len(tasks)],
             backend=self.backend,
             cut=cut,
@@ -167,9 +163,16 @@ class StepGradients:
         return labelled
 
     def _repeatable_losses(self, batch: Batch) -> list[Tensor]:
+        def forward(batch: Batch, here: Tensor) -> list[Tensor]:
+            return self.losses(batch)
+
+        # a device's generator is put back for the second pass only if a tensor there is among the
+        # arguments, and those inside a batch do not count
+        here = torch.empty(0, device=self.device)
         losses: list[Tensor] = checkpoint(
-            self.losses,
+            forward,
             batch,
+            here,
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), unchanged_statistics(self.network)),
         )

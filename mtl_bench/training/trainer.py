@@ -19,6 +19,7 @@ from mtl_bench.seeding import generator_states, seed_everything, set_generator_s
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
 from mtl_bench.training.checkpoint import load_checkpoint, restoring, save_checkpoint
+from mtl_bench.training.environment import choose_workers
 from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import Learner
 from mtl_bench.training.memory import peak_memory_bytes
@@ -55,6 +56,10 @@ class Trainer:
         self.config, self.digest, self.device, self.data = config, digest, device, data
         self.record, self.console, self.mirror = record, console, mirror
         self.settings = config["trainer"]
+        self.loading: dict[str, Any] = {
+            "workers": choose_workers(self.settings["workers"], device),
+            "pin": device.type == "cuda",
+        }
         seed_everything(config["seed"])
         self.tasks = data.tasks
         self.names = tuple(task.name for task in self.tasks)
@@ -141,8 +146,7 @@ class Trainer:
         batches = self.data.train_batches(
             progress.epoch,
             start=progress.batch * self.settings["accumulate"],
-            workers=self.settings["workers"],
-            pin=self.device.type == "cuda",
+            **self.loading,
         )
         begin = time.perf_counter()
         while group := self.next_group(batches):
@@ -234,7 +238,7 @@ class Trainer:
         metrics: dict[str, Metrics] = {}
         for split in evaluated_splits(self.data):
             begin = time.perf_counter()
-            batches = self.data.evaluation_batches(split, self.settings["workers"])
+            batches = self.data.evaluation_batches(split, **self.loading)
             where = f"the {split} split after epoch {progress.epoch}"
             metrics[split] = evaluate(self.network, batches, self.tasks, self.device, where)
             progress.spend(split, time.perf_counter() - begin)

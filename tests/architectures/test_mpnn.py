@@ -98,6 +98,30 @@ def test_blocks_of_any_size_give_the_same_gradients(messages, monkeypatch):
         torch.testing.assert_close(got, want)
 
 
+def test_blocks_are_for_the_cache_of_a_cpu():
+    assert edge_messages.block_atoms(torch.device("cpu"), 64 * 129) == 36
+    assert edge_messages.block_atoms(torch.device("cpu"), 10**9) == 1
+    assert edge_messages.block_atoms(torch.device("cuda"), 64 * 129) is None
+
+
+def test_many_blocks_cost_bf16_no_accuracy(monkeypatch):
+    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", 1)
+    torch.manual_seed(0)
+    n, molecules = 3, 400
+    pairs_PE = torch.rand(molecules, n, n, 4)
+    pairs_PE = (pairs_PE + pairs_PE.transpose(1, 2)).reshape(-1, 4)
+    inputs = (torch.rand(n * molecules, 3), torch.rand(5, 4), torch.rand(5, 3, 2))
+
+    def grad_hidden(dtype):
+        h, v, w, e = (x.bfloat16().to(dtype).requires_grad_() for x in (*inputs, pairs_PE))
+        messages = EdgeMessages.apply(h, v, w, e, hidden_edges(e, v), ((n, molecules),))
+        return torch.autograd.grad(messages.sum(), v)[0]
+
+    got, want = grad_hidden(torch.bfloat16), grad_hidden(torch.float64)
+    assert got.dtype == torch.bfloat16
+    torch.testing.assert_close(got.double(), want, rtol=2**-7, atol=0)  # of few roundings
+
+
 def test_the_backends_of_the_task_gradients_agree():
     torch.manual_seed(0)
     tasks = ("a", "b", "c")

@@ -147,6 +147,9 @@ ERRORS = {
     "variant that leads up": (("variant=../../evil",), "variant=../../evil", "pattern"),
     "too many threads": (("trainer.threads=1000000000000",), "trainer.threads", "equal to 1024"),
     "too many workers": (("trainer.workers=100000",), "trainer.workers=100000", "equal to 256"),
+    "workers in words": (("trainer.workers=many",), "trainer.workers=many", "integer or 'auto'"),
+    "fewer than no workers": (("trainer.workers=-1",), "trainer.workers=-1", "equal to 0"),
+    "null workers": (("trainer.workers=null",), "trainer.workers=None", "integer"),
     "no seed": (("seed=nan",), "seed=nan", "integer"),
     "bad syntax": (("a===",), "a===", "KEY=VALUE"),
     "no value": (("seed",), "seed", "KEY=VALUE"),
@@ -216,6 +219,7 @@ def hash_of(*overrides):
         "trainer.device=cpu",
         "trainer.threads=2",
         "trainer.workers=2",
+        "trainer.workers=auto",
         "trainer.checkpoint_minutes=1",
         "trainer.on_nonfinite=skip",  # of a run that has met a NaN it does, and the record says so
         "debug=true",

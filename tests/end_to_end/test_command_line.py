@@ -89,6 +89,7 @@ def test_a_run_leaves_a_whole_record(method, finished):
     assert "${" not in (record / "config.yaml").read_text()
     environment = json.loads((record / "environment.json").read_text())
     assert environment["packages"]["torch"]
+    assert environment["workers"] in range(9)
     assert re.fullmatch("[0-9a-f]{64}", environment["initial_parameters"])
     assert re.fullmatch("[0-9a-f]{64}", environment["data"]["manifest"])
     summary, metrics, steps = results_of(record)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mtl_bench.errors import TrainingError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, task_gradients
 from mtl_bench.gradients.autograd import parameter_runs
+from tests.accelerator import DEVICE, pretend
 
 torch.set_default_dtype(torch.float32)
 
@@ -62,9 +62,7 @@ def of(net, x, way, buffer=None):
         net.partly.requires_grad_(False)
     shared, own = net.split()
     losses, cut = net.cut(x) if is_cut else (net.losses(x), None)
-    return TaskGradients(
-        losses, shared, own, lambda: net.losses(x), buffer=buffer, backend=backend, cut=cut
-    )
+    return TaskGradients(losses, shared, own, buffer=buffer, backend=backend, cut=cut)
 
 
 def reference_jacobian(net, x):
@@ -132,6 +130,15 @@ def test_apply_writes_the_weighted_gradients(tasks, seed, with_gram, same, way, 
     assert "frozen" not in got
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_the_gram_of_many_blocks_of_columns_is_that_of_plain_gradients(way, monkeypatch):
+    monkeypatch.setattr(task_gradients, "GRAM_BLOCK", 8)
+    net, x, gradients = make(way=way)
+    assert gradients.num_shared > 5 * 8
+    jacobian = reference_jacobian(net, x).double()
+    torch.testing.assert_close(gradients.gram(), jacobian @ jacobian.T, rtol=1e-5, atol=1e-7)
+
+
 def test_weights_apply_to_the_heads_by_default():
     net, _, gradients = make()
     gradients.apply(torch.tensor([1.0, 0.0, 2.0]))
@@ -188,6 +195,25 @@ def test_the_mean_over_batches_is_that_of_their_mean_losses(way, given):
     for name, gradient in expected.items():
         torch.testing.assert_close(net.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-6)
     assert not given or mean.jacobian().data_ptr() == buffer.data_ptr()
+
+
+@pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
+def test_the_mean_over_batches_stays_on_the_device_of_the_gradients(backend):
+    with pretend(), DEVICE:
+        net = Net(3, 2, 0)
+        shared, own = net.split()
+
+        def part(tasks):
+            losses = net.losses(torch.randn(6, 5))
+            chosen = [own[t] for t in tasks]
+            return TaskGradients(
+                [losses[t] for t in tasks], shared, chosen, backend=backend, tasks=tasks
+            )
+
+        mean = TaskGradients.mean(map(part, [(0, 1), (1,)]), shared, own)
+        assert mean.jacobian().device == DEVICE
+        for result in (mean.losses_T, mean.gram()):
+            assert result.device.type == "cpu"
 
 
 def test_gradients_of_the_representation():
@@ -247,23 +273,6 @@ def test_the_buffer_is_reused():
     again = TaskGradients(net.losses(x), shared, own, buffer=buffer)
     assert again.jacobian().data_ptr() == buffer.data_ptr()
     torch.testing.assert_close(buffer, gradients.jacobian())
-
-
-def test_reevaluate_sees_the_parameters_as_they_are_now():
-    net, x, gradients = make()
-    before = gradients.reevaluate()
-    torch.testing.assert_close(before, gradients.losses_T)
-    gradients.apply(torch.ones(3))
-    with torch.no_grad():
-        for p in net.parameters():
-            if p.grad is not None:
-                p -= 1e-2 * p.grad
-    after = gradients.reevaluate()
-    assert after.sum() < before.sum()
-    torch.testing.assert_close(after, torch.stack(net.losses(x)).detach())
-    shared, own = net.split()
-    with pytest.raises(TrainingError, match="recompute"):
-        TaskGradients(net.losses(x), shared, own).reevaluate()
 
 
 @pytest.mark.parametrize("needs_jacobian", [False, True])

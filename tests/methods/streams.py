@@ -67,3 +67,14 @@ class Network(nn.Module):
 
     def head_gradients(self):
         return [torch.cat([p.grad.flatten() for p in head.parameters()]) for head in self.heads]
+
+
+def tiny_net():
+    """Return a trunk, its three heads and their losses, of very different sizes."""
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Linear(5, 7), nn.Tanh())
+    heads = nn.ModuleList(nn.Linear(7, 1) for _ in range(3))
+    x, y = torch.randn(11, 5), torch.randn(11, 3) * torch.tensor([1.0, 30.0, 0.1])
+    hidden = trunk(x)
+    losses = [(head(hidden)[:, 0] - y[:, t]).square().mean() for t, head in enumerate(heads)]
+    return trunk, heads, losses

@@ -1,12 +1,17 @@
 """The methods that look at gradients: oracles, closed forms and a table of values."""
 
+import copy
+import itertools
+
+import numpy as np
 import pytest
 import torch
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
-from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad
+from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad, graddrop
 from mtl_bench.methods.pcgrad import project_conflicts
+from mtl_bench.methods.torchjd import REFUSED
 from mtl_bench.testing.methods import advance, gram_of, rounds
 from tests.methods.streams import Network, build, needs_qpsolvers
 
@@ -85,6 +90,20 @@ def test_pcgrad_draws_every_order_and_one_for_all_if_told_to():
     assert len(seen) >= len(expected) > 1
 
 
+def test_pcgrad_draws_an_order_for_each_task_apart_from_the_others():
+    gram_TT = gram_of([[1.0, 0.2], [-0.6, 0.9], [-0.5, -1.0]])
+    orders = list(itertools.permutations(range(3)))
+
+    def outcomes(choices):
+        projected = (project_conflicts(gram_TT.numpy(), np.array(rows)) for rows in choices)
+        return {tuple(weights_TT.sum(axis=0).tolist()) for weights_TT in projected}
+
+    method = PCGrad(3)
+    seen = {tuple(method.weights(torch.ones(3), gram_TT).tolist()) for _ in range(400)}
+    assert seen == outcomes(itertools.product(orders, repeat=3))
+    assert len(seen) > len(outcomes([order] * 3 for order in orders))
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e-20])
 def test_graddrop_against_its_elementwise_definition(scale):
     rows_TP = scale * random_rows(3, 4, 500).float()
@@ -101,6 +120,13 @@ def test_graddrop_against_its_elementwise_definition(scale):
         ]
         expected = sum((g for g, kept in zip(column.tolist(), keep, strict=True) if kept), 0.0)
         assert update_P[p].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_graddrop_is_the_same_in_blocks_of_columns(monkeypatch):
+    rows_TP = random_rows(3, 4, 500).float()
+    whole_P = GradDrop(4, seed=7).aggregate(rows_TP)
+    monkeypatch.setattr(graddrop, "BLOCK", 64)
+    torch.testing.assert_close(GradDrop(4, seed=7).aggregate(rows_TP), whole_P)
 
 
 def test_graddrop_has_the_mean_of_its_distribution():
@@ -128,6 +154,16 @@ def test_alignedmtl_is_t_times_torchjds_for_the_mean(mode, rank):
     theirs_T = torchjd.AlignedMTLWeighting(scale_mode=mode)(gram_TT)
     ours_T = AlignedMTL(5, scale_mode=mode).weights(torch.ones(5), gram_TT)
     torch.testing.assert_close(ours_T, 5 * theirs_T, rtol=1e-6, atol=1e-8)
+
+
+def test_alignedmtl_takes_what_float32_cannot_tell_from_zero_for_zero():
+    """Three gradients in a plane, and the third dimension that rounding seems to give them."""
+    exact_TT = gram_of([[1.0, 2.0], [2.0, -1.0], [3.0, 1.0]])
+    noise_TT = 1e-7 * torch.diag(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
+    exact_T, noisy_T = (
+        AlignedMTL(3).weights(torch.ones(3), gram_TT) for gram_TT in (exact_TT, exact_TT + noise_TT)
+    )
+    torch.testing.assert_close(noisy_T, exact_T, rtol=0, atol=1e-5)
 
 
 def test_cagrad_without_a_ball_is_the_mean_and_its_factors_are_factors():
@@ -192,6 +228,9 @@ def test_imtl_hybrid_scales_losses_before_it_combines_them(head_weighting):
         ("UPGrad", None),
         ("UPGradWeighting", None),
         ("DualProj", {"pref_vector": [0.2, 0.3, 0.5]}),
+        ("AlignedMTL", {"pref_vector": [1.0, 2.0, 0.5]}),
+        ("Constant", {"weights": [1, 2, 3]}),
+        ("ConstantWeighting", {"weights": [1, 2, 3]}),
         ("Krum", {"n_byzantine": 1, "n_selected": 1}),
         ("Mean", None),
         ("ConFIG", None),
@@ -205,13 +244,43 @@ def test_torchjd_aggregators_write_what_they_return(name, arguments):
     losses_T, grads_TP = next(rounds(1, num_tasks))
     method = build("torchjd", num_tasks, aggregator=name, arguments=arguments)
     _, gradient_P = advance(method, losses_T, grads_TP)
-    made = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in (arguments or {}).items()}
+    made = {
+        key: torch.tensor(value, dtype=torch.float32) if isinstance(value, list) else value
+        for key, value in (arguments or {}).items()
+    }
     theirs = getattr(torchjd, name.removesuffix("Weighting"))(**made)
     with torch.random.fork_rng(devices=[]):
         seed = torch.randint(2**62, (), generator=torch.Generator().manual_seed(0)).item()
         torch.manual_seed(seed)
         expected_P = theirs(grads_TP)
     torch.testing.assert_close(gradient_P, expected_P, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("Constant", {"weights": [1, 2]}), ("GradDrop", {"leak": [0.5, 1.0]})],
+)
+def test_tensors_of_a_torchjd_aggregator_follow_the_gradients(name, arguments):
+    pytest.importorskip("torchjd")
+    method = build("torchjd", 2, aggregator=name, arguments=arguments)
+    saved = copy.deepcopy(method.state_dict())
+    grads_TP = torch.ones(2, 5, device="meta")
+    assert method._call(grads_TP).is_meta
+    method.load_state_dict(saved)
+    assert method._call(grads_TP).is_meta
+
+
+@pytest.mark.parametrize("name", ["Random", "RandomWeighting"])
+def test_of_the_gradients_torchjd_brings_one_number_per_task_to_the_cpu(name, monkeypatch):
+    pytest.importorskip("torchjd")
+    method, looked_at = build("torchjd", 3, aggregator=name), []
+    finite = method.finite
+    monkeypatch.setattr(method, "finite", lambda *a: looked_at.append(a[0].shape) or finite(*a))
+    losses_T, grads_TP = next(rounds(1, 3))
+    info, _ = advance(method, losses_T, grads_TP)
+    assert set(looked_at) == {(3,)}
+    assert info.weights_T.dtype == torch.float64
+    assert info.weights_T.device.type == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -223,9 +292,18 @@ def test_torchjd_aggregators_write_what_they_return(name, arguments):
         ({"aggregator": "Krum"}, "n_byzantine"),
         ({"aggregator": "Mean", "arguments": {"c": 1}}, "unexpected keyword"),
         ({"aggregator": "Krum", "arguments": {"n_byzantine": -1}}, "n_byzantine"),
+        ({"aggregator": "UPGrad", "arguments": {"pref_vector": [[1], [2, 3]]}}, "pref_vector"),
+        ({"aggregator": "NashMTL"}, "can't be used: .*method=nashmtl method.solver=ccp"),
+        ({"aggregator": "MoDoWeighting"}, "two independent batches"),
+        ({"aggregator": "SDMGradWeighting"}, "two independent batches"),
+        ({"aggregator": "CRMOGMWeighting"}, "wraps another weighting"),
     ],
 )
 def test_torchjd_mistakes_are_one_line(fields, message):
     pytest.importorskip("torchjd")
     with pytest.raises(ConfigError, match=message):
         build("torchjd", 3, **fields)
+
+
+def test_what_is_refused_of_torchjd_is_in_it():
+    assert set(REFUSED) < set(pytest.importorskip("torchjd.aggregation").__all__)

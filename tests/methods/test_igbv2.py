@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torch import nn
 
 import mtl_bench
 from mtl_bench.cli import main
@@ -18,6 +17,7 @@ from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.igbv2 import IGBv2
 from mtl_bench.testing.methods import as_plain
+from tests.methods.streams import tiny_net
 from tests.training.runs import read_steps
 
 CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "igbv2.yaml"
@@ -125,6 +125,17 @@ def test_updates_and_batches_grow_with_the_buffer(monkeypatch):
     assert sizes == [16] * 8 + [20] * 30
 
 
+def test_every_field_of_the_agent_reaches_it():
+    fields = {"tau": 0.1, "gamma": 0.2, "learning_rate": 0.3, "initial_alpha": 0.4}
+    sac = IGBv2(2, hidden_dim=9, log_prob="gaussian", buffer_size=11, **fields).sac
+    assert (sac.tau, sac.gamma) == (0.1, 0.2)
+    for optimizer in (sac._actor_optimizer, sac._critic_optimizer, sac.temperature._optimizer):
+        assert [group["lr"] for group in optimizer.param_groups] == [0.3]
+    assert sac.temperature.value() == pytest.approx(0.4)
+    assert sac.actor.log_prob == "gaussian"
+    assert sac.critics.view(sac.critics.flat_TP).weight1_TIH.shape[2] == 9
+
+
 @pytest.mark.parametrize("log_prob", ["softmax", "gaussian", "tanh"])
 def test_weights_sum_to_t_and_diagnostics_keep_their_keys(log_prob):
     method = IGBv2(3, log_prob=log_prob, **SMALL)
@@ -140,16 +151,6 @@ def test_weights_sum_to_t_and_diagnostics_keep_their_keys(log_prob):
         if k % EPOCH == 0:
             method.end_epoch()
     assert method.updates > 0
-
-
-def tiny_net():
-    torch.manual_seed(0)
-    trunk = nn.Sequential(nn.Linear(5, 7), nn.Tanh())
-    heads = nn.ModuleList(nn.Linear(7, 1) for _ in range(3))
-    x, y = torch.randn(11, 5), torch.randn(11, 3) * torch.tensor([1.0, 30.0, 0.1])
-    hidden = trunk(x)
-    losses = [(head(hidden)[:, 0] - y[:, t]).square().mean() for t, head in enumerate(heads)]
-    return trunk, heads, losses
 
 
 @pytest.mark.parametrize("head_weighting", ["weighted", "unweighted"])
@@ -273,9 +274,8 @@ def test_config_shows_every_default():
     assert CONFIG.read_text().startswith("# IGBv2: ")
     shown = OmegaConf.to_container(config, resolve=False)
     assert shown.pop("_target_") == f"{IGBv2.__module__}.{IGBv2.__qualname__}"
-    assert shown.pop("head_weighting") == "${protocol.head_weighting}"
     parameters = inspect.signature(IGBv2).parameters
-    elsewhere = {"num_tasks", "seed", "head_weighting"}
+    elsewhere = {"num_tasks", "seed"}
     assert shown == {k: p.default for k, p in parameters.items() if k not in elsewhere}
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torch import nn
 
 import mtl_bench
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.taskforce import TaskForce
 from mtl_bench.testing.methods import as_plain
+from tests.methods.streams import tiny_net
 
 CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "taskforce.yaml"
 SMALL = {"hidden_dim": 8, "batch_size": 4, "learning_rate": 1e-2}
@@ -118,6 +118,45 @@ def test_noise_is_scaled_down_and_actions_are_clamped():
     assert free.diagnostics["saturated"] == 0
 
 
+def test_weights_are_those_of_the_actions_with_their_noise():
+    """Actors that answer 0 leave the noise alone: x <- (1 - theta) x + sigma n."""
+    method = TaskForce(3, noise_start=0.5, noise_end=0.5, noise_theta=0.25, noise_sigma=0.4)
+    set_actions(method, [0.0, 0.0, 0.0])
+    generator = torch.Generator()
+    generator.set_state(method.generator.get_state())
+    noise_T = torch.zeros(3)
+    for losses_T, gram_TT in games(5, 3):
+        noise_T = 0.75 * noise_T + 0.4 * torch.randn(3, generator=generator)
+        actions_T = (0.5 * noise_T).clamp(-1, 1)
+        weights_T = method.weights(losses_T, gram_TT)
+        torch.testing.assert_close(weights_T, actions_T.double().softmax(0), rtol=1e-5, atol=0)
+        torch.testing.assert_close(method.memory.actions_T, actions_T)
+        assert weights_T.std() > 1e-3
+
+
+def test_every_field_of_the_agents_and_the_noise_reaches_them():
+    method = TaskForce(
+        2,
+        tau=0.1,
+        gamma=0.2,
+        grad_clip=0.3,
+        action_penalty=0.4,
+        learning_rate=0.5,
+        noise_theta=0.6,
+        noise_sigma=0.7,
+        action_bound=0.8,
+        hidden_dim=9,
+    )
+    agents = method.agents
+    assert (agents.tau, agents.gamma, agents.grad_clip) == (0.1, 0.2, 0.3)
+    assert (agents.action_penalty, agents.action_bound) == (0.4, 0.8)
+    for optimizer in (agents._actor_optimizer, agents._critic_optimizer):
+        assert [group["lr"] for group in optimizer.param_groups] == [0.5]
+    for networks in (agents.actors, agents.critics):
+        assert networks.view(networks.flat_TP).weight1_TIH.shape[2] == 9
+    assert (method.noise.theta, method.noise.sigma) == (0.6, 0.7)
+
+
 ZOO = {
     "identity": torch.eye(3),
     "rank one": torch.ones(3, 3),
@@ -147,16 +186,6 @@ def test_weights_stay_on_the_simplex(gram, normalize):
         keys = keys or list(method.diagnostics)
         assert list(method.diagnostics) == keys
     assert all(t.isfinite().all() for t in method.parameters())
-
-
-def tiny_net():
-    torch.manual_seed(0)
-    trunk = nn.Sequential(nn.Linear(5, 7), nn.Tanh())
-    heads = nn.ModuleList(nn.Linear(7, 1) for _ in range(3))
-    x, y = torch.randn(11, 5), torch.randn(11, 3) * torch.tensor([1.0, 30.0, 0.1])
-    hidden = trunk(x)
-    losses = [(head(hidden)[:, 0] - y[:, t]).square().mean() for t, head in enumerate(heads)]
-    return trunk, heads, losses
 
 
 @pytest.mark.parametrize("head_weighting", ["weighted", "unweighted"])
@@ -348,6 +377,34 @@ def test_rows_are_rewarded_as_their_names_say():
     assert stored["own reward and r_G"] == pytest.approx([1 - half, -2 - half], rel=1e-6)
 
 
+@pytest.mark.parametrize("scope", ["shared", "own"])
+def test_the_first_loss_of_a_task_adds_nothing_to_a_reward(scope):
+    settings = SMALL | {"reward_scope": scope, "gradient_reward": "none"}
+    method = TaskForce(2, **settings)
+    method.present = torch.tensor([0])
+    method.weights(torch.tensor([E**2 - 1]), torch.ones(1, 1, dtype=torch.float64))
+    method.present = None
+    drops = []
+    for logs in ([1.0, 5.0], [3.0, 1.0]):
+        method.weights(torch.tensor(logs).expm1(), torch.eye(2, dtype=torch.float64))
+        drops.append(method.diagnostics["reward_loss"])
+    assert drops == pytest.approx([2 - 1, 1 - 3 + 5 - 1], rel=1e-5)
+    stored = method.memory.replay.contents().rewards.tolist()
+    expected = [[1, 0], [-2, 4]] if scope == "own" else [1, 2]
+    assert stored == [pytest.approx(reward, rel=1e-5) for reward in expected]
+
+
+def test_a_checkpoint_that_tells_no_tasks_apart_goes_on_as_it_began():
+    rounds = list(games(12, 3))
+    method, restored = (TaskForce(3, seed=seed, **SMALL) for seed in (1, 2))
+    play(method, rounds[:6])
+    state = copy.deepcopy(method.state_dict())
+    del state["memory.seen_T"]
+    restored.load_state_dict(state)
+    assert play(restored, rounds[6:]) == play(method, rounds[6:])
+    assert as_plain(restored.state_dict()) == as_plain(method.state_dict())
+
+
 def test_algorithm_2_completes_a_transition_with_the_same_batch():
     method = TaskForce(
         2, transition="same_batch", normalize="none", lambda_g=10.0, noise_start=0.0, noise_end=0.0
@@ -382,6 +439,18 @@ def test_algorithm_2_learns_when_the_transition_is_complete():
         if not torch.equal(before, method.agents.actors.flat_TP):
             seen.append(i)
     assert seen == [5, 6, 7]
+
+
+def test_algorithm_2_learns_from_the_transition_that_it_has_just_stored(monkeypatch):
+    method = TaskForce(2, transition="same_batch", **SMALL)
+    sample, sizes = method.memory.replay.sample, []
+    monkeypatch.setattr(
+        method.memory.replay,
+        "sample",
+        lambda *drawn: sizes.append(len(method.memory.replay)) or sample(*drawn),
+    )
+    play(method, games(7, 2))
+    assert sizes == [5, 6, 7]
 
 
 def test_an_update_that_breaks_the_network_is_not_remembered():

@@ -70,17 +70,23 @@ def write_record(
     epochs_done: int = 30,
     epochs_total: int = 30,
     error: str | None = None,
+    settings: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
-    """Write one record; ``changes`` go into its summary."""
+    """Write one record; ``settings`` go into its configuration, ``changes`` into its summary."""
     method, _, variant = label.partition("-")
     hash8 = hash8 or f"{abs(seed):04x}abcd"
     path = results / profile / dataset / label / f"seed{seed}-{hash8}"
     path.mkdir(parents=True)
-    (path / "config.yaml").write_text(
-        f"seed: {seed}\nvariant: {variant or 'null'}\nprofile:\n  name: {profile}\n"
-        f"dataset:\n  name: {dataset}\ntrainer:\n  epochs: {epochs_total}\n"
-    )
+    config = {
+        "seed": seed,
+        "variant": variant or None,
+        "profile": {"name": profile},
+        "dataset": {"name": dataset},
+        "trainer": {"epochs": epochs_total},
+        **(settings or {}),
+    }
+    (path / "config.yaml").write_text(json.dumps(config))
     lines = [{"epoch": epoch, "train_loss": {"mu": 0.5}} for epoch in range(1, epochs_done + 1)]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if error is not None:

@@ -84,7 +84,8 @@ def test_a_table_in_full(tmp_path: Path) -> None:
     assert cells(text) == cells(TABLE)
     assert text.startswith(TABLE.splitlines()[0])
     below = " ".join(text.split())
-    assert "step relative to the row r_L + r_G on the same device" in below
+    assert "relative to the row r_L + r_G with the same seed on the same device" in below
+    assert "ALT, r_L + r_G: only seed 0." in below
     assert "Profile mini, real data (qm9pack 1.0.3)" in below
 
 
@@ -129,8 +130,38 @@ def test_two_configurations_of_one_seed_stay_apart(tmp_path: Path) -> None:
     text = render_experiment("table7", find_records(tmp_path))
     names = [row[0] for row in rows_of(text, "r_L + r_G ")]
     assert names == ["r_L + r_G aaaaaaaa", "r_L + r_G bbbbbbbb"]
-    assert "configurations differ" in text
+    assert "one of several configurations of taskforce" in text
     assert rows_of(text, "r_L  ")[0][4] == "–"
+
+
+def test_a_seed_without_results_is_told_beside_the_others(tmp_path: Path) -> None:
+    """A mean over the seeds that survived would look like the method's."""
+    for seed in (0, 1):
+        record(tmp_path, "taskforce", seed, 1.0, 4.0)
+    record(tmp_path, "taskforce-de", 0, 1.0, 4.0)
+    write_record(tmp_path, "taskforce-de", 1, done=False, error="loss not finite", epochs_done=3)
+    elsewhere = {"protocol": {"name": "aligned"}}
+    write_record(tmp_path, "taskforce-de", 2, done=False, epochs_done=3, settings=elsewhere)
+    below = " ".join(render_experiment("table7", find_records(tmp_path)).split())
+    assert "- r_L: only seed 0. - r_L: seed 1 failed 3/30." in below
+    assert "seed 2" not in below
+
+
+def test_costs_compare_runs_of_the_same_seed(tmp_path: Path) -> None:
+    """The machine was twice as busy when seeds 1 and 2 of one of the rows were trained."""
+    for seed, slower in ((0, 1.0), (1, 2.0), (2, 2.0)):
+        record(tmp_path, "taskforce", seed, 1.0, 4.0 * slower)
+    for seed, slower in ((0, 1.0), (1, 2.0)):
+        record(tmp_path, "taskforce-de", seed, 1.0, 2.0 * slower)
+    record(tmp_path, "taskforce-imtl", 3, 1.0, 4.0)
+    text = render_experiment("table7", find_records(tmp_path), width=140)
+    table = {row[0]: row for row in cells(text)}
+    cost = table[""].index("cost")
+    assert [table[name][cost] for name in ("r_L", "r_L + r_G", "r_L + r_G^IMTL")] == [
+        "x0.50",
+        "x1.00",
+        "–",
+    ]
 
 
 @pytest.mark.parametrize("name", ["table3", "figure2"])

@@ -63,6 +63,14 @@ def test_the_interval_of_two_seeds_is_their_range():
     assert bootstrap_mean(np.array([3.0, 5.0])) == Interval(3.0, 5.0)
 
 
+@pytest.mark.parametrize(("seeds", "held"), [(2, 0.50), (3, 0.75), (5, 0.84), (10, 0.90)])
+def test_how_often_an_interval_of_few_seeds_holds_the_mean(seeds, held):
+    """What is said below tables and in the docs, of normal numbers."""
+    draws = np.random.default_rng(0).normal(size=(1000, seeds))
+    found = [low <= 0 <= high for low, high in map(bootstrap_mean, draws)]
+    assert np.mean(found) == pytest.approx(held, abs=0.04)
+
+
 def test_the_interval_of_delta_holds_the_noise_of_both_sides():
     singles, values = np.array([[1.0], [3.0]]), np.array([[2.0], [2.0]])
     interval = bootstrap_delta(values, singles, np.array([False]))

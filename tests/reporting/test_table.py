@@ -1,7 +1,8 @@
 """The forms of a table."""
 
-import csv
-import io
+import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -9,20 +10,22 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.command import SETTINGS, tables
 from mtl_bench.reporting.selections import render_selections
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table, as_csv, as_latex, as_markdown
+from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table, as_latex, as_markdown
 from mtl_bench.reporting.tables import render_tables
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 from tests.reporting.test_tables import cell, rows_of, scene
 
+PDFLATEX = shutil.which("pdflatex")
 TABLE = Table(
     "mini / qm9",
     "method",
     ["a_b", "c|d", "e"],
     Columns(
-        ["α [a₀³] ↓"], [[Cell("1.00 ± 0.10", 1.0, 0.1, "best"), Cell("2.00", 2.0, None), NO_CELL]]
+        ["α [a₀³] ↓"],
+        [[Cell("1.00 ± 0.10", 1.0, 0.1, "best"), Cell("2.00", 2.0, None, "second"), NO_CELL]],
     ),
     Columns(["95 %", "n"], [[Cell("[+1.0, +2.0]"), NO_CELL, NO_CELL], [Cell("2", 2)] * 3]),
-    ["Conditions.", "- a note"],
+    ["Conditions, P(> LS).", "- a note: 1 < 2 & {a}"],
 )
 
 
@@ -31,33 +34,65 @@ def test_markdown_marks_the_best_and_escapes_bars():
     assert text.startswith("## mini / qm9\n\n| method |")
     assert "**1.00 ± 0.10**" in text
     assert "c\\|d" in text
-    assert text.endswith("Conditions.\n- a note")
+    assert text.endswith("Conditions, P(> LS).\n- a note: 1 < 2 & {a}")
 
 
 def test_latex_is_a_tabular_of_plain_ascii():
     text = as_latex(TABLE)
-    table = text[text.index("\\begin") :]
-    assert table.isascii()
-    assert r"method & $\alpha$ [a$_0$$^3$] $\downarrow$ & 95 \% & n \\" in table
-    assert r"a\_b & \textbf{1.00 $\pm$ 0.10} & [+1.0, +2.0] & 2 \\" in table
-    assert table.count(r"\\") == 4
-    assert text.splitlines()[0] == "% mini / qm9"
+    assert text.isascii()
+    assert r"method & $\alpha$ [a$_0$$^3$] $\downarrow$ & 95 \% & n \\" in text
+    assert r"a\_b & \textbf{1.00 $\pm$ 0.10} & [+1.0, +2.0] & 2 \\" in text
+    assert r"c$|$d & \textit{2.00} & -- & 2 \\" in text
+    assert text.count(r"\\") == 4
 
 
-def test_csv_has_numbers_in_full_and_deviations_beside():
-    rows = list(csv.reader(io.StringIO(as_csv(TABLE))))
-    assert rows[0] == ["method", "α [a₀³] ↓", "α [a₀³] ↓ sd", "95 %", "n"]
-    assert rows[1] == ["a_b", "1.0", "0.1", "[+1.0, +2.0]", "2"]
-    assert rows[2] == ["c|d", "2.0", "", "", "2"]
-    assert rows[3] == ["e", "", "", "", "2"]
+def test_latex_prints_title_and_notes_below_the_tabular():
+    _, below = as_latex(TABLE).split(r"\end{tabular}" + "\n")
+    assert below.splitlines() == [
+        r"\par\smallskip",
+        r"{\footnotesize\raggedright",
+        r"mini / qm9\par",
+        r"Conditions, P($>$ LS).\par",
+        r"a note: 1 $<$ 2 \& \{a\}\par",
+        "}",
+    ]
 
 
-def test_every_greek_letter_and_sign_of_the_data_sets_has_a_latex_form(tmp_path):
-    for method in ("stl", "ls"):
-        for seed in (0, 1):
-            write_record(tmp_path, method, seed, values=scaled(1.0 + seed), tasks=qm9_tasks())
-    text = render_tables(find_records(tmp_path), form="latex")
-    assert text[text.index("\\begin") :].isascii()
+def latex_of_records(tmp_path):
+    for method in ("stl", "ls", "taskforce-noise_0.1"):
+        for seed in (0, 1) if method != "ls" else (0,):
+            data = {"kind": "procedural", "source": "50% of {a} & #1 $~^", "manifest": "0"}
+            changes = {"values": scaled(1.0 + seed), "tasks": qm9_tasks(), "data": data}
+            write_record(tmp_path, method, seed, **changes)
+    return render_tables(find_records(tmp_path), form="latex")
+
+
+def test_everything_that_latex_would_take_for_a_command_is_escaped(tmp_path):
+    text = latex_of_records(tmp_path)
+    assert text.isascii()
+    assert "only seed 0" in text[text.index(r"\end{tabular}") :]
+    rows = text[text.index("method &") : text.index(r"\end{tabular}")].replace(r"\\", "")
+    outside = re.sub(r"(?<!\\)\$.*?(?<!\\)\$", "", text)  # of formulas
+    assert re.findall(r"(?<!\\)[#%~$_^<>|]", outside) == []
+    bare = re.sub(r"\\[{}]", "", text)
+    depths = [bare[:i].count("{") - bare[:i].count("}") for i in range(len(bare) + 1)]
+    assert (min(depths), depths[-1]) == (0, 0)
+    columns = len(re.findall(r"\{l(r+)\}", text)[0])
+    lines = [line for line in rows.splitlines() if " & " in line]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {columns}
+
+
+@pytest.mark.skipif(
+    PDFLATEX is None, reason="needs LaTeX: apt-get install texlive-latex-recommended"
+)
+def test_latex_takes_it(tmp_path):
+    body = latex_of_records(tmp_path / "results")
+    (tmp_path / "a.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + body + "\\end{document}"
+    )
+    command = [PDFLATEX, "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_a_published_baseline_is_loud_and_needs_no_stl(tmp_path):
@@ -81,9 +116,11 @@ def test_rules_stand_side_by_side_each_against_its_own_stl(tmp_path):
             "best_val": {"semantic": {"miou": best}, "depth": {"abs": 0.5}},
             "last": {"semantic": {"miou": last}, "depth": {"abs": 0.5}},
         }
-        scene(tmp_path, method, 0, 0.0, 0.0, metrics=metrics)
+        for seed in (0, 1) if method == "stl" else (0,):
+            scene(tmp_path, method, seed, 0.0, 0.0, metrics=metrics)
     text = render_selections(find_records(tmp_path), form="markdown", width=100)
-    assert rows_of(text, "ls")[0][1:] == ["-5.00", "-25.00"]
+    assert rows_of(text, "ls")[0][1:] == ["-5.00", "-25.00", "1"]
+    assert "- ls: only seed 0." in text
     assert "last_k_mean" not in text
 
 

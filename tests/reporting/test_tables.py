@@ -29,9 +29,12 @@ SMALL_NOTES = """
 Profile mini, real data (qm9pack 1.0.3), protocol nash, architecture mpnn, 30 epochs,
 selection best_val, seeds 0, 1; mean ± sample standard deviation over n seeds. Δm and Δt are against
 our own STL runs above, of the same seeds. Bold: the best multi-task method, where 95 % bootstrap
-intervals over seeds do not overlap; italic: likewise the second. MR: mean over metrics of the rank
-among the multi-task methods. P(> LS): probability that a run beats one of LS, averaged over
-metrics. Epoch cost: median training time of an epoch relative to LS.
+intervals over three or more seeds do not overlap; italic: likewise the second. MR: mean over
+metrics of the rank of the means over seeds, among the rows of this table but STL. P(> LS):
+probability that a run beats one of LS, averaged over metrics. Epoch cost: training time of an epoch
+relative to LS with the same seed on the same device, median over seeds.
+An interval of fewer than 10 seeds is too narrow: bootstrap intervals of 2, 3 and 5 seeds hold the
+true mean in about 50, 75 and 84 % of cases instead of 95 %.
 - ¹ only seed 0.
 """
 
@@ -114,29 +117,6 @@ def test_a_missing_metric_is_a_dash_and_takes_delta_along(tmp_path: Path) -> Non
     text = render_tables(find_records(tmp_path), width=240)
     assert rows_of(text, "ls")[0][1:5] == ["41.00", "–", "–", "–"]
     assert "no Δm: a metric has no value here" in text
-
-
-def test_runs_of_the_same_seed_and_other_configuration_stay_apart(tmp_path: Path) -> None:
-    scene(tmp_path, "stl", 0, 40.0, 0.5)
-    scene(tmp_path, "ls", 0, 40.0, 0.5, hash8="aaaaaaaa")
-    scene(tmp_path, "ls", 0, 44.0, 0.5, hash8="bbbbbbbb")
-    scene(tmp_path, "ls", 1, 42.0, 0.5)
-    text = render_tables(find_records(tmp_path), width=240)
-    assert [row[0].rstrip("⁰¹²³⁴,") for row in rows_of(text, "ls")] == [
-        "ls",
-        "ls aaaaaaaa",
-        "ls bbbbbbbb",
-    ]
-    assert [row[1] for row in rows_of(text, "ls")] == ["42.00", "40.00", "44.00"]
-    assert "configurations differ" in text
-
-
-def test_an_ambiguous_stl_is_no_reference(tmp_path: Path) -> None:
-    scene(tmp_path, "stl", 0, 40.0, 0.5, hash8="aaaaaaaa")
-    scene(tmp_path, "stl", 0, 50.0, 0.5, hash8="bbbbbbbb")
-    scene(tmp_path, "ls", 0, 44.0, 0.5)
-    (ls,) = rows_of(render_tables(find_records(tmp_path), width=240), "ls")
-    assert ls[3] == "–"
 
 
 @pytest.mark.parametrize(
@@ -248,3 +228,24 @@ def test_the_order_is_compared_with_the_published_one(tmp_path, count, kind, tol
         scene(tmp_path, label, 0, 40.0 / (1 + change), 0.5 * (1 + change))
     text = " ".join(render_tables(find_records(tmp_path)).split())
     assert ("Spearman's rank correlation of Δm with the paper's, 8 methods" in text) == told
+
+
+def test_two_seeds_call_nothing_the_best(tmp_path: Path) -> None:
+    """Their intervals are their ranges, which are apart for every third pair of equal methods."""
+    for seed in (0, 1):
+        for label, miou in (("stl", 40.0), ("ls", 41.0), ("mgda", 60.0)):
+            scene(tmp_path, label, seed, miou + seed, 0.5)
+    assert "**" not in render_tables(find_records(tmp_path))
+    for label, miou in (("stl", 40.0), ("ls", 41.0), ("mgda", 60.0)):
+        scene(tmp_path, label, 2, miou, 0.5)
+    assert "**60.33" in render_tables(find_records(tmp_path))
+
+
+def test_other_networks_have_no_published_numbers(tmp_path: Path) -> None:
+    scene(tmp_path, "mgda", 0, 40.0, 0.5, dataset="nyuv2", architecture="mtan")
+    scene(tmp_path, "mgda", 0, 40.0, 0.5, dataset="nyuv2", architecture="segnet", hash8="aaaaaaaa")
+    mtan, segnet = (
+        render_tables(find_records(tmp_path), width=240).split("segnet")[0].split("## ")[1:]
+    )
+    assert "paper Δm" in mtan
+    assert "paper Δm" not in segnet

@@ -1,9 +1,13 @@
 """What a record says of the code that ran."""
 
+import os
 import subprocess
 
+import pytest
+import torch
+
 from mtl_bench.config.compose import compose_config
-from mtl_bench.training.environment import describe_added
+from mtl_bench.training.environment import choose_workers, describe_added
 from tests.added import announce, write_files
 
 FILES = {
@@ -35,3 +39,12 @@ def test_the_version_and_commit_of_an_added_package_are_told(tmp_path, monkeypat
     assert describe_added(config)["added_git"]["git"] == state | {"modified": True}
     ours = compose_config(["dataset=qm9", "method=ls", "profile=smoke"])
     assert describe_added(ours) == {}
+
+
+@pytest.mark.parametrize(("cores", "beside_a_gpu"), [(1, 0), (4, 3), (9, 8), (64, 8)])
+def test_workers_take_the_cores_that_a_gpu_leaves(cores, beside_a_gpu, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+    assert choose_workers("auto", torch.device("cuda:1")) == beside_a_gpu
+    assert choose_workers("auto", torch.device("cpu")) == 0
+    for device in ("cpu", "cuda"):
+        assert choose_workers(5, torch.device(device)) == 5

@@ -42,6 +42,20 @@ def test_batch_without_a_tasks_targets_is_left_out_for_that_task() -> None:
     assert found == {"near": {"mae": 2.0}, "far": {"disparity_mse": 5.0}}
 
 
+def test_targets_are_copied_to_the_device_once() -> None:
+    copied = []
+
+    class Watched(torch.Tensor):
+        def to(self, *words: Any, **options: Any) -> Tensor:
+            copied.append(words)
+            return super().to(*words, **options)
+
+    given = batch(1, near=4, far=2)
+    watched = {name: target.as_subclass(Watched) for name, target in given.targets.items()}
+    metrics_of(ImageBatch(given.images_BCHW, watched))
+    assert copied == [(torch.device("cpu"),)] * 2
+
+
 def test_task_without_any_targets_is_named() -> None:
     with pytest.raises(DataError, match=r"^task far: no target of the evaluated set is valid"):
         metrics_of(batch(1, near=4))

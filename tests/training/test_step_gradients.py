@@ -15,6 +15,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL, TaskForce
 from mtl_bench.tasks import Task
+from mtl_bench.training import step_gradients
 from mtl_bench.training.step_gradients import StepGradients
 from tests.molecules import random_store
 from tests.training.runs import METHODS, STEPS, config_of, differences, stop_at, train
@@ -151,6 +152,33 @@ class Drops(Norms):
         return {t: head(both)[:, 0] for t, head in self.heads.items()}
 
 
+def test_a_repeated_forward_pass_draws_the_same_masks():
+    net, batches = Drops(), [points(0), points(1)]
+    torch.manual_seed(1)
+    StepGradients(net, TASKS, LS(3), CPU)(batches).apply(torch.ones(3))
+    repeated = written(net)
+
+    net.zero_grad()
+    torch.manual_seed(1)
+    both = [(net(batch), batch.targets) for batch in batches]
+    (sum(task.loss(p[task.name], t[task.name]) for p, t in both for task in TASKS) / 2).backward()
+    torch.testing.assert_close(repeated, written(net))
+
+
+def test_the_generator_of_a_device_is_put_back_for_a_repeated_forward_pass(monkeypatch):
+    """Which generators are kept depends on the devices of the tensors among the arguments."""
+    devices = []
+
+    def stash(_, *arguments, **options):
+        devices.append({a.device for a in arguments if isinstance(a, torch.Tensor)})
+        return [torch.ones(()) for _ in TASKS]
+
+    monkeypatch.setattr(step_gradients, "checkpoint", stash)
+    device = torch.device("meta")
+    StepGradients(norms().to(device), TASKS, LS(3), device)([points(0), points(1)])
+    assert devices == [{device}] * 2
+
+
 @pytest.mark.parametrize("backend", ["loop", "streamed"])
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_same_batches_again_after_an_update(backend, count):
@@ -211,6 +239,46 @@ def test_bf16_runs_the_network_alone_in_low_precision(method):
     assert seen == [torch.float32, torch.bfloat16]
     assert not torch.equal(results["float32"], results["bf16"])
     torch.testing.assert_close(results["float32"], results["bf16"], rtol=0.2, atol=0.02)
+
+
+class Alike(Architecture):
+    """Three heads that are nearly the same, above a trunk."""
+
+    has_representation = True
+
+    def __init__(self):
+        super().__init__()
+        self.trunk = nn.Linear(4, 32)
+        self.heads = nn.ModuleDict({t: nn.Linear(32, 1) for t in NAMES})
+        with torch.no_grad():
+            for head in self.heads.values():
+                head.weight.copy_(self.heads["a"].weight + 0.01 * torch.randn(1, 32))
+
+    def representation(self, batch):
+        return self.trunk(batch.x)
+
+    def predict(self, representation, batch):
+        return {t: head(representation)[:, 0] for t, head in self.heads.items()}
+
+    def shared_parameters(self):
+        return list(self.trunk.parameters())
+
+    def task_parameters(self, task):
+        return list(self.heads[task].parameters())
+
+
+def test_gradients_of_a_bf16_representation_are_combined_in_float32():
+    torch.manual_seed(0)
+    net, method, batch = Alike(), MGDA(3), points(0)
+    options = {"precision": "bf16", "level": "representation"}
+    gradients = StepGradients(net, TASKS, method, CPU, **options)([batch])
+    (leaf,) = gradients.shared
+    assert leaf.dtype == torch.bfloat16
+    rows = [torch.autograd.grad(loss, leaf, retain_graph=True)[0] for loss in gradients.losses]
+    rows_TP = torch.stack([row.flatten() for row in rows]).float()
+    assert torch.equal(gradients.gram(), (rows_TP @ rows_TP.T).double())
+    method.step(gradients)
+    assert {p.grad.dtype for p in net.parameters()} == {torch.float32}
 
 
 def test_gradients_of_the_representation_take_one_pass_through_the_trunk():

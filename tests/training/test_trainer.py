@@ -21,6 +21,7 @@ from tests import synthetic_qm9
 from tests.training.runs import (
     METHODS,
     STEPS,
+    Altered,
     Console,
     config_of,
     differences,
@@ -261,3 +262,20 @@ def test_metrics_lines_hold_what_is_promised(straight):
             *("learning_rate", "skipped", "solver_fallbacks"),
         }
         assert all(weight == 1 for weight in line["weights"].values())
+
+
+def test_evaluation_loads_as_training_does(tiny_data, tmp_path):
+    seen = []
+
+    class Watched(Altered):
+        def train_batches(self, epoch, start=0, **options):
+            seen.append(options)
+            return self.data.train_batches(epoch, start, **options)
+
+        def evaluation_batches(self, split, **options):
+            seen.append(options)
+            return self.data.evaluation_batches(split, **options)
+
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"], "trainer.epochs=1")
+    train(config, Console(), Watched(build_data(config), None))
+    assert seen == [{"workers": 0, "pin": False}] * 3

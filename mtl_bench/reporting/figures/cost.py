@@ -50,8 +50,8 @@ def draw(scene: Scene) -> Drawing:
         footer(
             scene,
             rows,
-            "Whiskers: sample standard deviation over n seeds. Cost: median training time of an "
-            "epoch relative to LS on the same device.",
+            "Whiskers: sample standard deviation over n seeds. Cost: training time of an epoch "
+            "relative to LS with the same seed on the same device, median over seeds.",
             f"Not shown: {without}." if without else "",
         ),
     )

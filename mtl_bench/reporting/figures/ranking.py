@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Ranking:
     """Ranks of the methods that can be ranked together.
 
     Args:
-        rows: the methods, the best mean rank first.
+        rows: the methods with the seeds that were ranked, the best mean rank first.
         ranks_MCS: their ranks within each of C metrics and S seeds.
         left_out: the other methods, with the reason.
     """
@@ -46,13 +46,14 @@ class Ranking:
 
 
 def rank_rows(scene: Scene) -> Ranking:
-    """Rank the multi-task methods over the seeds that most of them have.
+    """Rank the multi-task methods over the seeds that most of them have, of two sets the larger.
 
     A rank among fewer methods would not be comparable, so a method without one of these seeds or
     without one of the metrics is left out. STL is no multi-task method and isn't ranked.
     """
     rows = [row for row in scene.rows if label_of(row) != "stl"]
-    seeds = Counter(row.seeds for row in rows).most_common(1)[0][0] if rows else ()
+    counts = Counter(row.seeds for row in rows)
+    seeds = max(counts, key=lambda own: (counts[own], len(own)), default=())
     columns = scene.comparison.columns
     ranked, values, left_out = [], [], []
     for row in rows:
@@ -64,7 +65,7 @@ def rank_rows(scene: Scene) -> Ranking:
         elif not np.isfinite(values_CS).all():
             left_out.append(f"{row.name} (a metric has no value)")
         else:
-            ranked.append(row)
+            ranked.append(replace(row, seeds=seeds))
             values.append(values_CS)
     if not ranked:
         return Ranking((), np.zeros((0, len(columns), len(seeds))), tuple(left_out))
@@ -104,6 +105,7 @@ def draw(scene: Scene) -> Drawing:
         footer(
             scene,
             ranking.rows,
+            "Ranks within each metric and seed (the tables rank the means over seeds).",
             ranges,
             "No significance test. Equal values share the mean of their ranks; STL is not ranked.",
             left_out,

@@ -5,7 +5,6 @@ Legend of shape suffixes: N steps, K series, M methods, C metrics, S seeds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 Array = np.ndarray
 
 WINDOW = 10
-"""Updates of the moving average, as in the paper's figure 4."""
+"""Updates of a moving average at least, as in the paper's figure 4."""
 
 POINTS = 1000
 """Points of a line at most; a panel is a few hundred dots wide."""
@@ -70,6 +69,20 @@ def nan_mean(values: Array, axis: int) -> Array:
     return np.where(counts > 0, sums, np.nan) / np.maximum(counts, 1)
 
 
+def row_percentiles(values_NK: Array, percents: Sequence[float]) -> Array:
+    """Return percentiles of what is finite in each row, (N, len(percents)), NaN where nothing is.
+
+    As ``numpy.nanpercentile`` along axis 1, which takes a Python call for each row.
+    """
+    sorted_NK = np.sort(np.where(np.isfinite(values_NK), values_NK, np.nan), axis=1)
+    last_N = np.isfinite(sorted_NK).sum(axis=1) - 1
+    places_NQ = np.maximum(last_N, 0)[:, None] * (np.asarray(percents) / 100)
+    low_NQ = np.floor(places_NQ).astype(int)
+    high_NQ = np.minimum(low_NQ + 1, np.maximum(last_N, 0)[:, None])
+    below_NQ, above_NQ = (np.take_along_axis(sorted_NK, at, axis=1) for at in (low_NQ, high_NQ))
+    return below_NQ + (places_NQ - low_NQ) * (above_NQ - below_NQ)
+
+
 def mean_and_sd(values: Sequence[Array]) -> tuple[Array, Array | None]:
     """Return mean and sample standard deviation of equal shapes; no deviation of a single one.
 
@@ -95,10 +108,3 @@ def rank_table(values_MCS: Array, higher_is_better: Sequence[bool]) -> Array:
         for s in range(values_MCS.shape[2]):
             ranks_MCS[:, c, s] = ranks(values_MCS[:, c, s], higher)
     return ranks_MCS
-
-
-def speed_up(seconds: float | None, reference: float | None) -> float | None:
-    """Return how many times faster than the reference a step is; None where a time is unknown."""
-    if not seconds or not reference or not math.isfinite(seconds * reference):
-        return None
-    return reference / seconds

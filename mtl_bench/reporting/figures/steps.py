@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -14,28 +15,34 @@ from mtl_bench.reporting.figures.scene import Scene
 from mtl_bench.reporting.figures.series import Array
 from mtl_bench.reporting.statistics import Row
 
-Reduce = Callable[[Array, Array], tuple[Array, Array]]
-"""(steps, columns) -> fewer steps and what is drawn at them."""
+Reduced = TypeVar("Reduced")
+
+Reduce = Callable[[Array, Array], tuple[Array, Reduced]]
+"""(steps, columns) -> fewer steps and what is drawn of one seed."""
 
 
 @dataclass(frozen=True)
-class SeedLogs:
+class SeedLogs(Generic[Reduced]):
     """What is drawn of one row.
 
     Args:
         row: the row, with those of its seeds that have values.
         steps: updates at which there are values.
-        values: one array per seed, of the same shape.
+        values: what each seed was reduced to, over the same number of steps.
+        updates: how many there were before that, of the longest.
         problems: what could not be read.
     """
 
     row: Row
     steps: Array
-    values: list[Array]
+    values: list[Reduced]
+    updates: int
     problems: tuple[str, ...]
 
 
-def read_row(scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce) -> SeedLogs:
+def read_row(
+    scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce[Reduced]
+) -> SeedLogs[Reduced]:
     """Read and reduce the columns of every seed; no values where the logs don't have them.
 
     Runs of one setting have the same number of updates but for batches that were skipped, so the
@@ -43,7 +50,7 @@ def read_row(scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce) -> 
     """
     runs = scene.runs[row.name]
     shortest = min((run.summary.get("steps") or sys.maxsize for run in runs), default=0)
-    steps, values = np.zeros(0), dict[int, Array]()
+    steps, values, updates = np.zeros(0), dict[int, Reduced](), 0
     without, problems = list[int](), list[str]()
     for run in runs:
         seed, path = run.record.seed, run.record.path
@@ -58,11 +65,12 @@ def read_row(scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce) -> 
         if found is None:
             continue
         at, reduced = reduce(found[0][:shortest], found[1][:shortest])
-        if values and reduced.shape != next(iter(values.values())).shape:
+        if values and len(at) != len(steps):
             problems.append(f"{row.name}: {path} has another number of updates")
         else:
             steps, values[seed] = at, reduced
+            updates = max(updates, len(found[0][:shortest]))
     if without:
         problems.append(f"{row.name}: no step log of seed {', '.join(map(str, without))}")
     seen = replace(row, seeds=tuple(values))
-    return SeedLogs(seen, steps, list(values.values()), tuple(problems))
+    return SeedLogs(seen, steps, list(values.values()), updates, tuple(problems))

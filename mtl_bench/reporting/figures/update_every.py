@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.experiments import EXPERIMENTS
 from mtl_bench.reporting.figures.looks import BLUE, FAINT, GREY, METHODS, SOLID
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
 from mtl_bench.reporting.figures.scene import Drawing, Scene, footer
-from mtl_bench.reporting.figures.series import speed_up
 from mtl_bench.reporting.figures.sweep import Cell, sweep_cells, sweep_missing
 
 if TYPE_CHECKING:
@@ -67,12 +67,10 @@ def _speeds(cells: dict[str, Cell]) -> tuple[dict[str, float], str]:
         return {}, "No speeds: the run with update_every=1 isn't there."
     speeds = {}
     for label, cell in cells.items():
-        if cell.row is None or cell.row.device is None or cell.row.device != reference.device:
-            continue
-        speed = speed_up(cell.row.step_seconds, reference.step_seconds)
-        if speed is not None:
-            speeds[label] = speed
-    return speeds, "Speed: median training time of a step, on the same device."
+        ratio = cost(cell.row.step_times, reference.step_times) if cell.row else None
+        if ratio:
+            speeds[label] = 1 / ratio
+    return speeds, "Speed: training time of a step, same seed and device, median over seeds."
 
 
 def _write(panel: Axes, points: dict[int, tuple[float, str]]) -> None:

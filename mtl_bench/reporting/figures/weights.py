@@ -25,6 +25,9 @@ COLUMNS = 3
 BANDS = 5
 """Tasks up to which bands are drawn; of more they hide each other, so the labels say it."""
 
+SMOOTHING = 40
+"""The moving average's window is this part of a run, and no less than the paper's."""
+
 CONSTANT = 1e-6
 
 
@@ -37,7 +40,7 @@ def draw(scene: Scene) -> Drawing:
         CannotDrawError: no method has weights that change, or no step log can be read.
     """
     names = list(scene.tasks)
-    constant, moving = list[SeedLogs](), list[SeedLogs]()
+    constant, moving = list[SeedLogs[Array]](), list[SeedLogs[Array]]()
     problems: list[str] = []
     for row in scene.rows:
         logs = read_row(scene, row, [f"weight/{task}" for task in names], _weights)
@@ -51,12 +54,12 @@ def draw(scene: Scene) -> Drawing:
         more = scene.command("method=taskforce")
         raise CannotDrawError("; ".join([reason, *problems]) + f": {more}")
     banded = len(names) <= BANDS
+    windows = sorted({_window(logs.updates) for logs in moving})
     notes = (
-        f"Moving average over {WINDOW} updates; weights are divided by the sum of their "
-        "magnitudes; dotted line: 1/T, equal weights"
-        + (f" (constant weights are not shown: {same})." if same else "."),
-        f"Lines: mean over the seeds; {'bands' if banded else 'labels'}: ± sample standard "
-        f"deviation{'' if banded else ' at the end'}.",
+        f"Moving average over {' to '.join(map(str, dict.fromkeys((windows[0], windows[-1]))))} "
+        "updates; weights are divided by the sum of their magnitudes; dotted line: 1/T, equal "
+        f"weights{f' (constant weights are not shown: {same})' if same else ''}.",
+        _about_seeds(moving, banded),
     )
     rows = -(-len(moving) // COLUMNS)
     height = 1.6 if banded else 1.95
@@ -68,7 +71,8 @@ def draw(scene: Scene) -> Drawing:
     )
     looks = task_looks(names)
     for panel, logs in zip(grid(body, len(moving), COLUMNS), moving, strict=True):
-        panel.set_title(logs.row.name, fontsize=8.5, loc="left")
+        title = f"{logs.row.name}, n\u00a0=\u00a0{len(logs.values)}"
+        panel.set_title(title, fontsize=8.5, loc="left")
         _draw_panel(panel, logs, list(scene.tasks.values()), list(looks.values()), height - 0.55)
     body.supxlabel("update", fontsize=8)
     body.supylabel("share of the weights, wₜ / Σ|w|", fontsize=8)
@@ -76,11 +80,24 @@ def draw(scene: Scene) -> Drawing:
 
 
 def _weights(steps_N: Array, weights_NT: Array) -> tuple[Array, Array]:
-    return smooth_and_thin(steps_N, shares(weights_NT), WINDOW)
+    return smooth_and_thin(steps_N, shares(weights_NT), _window(len(steps_N)))
+
+
+def _window(updates: int) -> int:
+    return max(WINDOW, updates // SMOOTHING)
+
+
+def _about_seeds(moving: list[SeedLogs[Array]], banded: bool) -> str:
+    """Return what lines, bands and labels are; there is no deviation of a single seed."""
+    if all(len(logs.values) == 1 for logs in moving):
+        return ""
+    spread = "bands" if banded else "labels"
+    at_the_end = "" if banded else " at the end"
+    return f"Lines: mean over n seeds; {spread}: ± sample standard deviation{at_the_end}."
 
 
 def _draw_panel(
-    panel: Axes, logs: SeedLogs, labels: list[str], looks: list[Look], height: float
+    panel: Axes, logs: SeedLogs[Array], labels: list[str], looks: list[Look], height: float
 ) -> None:
     mean_NT, sd_NT = mean_and_sd(logs.values)
     panel.axhline(1 / len(labels), color=GREY, linewidth=0.9, linestyle=":", zorder=1)

@@ -7,24 +7,18 @@ from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Column, Comparison, Run, Setting, Spread
-from mtl_bench.reporting.published import MAIN_TABLES, NAMES, read_published
+from mtl_bench.reporting.notes import MARKS, cautions, conditions, few_seeds
+from mtl_bench.reporting.published import MAIN_TABLES, NAMES, has_published, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell
-from mtl_bench.reporting.tables import (
-    MARKS,
-    conditions,
-    delta_cells,
-    metric_columns,
-    metric_header,
-    spread_text,
-)
+from mtl_bench.reporting.tables import delta_cells, metric_columns, metric_header, spread_text
 
 PUBLISHED = {
-    ("nyuv2", "mtan"): (("Δm", "delta_m"), ("Δt", "delta_t")),
-    ("cityscapes", "pspnet"): (("Δm", "delta_m"),),
-    ("qm9", "mpnn"): (("Δm", "delta_m"),),
+    "nyuv2": (("Δm", "delta_m"), ("Δt", "delta_t")),
+    "cityscapes": (("Δm", "delta_m"),),
+    "qm9": (("Δm", "delta_m"),),
 }
-"""Data set and architecture of the paper's main tables, and the columns that are shown."""
+"""Data set -> the columns of the paper's main table that are shown."""
 
 Shown = dict[str, Any]
 """A cell: ``text`` and ``sd`` as the tables print them, ``value`` and ``spread`` as numbers, and
@@ -87,7 +81,9 @@ def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
             row | {"label": label, "published": published.get(label, empty)}
             for row, label in zip(_rows(found), names, strict=True)
         ],
-        "manifests": list(found.manifests),
+        "cautions": [
+            text.removeprefix("- ") for text in (*few_seeds(found.rows), *cautions(found))
+        ],
     }
 
 
@@ -145,11 +141,10 @@ def _number(value: float | None) -> Shown:
 
 
 def _published(setting: Setting) -> tuple[list[str], dict[str, list[Shown]]]:
-    """Return headers and cells by label; nothing for data that only look like the published."""
-    place = (setting.dataset, setting.architecture)
-    if place not in PUBLISHED or setting.data_kind != "real":
+    """Return headers and cells by label."""
+    if not has_published(setting):
         return [], {}
-    columns = PUBLISHED[place]
+    columns = PUBLISHED[setting.dataset]
     labels = {printed: method for method, printed in NAMES.items()}
     cells = {
         labels[row["method"]]: [

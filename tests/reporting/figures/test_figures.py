@@ -6,8 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from mtl_bench.reporting.experiments import EXPERIMENTS
 from mtl_bench.reporting.figures.command import FIGURES
 from mtl_bench.reporting.figures.ranking import rank_rows
 from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, find_scenes
-from tests.records.synthetic import SCENE_TASKS, write_record
+from tests.records.synthetic import QM9, SCENE_TASKS, write_record
 from tests.reporting.figures.records import (
     METHODS,
     PROCEDURAL,
@@ -70,6 +72,10 @@ def draw(name: str, scene: Scene) -> Figure:
 
 def texts_of(figure: Figure) -> list[Text]:
     return [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+
+
+def three_tasks() -> dict[str, dict[str, Any]]:
+    return SCENE_TASKS | {"normals": SCENE_TASKS["depth"] | {"label": "Normals"}}
 
 
 def shown_words(figure: Figure) -> str:
@@ -137,23 +143,39 @@ def test_constant_weights_are_named_and_the_others_have_a_panel(everything: Path
     words = shown_words(figure)
     assert "constant weights are not shown: stl, ls, graddrop" in words
     titles = [panel.get_title(loc="left") for panel in figure.axes]
-    assert titles == [
-        m for m in [*sorted(METHODS)] if m not in ("stl", "ls", "graddrop", "taskforce")
-    ] + ["taskforce"]
+    moving = [m for m in sorted(METHODS) if m not in ("stl", "ls", "graddrop", "taskforce")]
+    assert titles == [f"{method}, n\u00a0=\u00a02" for method in [*moving, "taskforce"]]
     assert "± sample standard deviation at the end" in words
+
+
+def test_a_panel_says_of_how_many_seeds_it_is(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, "taskforce", seed)
+    write_run(tmp_path, "uw", 0)
+    figure = draw("figure4", scene_of(tmp_path))
+    titles = [panel.get_title(loc="left").replace("\u00a0", " ") for panel in figure.axes]
+    assert titles == ["uw, n = 1", "taskforce, n = 2"]
+    assert "±" in shown_words(figure)
+    alone = draw("figure4", scene_of(tmp_path, methods=["uw"]))
+    assert "±" not in shown_words(alone)
+
+
+def write_weights(path: Path, weights_N: np.ndarray) -> None:
+    """Replace the step log by one with these weights of the first of two tasks, in percent."""
+    shutil.rmtree(path / "steps")
+    log = StepLog(path / "steps", tuple(SCENE_TASKS))
+    log.folder.mkdir()
+    for step, weight in enumerate(weights_N, start=1):
+        log.add(step, 1, (0, 1), np.ones(2), np.array([weight, 100.0 - weight]), None, {})
+    log.flush()
 
 
 def test_the_end_of_a_line_is_the_average_of_the_last_ten_shares(tmp_path: Path) -> None:
     path = write_run(tmp_path, "taskforce", 0, steps=30)
-    log = StepLog(path / "steps", tuple(SCENE_TASKS))
-    for part in log.folder.iterdir():
-        part.unlink()
-    for step in range(1, 31):
-        log.add(step, 1, (0, 1), np.ones(2), np.array([step, 30.0 - step]), None, {})
-    log.flush()
+    write_weights(path, np.arange(1.0, 31.0))
     (panel,) = draw("figure4", scene_of(tmp_path)).axes
     lines = [line for line in panel.lines if len(line.get_xdata()) > 5]
-    assert [line.get_ydata()[-1] for line in lines] == pytest.approx([25.5 / 30, 4.5 / 30])
+    assert [line.get_ydata()[-1] for line in lines] == pytest.approx([0.255, 0.745])
     assert [line.get_xdata()[[0, -1]].tolist() for line in lines] == [[10, 30]] * 2
 
 
@@ -162,6 +184,53 @@ def test_only_methods_with_a_gram_have_gradients(everything: Path) -> None:
     titles = [panel.get_title(loc="left") for panel in figure.axes]
     named = [title.partition(":")[0] for title in titles if ":" in title]
     assert named == list(WITH_GRAM)
+
+
+def test_a_long_run_is_averaged_over_more_updates_than_a_short_one(tmp_path: Path) -> None:
+    """In the end weights of 0 and 80 take turns of 20 updates: their mean over 40 is 40."""
+    path = write_run(tmp_path, "taskforce", 0, steps=1600)
+    turns_N = 80.0 * (np.arange(1600) // 20 % 2)
+    write_weights(path, np.where(np.arange(1600) < 800, 10.0, turns_N))
+    figure = draw("figure4", scene_of(tmp_path))
+    assert "Moving average over 40 updates;" in shown_words(figure)
+    (line, _) = (line for line in figure.axes[0].lines if len(line.get_xdata()) > 5)
+    assert line.get_ydata()[:400] == pytest.approx(np.full(400, 0.1))
+    assert line.get_ydata()[-400:] == pytest.approx(np.full(400, 0.4))
+
+
+def write_one_against_all(path: Path, tasks: Sequence[str], updates: int) -> None:
+    """In every update the next task's gradient is the opposite of all others."""
+    shutil.rmtree(path / "steps")
+    log = StepLog(path / "steps", tuple(tasks))
+    log.folder.mkdir()
+    everyone, equal = range(len(tasks)), np.ones(len(tasks))
+    for step in range(updates):
+        signs_T = np.where(np.arange(len(tasks)) == step % len(tasks), -1.0, 1.0)
+        log.add(step + 1, 1, everyone, equal, equal, np.outer(signs_T, signs_T), {})
+    log.flush()
+
+
+def test_conflicts_that_averages_over_updates_would_hide_are_shown(tmp_path: Path) -> None:
+    """Each pair agrees in 9 of 11 updates, and in each update 10 of 55 pairs are in conflict."""
+    for seed in (0, 1):
+        path = write_run(tmp_path, "mgda", seed, qm9=True, steps=44)
+        write_one_against_all(path, list(QM9), 44)
+    _, cosines, table, _ = draw("gradients", scene_of(tmp_path)).axes
+    assert cosines.get_title(loc="left") == "cosines of pairs, 18 % below 0"
+    outer, inner = (band.get_paths()[0].vertices[:, 1] for band in cosines.collections)
+    assert (outer.min(), outer.max()) == pytest.approx((-1.0, 1.0))
+    assert (inner.min(), inner.max()) == pytest.approx((1.0, 1.0))
+    assert cosines.get_ylim()[0] <= -1.0
+    means = table.images[0].get_array().compressed()
+    assert means == pytest.approx(np.full(55, 7 / 11))
+
+
+def test_the_line_of_a_pair_says_how_often_it_is_a_conflict(tmp_path: Path) -> None:
+    path = write_run(tmp_path, "mgda", 0, tasks=three_tasks())
+    write_one_against_all(path, list(three_tasks()), 24)
+    words = shown_words(draw("gradients", scene_of(tmp_path)))
+    for pair in ("Seg, Depth", "Seg, Normals", "Depth, Normals"):
+        assert f"{pair}, 67 % below 0" in words
 
 
 def test_names_beside_the_points_do_not_cover_each_other(everything: Path) -> None:
@@ -208,6 +277,26 @@ def test_ranks_follow_the_direction_of_each_metric(tmp_path: Path) -> None:
     assert [row.name for row in ranking.rows] == ["ls", "mgda", "uw"]
     assert ranking.ranks_MCS[:, :, 0].tolist() == [[2, 1.5], [1, 3], [3, 1.5]]
     assert ranking.left_out == ("dwa (a metric has no value)", "rlw (no seed 1)")
+
+
+def test_of_two_sets_of_seeds_as_common_the_larger_is_ranked_and_named(tmp_path: Path) -> None:
+    for label, seeds in (("ls", (0,)), ("rlw", (0,)), ("mgda", (0, 1)), ("taskforce", (0, 1))):
+        for seed in seeds:
+            write_run(tmp_path, label, seed)
+    scene = scene_of(tmp_path)
+    ranking = rank_rows(scene)
+    assert ranking.ranks_MCS.shape == (2, 2, 2)
+    assert ranking.left_out == ("ls (no seed 1)", "rlw (no seed 1)")
+    assert "seeds 0, 1 (n = 2)" in shown_words(draw("ranking", scene)).replace("\u00a0", " ")
+
+
+def test_the_footer_names_the_seeds_that_were_ranked(tmp_path: Path) -> None:
+    for label, seeds in (("ls", (0,)), ("rlw", (0,)), ("taskforce", (0, 1))):
+        for seed in seeds:
+            write_run(tmp_path, label, seed)
+    words = shown_words(draw("ranking", scene_of(tmp_path))).replace("\u00a0", " ")
+    assert "seed 0 (n = 1)" in words
+    assert "Ranks within each metric and seed (the tables rank the means over seeds)" in words
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
@@ -13,9 +12,9 @@ from mtl_bench.reporting.figures.series import (
     nan_mean,
     rank_table,
     ranks,
+    row_percentiles,
     shares,
     smooth_and_thin,
-    speed_up,
     thin,
 )
 
@@ -69,6 +68,16 @@ def test_nan_mean_leaves_out_what_is_not_finite():
     assert_array_equal(nan_mean(values, axis=0), [2.0, np.nan])
 
 
+@given(st.lists(st.lists(VALUES, min_size=5, max_size=5), min_size=1, max_size=6))
+def test_percentiles_of_rows_are_numpys_of_what_is_finite(rows):
+    percents = (0, 10, 25, 50, 90, 100)
+    found = row_percentiles(np.array(rows), percents)
+    for row, own in zip(np.array(rows), found, strict=True):
+        finite = row[np.isfinite(row)]
+        expected = np.percentile(finite, percents) if finite.size else [math.nan] * len(percents)
+        assert_allclose(own, expected, atol=1e-9)
+
+
 @given(FEW)
 def test_equal_values_share_the_mean_of_the_places_they_fill(values):
     ordered = sorted(values)
@@ -89,10 +98,3 @@ def test_ranks_are_those_within_a_metric_and_seed():
     table = rank_table(values_MCS, [True, False])
     assert_array_equal(table[:, 0], [[1, 2], [2, 1]])
     assert_array_equal(table[:, 1], [[1.5, 1], [1.5, 2]])
-
-
-def test_half_the_seconds_are_twice_the_speed():
-    assert speed_up(0.5, 1.0) == pytest.approx(2.0)
-    assert speed_up(None, 1.0) is None
-    assert speed_up(1.0, 0.0) is None
-    assert speed_up(math.nan, 1.0) is None

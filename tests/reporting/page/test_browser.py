@@ -211,6 +211,26 @@ def test_pointing_tells_the_values(rooms: Chromium) -> None:
     assert float(tip[tip.index("Normals") + 1]) == pytest.approx(1 + 2 * update / 900, rel=2e-3)
 
 
+def test_pointing_at_a_row_highlights_it_whole(rooms: Chromium) -> None:
+    """The name stays in place when the numbers are scrolled below it, so it has to cover them."""
+    sunken, nothing = "rgb(240, 242, 245)", "rgba(0, 0, 0, 0)"
+    for table, background in (
+        ("document.querySelector('#panel-data-rooms .comparison')", sunken),
+        (f"{GRADIENTS}.querySelector('.cosines')", nothing),
+    ):
+        row = f"{table}.querySelector('tbody tr:last-child')"
+        rooms.run(f"{row}.scrollIntoView({{block: 'center'}})")
+        x, y = rooms.run(
+            f"(({{left, top, height}}) => [left + 3, top + height / 2])"
+            f"({row}.getBoundingClientRect())"
+        )
+        rooms.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        rooms.settle()
+        assert rooms.run(f"{row}.matches(':hover')")
+        cells = f"[...{row}.children].map((cell) => getComputedStyle(cell).backgroundColor)"
+        assert set(rooms.run(cells)) == {background}
+
+
 def test_training_curves_choose_quantity_methods_and_seed(rooms: Chromium) -> None:
     captions = f"[...{TRAINING}.querySelectorAll('figcaption')].map((node) => node.textContent)"
     assert rooms.run(captions) == ["Seg <b class=evil>", "Depth", "Normals"]

@@ -23,7 +23,7 @@ const VERDICT = [
     key: "cost",
     title: "epoch cost",
     unit: "× LS ↓",
-    about: "median training time of an epoch relative to LS on the same device",
+    about: "training time of an epoch relative to LS with the same seed on the same device",
   },
 ];
 
@@ -150,11 +150,9 @@ function notesOf(comparison) {
   }
   const notes = [...named].map(([note, names]) => `${names.join(", ")}: ${note}.`);
   if (comparison.rows.some((row) => row.cost.value === null)) {
-    notes.push(`Epoch cost ${NOTHING}: needs an LS run on the same device.`);
+    notes.push(`Epoch cost ${NOTHING}: needs an LS run of the same seed on the same device.`);
   }
-  if (comparison.manifests.length > 1) {
-    notes.push(`The runs read different data files: ${comparison.manifests.join(", ")}.`);
-  }
+  notes.push(...comparison.cautions);
   if (comparison.published.length) {
     notes.push("Published columns: as printed in the paper for its full training; not results of this code.");
   }

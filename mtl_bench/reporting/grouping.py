@@ -1,0 +1,136 @@
+"""Which runs make a row: those of one label whose configurations differ in nothing but the seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mtl_bench.reporting.comparison import Run
+
+MOST_KEYS = 4
+"""Keys that a note names."""
+
+OWN = ("method.",)
+"""Beginnings of the keys in which methods may differ."""
+
+OWN_KEYS = ("architecture._target_",)
+"""Others: single-task networks are built by a class of their own."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of a row.
+
+    Args:
+        name: the label; the first run's hash stands behind it where the label has several rows.
+        label: of the records.
+        runs: by seed, no seed twice.
+        others: what this configuration has where those of the same label differ, by dotted key;
+            None where the label has one row.
+    """
+
+    name: str
+    label: str
+    runs: tuple[Run, ...]
+    others: Mapping[str, Any] | None
+
+    @cached_property
+    def by_seed(self) -> dict[int, Run]:
+        """The runs by their seed."""
+        return {run.record.seed: run for run in self.runs}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all runs of the row were made with."""
+        return self.runs[0].record.settings
+
+    @cached_property
+    def surroundings(self) -> dict[str, Any]:
+        """The settings that are not the method's own."""
+        return {
+            key: value
+            for key, value in self.settings.items()
+            if not key.startswith(OWN) and key not in OWN_KEYS
+        }
+
+    def beside(self, groups: Iterable[Group], label: str) -> Group | None:
+        """Return the row of ``label`` that this one is held against.
+
+        Of several it is the one whose settings are this row's but for the method's own.
+        """
+        if self.label == label:
+            return self
+        found = [group for group in groups if group.label == label]
+        if len(found) == 1:
+            return found[0]
+        alike = [group for group in found if group.surroundings == self.surroundings]
+        return alike[0] if len(alike) == 1 else None
+
+
+def group_runs(runs: Iterable[Run]) -> list[Group]:
+    """Return the rows of a comparison, without an order."""
+    labels: dict[str, list[list[Run]]] = {}
+    for run in sorted(runs, key=lambda run: (run.record.seed, run.record.hash)):
+        rows = labels.setdefault(run.record.label, [])
+        row = next((row for row in rows if _belongs(run, row)), None)
+        if row is None:
+            rows.append([run])
+        else:
+            row.append(run)
+    return [group for label, rows in labels.items() for group in _groups(label, rows)]
+
+
+def _belongs(run: Run, row: list[Run]) -> bool:
+    """Tell whether the run differs from a row in its seed alone."""
+    own = run.record
+    return own.settings == row[0].record.settings and own.seed not in {r.record.seed for r in row}
+
+
+def _groups(label: str, rows: list[list[Run]]) -> list[Group]:
+    if len(rows) == 1:
+        return [Group(label, label, tuple(rows[0]), None)]
+    settings = [row[0].record.settings for row in rows]
+    keys = varying(settings)
+    return [
+        Group(
+            f"{label} {row[0].record.hash}",
+            label,
+            tuple(row),
+            {key: own.get(key) for key in keys},
+        )
+        for row, own in zip(rows, settings, strict=True)
+    ]
+
+
+def varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys whose values are not the same everywhere."""
+    keys = sorted({key for each in settings for key in each})
+    return [key for key in keys if len({_text(each.get(key)) for each in settings}) > 1]
+
+
+def differences(groups: Sequence[Group]) -> list[str]:
+    """Say in what the rows differ besides the method: each key with its values and their rows."""
+    known = [group for group in groups if group.settings]
+    said = []
+    for key in varying([group.surroundings for group in known]):
+        names: dict[str, list[str]] = {}
+        for group in known:
+            names.setdefault(_text(group.surroundings.get(key)), []).append(group.name)
+        *rare, (usual, _) = sorted(names.items(), key=lambda item: len(item[1]))
+        told = [f"{value} in {', '.join(rows)}" for value, rows in rare]
+        said.append(f"{key}: {'; '.join(told)}; {usual} elsewhere")
+    return said
+
+
+def describe(values: Mapping[str, Any]) -> str:
+    """Return for instance ``optimizer.lr=0.5``."""
+    told = [f"{key}={_text(value)}" for key, value in values.items()]
+    more = [f"{len(told) - MOST_KEYS} more"] if len(told) > MOST_KEYS else []
+    return ", ".join(told[:MOST_KEYS] + more)
+
+
+def _text(value: object) -> str:
+    return "–" if value is None else json.dumps(value, ensure_ascii=False).strip('"')

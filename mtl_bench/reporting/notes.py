@@ -1,0 +1,143 @@
+"""What stands below a table: its conditions, and what keeps its rows from being compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.inference import ENOUGH, rank_correlation
+from mtl_bench.reporting.layout import NOTHING
+from mtl_bench.reporting.published import published_delta
+from mtl_bench.reporting.statistics import runs_under
+from mtl_bench.reporting.table import wrap
+
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+MARKS = (
+    "Bold: the best multi-task method, where 95 % bootstrap intervals over three or more seeds do "
+    "not overlap; italic: likewise the second."
+)
+
+COSTS = (
+    "MR: mean over metrics of the rank of the means over seeds, among the rows of this table but "
+    "STL. P(> LS): probability that a run beats one of LS, averaged over metrics. Epoch cost: "
+    "training time of an epoch relative to LS with the same seed on the same device, median over "
+    "seeds."
+)
+
+COMPARABLE = 5
+"""Methods from which on a rank correlation is told."""
+
+
+def conditions(found: Comparison) -> str:
+    """Return what the numbers of a comparison mean, without those of cost."""
+    setting = found.setting
+    seeds = sorted({seed for row in found.rows for seed in row.seeds})
+    metric_names = {column.metric for column in found.columns}
+    metric = f"metric {metric_names.pop()}, " if len(metric_names) == 1 else ""
+    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
+    against = {
+        "own": "our own STL runs above, of the same seeds",
+        "published": "the PUBLISHED single-task values, of other data sizes and networks",
+    }[found.baseline]
+    return (
+        f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
+        f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
+        f"{metric}selection {setting.selection}, {seeds_text(seeds)}; mean ± sample "
+        f"standard deviation over n seeds. Δm and Δt are against {against}."
+    )
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return ``seed 0`` or ``seeds 0, 1``."""
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def agreement(found: Comparison) -> list[str]:
+    """Return a line on how far our order of the methods is the published one, where that exists."""
+    pairs = [
+        (row.delta_m.mean, float(printed))
+        for row in found.rows
+        if row.delta_m
+        and row.name != "stl"
+        and (printed := published_delta(found.setting, row.name))
+    ]
+    if len(pairs) < COMPARABLE:
+        return []
+    correlation = rank_correlation(*zip(*pairs, strict=True))
+    if correlation is None:
+        return []
+    return [
+        f"Spearman's rank correlation of Δm with the paper's, {len(pairs)} methods without STL: "
+        f"{correlation:+.2f}."
+    ]
+
+
+def few_seeds(rows: Sequence[Row | None]) -> list[str]:
+    """Return what to know of the intervals where they come from few seeds."""
+    counts = [len(row.seeds) for row in rows if row and row.delta_interval]
+    if not counts or min(counts) >= ENOUGH:
+        return []
+    return [
+        f"An interval of fewer than {ENOUGH} seeds is too narrow: bootstrap intervals of 2, 3 and "
+        "5 seeds hold the true mean in about 50, 75 and 84 % of cases instead of 95 %."
+    ]
+
+
+def cautions(found: Comparison) -> Iterator[str]:
+    """Yield what keeps the rows of a comparison from being compared."""
+    if len(found.manifests) > 1:
+        yield f"- The runs read different data files: {', '.join(found.manifests)}."
+    for difference in found.differences:
+        yield f"- The rows differ in more than the method. {difference}."
+
+
+def costless(found: Comparison) -> Iterator[str]:
+    """Yield why a row has no cost."""
+    if any(row.epoch_cost is None for row in found.rows):
+        yield f"- Epoch cost {NOTHING}: needs an LS run of the same seed on the same device."
+
+
+def marked_names(found: Comparison) -> tuple[list[str], list[str]]:
+    """Return the rows' names with the marks of their notes, and the notes."""
+    usual = usual_seeds(found.rows)
+    numbers: dict[str, str] = {}
+    names = []
+    for row in found.rows:
+        own = [*row.notes, *other_seeds(row, usual)]
+        for note in own:
+            numbers.setdefault(note, str(len(numbers) + 1).translate(SUPERSCRIPTS))
+        names.append(row.name + ",".join(numbers[note] for note in own))
+    return names, [f"- {mark} {note}." for note, mark in numbers.items()]
+
+
+def usual_seeds(rows: Sequence[Row]) -> tuple[int, ...]:
+    """Return the seeds that most rows have; of several such sets the largest."""
+    counts = Counter(row.seeds for row in rows)
+    return max(counts, key=lambda seeds: (counts[seeds], len(seeds)), default=())
+
+
+def other_seeds(row: Row, usual: tuple[int, ...]) -> Iterator[str]:
+    """Yield a note on a row that has other seeds than most."""
+    if row.seeds != usual:
+        yield f"{'only ' if set(row.seeds) < set(usual) else ''}{seeds_text(row.seeds)}"
+
+
+def left_out(records: Sequence[Record], selection: str | None, width: int) -> list[str]:
+    """Return what to say about records that no table shows."""
+    finished = [record for record in records if record.summary is not None]
+    lines = []
+    if len(finished) < len(records):
+        states = Counter(record.state for record in records if record.summary is None)
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        lines.append(f"Not shown: {counts} (see: mtl-bench status).")
+    without = len(finished) - len(runs_under(finished, selection))
+    if without:
+        rules = sorted({rule for r in finished if r.summary for rule in r.summary["metrics"]})
+        lines.append(
+            f"Not shown: {without} without metrics under the selection {selection}; "
+            f"there are: {', '.join(rules)}."
+        )
+    return [wrap(line, width) for line in lines]

@@ -165,6 +165,7 @@ def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mtl_bench.records.reader import find_records
+    from mtl_bench.reporting.absent import say_absent
     from mtl_bench.reporting.status import render_status
 
     settings = parse_settings(
@@ -172,8 +173,10 @@ def _status(options: argparse.Namespace) -> int:
     )
     results = Path(str(settings.pop("paths.results")))
     console = Console()
-    shown = render_status(find_records(results, **settings), console.width)
-    console.print(shown, soft_wrap=True)
+    if records := find_records(results, **settings):
+        console.print(render_status(records, console.width), soft_wrap=True)
+    else:
+        print(say_absent(results, settings))
     return 0
 
 

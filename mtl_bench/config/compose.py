@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from mtl_bench.config.groups import GROUPS, describe_group, find_choices
-from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
+from mtl_bench.config.schema import ANNOTATIONS, check, require_served, unknown_key
 from mtl_bench.config.search import open_hydra
 from mtl_bench.config.signatures import has_separate_networks
 from mtl_bench.errors import ConfigError
@@ -40,6 +40,10 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
         ConfigError: unknown key or choice, bad syntax, impossible value or combination.
     """
     config = _compose(overrides)
+    if "serves" in (
+        config.get("architecture") or {}
+    ):  # first, since its values may not resolve then
+        require_served(config.dataset.name, config.architecture)
     try:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
@@ -232,16 +232,24 @@ def check(config: dict[str, Any]) -> None:
     _validate(Run, config, "")
     _validate(LOGGERS.get(config["logger"]["name"], Logger), config["logger"], "logger.")
     check_objects(config)
-    dataset, architecture = config["dataset"]["name"], config["architecture"]
-    if dataset not in architecture["serves"]:
-        raise ConfigError(
-            f"architecture={architecture['name']} can't serve dataset={dataset}; it serves "
-            + ", ".join(architecture["serves"])
-        )
+    require_served(config["dataset"]["name"], config["architecture"])
     if config["gradients"]["level"] == "representation" and config["trainer"]["accumulate"] > 1:
         raise ConfigError(
             f"trainer.accumulate={config['trainer']['accumulate']}: must be 1 with "
             "gradients.level=representation, which takes the gradients of one batch"
+        )
+
+
+def require_served(dataset: str, architecture: Mapping[str, Any]) -> None:
+    """Check that an architecture is one for a data set.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if dataset not in architecture["serves"]:
+        raise ConfigError(
+            f"architecture={architecture['name']} can't serve dataset={dataset}; it serves "
+            + ", ".join(architecture["serves"])
         )
 
 

@@ -68,7 +68,7 @@ class QM9:
     included, as in the published protocol.
 
     Raises:
-        DataError: not prepared, damaged, or too small for the split.
+        DataError: not prepared, damaged, or too small for the split or for ``train_size``.
     """
 
     name = "qm9"
@@ -120,6 +120,12 @@ class QM9:
             for target, deviation in zip(TARGETS, deviation_T, strict=True)
         )
         splits = split_indices(len(self.targets), seed, folder)
+        left = len(splits["train"])
+        if train_size is not None and train_size > left:
+            raise DataError(
+                f"dataset.train_size={train_size} is more than the {left} molecules that "
+                "validation and test leave: give at most as many, or null for all"
+            )
         sizes = {"train": train_size, "validation": val_size, "test": test_size}
         self.splits = {name: molecules[: sizes[name]] for name, molecules in splits.items()}
         self.store = MoleculeStore(

@@ -12,6 +12,7 @@ from typing import Any
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import write_atomically
 from mtl_bench.records.reader import Record, find_records
+from mtl_bench.reporting.absent import say_absent
 from mtl_bench.reporting.cost_tables import COST_TABLES, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import EXPERIMENTS
@@ -54,11 +55,13 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
         raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
     _check(settings, "baseline", ("own", "published"))
     _check(settings, "format", FORMATS)
-    found = find_records(
-        Path(settings["paths.results"]), profile=settings["profile"], dataset=settings["dataset"]
-    )
+    results = Path(settings["paths.results"])
+    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
     seeds = parse_seeds(settings["seed"])
     records = [record for record in found if not seeds or record.seed in seeds]
+    if not names and not records:
+        print(say_absent(results, {key: settings[key] for key in ("profile", "dataset", "seed")}))
+        return
     for name in names or ["tables"]:
         print(_render(name, records, settings, settings["format"], _width()))
         write = settings["paths.tables"] and _has_runs(name, records)

@@ -189,6 +189,20 @@ def test_a_missing_choice_is_named_with_what_there_is(overrides, missing):
     assert missing in str(info.value)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "architecture", "serves"),
+    [
+        *(("qm9", name, "nyuv2") for name in ("mtan", "segnet")),
+        *(("qm9", "pspnet", "cityscapes"), ("nyuv2", "pspnet", "cityscapes")),
+        *(("nyuv2", "mpnn", "qm9"), ("cityscapes", "mtan", "nyuv2")),
+    ],
+)
+def test_a_network_for_other_data_is_named_with_what_it_serves(dataset, architecture, serves):
+    message = rf"architecture={architecture} can't serve dataset={dataset}; it serves {serves}$"
+    with pytest.raises(ConfigError, match=message):
+        compose_config([f"dataset={dataset}", f"architecture={architecture}", "method=ls"])
+
+
 def hash_of(*overrides):
     return config_hash(compose_config([*RUN, *overrides]))
 

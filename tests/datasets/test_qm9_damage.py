@@ -147,3 +147,11 @@ def test_the_manifest_of_a_cache_is_strict_json(tmp_path):
     path.write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=r"manifest\.json is damaged .*dtype"):
         QM9(str(data / "qm9"), seed=0)
+
+
+def test_more_molecules_than_there_are_is_an_error_that_names_the_largest(tiny_data):
+    root, left = str(tiny_data / "qm9"), synthetic_qm9.MOLECULES - 20_000
+    with pytest.raises(DataError, match=rf"dataset\.train_size=961 is more than the {left} "):
+        QM9(root, seed=0, train_size=left + 1)
+    for size in (None, left):
+        assert len(QM9(root, seed=0, train_size=size).splits["train"]) == left

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.reader import Record, find_records
+from mtl_bench.reporting.absent import say_absent
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
     cost,
@@ -25,7 +26,6 @@ from mtl_bench.reporting.figures.scene import (
     Scene,
     find_scenes,
 )
-from mtl_bench.reporting.layout import HOW_TO_START
 from mtl_bench.words import parse_list, parse_seeds, parse_settings
 
 FIGURES: dict[str, Callable[[Scene], Drawing]] = {
@@ -80,6 +80,9 @@ def run(words: Sequence[str]) -> int:
     found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
     seeds = parse_seeds(settings["seed"])
     records = [record for record in found if not seeds or record.seed in seeds]
+    if not records:
+        print(say_absent(results, {key: settings[key] for key in ("profile", "dataset", "seed")}))
+        return 0
     scenes = find_scenes(records, settings["selection"], parse_list(settings["method"]))
     several = len({scene.setting.profile for scene in scenes}) > 1
     for scene in scenes:
@@ -126,8 +129,6 @@ def _report(outcome: Outcome) -> str:
 
 def _left_out(records: Sequence[Record], scenes: Sequence[Scene]) -> str:
     """Return a line for each profile and data set with runs that no figure shows, and why."""
-    if not records:
-        return HOW_TO_START + "\n"
     drawn = {run.record.path for scene in scenes for runs in scene.runs.values() for run in runs}
     places: dict[str, Counter[str]] = {}
     for record in records:

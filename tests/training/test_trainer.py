@@ -1,5 +1,6 @@
 """Training, interruption and continuation with tiny networks on synthetic molecules."""
 
+import copy
 import json
 import math
 import signal
@@ -88,7 +89,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_with_nothing_changed(method, t
         batches = trainer.data.train_batches(1)
         trainer.train_step([next(batches)])
         before = [p.detach().clone() for p in trainer.update.trained]
-        state = trainer.method.state_dict()
+        state = copy.deepcopy(trainer.method.state_dict())
         hook = trainer.update.trained[0].register_hook(lambda gradient: gradient * math.nan)
         trainer.train_step([next(batches)])
         hook.remove()

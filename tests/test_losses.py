@@ -135,6 +135,8 @@ def test_by_hand() -> None:
     assert disparity_l1(maps(1, 5, 9), maps(2, 1, 0)).item() == 2.5
     offsets = instance_l1(maps(1.5, 2, 9), maps(1, 250, 250), 250)
     assert offsets.item() == 0.5
+    far = instance_l1(maps(290, 2, 9), maps(300, -300, 250), 250)  # 250 is a mark, not a limit
+    assert far.item() == (10 + 302) / 2
     log_probs = torch.tensor([[[[-0.5, -1.0, -9.0]], [[-2.0, -3.0, -9.0]]]])
     assert segmentation_nll(log_probs, torch.tensor([[[0, 1, -1]]]), -1).item() == 1.75
     x, none = [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]

@@ -37,6 +37,12 @@ def test_instance_error_counts_y_and_x_singly() -> None:
     assert metric.compute() == {"inst_l1_px": 3.0}
 
 
+def test_instances_further_away_than_the_mark_count() -> None:
+    metric = InstanceError(250)
+    metric.update(maps(290.0, 2.0, 9.0), maps(300.0, -300.0, 250.0))
+    assert metric.compute() == {"inst_l1_px": (10 + 302) / 2}
+
+
 def test_disparity_by_hand() -> None:
     metric = DisparityError()
     metric.update(maps(1, 5, 9), maps(2, 2, 0))

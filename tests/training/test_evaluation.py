@@ -26,6 +26,19 @@ class Echo(Architecture):
         return {task.name: batch.images_BCHW for task in TASKS}
 
 
+class Norm(Architecture):
+    """Predicts its normalised input for every task and remembers in which modes it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(1)
+        self.modes: list[bool] = []
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        self.modes.append(self.training)
+        return dict.fromkeys(("near", "far"), self.norm(batch.images_BCHW))
+
+
 def batch(image: float, **targets: float) -> ImageBatch:
     return ImageBatch(
         torch.full((1, 1, 2, 2), image),
@@ -69,3 +82,17 @@ def test_task_without_a_valid_pixel_is_named() -> None:
 def test_metric_that_is_not_finite_is_named() -> None:
     with pytest.raises(TrainingError, match=r"^task near: mae of the evaluation is nan"):
         metrics_of(batch(float("nan"), near=4), batch(1, far=2))
+
+
+def test_batch_norms_use_their_running_statistics_and_keep_them() -> None:
+    network = Norm().train()
+    network.norm.running_mean.fill_(2.0)
+    network.norm.running_var.fill_(4.0)
+    batches = (batch(6.0, near=3, far=2), batch(8.0, near=3, far=2))  # normalised: 2 and 3
+    found = evaluate(network, batches, TASKS, torch.device("cpu"))
+    assert network.modes == [False, False]
+    assert found["near"]["mae"] == pytest.approx((1 + 0) / 2, abs=1e-5)
+    assert found["far"]["disparity_mse"] == pytest.approx((0 + 1) / 2, abs=1e-4)
+    assert network.norm.running_mean.item() == 2
+    assert network.norm.running_var.item() == 4
+    assert network.norm.num_batches_tracked == 0

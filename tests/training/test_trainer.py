@@ -202,6 +202,17 @@ def test_the_best_epoch_is_the_latest_of_the_lowest_validation_delta(tiny_data, 
     assert learner.best_criterion == pytest.approx(50)
 
 
+@pytest.mark.parametrize(("tasks", "expected"), [(["mu"], 100), (["mu", "cv"], 0)])
+def test_the_criterion_is_an_error_for_one_task_and_a_change_for_several(
+    tasks, expected, tiny_data, tmp_path
+):
+    learner, reference = learner_of(tiny_data, tmp_path, tasks)
+    for factor in (1.0, 0.5):
+        errors = {task: {"mae": factor * value} for task, value in reference.items()}
+        change = 100 * (factor - 1)
+        assert learner.criterion(errors) == pytest.approx(expected + change)
+
+
 def test_the_learning_rate_falls_when_validation_stops_to_improve(tiny_data, tmp_path):
     learner, reference = learner_of(tiny_data, tmp_path, ["mu"])
     rates = []

@@ -13,7 +13,7 @@ from mtl_bench.errors import TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.run import run
 from mtl_bench.training.update import NotFinite, first_not_finite, require_finite, require_whole
-from tests.training.runs import METHODS, STEPS, Console, config_of, train, trainer_of
+from tests.training.runs import METHODS, STEPS, Console, config_of, read_steps, trainer_of
 
 
 @pytest.fixture
@@ -106,16 +106,24 @@ def test_failed_json_tells_all_that_was_known(method, tiny_data, tmp_path):
 def test_a_failure_after_the_update_blames_no_update(tiny_data, tmp_path):
     config = config_of(tiny_data, tmp_path, *METHODS["ls"])
 
-    def fail(step):
-        if step == STEPS:
-            raise TrainingError("after the update")
+    def fail(line):
+        raise TrainingError("after the update")
 
     with RunRecord(tmp_path / "record") as record:
-        trainer = trainer_of(config, record, Console(fail))
+        trainer = trainer_of(config, record, Console(on_epoch=fail))
         with pytest.raises(TrainingError, match="after the update"):
             trainer.run()
-        trainer.update.known = {}
+        assert trainer.progress.step == STEPS
         assert "update" not in trainer.incident()
+
+
+def test_a_failure_after_a_batch_that_was_left_out_does_not_blame_it(trainer):
+    trainer.settings["on_nonfinite"] = "skip"
+    hook = trainer.update.trained[0].register_hook(lambda gradient: gradient * math.nan)
+    train_steps(trainer, 1)
+    hook.remove()
+    assert trainer.progress.skipped == 1
+    assert "update" not in trainer.incident()
 
 
 def test_names_of_samples_are_those_of_the_batch(tiny_data, tmp_path):
@@ -129,16 +137,21 @@ def test_names_of_samples_are_those_of_the_batch(tiny_data, tmp_path):
         assert torch.equal(found.reshape(standard.shape), standard)
 
 
-def test_fallbacks_of_a_solver_are_counted(tiny_data, tmp_path):
-    config = config_of(tiny_data, tmp_path, "method=nashmtl", "trainer.epochs=2")
-    end = train(config)
-    by_epoch = [line["solver_fallbacks"] for line in end.metrics]
-    logged = [
-        sum(
-            f
-            for f, e in zip(end.steps["solver_fallback"], end.steps["epoch"], strict=True)
-            if e == n
-        )
-        for n in (1, 2)
-    ]
-    assert by_epoch == logged
+def test_fallbacks_of_a_solver_are_counted_epoch_by_epoch(tiny_data, tmp_path):
+    """Aligned-MTL has nothing to align where no task has a gradient: after heads were zeroed."""
+    zeroed = (1, 5, 6)
+    config = config_of(tiny_data, tmp_path, "method=alignedmtl")
+
+    def silence(step):
+        if step in zeroed:
+            with torch.no_grad():
+                for head in trainer.network.heads.values():
+                    head.weight.zero_()
+
+    with RunRecord(record_path(config, config_hash(config))) as record:
+        trainer = trainer_of(config, record, Console(silence))
+        summary = trainer.run()
+        found = read_steps(record.steps)["solver_fallback"]
+    assert found == [float(step - 1 in zeroed) for step in range(1, 3 * STEPS + 1)]
+    assert [line["solver_fallbacks"] for line in trainer.progress.history] == [1, 2, 0]
+    assert summary["solver_fallbacks"] == 3

@@ -32,18 +32,26 @@ HELD_OUT = 10_000
 """Molecules of the test set, and as many of the validation set."""
 
 
-def split_indices(molecules: int, seed: int, folder: Path) -> dict[str, np.ndarray]:
-    """Return the molecules of each split, a function of the seed alone.
+def require_enough(molecules: int, folder: Path) -> None:
+    """Refuse a set of molecules that leaves nothing to train on.
 
-    One random permutation: its first 10,000 are the test set, the next 10,000 the validation set,
-    the rest the training set, as Nash-MTL splits it. There the permutation also depends on how
-    many random numbers the network's initialisation drew; here it does not.
+    Raises:
+        DataError: it names the folder and the command that builds the whole set.
     """
     if molecules <= 2 * HELD_OUT:
         raise DataError(
             f"QM9 has {molecules} molecules in {folder}, too few to hold out 2 x {HELD_OUT}: run "
             f"`{data_words('prepare', 'qm9', folder)}` to build the whole set"
         )
+
+
+def split_indices(molecules: int, seed: int) -> dict[str, np.ndarray]:
+    """Return the molecules of each split, a function of the seed alone.
+
+    One random permutation: its first 10,000 are the test set, the next 10,000 the validation set,
+    the rest the training set, as Nash-MTL splits it. There the permutation also depends on how
+    many random numbers the network's initialisation drew; here it does not.
+    """
     generator = torch.Generator().manual_seed(derive_seed(seed, "split"))
     order = torch.randperm(molecules, generator=generator).numpy()
     return {
@@ -119,7 +127,8 @@ class QM9:
             )
             for target, deviation in zip(TARGETS, deviation_T, strict=True)
         )
-        splits = split_indices(len(self.targets), seed, folder)
+        require_enough(len(self.targets), folder)
+        splits = split_indices(len(self.targets), seed)
         left = len(splits["train"])
         if train_size is not None and train_size > left:
             raise DataError(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtl_bench.datasets.cityscapes_prepare import prepare
-from mtl_bench.datasets.qm9 import split_indices
+from mtl_bench.datasets.qm9 import require_enough
 from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 
@@ -25,4 +25,4 @@ def test_a_data_command_that_finds_nothing_names_its_own_folder(tmp_path):
 
 def test_a_part_of_qm9_is_built_anew_where_it_is(tmp_path):
     with pytest.raises(DataError, match=f"`mtl-bench data prepare qm9 paths.data={tmp_path}`"):
-        split_indices(20_000, 0, tmp_path / "qm9")
+        require_enough(20_000, tmp_path / "qm9")

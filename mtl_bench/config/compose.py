@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
-from mtl_bench.config.groups import GROUPS, describe_group, find_choices
-from mtl_bench.config.schema import ANNOTATIONS, check, require_served, unknown_key
+from mtl_bench.config.groups import GROUPS, describe_group, find_choices, require_served
+from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
 from mtl_bench.config.search import open_hydra
 from mtl_bench.config.signatures import has_separate_networks
 from mtl_bench.errors import ConfigError

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import re
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtl_bench.config.modules import package_folders
 from mtl_bench.errors import ConfigError
@@ -129,3 +130,16 @@ def describe_group(group: str) -> dict[str, str]:
         comment = next((line for line in lines if not line.startswith("# @")), "")
         choices[name] = comment.removeprefix("#").strip()
     return choices
+
+
+def require_served(dataset: str, architecture: Mapping[str, Any]) -> None:
+    """Check that an architecture is one for a data set.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if dataset not in architecture["serves"]:
+        raise ConfigError(
+            f"architecture={architecture['name']} can't serve dataset={dataset}; it serves "
+            + ", ".join(architecture["serves"])
+        )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from mtl_bench.config.groups import PACKAGE, find_choices
+from mtl_bench.config.groups import PACKAGE, find_choices, require_served
 from mtl_bench.config.signatures import schema_of
 from mtl_bench.errors import ConfigError
 from mtl_bench.values import (
@@ -237,19 +237,6 @@ def check(config: dict[str, Any]) -> None:
         raise ConfigError(
             f"trainer.accumulate={config['trainer']['accumulate']}: must be 1 with "
             "gradients.level=representation, which takes the gradients of one batch"
-        )
-
-
-def require_served(dataset: str, architecture: Mapping[str, Any]) -> None:
-    """Check that an architecture is one for a data set.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if dataset not in architecture["serves"]:
-        raise ConfigError(
-            f"architecture={architecture['name']} can't serve dataset={dataset}; it serves "
-            + ", ".join(architecture["serves"])
         )
 
 

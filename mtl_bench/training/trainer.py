@@ -21,7 +21,7 @@ from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
 from mtl_bench.training.checkpoint import load_checkpoint, restoring, save_checkpoint
 from mtl_bench.training.environment import choose_workers
 from mtl_bench.training.evaluation import Metrics, evaluate
-from mtl_bench.training.learner import Learner
+from mtl_bench.training.learner import conclude_epoch, make_learners
 from mtl_bench.training.memory import peak_memory_bytes
 from mtl_bench.training.progress import Progress
 from mtl_bench.training.signals import StopRequest
@@ -75,15 +75,7 @@ class Trainer:
             **config["gradients"],
         )
         self.shared = self.gradients.shared
-        groups = [(task,) for task in self.tasks] if separate else [self.tasks]
-        self.learners = [
-            Learner(
-                group,
-                [*self.shared, *self.network.own_parameters([task.name for task in group])],
-                config,
-            )
-            for group in groups
-        ]
+        self.learners = make_learners(self.tasks, self.network, separate, config)
         self.update = Update(
             self.network,
             self.names,
@@ -159,8 +151,7 @@ class Trainer:
                     f"{stop.name}: stopped in epoch {progress.epoch} after step {progress.step}; "
                     "the same command continues there"
                 )
-            if time.monotonic() - self.saved_at > 60 * self.settings["checkpoint_minutes"]:
-                self.save()
+            self.save_if_due()
             begin = time.perf_counter()
 
     def next_group(self, batches: Iterator[Batch]) -> list[Batch]:
@@ -231,32 +222,44 @@ class Trainer:
 
     def end_epoch(self) -> None:
         """Evaluate, select, move the schedules on, and write everything down."""
-        self.method.end_epoch()
         progress = self.progress
         if progress.batch == progress.skipped:
             raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
         metrics: dict[str, Metrics] = {}
         for split in evaluated_splits(self.data):
-            begin = time.perf_counter()
-            batches = self.data.evaluation_batches(split, **self.loading)
+            begin = time.perf_counter() - progress.seconds["checkpoint"]
+            batches = self.saving(self.data.evaluation_batches(split, **self.loading))
             where = f"the {split} split after epoch {progress.epoch}"
             metrics[split] = evaluate(self.network, batches, self.tasks, self.device, where)
-            progress.spend(split, time.perf_counter() - begin)
+            end = time.perf_counter() - progress.seconds["checkpoint"]
+            progress.spend(split, end - begin)
+        self.method.end_epoch()
         rates = [learner.learning_rate() for learner in self.learners]
         shown: Split = "validation" if self.data.has_validation else "test"
-        criteria = [
-            learner.criterion({task.name: metrics[shown][task.name] for task in learner.tasks})
-            for learner in self.learners
-        ]
-        for learner, criterion in zip(self.learners, criteria, strict=True):
-            learner.end_epoch(progress.epoch, criterion if self.data.has_validation else None)
-        delta_m = fmean(criteria) - (0 if len(self.learners) == 1 else 100)
+        delta_m = conclude_epoch(
+            self.learners, progress.epoch, metrics[shown], validated=self.data.has_validation
+        )
         found = {**metrics, f"delta_m_{shown}": delta_m}
         line = progress.describe_epoch(self.names, found, fmean(rates))
         progress.close_epoch(line)
         self.record.append_epoch(line)
         self.save()
         self.console.epoch(line)
+
+    def saving(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield batches of an evaluation, and write a checkpoint between them when it is due.
+
+        What goes on from there evaluates again: until the end of its evaluation an epoch changes
+        nothing but times.
+        """
+        for batch in batches:
+            yield batch
+            self.save_if_due()
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint if ``trainer.checkpoint_minutes`` have passed since the last one."""
+        if time.monotonic() - self.saved_at > 60 * self.settings["checkpoint_minutes"]:
+            self.save()
 
     def save(self) -> None:
         """Write the step log and a checkpoint from which training goes on bit for bit."""

@@ -5,9 +5,10 @@ import signal
 
 import pytest
 
+from mtl_bench.config.build import build_data
 from mtl_bench.config.groups import describe_group
 from mtl_bench.config.identity import config_hash
-from mtl_bench.records.writer import record_path
+from mtl_bench.records.writer import RunRecord, record_path
 from tests.training.runs import (
     METHODS,
     STEPS,
@@ -17,6 +18,7 @@ from tests.training.runs import (
     smallest,
     stop_at,
     train,
+    trainer_of,
 )
 
 TOTAL = 3 * STEPS
@@ -102,6 +104,37 @@ def test_a_killed_epoch_is_trained_again_from_the_checkpoint(tiny_data, tmp_path
     with pytest.raises(Killed):
         train(config, Console(die))
     assert differences(straight("ls")._asdict(), train(config)._asdict()) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_kill_in_a_long_evaluation_costs_no_update(method, tiny_data, tmp_path, straight):
+    """The checkpoint falls due while the second epoch is evaluated."""
+
+    class Killed(BaseException):
+        pass
+
+    config = config_of(tiny_data, tmp_path, *METHODS[method])
+    data = build_data(config)
+    evaluation_batches = data.evaluation_batches
+
+    def die(split, *words, **options):
+        batches = evaluation_batches(split, *words, **options)
+        if split == "validation" or trainer.progress.epoch == 1:
+            yield from batches
+            return
+        trainer.saved_at -= 60 * config["trainer"]["checkpoint_minutes"]
+        yield next(batches)
+        raise Killed
+
+    with RunRecord(record_path(config, config_hash(config))) as record:
+        trainer = trainer_of(config, record, Console(), data)
+        data.evaluation_batches = die
+        trainer.resume()
+        with pytest.raises(Killed):
+            trainer.run()
+    console = Console()
+    assert differences(straight(method)._asdict(), train(config, console)._asdict()) == []
+    assert console.steps == STEPS
 
 
 def test_the_fallback_checkpoint_leads_to_the_same_end(tiny_data, tmp_path, straight):

@@ -117,7 +117,7 @@ clean: ## remove .venv and caches; data and results stay
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	@$(PIP) --editable '.[qm9,pyg,sweep,wandb,tensorboard,test,dev]'
+	@$(PIP) --editable '.[qm9,pyg,nash-ccp,sweep,wandb,tensorboard,test,dev]'
 	@touch $@
 
 $(DATA): | .venv/.ready

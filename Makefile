@@ -25,7 +25,7 @@ WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo test lint bench clean tables figures report
+.PHONY: help setup data demo test test-cuda lint bench clean tables figures report
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ demo: .venv/.ready $(DATA) ## train STL, LS and TaskForce on real molecules and 
 
 test: .venv/.ready-dev $(DATA) ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+
+test-cuda: .venv/.ready-dev ## run the tests of a GPU, on a machine with one
+	MTL_BENCH_TEST_CUDA=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda
 
 lint: .venv/.ready-dev ## check style and types
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo test lint bench clean tables figures report
+.PHONY: help setup data demo test test-cuda lint bench clean tables figures report
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ demo: .venv/.ready $(DATA) ## train STL, LS and TaskForce on real molecules and 
 
 test: .venv/.ready-dev $(DATA) ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+
+test-cuda: .venv/.ready-dev ## run the tests of a GPU, on a machine with one
+	MTL_BENCH_TEST_CUDA=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda
 
 lint: .venv/.ready-dev ## check style and types
 	$(BIN)/ruff check .
@@ -122,7 +125,7 @@ clean: ## remove .venv and caches; data and results stay
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	@$(PIP) --editable '.[qm9,pyg,slurm,wandb,tensorboard,test,dev]'
+	@$(PIP) --editable '.[qm9,pyg,nash-ccp,slurm,wandb,tensorboard,test,dev]'
 	@touch $@
 
 $(DATA): | .venv/.ready

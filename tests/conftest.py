@@ -1,13 +1,22 @@
 """Fixtures that several rooms share."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mtl_bench.datasets import rooms, streets
 from tests import synthetic_qm9
 
 ROOT = Path(__file__).resolve().parents[1]
+
+if os.environ.get("MTL_BENCH_TEST_CUDA") != "1":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same tests on a machine with a GPU as on another
+
+# the same examples every time, however slow; --hypothesis-profile=default draws others
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

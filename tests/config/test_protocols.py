@@ -55,6 +55,10 @@ def test_a_constant_changes_the_hash_of_its_own_method_alone():
     assert digest("method=ls", "protocol.cagrad.c=0.7") == digest("method=ls")
 
 
+def test_records_are_kept():
+    assert RECORDS
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_the_records_that_are_kept_are_still_found(record):
     seed, _, digest = record.name.removeprefix("seed").partition("-")

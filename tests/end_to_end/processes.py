@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+ENVIRONMENT = os.environ | {
+    **{"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
+    "CUDA_VISIBLE_DEVICES": "",  # they compare bits of what they train
+}
 PROGRAM = (sys.executable, "-m", "mtl_bench.cli")
 
 

@@ -18,6 +18,7 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tracking.console import make_console
+from mtl_bench.training.environment import choose_device
 from mtl_bench.training.trainer import Trainer
 
 SIZES = (
@@ -117,7 +118,8 @@ def stop_at(step: int, number: signal.Signals = signal.SIGTERM) -> Console:
 
 def trainer_of(config: dict[str, Any], record: RunRecord, console: Any, data: Any = None):
     data = data if data is not None else build_data(config)
-    return Trainer(config, config_hash(config), torch.device("cpu"), data, record, console)
+    device = choose_device(config["trainer"]["device"])
+    return Trainer(config, config_hash(config), device, data, record, console)
 
 
 class End(NamedTuple):

@@ -1,0 +1,28 @@
+"""Every test of this folder runs with the CPU, so that its own code is alive, and with a GPU."""
+
+import os
+
+import pytest
+import torch
+
+ASKED = os.environ.get("MTL_BENCH_TEST_CUDA") == "1"
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.cuda,
+                pytest.mark.skipif(not ASKED, reason="needs a GPU and MTL_BENCH_TEST_CUDA=1"),
+            ],
+        ),
+    ]
+)
+def device(request, monkeypatch):
+    """Return the device that is compared with the CPU; a GPU computes in full float32 here."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.fail("MTL_BENCH_TEST_CUDA=1, but torch finds no CUDA device", pytrace=False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    return torch.device(request.param)

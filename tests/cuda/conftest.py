@@ -25,4 +25,5 @@ def device(request, monkeypatch):
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.fail("MTL_BENCH_TEST_CUDA=1, but torch finds no CUDA device", pytrace=False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)  # a run may set both
     return torch.device(request.param)

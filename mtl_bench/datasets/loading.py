@@ -17,11 +17,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from mtl_bench.errors import MtlBenchError
+from mtl_bench.signals import STOPPING
 
 B = TypeVar("B", covariant=True)
-
-REQUESTS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
-"""Signals that ask to stop."""
 
 PATIENCE_S = 300
 """How long a batch may take. Where shared memory fails, torch loses batches without a word."""
@@ -93,11 +91,11 @@ def _requests_held_back() -> Iterator[None]:
     Of these are also the two that serve workers which are not plain forks: the fork server, and
     the tracker of semaphores, whose start lets the signals through again.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         if multiprocessing.get_start_method() != "fork":
             resource_tracker.ensure_running()
-            signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS)
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -110,7 +108,7 @@ def _outlast_requests_to_stop(_: int) -> None:
     which it could not if its workers were gone. It ends them itself afterwards, one that hangs with
     a SIGTERM of its own, which still counts.
     """
-    for number in REQUESTS - {signal.SIGTERM}:
+    for number in set(STOPPING) - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
     # a fork server that was there before the loader passes no blocked signals on
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mtl_bench.errors import Interrupted, MtlBenchError
+from mtl_bench.signals import StopRequest
 from mtl_bench.training.cell import Cell, Task
-from mtl_bench.training.signals import StopRequest
 
 if TYPE_CHECKING:
     from submitit import Job

@@ -18,8 +18,8 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from mtl_bench.errors import ConfigError
+from mtl_bench.signals import STOPPING, StopRequest
 from mtl_bench.training.cell import Cell, Task, stopped_before
-from mtl_bench.training.signals import STOPPING, StopRequest
 
 POLL = 0.2
 """Seconds between two looks at whether somebody asked to stop, or a process is gone."""

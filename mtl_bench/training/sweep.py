@@ -24,9 +24,9 @@ from mtl_bench.config.compose import (
 )
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
+from mtl_bench.signals import StopRequest
 from mtl_bench.training import cluster, processes
 from mtl_bench.training.cell import Cell, Task, look_cell, run_cell, stopped_before
-from mtl_bench.training.signals import StopRequest
 
 
 class Plan(NamedTuple):

@@ -16,6 +16,7 @@ from mtl_bench.errors import Interrupted, MtlBenchError, TrainingError
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
+from mtl_bench.signals import StopRequest
 from mtl_bench.tracking.console import TrainingConsole
 from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
 from mtl_bench.training.checkpoint import load_checkpoint, restoring, save_checkpoint
@@ -24,7 +25,6 @@ from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import conclude_epoch, make_learners
 from mtl_bench.training.memory import peak_memory_bytes
 from mtl_bench.training.progress import Progress
-from mtl_bench.training.signals import StopRequest
 from mtl_bench.training.step_gradients import StepGradients
 from mtl_bench.training.summary import summarize
 from mtl_bench.training.update import NotFinite, Step, Update, require_whole

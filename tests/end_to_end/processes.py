@@ -15,6 +15,13 @@ ENVIRONMENT = os.environ | {
 PROGRAM = (sys.executable, "-m", "mtl_bench.cli")
 
 
+def make_desk(factory, data):
+    """Return a folder to type commands in, whose data folder is ``data``."""
+    folder = factory.mktemp("desk")
+    (folder / "data").symlink_to(data)
+    return folder
+
+
 def call(*words, cwd, file_size_kib=None, environment=ENVIRONMENT):
     """Run a command to its end."""
     program = [*PROGRAM, *map(str, words)]

@@ -19,6 +19,7 @@ from tests.end_to_end.processes import (
     call,
     call_without,
     end_of,
+    make_desk,
     results_of,
     start,
     wait_for_epochs,
@@ -39,9 +40,7 @@ def desk(tiny_data, tmp_path_factory):
     settings = tomllib.loads(FILES["pyproject.toml"])["project"]
     points = settings["entry-points"]["mtl_bench.configs"]
     announce(project / "site", settings["name"], settings["version"], points)
-    folder = tmp_path_factory.mktemp("desk")
-    (folder / "data").symlink_to(tiny_data)
-    return folder, project
+    return make_desk(tmp_path_factory, tiny_data), project
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,14 @@ import signal
 
 import pytest
 
-from tests.end_to_end.processes import ENVIRONMENT, call, results_of, start, wait_for_epochs
+from tests.end_to_end.processes import (
+    ENVIRONMENT,
+    call,
+    make_desk,
+    results_of,
+    start,
+    wait_for_epochs,
+)
 from tests.training.slurm import make_slurm
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
@@ -25,9 +32,7 @@ LAUNCHERS = {
 
 @pytest.fixture(scope="module")
 def desk(tiny_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("desk")
-    (folder / "data").symlink_to(tiny_data)
-    return folder
+    return make_desk(tmp_path_factory, tiny_data)
 
 
 @pytest.fixture(scope="module")

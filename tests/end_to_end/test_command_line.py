@@ -13,6 +13,7 @@ from tests.end_to_end.processes import (
     call,
     call_without,
     end_of,
+    make_desk,
     metrics_of,
     results_of,
     start,
@@ -37,9 +38,7 @@ LONG = "trainer.epochs=3000"
 @pytest.fixture(scope="module")
 def desk(qm9_data, tmp_path_factory):
     """A folder to type commands in, with the real data set."""
-    folder = tmp_path_factory.mktemp("desk")
-    (folder / "data").symlink_to(qm9_data.resolve())
-    return folder
+    return make_desk(tmp_path_factory, qm9_data.resolve())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from mtl_bench.records.writer import RunRecord
-from tests.end_to_end.processes import ENVIRONMENT, PROGRAM, call, end_of, results_of
+from tests.end_to_end.processes import (
+    ENVIRONMENT,
+    PROGRAM,
+    call,
+    end_of,
+    make_desk,
+    results_of,
+)
 from tests.end_to_end.processes import wait_for_epochs as wait_for
 from tests.training.runs import SMALLEST
 
@@ -29,9 +36,7 @@ def words_of(dataset, results):
 
 @pytest.fixture(scope="module")
 def desk(small_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("desk")
-    (folder / "data").symlink_to(small_data)
-    return folder
+    return make_desk(tmp_path_factory, small_data)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from tests.end_to_end.processes import (
     ENVIRONMENT,
     call,
     call_without,
+    make_desk,
     results_of,
     start,
     wait_for_epochs,
@@ -41,9 +42,7 @@ RUN = "smoke/qm9/taskforce"
 
 @pytest.fixture(scope="module")
 def desk(tiny_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("desk")
-    (folder / "data").symlink_to(tiny_data)
-    return folder
+    return make_desk(tmp_path_factory, tiny_data)
 
 
 @pytest.fixture(scope="module")

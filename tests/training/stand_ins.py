@@ -5,8 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+from mtl_bench.signals import StopRequest
 from mtl_bench.training.cell import Cell
-from mtl_bench.training.signals import StopRequest
 
 
 def finish(overrides, slot):

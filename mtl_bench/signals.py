@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that ask to stop."""
 
 
 class StopRequest:

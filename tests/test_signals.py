@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from mtl_bench.training.signals import STOPPING, StopRequest
+from mtl_bench.signals import STOPPING, StopRequest
 
 
 @pytest.fixture

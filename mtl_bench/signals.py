@@ -23,11 +23,12 @@ class StopRequest:
         self._received: list[signal.Signals] = []
         self._before: dict[signal.Signals, Any] = {}
         self._outer: StopRequest | None = None
+        self._asked: str | None = None
 
     @property
     def name(self) -> str | None:
-        """Name of the first signal that came, None as long as none has."""
-        return self._received[0].name if self._received else None
+        """Name of the first signal or request that came, None as long as none has."""
+        return self._received[0].name if self._received else self._asked
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
@@ -41,6 +42,10 @@ class StopRequest:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def ask(self, name: str) -> None:
+        """Ask to stop as a signal does; the first request counts."""
+        self._asked = self._asked or name
 
     def hand_on(self) -> None:
         """After the context: give SIGUSR1 and SIGUSR2 to the handlers that were there before.

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_bench import build_dataset
+from mtl_bench.algorithms.supervised.evaluation import evaluate
 from mtl_bench.architectures.dense import unit_vectors
 from mtl_bench.benchmarks.steps import CPU
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import DataError
-from mtl_bench.training.evaluation import evaluate
 
 CLASSES = {"nyuv2": 13, "cityscapes": 19}
 

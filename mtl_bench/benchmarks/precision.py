@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mtl_bench import build_architecture, build_dataset, build_method
+from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.benchmarks.steps import CPU
-from mtl_bench.training.step_gradients import StepGradients
 
 
 def measure(data: Path) -> dict[str, float]:
@@ -23,7 +23,7 @@ def measure(data: Path) -> dict[str, float]:
     method = build_method("mgda", len(dataset.tasks))
     batch = next(iter(dataset.train_batches(1)))
     full_TT, half_TT = (
-        StepGradients(network, dataset.tasks, method, CPU, precision=name)([batch]).gram()
+        BatchGradients(network, dataset.tasks, method, CPU, precision=name)([batch]).gram()
         for name in ("float32", "bf16")
     )
     change_T = (half_TT.diagonal() - full_TT.diagonal()).abs() / full_TT.diagonal()

@@ -22,13 +22,13 @@ from torch import nn
 from torch.optim import Adam
 
 from mtl_bench import build_method
+from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import ConfigError
 from mtl_bench.tasks import Task
 from mtl_bench.training.environment import device_name
 from mtl_bench.training.memory import resident_peak, reuse_freed_memory
-from mtl_bench.training.step_gradients import StepGradients
 
 CPU = torch.device("cpu")
 WARM_UP = 1
@@ -55,7 +55,7 @@ class Variant:
 
     Args:
         method: its name.
-        options: of ``StepGradients``.
+        options: of ``BatchGradients``.
         fields: of the method.
     """
 
@@ -123,7 +123,7 @@ def method_step(problem: Problem, variant: Variant, optimizer: Adam) -> Step:
     if method.separate_networks:
         network = problem.build_separate()
         optimizer = adam(network)
-    gradients = StepGradients(network, problem.tasks, method, CPU, **dict(variant.options))
+    gradients = BatchGradients(network, problem.tasks, method, CPU, **dict(variant.options))
     generator = torch.Generator().manual_seed(0)
     if method.needs == "gram":
         for _ in range(REPLAY):
@@ -134,7 +134,7 @@ def method_step(problem: Problem, variant: Variant, optimizer: Adam) -> Step:
         method.step(gradients([batch]))
         optimizer.step()
         if method.looks_again:
-            with gradients.again([batch]) as updated:
+            with gradients.reevaluate([batch]) as updated:
                 method.after_update(updated)
 
     return Step(step)

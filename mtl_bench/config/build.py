@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
@@ -10,13 +11,15 @@ from hydra.utils import instantiate
 
 from mtl_bench.config.schema import ANNOTATIONS
 from mtl_bench.errors import ConfigError, MtlBenchError
-from mtl_bench.seeding import derive_seed, seeded
+from mtl_bench.seeding import derive_seed, seed_everything, seeded
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
+    from mtl_bench.algorithms.base import Algorithm
     from mtl_bench.architectures.base import Architecture
     from mtl_bench.datasets.base import Dataset
     from mtl_bench.methods.base import Method
@@ -92,6 +95,41 @@ def build_optimizer(section: dict[str, Any], parameters: Iterable[nn.Parameter])
     return optimizer
 
 
-def build_scheduler(section: dict[str, Any] | None, optimizer: Optimizer) -> LRScheduler | None:
-    """Build the schedule of an optimiser, if there is one."""
-    return None if section is None else build(section, optimizer=optimizer)
+def build_scheduler(section: dict[str, Any], optimizer: Optimizer) -> LRScheduler:
+    """Build the schedule of an optimiser."""
+    scheduler: LRScheduler = build(section, optimizer=optimizer)
+    return scheduler
+
+
+def build_algorithm(config: dict[str, Any], data: Dataset, device: torch.device) -> Algorithm:
+    """Build what a run learns from; every global generator is seeded first.
+
+    Args:
+        config: the run's configuration.
+        data: its data set.
+        device: where the network lives.
+    """
+    from mtl_bench.algorithms.supervised import Supervised
+    from mtl_bench.training.environment import choose_workers
+
+    settings = config["trainer"]
+    seed_everything(config["seed"])
+    tasks = [task.name for task in data.tasks]
+    method = build_run_method(config, len(tasks))
+    network = build_network(config, tasks, method.separate_networks)
+    return Supervised(
+        data,
+        network.to(device),
+        method,
+        partial(build_optimizer, config["optimizer"]),
+        config["scheduler"] and partial(build_scheduler, config["scheduler"]),
+        device=device,
+        accumulate=settings["accumulate"],
+        clip_norm=settings.get("clip_norm"),
+        loading={
+            "workers": choose_workers(settings["workers"], device),
+            "pin": device.type == "cuda",
+        },
+        precision=settings["precision"],
+        **config["gradients"],
+    )

@@ -44,19 +44,25 @@ class StepLog:
     """Collects rows and writes them as ``part-<first step>.parquet``.
 
     Args:
-        folder: where the parts go.
+        folder: of the step logs of a run.
         tasks: task names, in the order of the arrays.
+        component: whose updates these are: the name of a folder within; empty for the only one.
+        every: only steps whose number this divides are kept.
 
     Columns: step, epoch, ``loss/<task>``, ``weight/<task>``, and where the method asked for the
     Gram matrix ``gram/<task>`` (its diagonal, the squared gradient norms) and
     ``cosine/<task>/<task>``; then the method's diagnostics and the seconds of each phase. A step
     that had no labels of a task has NaN there. ``parts`` has the SHA-256 of every part, ``lost``
-    the names of parts that were damaged and removed.
+    the names of parts that were damaged and removed, both relative to ``folder``.
     """
 
-    def __init__(self, folder: Path, tasks: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, tasks: tuple[str, ...], component: str = "", every: int = 1
+    ) -> None:
         self.folder = folder
         self.tasks = tasks
+        self.component = component
+        self.every = every
         self.rows: list[dict[str, Any]] = []
         self.parts: dict[str, str] = {}
         self.lost: list[str] = []
@@ -75,11 +81,14 @@ class StepLog:
             The names of parts that are missing or not what they were. A damaged one is removed:
             the steps in it are gone, but nothing else depends on them.
         """
-        parts, self.lost = (state["parts"], list(state["lost"])) if state else ({}, [])
+        parts, lost = (state["parts"], state["lost"]) if state else ({}, [])
+        parts = {name: digest for name, digest in parts.items() if self._owns(name)}
+        self.lost = [name for name in lost if self._owns(name)]
         self.parts = {}
-        for part in self.folder.glob(f"part-{'[0-9]' * 9}.parquet"):
-            if parts.get(part.name) == (digest := sha256_of(part)):
-                self.parts[part.name] = digest
+        for part in (self.folder / self.component).glob(f"part-{'[0-9]' * 9}.parquet"):
+            name = part.relative_to(self.folder).as_posix()
+            if parts.get(name) == (digest := sha256_of(part)):
+                self.parts[name] = digest
             else:
                 part.unlink()
         damaged = sorted(parts.keys() - self.parts.keys())
@@ -96,7 +105,7 @@ class StepLog:
         gram_SS: np.ndarray | None,
         numbers: dict[str, float],
     ) -> None:
-        """Take in one step; every step of a run must bring the same ``numbers``.
+        """Take in one step, if it is one to keep; each must bring the same ``numbers``.
 
         Args:
             step: number of the update in the run.
@@ -107,6 +116,8 @@ class StepLog:
             gram_SS: Gram matrix of the tasks that were present, if the method asked for it.
             numbers: diagnostics and times.
         """
+        if step % self.every:
+            return
         tasks = len(self.tasks)
         losses_T = np.full(tasks, np.nan)
         losses_T[list(present)] = losses_S
@@ -133,12 +144,21 @@ class StepLog:
         from pyarrow import parquet
 
         table = pa.table(self._columns())
-        path = self.folder / f"part-{self.rows[0]['step']:09d}.parquet"
+        name = self._name(self.rows[0]["step"])
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
         write_atomically(
             path, lambda stream: parquet.write_table(table, stream, write_page_checksum=True)
         )
-        self.parts[path.name] = sha256_of(path)
+        self.parts[name] = sha256_of(path)
         self.rows.clear()
+
+    def _owns(self, part: str) -> bool:
+        return part.rpartition("/")[0] == self.component
+
+    def _name(self, step: int) -> str:
+        name = f"part-{step:09d}.parquet"
+        return f"{self.component}/{name}" if self.component else name
 
     def _columns(self) -> dict[str, np.ndarray]:
         columns = {

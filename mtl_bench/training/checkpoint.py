@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,24 +35,95 @@ DAMAGE = (
 """What zipfile, torch and json raise for bytes that are no checkpoint."""
 
 
-def save_checkpoint(
-    folder: Path, state: dict[str, Any], config: dict[str, Any], digest: str
-) -> None:
-    """Write a checkpoint; the one before stays as the fallback.
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run.
 
     Args:
-        folder: the record's checkpoint folder.
-        state: tensors, primitives and containers of them.
+        folder: where they are.
         config: the run's configuration, to explain a mismatch.
         digest: its hash.
     """
-    last = folder / LAST
-    content = {"format": FORMAT, "hash": digest, "config": json.dumps(config), "state": state}
-    buffer = io.BytesIO()  # writing to a file, torch hides the errno of a full disk
-    torch.save(content, buffer)
-    if last.exists():
-        _keep(last, folder / PREVIOUS)
-    write_atomically(last, lambda stream: stream.write(buffer.getbuffer()))
+
+    folder: Path
+    config: dict[str, Any]
+    digest: str
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint; the one before stays as the fallback.
+
+        Args:
+            state: tensors, primitives and containers of them.
+        """
+        last = self.folder / LAST
+        config = json.dumps(self.config)
+        content = {"format": FORMAT, "hash": self.digest, "config": config, "state": state}
+        buffer = io.BytesIO()  # writing to a file, torch hides the errno of a full disk
+        torch.save(content, buffer)
+        if last.exists():
+            _keep(last, self.folder / PREVIOUS)
+        write_atomically(last, lambda stream: stream.write(buffer.getbuffer()))
+
+    def load(self, report: Callable[[str], None] = print) -> dict[str, Any] | None:
+        """Return the state of the newest whole checkpoint of a run whose lock is held.
+
+        If that is the previous one it takes the damaged one's place, so that the next save keeps
+        it, not the damage, as its fallback.
+
+        Raises:
+            RecordError, MtlBenchError: as `peek`.
+        """
+        state, path = self._newest(report)
+        if path is not None and path.name != LAST:
+            path.replace(self.folder / LAST)
+        return state
+
+    def peek(self, report: Callable[[str], None] = print) -> dict[str, Any] | None:
+        """Return the state of the newest whole checkpoint, or None if there is none at all.
+
+        No file is changed, so that a run which is being trained may be looked at.
+
+        Raises:
+            RecordError: every checkpoint is damaged, or it belongs to another configuration.
+            MtlBenchError: the system can't read one or has no memory for it, which says nothing
+                of it.
+        """
+        return self._newest(report)[0]
+
+    def _newest(self, report: Callable[[str], None]) -> tuple[dict[str, Any] | None, Path | None]:
+        """Return the state of the newest whole checkpoint, and its file."""
+        faults = []
+        for path in (self.folder / LAST, self.folder / PREVIOUS):
+            if not path.exists():
+                continue
+            try:
+                content = read_checkpoint(path)
+            except DAMAGE as error:
+                faults.append(
+                    f"{path} is damaged ({type(error).__name__}: {error})".splitlines()[0]
+                )
+                continue
+            if content["format"] != FORMAT:
+                raise RecordError(
+                    f"{path} has checkpoint format {content['format']}, this version reads "
+                    f"{FORMAT}: finish the run with the version that began it, or move its folder "
+                    "away"
+                )
+            if content["hash"] != self.digest:
+                changes = "; ".join(_differences(json.loads(content["config"]), self.config))
+                raise RecordError(
+                    f"{path} belongs to another configuration ({changes or 'an older version'}): "
+                    "move the folder away or give the command that began it"
+                )
+            if faults:
+                report(f"{faults[0]}; going on from {path.name}")
+            return content["state"], path
+        if faults:
+            raise RecordError(
+                "; ".join(faults)
+                + f": no checkpoint is left, move {self.folder.parent} away to start anew"
+            )
+        return None, None
 
 
 def _keep(last: Path, previous: Path) -> None:
@@ -66,71 +138,6 @@ def _keep(last: Path, previous: Path) -> None:
                 write_atomically(previous, lambda stream: shutil.copyfileobj(source, stream))
         else:
             link.replace(previous)
-
-
-def load_checkpoint(
-    folder: Path, config: dict[str, Any], digest: str, report: Callable[[str], None] = print
-) -> dict[str, Any] | None:
-    """Return the state of the newest whole checkpoint of a run whose lock is held.
-
-    If that is the previous one it takes the damaged one's place, so that the next save keeps it,
-    not the damage, as its fallback.
-
-    Raises:
-        RecordError, MtlBenchError: as `peek_checkpoint`.
-    """
-    state, path = _newest(folder, config, digest, report)
-    if path is not None and path.name != LAST:
-        path.replace(folder / LAST)
-    return state
-
-
-def peek_checkpoint(
-    folder: Path, config: dict[str, Any], digest: str, report: Callable[[str], None] = print
-) -> dict[str, Any] | None:
-    """Return the state of the newest whole checkpoint, or None if there is none at all.
-
-    No file is changed, so that a run which is being trained may be looked at.
-
-    Raises:
-        RecordError: every checkpoint is damaged, or it belongs to another configuration.
-        MtlBenchError: the system can't read one or has no memory for it, which says nothing of it.
-    """
-    return _newest(folder, config, digest, report)[0]
-
-
-def _newest(
-    folder: Path, config: dict[str, Any], digest: str, report: Callable[[str], None]
-) -> tuple[dict[str, Any] | None, Path | None]:
-    """Return the state of the newest whole checkpoint, and its file."""
-    faults = []
-    for path in (folder / LAST, folder / PREVIOUS):
-        if not path.exists():
-            continue
-        try:
-            content = read_checkpoint(path)
-        except DAMAGE as error:
-            faults.append(f"{path} is damaged ({type(error).__name__}: {error})".splitlines()[0])
-            continue
-        if content["format"] != FORMAT:
-            raise RecordError(
-                f"{path} has checkpoint format {content['format']}, this version reads {FORMAT}: "
-                "finish the run with the version that began it, or move its folder away"
-            )
-        if content["hash"] != digest:
-            changes = "; ".join(_differences(json.loads(content["config"]), config))
-            raise RecordError(
-                f"{path} belongs to another configuration ({changes or 'an older version'}): "
-                "move the folder away or give the command that began it"
-            )
-        if faults:
-            report(f"{faults[0]}; going on from {path.name}")
-        return content["state"], path
-    if faults:
-        raise RecordError(
-            "; ".join(faults) + f": no checkpoint is left, move {folder.parent} away to start anew"
-        )
-    return None, None
 
 
 def require_same_data(record: Path, before: dict[str, str], now: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from mtl_bench.algorithms.base import Algorithm
 from mtl_bench.config.groups import GROUPS, find_choices, find_sources
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.writer import now
@@ -88,7 +90,7 @@ def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
 
 
 def describe_environment(
-    config: dict[str, Any], device: torch.device, data: dict[str, str], network: nn.Module
+    config: dict[str, Any], device: torch.device, algorithm: Algorithm
 ) -> dict[str, Any]:
     """Return what environment.json says of the machine, the code and the data."""
     return {
@@ -104,8 +106,8 @@ def describe_environment(
         "workers": choose_workers(config["trainer"]["workers"], device),
         "determinism": config["trainer"]["determinism"],
         "tf32": uses_tf32(),
-        "data": data,
-        "initial_parameters": parameter_hash(network),
+        "data": algorithm.origin,
+        "initial_parameters": parameter_hash(c.module for c in algorithm.components),
     }
 
 
@@ -134,10 +136,10 @@ def device_name(device: torch.device) -> str:
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
-def parameter_hash(network: nn.Module) -> str:
+def parameter_hash(networks: Iterable[nn.Module]) -> str:
     """Return a SHA-256 over all parameters; equal seeds must give equal hashes."""
     digest = hashlib.sha256()
-    for name, parameter in network.named_parameters():
+    for name, parameter in (pair for network in networks for pair in network.named_parameters()):
         digest.update(name.encode())
         digest.update(parameter.detach().cpu().contiguous().view(-1).numpy().tobytes())
     return digest.hexdigest()

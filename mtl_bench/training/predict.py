@@ -14,7 +14,7 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, RecordError
-from mtl_bench.training.checkpoint import explain_misfit, peek_checkpoint
+from mtl_bench.training.checkpoint import Checkpoints, explain_misfit
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def predict_samples(
     names = tuple(task.name for task in dataset.tasks)
     method = build_run_method(config, len(names))
     network = build_network(config, names, method.separate_networks)
-    state = peek_checkpoint(record / "checkpoint", config, config_hash(config))
+    state = Checkpoints(record / "checkpoint", config, config_hash(config)).peek()
     if state is None:
         raise RecordError(f"{record} has no checkpoint: run it, records alone hold no network")
     with explain_misfit(record):

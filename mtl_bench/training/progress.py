@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtl_bench.training.update import StepResult
 
 PHASES = ("data", "forward", "method", "optimizer", "validation", "test", "checkpoint")
 """Where a run's time goes. ``method`` is gradients, weights and whatever else a method does."""
@@ -21,7 +24,8 @@ class Progress:
         skipped: updates that were left out because something in them was not finite.
         fallbacks: updates of the running epoch whose solver did not converge or met a singular
             Gram matrix.
-        loss_sums: task -> sum of the running epoch's losses.
+        loss_sums: task -> sum of the running epoch's losses, ``component/task`` where there are
+            several components; so are the counts and the weights.
         loss_counts: task -> updates of the running epoch that had labels of it.
         weight_sums: task -> sum of the running epoch's weights.
         seconds: phase -> time in the running epoch.
@@ -43,41 +47,42 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     peak_memory_bytes: int = 0
 
-    def spend(self, phase: str, seconds: float) -> None:
-        """Book time to a phase."""
+    def add_time(self, phase: str, seconds: float) -> None:
+        """Add time to a phase."""
         self.seconds[phase] += seconds
         self.total_seconds[phase] += seconds
 
-    def add_step(self, losses: dict[str, float], weights: dict[str, float]) -> None:
-        """Count one update; ``losses`` has the tasks that it had labels of."""
+    def add_step(self, results: Sequence[StepResult]) -> None:
+        """Count one step, and the losses and weights of each component's update."""
         self.step += 1
-        for task in losses:
-            self.loss_counts[task] = self.loss_counts.get(task, 0) + 1
-        for sums, values in ((self.loss_sums, losses), (self.weight_sums, weights)):
-            for task, value in values.items():
-                sums[task] = sums.get(task, 0.0) + value
+        self.fallbacks += any(result.diagnostics.get("solver_fallback") for result in results)
+        for result in results:
+            prefix = f"{result.component}/" if result.component else ""
+            losses, weights = result.losses, result.weights
+            for task in losses:
+                self.loss_counts[prefix + task] = self.loss_counts.get(prefix + task, 0) + 1
+            for sums, values in ((self.loss_sums, losses), (self.weight_sums, weights)):
+                for task, value in values.items():
+                    sums[prefix + task] = sums.get(prefix + task, 0.0) + value
 
-    def mean_losses(self, tasks: Sequence[str]) -> dict[str, float | None]:
+    def mean_losses(self) -> dict[str, float | None]:
         """Return task -> mean loss of the running epoch, None for one without any label."""
         return {
             task: self.loss_sums[task] / self.loss_counts[task] if task in self.loss_sums else None
-            for task in tasks
+            for task in self.weight_sums
         }
 
-    def describe_epoch(
-        self, tasks: Sequence[str], found: dict[str, Any], learning_rate: float
-    ) -> dict[str, Any]:
+    def describe_epoch(self, found: dict[str, Any], learning_rate: float) -> dict[str, Any]:
         """Return the running epoch's line of metrics.jsonl.
 
         Args:
-            tasks: all of them.
             found: what its evaluation has found.
             learning_rate: that it was trained with.
         """
         counted = self.batch - self.skipped
         return {
             "epoch": self.epoch,
-            "train_loss": self.mean_losses(tasks),
+            "train_loss": self.mean_losses(),
             **found,
             "weights": {task: total / counted for task, total in self.weight_sums.items()},
             "learning_rate": learning_rate,
@@ -86,7 +91,7 @@ class Progress:
             "seconds": dict(self.seconds),
         }
 
-    def close_epoch(self, line: dict[str, Any]) -> None:
+    def finish_epoch(self, line: dict[str, Any]) -> None:
         """Keep the epoch's line and begin the next epoch."""
         self.history.append(line)
         self.epoch += 1

@@ -5,29 +5,35 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtl_bench.config.build import build_data
+from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import ConfigError, Interrupted, RecordError, TrainingError
+from mtl_bench.errors import (
+    ConfigError,
+    Interrupted,
+    MtlBenchError,
+    RecordError,
+    TrainingError,
+)
 from mtl_bench.files import read_json
 from mtl_bench.records.processes import latest_process
 from mtl_bench.records.writer import RunRecord, spell_out
-from mtl_bench.tracking.console import make_console
-from mtl_bench.training.checkpoint import load_checkpoint, require_same_data
+from mtl_bench.training.checkpoint import Checkpoints, require_same_data
 from mtl_bench.training.environment import prepare_process
+from mtl_bench.training.observer import Observer
 from mtl_bench.training.probe import (
     bad_parameters,
     bad_targets,
     largest_parameter,
     watch_outputs,
 )
-from mtl_bench.training.trainer import Trainer
-from mtl_bench.training.update import NotFinite, Step, Update
+from mtl_bench.training.trainer import Trainer, TrainerSettings
+from mtl_bench.training.update import NonFiniteError, StepResult
 
 
 class Replay(NamedTuple):
@@ -36,7 +42,7 @@ class Replay(NamedTuple):
     Args:
         step: number of the update in the run.
         start: the update after which the replay began.
-        incident: as ``Trainer.incident`` tells it.
+        incident: where the run was, and what is known of the update.
         fault: what was refused, None if the update could be made.
         origins: where numbers stopped being finite, first things first.
         largest: the parameter with the largest absolute value before the update, and that value.
@@ -83,51 +89,77 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
     require_same_data(path, environment["data"], dataset.origin)
     with tempfile.TemporaryDirectory() as folder, RunRecord(Path(folder)) as record:
         _take_checkpoint(path, record, config, step)
-        with make_console("off") as console, _of_record(path, record):
-            trainer = Trainer(config, config_hash(config), device, dataset, record, console)
-            found = _find(trainer, step)
+        with _of_record(path, record):
+            inspector = _StepInspector(step)
+            trainer = Trainer(
+                build_algorithm(config, dataset, device),
+                TrainerSettings.of(config["trainer"]),
+                record,
+                Checkpoints(record.checkpoints, config, config_hash(config)),
+                device,
+                [inspector],
+            )
+            found = _inspect(trainer, inspector)
     recorded = failure.get("update") if failure.get("step") == step - 1 else None
     same = None if recorded is None else recorded == spell_out(found.incident["update"])
     return found._replace(same=same)
 
 
-class _Found(BaseException):
-    """Carries a replay out of the training; nothing on the way takes it for a failure."""
+class _StepInspector(Observer):
+    """Looks closely at one step of a training and ends it there."""
 
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.start = 0
+        self.replay: Replay | None = None
+        self._watching = ExitStack()
+        self._where: dict[str, Any] = {}
+        self._samples: list[list[str]] = []
+        self._outputs: list[str] = []
+        self._origins: list[str] = []
+        self._largest: tuple[str, float] = ("", 0.0)
 
-class _Look(Update):
-    """Makes updates as a trainer does, and looks closely at one of them."""
+    def on_train_start(self, trainer: Trainer) -> None:
+        """Note where the replay begins."""
+        self.start = trainer.progress.step
 
-    def __init__(self, trainer: Trainer, step: int) -> None:
-        before = trainer.update
-        super().__init__(
-            before.network,
-            before.names,
-            before.gradients,
-            before.method,
-            before.learners,
-            before.restore,
-        )
-        self.trainer, self.step, self.start = trainer, step, trainer.progress.step
-
-    def __call__(self, batches: Sequence[Batch]) -> Step:
-        if self.trainer.progress.step + 1 < self.step:
-            return super().__call__(batches)
-        fault = None
-        parameters, largest = bad_parameters(self.network), largest_parameter(self.network)
-        with watch_outputs(self.network) as outputs:
-            try:
-                super().__call__(batches)
-            except (NotFinite, TrainingError) as error:
-                fault = str(error)
-        incident = self.trainer.incident()
-        targets = bad_targets(batches, incident["update"]["samples"])
-        origins = [
-            *(f"target {target}" for target in targets),
-            *(f"parameter {name}" for name in parameters),
-            *(f"output of {name}" for name in outputs),
+    def on_step_start(self, trainer: Trainer, data: Sequence[Batch]) -> None:
+        """Look at targets and parameters, and begin to watch the outputs."""
+        if trainer.progress.step + 1 != self.step:
+            return
+        (component,) = trainer.algorithm.components
+        network = component.module
+        samples = trainer.algorithm.sample_names(trainer.progress.epoch, trainer.progress.batch)
+        self._where, self._samples = trainer.incident(), samples
+        self._largest = largest_parameter(network)
+        self._origins = [
+            *(f"target {target}" for target in bad_targets(data, samples)),
+            *(f"parameter {name}" for name in bad_parameters(network)),
         ]
-        raise _Found(Replay(self.step, self.start, incident, fault, origins, largest, None))
+        self._outputs = self._watching.enter_context(watch_outputs(network))
+
+    def on_step_end(
+        self, trainer: Trainer, results: Sequence[StepResult], error: MtlBenchError | None
+    ) -> None:
+        """Keep what was found."""
+        made = trainer.progress.step if error is None else trainer.progress.step + 1
+        if made != self.step:
+            return
+        self._watching.close()
+        result = error.result if isinstance(error, NonFiniteError) else results[0]
+        assert result is not None
+        incident = self._where | {"update": {"samples": self._samples, **result.describe()}}
+        origins = [*self._origins, *(f"output of {name}" for name in self._outputs)]
+        self.replay = Replay(
+            self.step,
+            self.start,
+            incident,
+            None if error is None else str(error),
+            origins,
+            self._largest,
+            None,
+        )
+        trainer.stop("replayed")
 
 
 @contextmanager
@@ -145,18 +177,24 @@ def _of_record(path: Path, copy: RunRecord) -> Iterator[None]:
         raise TrainingError(str(error).replace(str(copy.path), str(path))) from error
 
 
-def _find(trainer: Trainer, step: int) -> Replay:
-    steps = trainer.settings["epochs"] * trainer.steps_per_epoch
+def _inspect(trainer: Trainer, inspector: _StepInspector) -> Replay:
+    """Train up to the inspected step and return what was found.
+
+    Raises:
+        ConfigError: the run has no such step.
+    """
+    step, steps = inspector.step, trainer.settings.epochs * trainer.algorithm.steps_per_epoch
     if step > steps:
         raise ConfigError(f"step={step}: the run has {steps} steps")
     trainer.resume()
-    trainer.update = _Look(trainer, step)
     try:
         trainer.run()
-    except _Found as found:
-        result: Replay = found.args[0]
-        return result
-    raise ConfigError(f"step={step}: the run has {trainer.progress.step} steps")
+    except MtlBenchError:
+        if inspector.replay is None:
+            raise
+    if inspector.replay is None:
+        raise ConfigError(f"step={step}: the run has {trainer.progress.step} steps")
+    return inspector.replay
 
 
 def _failed_update(path: Path) -> dict[str, Any]:
@@ -189,7 +227,8 @@ def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step
     if not (path / "checkpoint").is_dir():
         return
     shutil.copytree(path / "checkpoint", record.checkpoints, dirs_exist_ok=True)
-    state = load_checkpoint(record.checkpoints, config, config_hash(config), lambda _: None)
+    checkpoints = Checkpoints(record.checkpoints, config, config_hash(config))
+    state = checkpoints.load(lambda _: None)
     if state is not None and state["progress"]["step"] >= step:
         for copy in record.checkpoints.iterdir():
             copy.unlink()

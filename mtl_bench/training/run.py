@@ -42,12 +42,15 @@ def run(config: dict[str, Any]) -> Outcome:
 
 
 def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
-    from mtl_bench.config.build import build_data
+    from mtl_bench.config.build import build_algorithm, build_data
     from mtl_bench.tracking.console import make_console
     from mtl_bench.tracking.mirror import make_mirror
+    from mtl_bench.training.checkpoint import Checkpoints
     from mtl_bench.training.environment import describe_environment, prepare_process
     from mtl_bench.training.explain import explain
-    from mtl_bench.training.trainer import Trainer
+    from mtl_bench.training.observer import ConsoleObserver, MirrorObserver
+    from mtl_bench.training.summary import summarize
+    from mtl_bench.training.trainer import Trainer, TrainerSettings
 
     device = prepare_process(config["trainer"])
     data = build_data(config)
@@ -61,10 +64,19 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
         ):
             trainer = None
             try:
-                trainer = Trainer(config, digest, device, data, record, console, mirror)
-                environment = describe_environment(config, device, data.origin, trainer.network)
+                algorithm = build_algorithm(config, data, device)
+                trainer = Trainer(
+                    algorithm,
+                    TrainerSettings.of(config["trainer"]),
+                    record,
+                    Checkpoints(record.checkpoints, config, digest),
+                    device,
+                    [ConsoleObserver(console), MirrorObserver(mirror)],
+                )
+                environment = describe_environment(config, device, algorithm)
                 record.begin(config, environment, resumed=trainer.resume())
-                summary = trainer.run()
+                trainer.run()
+                summary = summarize(config, digest, trainer)
             except (Interrupted, KeyboardInterrupt):
                 raise
             except BaseException as error:

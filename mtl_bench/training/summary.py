@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtl_bench.records.writer import FORMAT
-from mtl_bench.training.evaluation import select
-
-if TYPE_CHECKING:
-    from mtl_bench.training.trainer import Trainer
+from mtl_bench.training.selection import select
+from mtl_bench.training.trainer import Trainer
 
 
-def summarize(trainer: Trainer) -> dict[str, Any]:
-    """Return the contents of summary.json."""
-    config, progress = trainer.config, trainer.progress
-    best = None
-    if trainer.data.has_validation:
-        best = {t.name: learner.best_epoch for learner in trainer.learners for t in learner.tasks}
-    metrics, epochs = select(progress.history, best, config["protocol"]["last_k"])
+def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str, Any]:
+    """Return the contents of summary.json.
+
+    Args:
+        config: of the run.
+        digest: its hash.
+        trainer: whose training has ended.
+    """
+    algorithm, progress = trainer.algorithm, trainer.progress
+    metrics, epochs = select(
+        progress.history, algorithm.selected_epochs(), config["protocol"]["last_k"]
+    )
     spent = [
         sum(line["seconds"][phase] for phase in ("data", "forward", "method", "optimizer"))
         for line in progress.history
@@ -32,22 +35,19 @@ def summarize(trainer: Trainer) -> dict[str, Any]:
         },
         "variant": config["variant"],
         "seed": config["seed"],
-        "hash": trainer.digest,
+        "hash": digest,
         "selection": config["protocol"]["selection"],
         "metrics": metrics,
         "selected_epochs": epochs,
-        "tasks": {task.name: task.describe() for task in trainer.tasks},
-        "parameters": {
-            "total": sum(p.numel() for p in trainer.network.parameters()),
-            "shared": sum(p.numel() for p in trainer.shared),
-        },
+        "tasks": {task.name: task.describe() for task in algorithm.tasks},
+        "parameters": algorithm.parameter_counts(),
         "seconds": {**progress.total_seconds, "train_epoch": median(spent)},
         "peak_memory_bytes": progress.peak_memory_bytes,
         "epochs": len(progress.history),
         "skipped": sum(line["skipped"] for line in progress.history),
         "solver_fallbacks": sum(line["solver_fallbacks"] for line in progress.history),
-        "step_log_lost": trainer.steps.lost,
+        "step_log_lost": trainer.lost_parts,
         "steps": progress.step,
-        "data": trainer.data.origin,
+        "data": algorithm.origin,
         "device": str(trainer.device),
     }

@@ -1,115 +1,93 @@
-"""The training loop: one loop for every data set, architecture and method."""
+"""The training loop: one loop for every algorithm, data set, architecture and method."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from statistics import fmean
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import torch
 
-from mtl_bench.config.build import build_network, build_run_method
-from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
+from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.errors import Interrupted, MtlBenchError, TrainingError
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
-from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
+from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.signals import StopRequest
-from mtl_bench.tracking.console import TrainingConsole
-from mtl_bench.tracking.mirror import NO_MIRROR, Mirror
-from mtl_bench.training.checkpoint import load_checkpoint, restoring, save_checkpoint
-from mtl_bench.training.environment import choose_workers
-from mtl_bench.training.evaluation import Metrics, evaluate
-from mtl_bench.training.learner import conclude_epoch, make_learners
+from mtl_bench.training.checkpoint import Checkpoints, restoring
 from mtl_bench.training.memory import peak_memory_bytes
+from mtl_bench.training.observer import Observer
 from mtl_bench.training.progress import Progress
-from mtl_bench.training.step_gradients import StepGradients
-from mtl_bench.training.summary import summarize
-from mtl_bench.training.update import NotFinite, Step, Update, require_whole
+from mtl_bench.training.update import NonFiniteError, StepResult, Update, check_finite_state
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How a training is carried out; see ``trainer`` in configs/train.yaml."""
+
+    epochs: int
+    checkpoint_minutes: float = 10.0
+    on_nonfinite: Literal["abort", "skip"] = "abort"
+    log_every: int = 1
+
+    @classmethod
+    def of(cls, section: dict[str, Any]) -> TrainerSettings:
+        """Return the settings among the keys of a configuration's section ``trainer``."""
+        return cls(**{f.name: section[f.name] for f in fields(cls) if f.name in section})
 
 
 class Trainer:
     """Trains one run and can continue it bit for bit.
 
     Args:
-        config: resolved configuration.
-        digest: its hash.
-        device: where the network lives.
-        data: the data set.
+        algorithm: what is learned from.
+        settings: how.
         record: the open run record.
-        console: what a person sees.
-        mirror: what a dashboard sees.
+        checkpoints: where its states are kept.
+        device: whose memory and random generator count.
+        observers: listen to it.
     """
 
     def __init__(
         self,
-        config: dict[str, Any],
-        digest: str,
-        device: torch.device,
-        data: Dataset,
+        algorithm: Algorithm,
+        settings: TrainerSettings,
         record: RunRecord,
-        console: TrainingConsole,
-        mirror: Mirror = NO_MIRROR,
+        checkpoints: Checkpoints,
+        device: torch.device,
+        observers: Sequence[Observer] = (),
     ) -> None:
-        self.config, self.digest, self.device, self.data = config, digest, device, data
-        self.record, self.console, self.mirror = record, console, mirror
-        self.settings = config["trainer"]
-        self.loading: dict[str, Any] = {
-            "workers": choose_workers(self.settings["workers"], device),
-            "pin": device.type == "cuda",
-        }
-        seed_everything(config["seed"])
-        self.tasks = data.tasks
-        self.names = tuple(task.name for task in self.tasks)
-        self.method = build_run_method(config, len(self.tasks))
-        separate = self.method.separate_networks
-        self.network = build_network(config, self.names, separate).to(self.device)
-        self.gradients = StepGradients(
-            self.network,
-            self.tasks,
-            self.method,
-            device,
-            precision=self.settings["precision"],
-            **config["gradients"],
-        )
-        self.shared = self.gradients.shared
-        self.learners = make_learners(self.tasks, self.network, separate, config)
-        self.update = Update(
-            self.network,
-            self.names,
-            self.gradients,
-            self.method,
-            self.learners,
-            restore=self.settings["on_nonfinite"] == "skip",
-        )
+        self.algorithm, self.settings, self.record = algorithm, settings, record
+        self.checkpoints, self.device, self.observers = checkpoints, device, tuple(observers)
+        self.names = tuple(task.name for task in algorithm.tasks)
+        self.update = Update(self.names, restore=settings.on_nonfinite == "skip")
         self.progress = Progress()
-        self.steps = StepLog(record.steps, self.names)
-        self.steps_per_epoch = -(-data.steps_per_epoch // self.settings["accumulate"])
+        self.step_logs = {
+            component.name: StepLog(record.steps, self.names, component.name, settings.log_every)
+            for component in algorithm.components
+        }
         self.saved_at = time.monotonic()
+        self._stop = StopRequest()
+        self._failed: StepResult | None = None
 
-    def run(self) -> dict[str, Any]:
-        """Train to the end, from where `resume` has left off, and return the summary.
+    def run(self) -> None:
+        """Train to the end, from where `resume` has left off.
 
         Raises:
             TrainingError: something stopped being finite.
-            Interrupted: a signal asked to stop; the same command continues.
+            Interrupted: a signal or an observer asked to stop; the same command continues.
         """
-        self.console.start(
-            self.record.path.as_posix(),
-            epochs=self.settings["epochs"],
-            steps_per_epoch=self.steps_per_epoch,
-            tasks=self.names,
-            first_epoch=self.progress.epoch,
-            history=self.progress.history,
-        )
-        self.mirror.look(len(self.progress.history), self.progress.step)
-        with StopRequest() as stop:
-            while self.progress.epoch <= self.settings["epochs"]:
-                self.train_epoch(stop)
+        for observer in self.observers:
+            observer.on_train_start(self)
+        with self._stop:
+            while self.progress.epoch <= self.settings.epochs:
+                self.train_epoch()
                 self.end_epoch()
-        return summarize(self)
+
+    def stop(self, reason: str) -> None:
+        """End the training after the running step, as a signal would."""
+        self._stop.ask(reason)
 
     def resume(self) -> bool:
         """Go back to the newest checkpoint and return whether there is one.
@@ -117,148 +95,151 @@ class Trainer:
         Raises:
             RecordError: there is, but not of this run; the record is as it was.
         """
-        state = load_checkpoint(
-            self.record.checkpoints, self.config, self.digest, self.console.message
-        )
+        state = self.checkpoints.load(self.tell)
         if state is not None:
-            with restoring(self.record.path, state, self.data.origin):
+            with restoring(self.record.path, state, self.algorithm.origin):
                 self.load_state_dict(state)
-        for part in self.steps.resume(state["step_log"] if state else None):
-            self.console.message(
-                f"{self.record.steps / part} was missing or damaged: its steps are lost to the "
-                "figures, the training is not affected"
-            )
+        logged = state["step_log"] if state else None
+        for log in self.step_logs.values():
+            for part in log.resume(logged):
+                self.tell(
+                    f"{self.record.steps / part} was missing or damaged: its steps are lost to "
+                    "the figures, the training is not affected"
+                )
         self.record.keep_epochs(self.progress.history)
         return state is not None
 
-    def train_epoch(self, stop: StopRequest) -> None:
-        """Train on the batches that are left of the running epoch."""
+    def tell(self, text: str) -> None:
+        """Show a line to a person."""
+        for observer in self.observers:
+            observer.on_message(text)
+
+    def train_epoch(self) -> None:
+        """Make the steps that are left of the running epoch."""
         progress = self.progress
-        self.network.train()
-        batches = self.data.train_batches(
-            progress.epoch,
-            start=progress.batch * self.settings["accumulate"],
-            **self.loading,
-        )
+        steps = self.algorithm.epoch(progress.epoch, progress.batch)
         begin = time.perf_counter()
-        while group := self.next_group(batches):
-            progress.spend("data", time.perf_counter() - begin)
-            self.train_step(group)
+        while (data := self._next(steps)) is not None:
+            progress.add_time("data", time.perf_counter() - begin)
+            self.train_step(data)
             progress.batch += 1
-            if stop.name is not None:
+            if self._stop.name is not None:
                 self.save()
                 raise Interrupted(
-                    f"{stop.name}: stopped in epoch {progress.epoch} after step {progress.step}; "
-                    "the same command continues there"
+                    f"{self._stop.name}: stopped in epoch {progress.epoch} after step "
+                    f"{progress.step}; the same command continues there"
                 )
             self.save_if_due()
             begin = time.perf_counter()
 
-    def next_group(self, batches: Iterator[Batch]) -> list[Batch]:
-        """Return the batches of the next update; what they fail on costs no update before it."""
+    def _next(self, steps: Iterator[Any]) -> Any:  # noqa: ANN401 - the algorithm's own data
+        """Return the data of the next step; what they fail on costs no step before it."""
         try:
-            return list(islice(batches, self.settings["accumulate"]))
+            return next(steps, None)
         except MtlBenchError:
             self.save()
             raise
 
-    def train_step(self, batches: Sequence[Batch]) -> None:
-        """Make one update, or refuse it when something in it is not finite.
+    def train_step(self, data: Any) -> None:  # noqa: ANN401 - the algorithm's own data
+        """Make one step, or refuse it when something in it is not finite.
 
         Raises:
             TrainingError: it is refused and ``trainer.on_nonfinite`` is ``abort``, or leaving it
                 out would not help.
         """
-        progress = self.progress
+        results: list[StepResult] = []
+
+        def update(component: Component, data: Any) -> StepResult:  # noqa: ANN401
+            results.append(self.update(component, data))
+            return results[-1]
+
+        for observer in self.observers:
+            observer.on_step_start(self, data)
+        error: MtlBenchError | None = None
         try:
-            step = self.update(batches)
-        except NotFinite as fault:
-            message = f"{fault} at epoch {progress.epoch}, step {progress.step + 1}"
-            if self.settings["on_nonfinite"] == "abort" or not fault.harmless:
-                skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"
-                raise TrainingError(
-                    f"{message}; nothing of this update is kept, `mtl-bench replay "
-                    f"{self.record.path}` shows where it comes from{skip * fault.harmless}"
-                ) from None
-            self.update.known = {}
-            self.console.message(f"skipped a batch: {message}")
-            progress.skipped += 1
-            return
-        self.log(step)
-        self.update.known = {}
-        for phase, spent in step.seconds.items():
-            progress.spend(phase, spent)
+            self.algorithm.step(data, update)
+        except MtlBenchError as refused:
+            error = refused
+        else:
+            self.log(results)
+        for observer in self.observers:
+            observer.on_step_end(self, results, error)
+        if isinstance(error, NonFiniteError):
+            self.refuse(error)
+        elif error is not None:
+            raise error
+
+    def refuse(self, error: NonFiniteError) -> None:
+        """Leave a step out, or stop."""
+        progress = self.progress
+        message = f"{error} at epoch {progress.epoch}, step {progress.step + 1}"
+        if self.settings.on_nonfinite == "abort" or not error.recoverable:
+            self._failed = error.result
+            skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"
+            raise TrainingError(
+                f"{message}; nothing of this update is kept, `mtl-bench replay "
+                f"{self.record.path}` shows where it comes from{skip * error.recoverable}"
+            )
+        self.tell(f"skipped a batch: {message}")
+        progress.skipped += 1
 
     def incident(self) -> dict[str, Any]:
-        """Return where the run is, and of an update that failed all that is known of it."""
+        """Return where the run is, and of a step that failed all that is known of it."""
         progress = self.progress
         where = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
-        if not self.update.known:
+        if self._failed is None:
             return where
-        each = self.settings["accumulate"]
-        samples = [
-            self.data.sample_names(progress.epoch, progress.batch * each + number)
-            for number in range(min(each, self.data.steps_per_epoch - progress.batch * each))
-        ]
-        return where | {"update": {"samples": samples, **self.update.known}}
+        samples = self.algorithm.sample_names(progress.epoch, progress.batch)
+        return where | {"update": {"samples": samples, **self._failed.describe()}}
 
-    def log(self, step: Step) -> None:
-        """Note the step in the sums, the step log and on the console."""
-        gradients, progress = step.gradients, self.progress
-        losses, weights = self.update.known["losses"], self.update.known["weights"]
-        progress.add_step(losses, weights)
-        progress.fallbacks += bool(step.diagnostics.get("solver_fallback"))
-        gram_TT = gradients.known_gram_TT
-        self.steps.add(
-            progress.step,
-            progress.epoch,
-            gradients.tasks,
-            gradients.losses_T.numpy(),
-            step.weights_T.numpy(),
-            None if gram_TT is None else gram_TT.numpy(),
-            step.diagnostics | {f"seconds_{phase}": s for phase, s in step.seconds.items()},
-        )
-        self.console.step(progress.batch + 1, losses, weights)
+    def log(self, results: Sequence[StepResult]) -> None:
+        """Note a step in the sums and the step logs."""
+        progress = self.progress
+        progress.add_step(results)
+        for result in results:
+            assert result.weights_T is not None
+            self.step_logs[result.component].add(
+                progress.step,
+                progress.epoch,
+                result.tasks,
+                result.losses_S.numpy(),
+                result.weights_T.numpy(),
+                None if result.gram_SS is None else result.gram_SS.numpy(),
+                result.diagnostics | {f"seconds_{k}": s for k, s in result.seconds.items()},
+            )
+            for phase, spent in result.seconds.items():
+                progress.add_time(phase, spent)
 
     def end_epoch(self) -> None:
         """Evaluate, select, move the schedules on, and write everything down."""
-        progress = self.progress
+        progress, algorithm = self.progress, self.algorithm
         if progress.batch == progress.skipped:
             raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
-        metrics: dict[str, Metrics] = {}
-        for split in evaluated_splits(self.data):
+        metrics: dict[Any, Metrics] = {}
+        for split in algorithm.splits:
             begin = time.perf_counter() - progress.seconds["checkpoint"]
-            batches = self.saving(self.data.evaluation_batches(split, **self.loading))
             where = f"the {split} split after epoch {progress.epoch}"
-            metrics[split] = evaluate(self.network, batches, self.tasks, self.device, where)
+            metrics[split] = algorithm.evaluate(split, where, self.save_if_due)
             end = time.perf_counter() - progress.seconds["checkpoint"]
-            progress.spend(split, end - begin)
-        self.method.end_epoch()
-        rates = [learner.learning_rate() for learner in self.learners]
-        shown: Split = "validation" if self.data.has_validation else "test"
-        delta_m = conclude_epoch(
-            self.learners, progress.epoch, metrics[shown], validated=self.data.has_validation
-        )
-        found = {**metrics, f"delta_m_{shown}": delta_m}
-        line = progress.describe_epoch(self.names, found, fmean(rates))
-        progress.close_epoch(line)
+            progress.add_time(split, end - begin)
+        for component in algorithm.components:
+            component.method.end_epoch()
+        rate = algorithm.learning_rate()
+        scores = algorithm.end_epoch(progress.epoch, metrics)
+        line = progress.describe_epoch({**metrics, **scores}, rate)
+        progress.finish_epoch(line)
         self.record.append_epoch(line)
         self.save()
-        self.console.epoch(line)
-
-    def saving(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield batches of an evaluation, and write a checkpoint between them when it is due.
-
-        What goes on from there evaluates again: until the end of its evaluation an epoch changes
-        nothing but times.
-        """
-        for batch in batches:
-            yield batch
-            self.save_if_due()
+        for observer in self.observers:
+            observer.on_epoch_end(self, line)
 
     def save_if_due(self) -> None:
-        """Write a checkpoint if ``trainer.checkpoint_minutes`` have passed since the last one."""
-        if time.monotonic() - self.saved_at > 60 * self.settings["checkpoint_minutes"]:
+        """Write a checkpoint if ``trainer.checkpoint_minutes`` have passed since the last one.
+
+        What goes on from one within an evaluation evaluates again: until the end of its evaluation
+        an epoch changes nothing but times.
+        """
+        if time.monotonic() - self.saved_at > 60 * self.settings.checkpoint_minutes:
             self.save()
 
     def save(self) -> None:
@@ -266,34 +247,41 @@ class Trainer:
         begin = time.perf_counter()
         peak = peak_memory_bytes(self.device)
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak)
-        self.steps.flush()
+        for log in self.step_logs.values():
+            log.flush()
         state = self.state_dict()
-        require_whole({part: state[part] for part in ("network", "method", "learners")})
-        save_checkpoint(self.record.checkpoints, state, self.config, self.digest)
-        self.progress.spend("checkpoint", time.perf_counter() - begin)
+        self.checkpoints.save(state)
+        self.progress.add_time("checkpoint", time.perf_counter() - begin)
         self.saved_at = time.monotonic()
-        self.mirror.look(len(self.progress.history), self.progress.step)
+        for observer in self.observers:
+            observer.on_checkpoint(self)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step depends on.
 
-        The order of batches is a function of the seed and the epoch, so it needs no state.
+        Raises:
+            TrainingError: a tensor of the algorithm's state is not finite.
         """
+        own = self.algorithm.state_dict()
+        check_finite_state(own)
         return {
-            "data": self.data.origin,
-            "network": self.network.state_dict(),
-            "method": self.method.state_dict(),
-            "learners": [learner.state_dict() for learner in self.learners],
+            "data": self.algorithm.origin,
+            **own,
             "progress": self.progress.state_dict(),
-            "step_log": self.steps.state_dict(),
+            "step_log": {
+                "parts": {n: h for log in self.step_logs.values() for n, h in log.parts.items()},
+                "lost": self.lost_parts,
+            },
             "generators": generator_states(self.device),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
-        self.network.load_state_dict(state["network"])
-        self.method.load_state_dict(state["method"])
-        for learner, own in zip(self.learners, state["learners"], strict=True):
-            learner.load_state_dict(own)
+        self.algorithm.load_state_dict(state)
         self.progress = Progress(**state["progress"])
         set_generator_states(state["generators"], self.device)
+
+    @property
+    def lost_parts(self) -> list[str]:
+        """Names of parts of the step logs that were damaged and removed."""
+        return [part for log in self.step_logs.values() for part in log.lost]

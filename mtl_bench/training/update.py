@@ -1,180 +1,207 @@
-"""One update of the network, refused as a whole when something in it is not finite."""
+"""One update of a component, refused as a whole when something in it is not finite."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from mtl_bench.datasets.base import Batch
+from mtl_bench.algorithms.base import Component
 from mtl_bench.errors import MtlBenchError, TrainingError
-from mtl_bench.gradients import TaskGradients
-from mtl_bench.methods.base import Method
-from mtl_bench.training.learner import Learner
-from mtl_bench.training.step_gradients import StepGradients
-from mtl_bench.training.undo import keep_state
+from mtl_bench.training.restore import keep_state
 
 
-class NotFinite(MtlBenchError):
-    """A number of an update is NaN or infinite; the text says which.
+@dataclass
+class StepResult:
+    """What one update of a component was made of, as far as it got.
 
     Args:
-        message: the number and whose it is.
-        harmless: whether nothing is lost when the update is left out.
-    """
-
-    def __init__(self, message: str, harmless: bool = True) -> None:
-        super().__init__(message)
-        self.harmless = harmless
-
-
-@dataclass(frozen=True)
-class Step:
-    """What an update was made of.
-
-    Args:
-        gradients: of the batches that it was made from.
-        weights_T: the method's weights.
+        component: name of the component.
+        names: names of the T tasks.
+        tasks: numbers of the S tasks that took part.
+        losses_S: their losses.
+        gram_SS: Gram matrix of their gradients, None if the method did not ask for it.
+        weights_T: the method's weights, 0 for a task that took no part; None before they are known.
         diagnostics: the method's numbers for the step log.
         seconds: phase -> time.
     """
 
-    gradients: TaskGradients
-    weights_T: Tensor
-    diagnostics: dict[str, float]
-    seconds: dict[str, float]
+    component: str
+    names: tuple[str, ...]
+    tasks: tuple[int, ...] = ()
+    losses_S: Tensor = field(default_factory=lambda: torch.empty(0))
+    gram_SS: Tensor | None = None
+    weights_T: Tensor | None = None
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Task -> loss of the tasks that took part."""
+        names = (self.names[t] for t in self.tasks)
+        return dict(zip(names, self.losses_S.tolist(), strict=True))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Task -> weight."""
+        values = [] if self.weights_T is None else self.weights_T.tolist()
+        return dict(zip(self.names, values, strict=bool(values)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known as plain values, for the report of a failure."""
+        known: dict[str, Any] = {"losses": self.losses}
+        if self.gram_SS is not None:
+            known["gram"] = self.gram_SS.tolist()
+        if self.weights_T is not None:
+            known |= {"weights": self.weights, "diagnostics": self.diagnostics}
+        return known
+
+
+class NonFiniteError(MtlBenchError):
+    """A number of an update is NaN or infinite; the text says which.
+
+    Args:
+        message: the number and whose it is.
+        recoverable: whether nothing is lost when the update is left out.
+
+    Attributes:
+        result: the update as far as it got.
+    """
+
+    result: StepResult | None = None
+
+    def __init__(self, message: str, recoverable: bool = True) -> None:
+        super().__init__(message)
+        self.recoverable = recoverable
 
 
 class Update:
-    """Makes updates and remembers, while one is being made, what is known of it.
+    """Makes updates: compute the combined gradient, then apply it.
 
     Args:
-        network: that is trained.
         names: names of the T tasks.
-        gradients: makes the task gradients.
-        method: chooses the weights.
-        learners: optimisers.
         restore: put the method's state and running statistics of batch norms back when an update
-            is refused, so that a run which leaves it out goes on as if the batch had not been
+            is refused, so that a run which leaves it out goes on as if the data had not been
             there. Only what the network has drawn from global generators stays drawn.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        names: Sequence[str],
-        gradients: StepGradients,
-        method: Method,
-        learners: Sequence[Learner],
-        restore: bool,
-    ) -> None:
-        self.network, self.names, self.gradients = network, tuple(names), gradients
-        self.method, self.learners, self.restore = method, learners, restore
-        own = (p for parameters in gradients.own for p in parameters)
-        self.trained = [*gradients.shared, *own]
-        self.known: dict[str, Any] = {}
-        """Losses, Gram matrix, weights and diagnostics of the latest update, as far as they are
-        known, for a report of its failure. Whoever has used the update empties it."""
+    def __init__(self, names: Sequence[str], restore: bool = False) -> None:
+        self.names, self.restore = tuple(names), restore
 
-    def __call__(self, batches: Sequence[Batch]) -> Step:
+    def __call__(self, component: Component, data: Any) -> StepResult:  # noqa: ANN401
         """Make one update.
 
         Raises:
-            NotFinite: a loss, a gradient, a weight or a diagnostic is not; the parameters and the
-                optimisers are as they were, unless a method that looks again found it. The method
-                and the network's buffers are so only with ``restore``.
+            NonFiniteError: a loss, a gradient, a weight or a diagnostic is not finite, and
+                ``result`` tells what is known. Parameters and optimisers are as they were, unless
+                a method that reevaluates found it; the method and the network's buffers are so
+                only with ``restore``.
         """
-        self.known = {}
-        kept = [buffer.clone() for buffer in self.network.buffers()] if self.restore else []
-        put_method_back = keep_state(self.method) if self.restore else None
-        try:
-            return self._make(batches)
-        except NotFinite:
-            if put_method_back is not None:
-                put_method_back()
-                for buffer, before in zip(self.network.buffers(), kept, strict=True):
-                    buffer.copy_(before)
-            raise
+        result = StepResult(component.name, self.names)
+        with _restoring(component) if self.restore else nullcontext():
+            try:
+                self.compute(component, data, result)
+                self.apply(component, data, result)
+            except NonFiniteError as error:
+                error.result = result
+                raise
+        return result
 
-    def _make(self, batches: Sequence[Batch]) -> Step:
-        times = [time.perf_counter()]
-        gradients = self.gradients(batches)
-        names = [self.names[t] for t in gradients.tasks]
-        losses = dict(zip(names, gradients.losses_T.tolist(), strict=True))
-        self.known["losses"] = losses
-        require_finite(losses, "the loss of task {} is {}")
-        times.append(time.perf_counter())
-        if self.method.needs != "losses":
-            gram_TT = gradients.gram()
-            self.known["gram"] = gram_TT.tolist()
-            squares = dict(zip(names, gram_TT.diagonal().tolist(), strict=True))
-            require_finite(squares, "the squared gradient norm of task {} is {}")
-        info = self.method.step_with(gradients)
-        weights = dict(zip(self.names, info.weights_T.tolist(), strict=True))
-        self.known |= {"weights": weights, "diagnostics": info.diagnostics}
-        require_finite(weights, "the weight of task {} is {}")
-        self._require_health(info.diagnostics)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None])
-        require_finite({"parameters": norm.item()}, "the norm of the gradient of all {} is {}")
-        times.append(time.perf_counter())
-        for learner in self.learners:
-            learner.optimizer.step()
-        times.append(time.perf_counter())
-        diagnostics = info.diagnostics
-        if self.method.looks_again:
-            with self.gradients.again(batches) as updated:
-                diagnostics = self.method.after_update(updated)
-            self.known["diagnostics"] = diagnostics
-            self._require_health(diagnostics)
-        times.append(time.perf_counter())
-        seconds = {
-            "forward": times[1] - times[0],
-            "method": times[2] - times[1] + times[4] - times[3],
-            "optimizer": times[3] - times[2],
-        }
-        return Step(gradients, info.weights_T, diagnostics, seconds)
+    def compute(self, component: Component, data: Any, result: StepResult) -> None:  # noqa: ANN401
+        """Fill ``.grad`` of every parameter, and the result with what it was made of."""
+        method = component.method
+        begin = time.perf_counter()
+        gradients = component.gradients(data)
+        result.tasks, result.losses_S = gradients.tasks, gradients.losses_T
+        check_finite(result.losses, "the loss of task {} is {}")
+        losses_known = time.perf_counter()
+        if method.needs != "losses":
+            gram_SS = result.gram_SS = gradients.gram()
+            squares = dict(zip(result.losses, gram_SS.diagonal().tolist(), strict=True))
+            check_finite(squares, "the squared gradient norm of task {} is {}")
+        info = method.step_with(gradients)
+        result.weights_T, result.diagnostics = info.weights_T, info.diagnostics
+        check_finite(result.weights, "the weight of task {} is {}")
+        _check_health(component, result)
+        end = time.perf_counter()
+        result.seconds = {"forward": losses_known - begin, "method": end - losses_known}
 
-    def _require_health(self, diagnostics: Mapping[str, float]) -> None:
-        """Look at what a method tells of itself: agents that are not finite can't be left out."""
-        text = f"{{}} of {type(self.method).__name__} is {{}}"
-        require_finite(diagnostics, text, harmless=False)
+    def apply(self, component: Component, data: Any, result: StepResult) -> None:  # noqa: ANN401
+        """Move the parameters by their gradients, and let the method see what that did."""
+        begin = time.perf_counter()
+        parameters = [p for p in component.parameters if p.grad is not None]
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        check_finite({"parameters": norm.item()}, "the norm of the gradient of all {} is {}")
+        if component.clip_norm is not None:
+            clip_grads_with_norm_(parameters, component.clip_norm, norm)
+        for optimizer in component.optimizers:
+            optimizer.step()
+        moved = time.perf_counter()
+        if component.method.looks_again:
+            with component.gradients.reevaluate(data) as updated:
+                result.diagnostics = component.method.after_update(updated)
+            _check_health(component, result)
+        result.seconds["optimizer"] = moved - begin
+        result.seconds["method"] += time.perf_counter() - moved
 
 
-def require_finite(values: Mapping[str, float], text: str, *, harmless: bool = True) -> None:
-    """Check numbers before they are used.
+@contextmanager
+def _restoring(component: Component) -> Iterator[None]:
+    """Put method and buffers back to what they are now if the block raises NonFiniteError."""
+    kept = [buffer.clone() for buffer in component.module.buffers()]
+    put_method_back = keep_state(component.method)
+    try:
+        yield
+    except NonFiniteError:
+        put_method_back()
+        for buffer, before in zip(component.module.buffers(), kept, strict=True):
+            buffer.copy_(before)
+        raise
+
+
+def _check_health(component: Component, result: StepResult) -> None:
+    """Raise if a diagnostic is not finite: agents that aren't can't be left out."""
+    text = f"{{}} of {type(component.method).__name__} is {{}}"
+    check_finite(result.diagnostics, text, recoverable=False)
+
+
+def check_finite(values: Mapping[str, float], text: str, *, recoverable: bool = True) -> None:
+    """Raise if a number is NaN or infinite.
 
     Args:
         values: name -> number.
         text: of the error, with places for name and number.
-        harmless: as in `NotFinite`.
+        recoverable: as in `NonFiniteError`.
 
     Raises:
-        NotFinite: one is not finite.
+        NonFiniteError: one is not finite.
     """
     for name, value in values.items():
         if not math.isfinite(value):
-            raise NotFinite(text.format(name, value), harmless)
+            raise NonFiniteError(text.format(name, value), recoverable)
 
 
-def require_whole(state: dict[str, Any]) -> None:
-    """Look at a state before a checkpoint is made of it.
+def check_finite_state(state: dict[str, Any]) -> None:
+    """Raise if a checkpoint's state contains NaN or infinity.
 
     Raises:
         TrainingError: a tensor in it is not finite; the line names it.
     """
-    if (broken := first_not_finite(state)) is not None:
+    if (broken := find_nonfinite(state)) is not None:
         raise TrainingError(
             f"{broken} is no longer finite, so no checkpoint is made of it; the one before is "
             "intact, a lower optimizer.lr may help"
         )
 
 
-def first_not_finite(state: Any, key: str = "") -> str | None:  # noqa: ANN401 - nested state
+def find_nonfinite(state: Any, key: str = "") -> str | None:  # noqa: ANN401 - nested state
     """Return the key path of the first tensor in a state that holds a NaN or an infinity."""
     if isinstance(state, Tensor):
         bad = state.is_floating_point() and not bool(state.isfinite().all())
@@ -182,5 +209,5 @@ def first_not_finite(state: Any, key: str = "") -> str | None:  # noqa: ANN401 -
     if not isinstance(state, Mapping | list | tuple):
         return None
     children = state.items() if isinstance(state, Mapping) else enumerate(state)
-    found = (first_not_finite(value, f"{key}.{name}".strip(".")) for name, value in children)
+    found = (find_nonfinite(value, f"{key}.{name}".strip(".")) for name, value in children)
     return next((path for path in found if path is not None), None)

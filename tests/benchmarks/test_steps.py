@@ -7,7 +7,7 @@ import pytest
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.benchmarks.steps import Problem, Step, Variant, measure, render
 from mtl_bench.errors import ConfigError
-from tests.training.test_step_gradients import NAMES, TASKS, Norms, norms, points
+from tests.algorithms.test_batch_gradients import NAMES, TASKS, Norms, norms, points
 
 
 def problem(**peers):

@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from mtl_bench.algorithms.supervised.evaluation import evaluate
 from mtl_bench.config.groups import describe_group
 from mtl_bench.records.writer import RunRecord
-from mtl_bench.training.evaluation import evaluate
 from mtl_bench.training.run import run
 from tests.cuda.conftest import ASKED
 from tests.end_to_end.processes import ENVIRONMENT
 from tests.methods.streams import METHODS, Network, build
 from tests.training.runs import (
     STEPS,
-    Console,
     DropoutMPNN,
+    Watcher,
     config_of,
+    parameters_of,
     smallest,
     stop_at,
     train,
@@ -82,15 +83,15 @@ def test_steps_of_every_method_are_those_of_the_cpu(name, device):
 def first_update(config):
     """Return the trainer after one update, and the update's step."""
     with RunRecord(Path(config["paths"]["results"])) as record:
-        trainer = trainer_of(config, record, Console())
-        batches = trainer.data.train_batches(1, pin=trainer.device.type == "cuda")
+        trainer = trainer_of(config, record, Watcher())
+        batches = trainer.algorithm.data.train_batches(1, pin=trainer.device.type == "cuda")
         each = config["trainer"]["accumulate"]
         return trainer, trainer.update([next(batches) for _ in range(each)])
 
 
 def whole_gradient(trainer):
     """Return what the update wrote for all parameters, on the CPU."""
-    return torch.cat([p.grad.flatten().cpu() for p in trainer.update.trained])
+    return torch.cat([p.grad.flatten().cpu() for p in parameters_of(trainer)])
 
 
 @pytest.mark.parametrize(
@@ -123,11 +124,11 @@ def test_losses_and_metrics_of_every_data_set_are_those_of_the_cpu(
         words = ("method=ls", f"trainer.device={where}")
         config = smallest(dataset, small_data, tmp_path / str(where), *words)
         with RunRecord(Path(config["paths"]["results"])) as record:
-            trainer = trainer_of(config, record, Console())
-            batches = trainer.data.evaluation_batches("test")
-            metrics = evaluate(trainer.network, batches, trainer.tasks, trainer.device)
-            trainer.network.train()
-            (batch, *_) = trainer.data.train_batches(1)
+            trainer = trainer_of(config, record, Watcher())
+            batches = trainer.algorithm.data.evaluation_batches("test")
+            metrics = evaluate(trainer.algorithm.network, batches, trainer.tasks, trainer.device)
+            trainer.algorithm.network.train()
+            (batch, *_) = trainer.algorithm.data.train_batches(1)
             return metrics, trainer.gradients([batch]).losses_T
 
     (expected, expected_T), (found, found_T) = look(CPU), look(device)
@@ -142,8 +143,8 @@ def test_bf16_is_close_to_float32_and_keeps_parameters_wide(looks, device, tiny_
     trainer, found = first_update(config_of(tiny_data, tmp_path / "narrow", *words))
     _, expected = first_update(config_of(tiny_data, tmp_path / "wide", *LOOKS[looks]))
     close(found.gradients.losses_T, expected.gradients.losses_T, rel=5e-2)
-    assert {p.dtype for p in trainer.network.parameters()} == {torch.float32}
-    assert all(p.isfinite().all() for p in trainer.network.parameters())
+    assert {p.dtype for p in trainer.algorithm.network.parameters()} == {torch.float32}
+    assert all(p.isfinite().all() for p in trainer.algorithm.network.parameters())
 
 
 def drawing(data, results, *overrides):

@@ -12,14 +12,16 @@ import torch
 from torch.nn import functional
 
 from mtl_bench.architectures.mpnn import MPNN
-from mtl_bench.config.build import build_data
+from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted
 from mtl_bench.records.writer import RunRecord, record_path
-from mtl_bench.tracking.console import make_console
+from mtl_bench.training.checkpoint import Checkpoints
 from mtl_bench.training.environment import choose_device
-from mtl_bench.training.trainer import Trainer
+from mtl_bench.training.observer import Observer
+from mtl_bench.training.summary import summarize
+from mtl_bench.training.trainer import Trainer, TrainerSettings
 
 SIZES = (
     "dataset=qm9",
@@ -90,36 +92,46 @@ class Altered:
             yield batch
 
 
-class Console:
-    """Sees what the trainer shows, and may act on it."""
+class Watcher(Observer):
+    """Sees what a training does, and may act on it."""
 
-    def __init__(self, on_step=lambda step: None, on_epoch=lambda line: None):
+    def __init__(self, step=lambda step: None, epoch=lambda line: None):
         self.steps, self.messages = 0, []
-        self.on_step, self.on_epoch = on_step, on_epoch
+        self.step, self.epoch = step, epoch
 
-    def start(self, *_, **__):
-        pass
+    def on_step_end(self, trainer, results, error):
+        if error is None:
+            self.steps += 1
+            self.step(self.steps)
 
-    def step(self, *_):
-        self.steps += 1
-        self.on_step(self.steps)
+    def on_epoch_end(self, trainer, line):
+        self.epoch(line)
 
-    def epoch(self, line):
-        self.on_epoch(line)
-
-    def message(self, text):
+    def on_message(self, text):
         self.messages.append(text)
 
 
-def stop_at(step: int, number: signal.Signals = signal.SIGTERM) -> Console:
-    """Return a console that sends this process a signal during a step."""
-    return Console(lambda done: os.kill(os.getpid(), number) if done == step else None)
+def stop_at(step: int, number: signal.Signals = signal.SIGTERM) -> Watcher:
+    """Return an observer that sends this process a signal during a step."""
+    return Watcher(lambda done: os.kill(os.getpid(), number) if done == step else None)
 
 
-def trainer_of(config: dict[str, Any], record: RunRecord, console: Any, data: Any = None):
-    data = data if data is not None else build_data(config)
+def parameters_of(trainer: Trainer) -> list[torch.nn.Parameter]:
+    return trainer.algorithm.components[0].parameters
+
+
+def trainer_of(
+    config: dict[str, Any], record: RunRecord, *observers: Observer, data: Any = None
+) -> Trainer:
     device = choose_device(config["trainer"]["device"])
-    return Trainer(config, config_hash(config), device, data, record, console)
+    return Trainer(
+        build_algorithm(config, data if data is not None else build_data(config), device),
+        TrainerSettings.of(config["trainer"]),
+        record,
+        Checkpoints(record.checkpoints, config, config_hash(config)),
+        device,
+        observers,
+    )
 
 
 class End(NamedTuple):
@@ -131,16 +143,17 @@ class End(NamedTuple):
     selected: dict[str, Any] | None
 
 
-def train(config: dict[str, Any], console: Any = None, data: Any = None) -> End:
+def train(config: dict[str, Any], *observers: Observer, data: Any = None) -> End:
     """Train, or go on with the training, until the end or an interruption."""
-    with RunRecord(record_path(config, config_hash(config))) as record:
-        with make_console("off") as silent:
-            trainer = trainer_of(config, record, console or silent, data)
-            trainer.resume()
-            try:
-                summary = trainer.run()
-            except Interrupted:
-                summary = None
+    digest = config_hash(config)
+    with RunRecord(record_path(config, digest)) as record:
+        trainer = trainer_of(config, record, *observers, data=data)
+        trainer.resume()
+        try:
+            trainer.run()
+            summary = summarize(config, digest, trainer)
+        except Interrupted:
+            summary = None
         lines = (record.path / "metrics.jsonl").read_text().splitlines()
         metrics = [json.loads(line) for line in lines]
         for line in metrics:

@@ -17,12 +17,10 @@ from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.checkpoint import (
     FORMAT,
+    Checkpoints,
     explain_misfit,
-    load_checkpoint,
-    peek_checkpoint,
-    save_checkpoint,
 )
-from tests.training.runs import Console, config_of, trainer_of
+from tests.training.runs import Watcher, config_of, trainer_of
 
 CONFIG = {"seed": 0, "method": {"name": "ls", "gamma": 0.9}, "dataset": {"name": "qm9"}}
 
@@ -37,11 +35,11 @@ def folder(tmp_path):
 
 def save(folder, number, size=1000):
     state = {"number": number, "values": torch.full((size,), float(number))}
-    save_checkpoint(folder, state, CONFIG, "abc")
+    Checkpoints(folder, CONFIG, "abc").save(state)
 
 
 def load(folder, config=CONFIG, digest="abc"):
-    state = load_checkpoint(folder, config, digest)
+    state = Checkpoints(folder, config, digest).load()
     return state and state["number"]
 
 
@@ -54,8 +52,8 @@ def test_a_round_trip_keeps_values_and_types(tmp_path):
         "tensor": torch.arange(3, dtype=torch.float64),
         "nested": [{"a": (1, 2.5, None, "x", True)}, torch.tensor(float("nan"))],
     }
-    save_checkpoint(tmp_path, state, CONFIG, "abc")
-    loaded = load_checkpoint(tmp_path, CONFIG, "abc")
+    Checkpoints(tmp_path, CONFIG, "abc").save(state)
+    loaded = Checkpoints(tmp_path, CONFIG, "abc").load()
     assert torch.equal(loaded["tensor"], state["tensor"])
     assert loaded["tensor"].dtype == torch.float64
     assert loaded["nested"][0] == state["nested"][0]
@@ -93,7 +91,7 @@ class Unsaveable:
 
 def test_a_save_that_fails_midway_keeps_the_old_one(folder):
     with pytest.raises(RuntimeError, match="midway"):
-        save_checkpoint(folder, {"values": torch.ones(10), "bad": Unsaveable()}, CONFIG, "abc")
+        Checkpoints(folder, CONFIG, "abc").save({"values": torch.ones(10), "bad": Unsaveable()})
     assert load(folder) == 2
     assert names(folder) == ["last.pt", "previous.pt"]
 
@@ -169,7 +167,7 @@ def test_a_flipped_bit_anywhere_is_never_believed(folder):
         (folder / "previous.pt").write_bytes(before)
         flip(folder / "last.pt", position)
         try:
-            state = load_checkpoint(folder, CONFIG, "abc")
+            state = Checkpoints(folder, CONFIG, "abc").load()
         except RecordError:
             continue
         assert state["number"] in (1, 2)
@@ -256,7 +254,7 @@ def test_a_block_that_cant_be_read_is_no_bad_format(folder, monkeypatch):
 def test_a_look_at_a_damaged_checkpoint_changes_no_file(folder, capsys):
     truncate(folder / "last.pt", 100)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    state = peek_checkpoint(folder, CONFIG, "abc")
+    state = Checkpoints(folder, CONFIG, "abc").peek()
     assert state["number"] == 1
     assert "going on from previous.pt" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -344,11 +342,11 @@ def test_a_state_that_fits_no_network_of_the_run_is_one_line(change, tiny_data, 
     config = config_of(tiny_data, tmp_path, "method=taskforce", "trainer.epochs=1")
     digest = config_hash(config)
     with RunRecord(record_path(config, digest)) as record:
-        trainer = trainer_of(config, record, Console())
+        trainer = trainer_of(config, record, Watcher())
         state = trainer.state_dict()
         change(state)
-        save_checkpoint(record.checkpoints, state, config, digest)
+        Checkpoints(record.checkpoints, config, digest).save(state)
         with pytest.raises(RecordError, match=r"does not fit the run .*move the folder") as caught:
-            trainer_of(config, record, Console()).resume()
+            trainer_of(config, record, Watcher()).resume()
     assert str(record.path) in str(caught.value)
     assert "\n" not in str(caught.value)

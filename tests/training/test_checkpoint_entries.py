@@ -17,12 +17,12 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.testing.methods import advance, rounds
-from mtl_bench.training.checkpoint import load_checkpoint, save_checkpoint
+from mtl_bench.training.checkpoint import Checkpoints
 from tests.methods.streams import METHODS, build
 from tests.training.runs import (
     Altered,
-    Console,
     DropoutMPNN,
+    Watcher,
     config_of,
     differences,
     stop_at,
@@ -116,11 +116,12 @@ def stopped(tiny_data, tmp_path_factory):
         config["architecture"]["_target_"] = f"{__name__}.{DrawingMPNN.__name__}"
         config["optimizer"] |= {"maximize": True, "lr": 0.01}
         digest, data = config_hash(config), Altered(build_data(config), spoil)
-        train(config, stop_at(STOP), data)
+        train(config, stop_at(STOP), data=data)
         with RunRecord(record_path(config, digest)) as record:
-            fresh = make_trainer(config, record, Console(), data).state_dict()
-            saved = load_checkpoint(record.checkpoints, config, digest)
-            save_checkpoint(record.checkpoints, change(saved, fresh), config, digest)
+            fresh = make_trainer(config, record, Watcher(), data=data).state_dict()
+            checkpoints = Checkpoints(record.checkpoints, config, digest)
+            saved = checkpoints.load()
+            checkpoints.save(change(saved, fresh))
         return train(config, data=data), saved, fresh
 
     return run

@@ -9,7 +9,7 @@ import torch
 
 from mtl_bench.records.writer import RunRecord
 from tests.methods.streams import METHODS, Network, build
-from tests.training.runs import Console, smallest, trainer_of
+from tests.training.runs import Watcher, smallest, trainer_of
 
 FIRST, LAST = 300, 600
 """Steps after which is looked. All buffers are full by the first."""
@@ -95,14 +95,14 @@ def test_steps_of_the_trainer_leave_rows_of_the_log_until_it_is_written(name, sm
     words = ("method.batch_size=2", "method.buffer_size=20") if name == "taskforce" else ()
     config = smallest("qm9", small_data, tmp_path, f"method={name}", "dataset.batch_size=4", *words)
     with RunRecord(tmp_path / "record") as record:
-        trainer = trainer_of(config, record, Console())
-        (batch, *_) = trainer.data.train_batches(1)
+        trainer = trainer_of(config, record, Watcher())
+        (batch, *_) = trainer.algorithm.data.train_batches(1)
 
         def step(number):
             trainer.train_step([batch])
-            assert len(trainer.steps.rows) == (number - 1) % 20 + 1
+            assert len(log.rows) == (number - 1) % 20 + 1
             if number % 20 == 0:
                 trainer.save()
-                assert not trainer.steps.rows
+                assert not log.rows
 
         assert_flat(step, FIRST, LAST, each=3)

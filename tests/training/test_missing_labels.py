@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from mtl_bench import build_method
+from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.config.build import build_data
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import TrainingError
-from mtl_bench.training.step_gradients import StepGradients
 from tests.training.runs import Altered, config_of, differences, stop_at, train
-from tests.training.test_step_gradients import CPU, NAMES, TASKS, molecules, mpnn, norms, points
+from tests.algorithms.test_batch_gradients import CPU, NAMES, TASKS, molecules, mpnn, norms, points
 
 METHODS = sorted(describe_group("method"))
 
@@ -28,7 +28,7 @@ def method_of(name):
 
 
 def step(method, network, *batches):
-    gradients = StepGradients(network, TASKS, method, CPU)(batches)
+    gradients = BatchGradients(network, TASKS, method, CPU)(batches)
     return gradients, method.step_with(gradients)
 
 
@@ -115,10 +115,10 @@ def thin_out(epoch, number, batch):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_training_with_labels_missing_stops_and_goes_on_bit_for_bit(name, tiny_data, tmp_path):
-    def run(folder, *consoles):
+    def run(folder, *observers):
         config = config_of(tiny_data, tmp_path / folder, f"method={name}", "trainer.epochs=2")
-        for console in consoles:
-            train(config, console, Altered(build_data(config), thin_out))
+        for observer in observers:
+            train(config, observer, data=Altered(build_data(config), thin_out))
         return train(config, data=Altered(build_data(config), thin_out))
 
     straight = run("straight")

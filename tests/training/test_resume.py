@@ -12,7 +12,7 @@ from mtl_bench.records.writer import RunRecord, record_path
 from tests.training.runs import (
     METHODS,
     STEPS,
-    Console,
+    Watcher,
     config_of,
     differences,
     smallest,
@@ -53,10 +53,10 @@ def test_every_method_on_every_data_set(cell, dataset, small_data, tmp_path):
     stopped = copy.deepcopy(config)
     stopped["paths"]["results"] = str(tmp_path / "stopped")
     turn = (list(CELLS).index(cell) + DATASETS.index(dataset)) % 2
-    for part, console in enumerate((stop_at(2), stop_at(1), None)):
+    for part, observers in enumerate(([stop_at(2)], [stop_at(1)], [])):
         stopped["trainer"]["workers"] = 2 * ((part + turn) % 2)
-        end = train(stopped, console)
-        assert (end.selected is None) == (console is not None)
+        end = train(stopped, *observers)
+        assert (end.selected is None) == bool(observers)
         assert end.steps["step"] == list(range(1, (2, 3, 4)[part] + 1))
     assert differences(straight._asdict(), end._asdict()) == []
 
@@ -102,7 +102,7 @@ def test_a_killed_epoch_is_trained_again_from_the_checkpoint(tiny_data, tmp_path
 
     config = config_of(tiny_data, tmp_path, *METHODS["ls"])
     with pytest.raises(Killed):
-        train(config, Console(die))
+        train(config, Watcher(die))
     assert differences(straight("ls")._asdict(), train(config)._asdict()) == []
 
 
@@ -127,12 +127,12 @@ def test_a_kill_in_a_long_evaluation_costs_no_update(method, tiny_data, tmp_path
         raise Killed
 
     with RunRecord(record_path(config, config_hash(config))) as record:
-        trainer = trainer_of(config, record, Console(), data)
+        trainer = trainer_of(config, record, Watcher(), data=data)
         data.evaluation_batches = die
         trainer.resume()
         with pytest.raises(Killed):
             trainer.run()
-    console = Console()
+    console = Watcher()
     assert differences(straight(method)._asdict(), train(config, console)._asdict()) == []
     assert console.steps == STEPS
 

@@ -4,27 +4,34 @@ import copy
 import json
 import math
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from mtl_bench.config.build import build_data, build_network
+from mtl_bench.algorithms.supervised.optimizer_group import OptimizerGroup
+from mtl_bench.config.build import (
+    build_data,
+    build_network,
+    build_optimizer,
+    build_scheduler,
+)
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tasks import Metric
-from mtl_bench.training.evaluation import select
-from mtl_bench.training.learner import Learner
 from mtl_bench.training.run import run
+from mtl_bench.training.selection import select
 from tests import synthetic_qm9
 from tests.training.runs import (
     METHODS,
     STEPS,
     Altered,
-    Console,
+    Watcher,
     config_of,
     differences,
+    parameters_of,
     train,
     trainer_of,
 )
@@ -44,7 +51,7 @@ def test_a_second_interrupt_does_not_wait(tiny_data, tmp_path):
 
     before = signal.getsignal(signal.SIGINT)  # a shell's background jobs ignore it
     with pytest.raises(KeyboardInterrupt):
-        train(config_of(tiny_data, tmp_path, *METHODS["ls"]), Console(interrupt_twice))
+        train(config_of(tiny_data, tmp_path, *METHODS["ls"]), Watcher(interrupt_twice))
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -58,9 +65,9 @@ def poison(data, task, molecules):
 def test_a_loss_that_is_not_finite_stops_before_the_update(method, tiny_data, tmp_path, straight):
     config = config_of(tiny_data, tmp_path, *METHODS[method])
     data = build_data(config)
-    console = Console(on_epoch=lambda line: poison(data, "homo", slice(None)))
+    console = Watcher(epoch=lambda line: poison(data, "homo", slice(None)))
     with pytest.raises(TrainingError, match=f"task homo is nan at epoch 2, step {STEPS + 1};"):
-        train(config, console, data)
+        train(config, console, data=data)
     resumed = train(config)  # the checkpoint of epoch 1 is intact
     assert differences(straight(method)._asdict(), resumed._asdict()) == []
 
@@ -70,8 +77,8 @@ def test_skip_leaves_out_a_batch_and_touches_nothing(method, tiny_data, tmp_path
     config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.on_nonfinite=skip")
     data = build_data(config)
     poison(data, "cv", [7])
-    console = Console()
-    end = train(config, console, data)
+    console = Watcher()
+    end = train(config, console, data=data)
     assert [line["skipped"] for line in end.metrics] == [1, 1, 1]
     assert end.steps["step"] == list(range(1, TOTAL - 2))
     assert len(console.messages) == 3
@@ -86,18 +93,18 @@ def test_skip_leaves_out_a_batch_and_touches_nothing(method, tiny_data, tmp_path
 def test_a_gradient_that_is_not_finite_is_skipped_with_nothing_changed(method, tiny_data, tmp_path):
     config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.on_nonfinite=skip")
     with RunRecord(tmp_path / "record") as record:
-        trainer = trainer_of(config, record, Console())
-        batches = trainer.data.train_batches(1)
+        trainer = trainer_of(config, record, Watcher())
+        batches = trainer.algorithm.data.train_batches(1)
         trainer.train_step([next(batches)])
-        before = [p.detach().clone() for p in trainer.update.trained]
-        state = copy.deepcopy(trainer.method.state_dict())
-        hook = trainer.update.trained[0].register_hook(lambda gradient: gradient * math.nan)
+        before = [p.detach().clone() for p in parameters_of(trainer)]
+        state = copy.deepcopy(trainer.algorithm.method.state_dict())
+        hook = parameters_of(trainer)[0].register_hook(lambda gradient: gradient * math.nan)
         trainer.train_step([next(batches)])
         hook.remove()
         assert trainer.progress.skipped == 1
         assert trainer.progress.step == 1
-        assert all(torch.equal(a, b) for a, b in zip(before, trainer.update.trained, strict=True))
-        assert differences(state, trainer.method.state_dict()) == []
+        assert all(torch.equal(a, b) for a, b in zip(before, parameters_of(trainer), strict=True))
+        assert differences(state, trainer.algorithm.method.state_dict()) == []
         trainer.train_step([next(batches)])
         assert trainer.progress.step == 2
 
@@ -108,8 +115,8 @@ def test_a_run_that_met_a_nan_goes_on_without_its_batch(tiny_data, tmp_path):
         data = build_data(config)
         if poisoned:
             poison(data, "cv", [7])
-        console = Console(on_epoch=lambda line: poison(data, "cv", [7]))
-        return train(config, console, data), console
+        console = Watcher(epoch=lambda line: poison(data, "cv", [7]))
+        return train(config, console, data=data), console
 
     skip = "trainer.on_nonfinite=skip"
     straight, _ = train_on("straight", skip, poisoned=False)
@@ -126,7 +133,7 @@ def test_an_epoch_without_a_usable_batch_fails(tiny_data, tmp_path):
     data = build_data(config)
     poison(data, "mu", slice(None))
     with pytest.raises(TrainingError, match="every batch of epoch 1 was skipped"):
-        train(config, Console(), data)
+        train(config, Watcher(), data=data)
 
 
 def test_a_failed_run_says_so_and_is_tried_again(tmp_path):
@@ -184,12 +191,18 @@ def test_selection_rules_by_hand():
     assert select(history, {"a": 1, "b": 1}, last_k=10)[1]["last_k_mean"] == [1, 2, 3, 4]
 
 
+def group_of(tasks, config):
+    optimizer = partial(build_optimizer, config["optimizer"])
+    scheduler = partial(build_scheduler, config["scheduler"])
+    return OptimizerGroup(tasks, [torch.nn.Parameter(torch.zeros(1))], optimizer, scheduler)
+
+
 def learner_of(tiny_data, tmp_path, tasks):
     config = config_of(tiny_data, tmp_path, "method=ls", "scheduler.patience=1")
     data = build_data(config)
     chosen = [task for task in data.tasks if task.name in tasks]
     references = {task.name: task.metrics[0].reference for task in chosen}
-    return Learner(chosen, [torch.nn.Parameter(torch.zeros(1))], config), references
+    return group_of(chosen, config), references
 
 
 def test_the_best_epoch_is_the_latest_of_the_lowest_validation_delta(tiny_data, tmp_path):
@@ -228,7 +241,7 @@ def test_a_metric_without_reference_is_refused(tiny_data, tmp_path):
     task = build_data(config).tasks[0]
     object.__setattr__(task, "metrics", (Metric("mae"),))
     with pytest.raises(ConfigError, match="task mu: mae has no published single-task value"):
-        Learner([task], [torch.nn.Parameter(torch.zeros(1))], config)
+        group_of([task], config)
 
 
 def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
@@ -288,5 +301,5 @@ def test_evaluation_loads_as_training_does(tiny_data, tmp_path):
             return self.data.evaluation_batches(split, **options)
 
     config = config_of(tiny_data, tmp_path, *METHODS["ls"], "trainer.epochs=1")
-    train(config, Console(), Watched(build_data(config), None))
+    train(config, data=Watched(build_data(config), None))
     assert seen == [{"workers": 0, "pin": False}] * 3

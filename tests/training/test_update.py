@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,44 +13,61 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.run import run
-from mtl_bench.training.update import NotFinite, first_not_finite, require_finite, require_whole
-from tests.training.runs import METHODS, STEPS, Console, config_of, read_steps, trainer_of
+from mtl_bench.training.update import (
+    NonFiniteError,
+    check_finite,
+    check_finite_state,
+    find_nonfinite,
+)
+from tests.training.runs import (
+    METHODS,
+    STEPS,
+    Watcher,
+    config_of,
+    parameters_of,
+    read_steps,
+    trainer_of,
+)
 
 
 @pytest.fixture
 def trainer(tiny_data, tmp_path):
     config = config_of(tiny_data, tmp_path, *METHODS["taskforce"])
     with RunRecord(tmp_path / "record") as record:
-        yield trainer_of(config, record, Console())
+        yield trainer_of(config, record, Watcher())
 
 
 def test_the_first_number_that_is_not_finite_is_named():
-    with pytest.raises(NotFinite, match=r"^the loss of task b is nan$") as info:
-        require_finite({"a": 1.0, "b": math.nan, "c": math.inf}, "the loss of task {} is {}")
-    assert info.value.harmless
-    require_finite({"a": 1.0}, "{} {}")
+    with pytest.raises(NonFiniteError, match=r"^the loss of task b is nan$") as info:
+        check_finite({"a": 1.0, "b": math.nan, "c": math.inf}, "the loss of task {} is {}")
+    assert info.value.recoverable
+    check_finite({"a": 1.0}, "{} {}")
 
 
 def test_a_state_is_searched_to_its_leaves():
     state = {"a": [torch.ones(2), {"b": (1, torch.tensor([0.0, math.inf]))}], "c": torch.ones(1)}
-    assert first_not_finite(state) == "a.1.b.1"
-    assert first_not_finite({"a": torch.tensor([1, 2]), "b": math.nan, "c": "x"}) is None
+    assert find_nonfinite(state) == "a.1.b.1"
+    assert find_nonfinite({"a": torch.tensor([1, 2]), "b": math.nan, "c": "x"}) is None
     with pytest.raises(TrainingError, match=r"a\.1\.b\.1 is no longer finite"):
-        require_whole(state)
+        check_finite_state(state)
 
 
 def agent_parameter(trainer):
-    return next(p for name, p in trainer.method.named_parameters() if "critic" in name)
+    return next(p for name, p in trainer.algorithm.method.named_parameters() if "critic" in name)
+
+
+def skip_nonfinite(trainer):
+    trainer.settings = replace(trainer.settings, on_nonfinite="skip")
 
 
 def train_steps(trainer, count):
-    batch = next(trainer.data.train_batches(1))
+    batch = next(trainer.algorithm.data.train_batches(1))
     for _ in range(count):
         trainer.train_step([batch])
 
 
 def test_an_agent_that_is_not_finite_ends_the_run_even_where_batches_are_skipped(trainer):
-    trainer.settings["on_nonfinite"] = "skip"
+    skip_nonfinite(trainer)
     with torch.no_grad():
         agent_parameter(trainer).fill_(math.nan)
     with pytest.raises(TrainingError, match="critic_loss of TaskForce is nan at epoch") as info:
@@ -72,15 +90,15 @@ def test_no_checkpoint_is_made_of_a_state_that_is_not_finite(trainer):
 def test_running_statistics_come_back_when_an_update_is_left_out(tiny_data, tmp_path):
     config = config_of(tiny_data, tmp_path, *METHODS["ls"], "trainer.on_nonfinite=skip")
     with RunRecord(tmp_path / "record") as record:
-        trainer = trainer_of(config, record, Console())
+        trainer = trainer_of(config, record, Watcher())
         norm = nn.BatchNorm1d(1)
-        trainer.network.add_module("norm", norm)
+        trainer.algorithm.network.add_module("norm", norm)
 
         def spoil(gradient):
             norm(torch.arange(5.0)[:, None])
             return gradient * math.nan
 
-        hook = trainer.update.trained[0].register_hook(spoil)
+        hook = parameters_of(trainer)[0].register_hook(spoil)
         train_steps(trainer, 1)
         hook.remove()
         assert trainer.progress.skipped == 1
@@ -110,7 +128,7 @@ def test_a_failure_after_the_update_blames_no_update(tiny_data, tmp_path):
         raise TrainingError("after the update")
 
     with RunRecord(tmp_path / "record") as record:
-        trainer = trainer_of(config, record, Console(on_epoch=fail))
+        trainer = trainer_of(config, record, Watcher(epoch=fail))
         with pytest.raises(TrainingError, match="after the update"):
             trainer.run()
         assert trainer.progress.step == STEPS
@@ -118,8 +136,8 @@ def test_a_failure_after_the_update_blames_no_update(tiny_data, tmp_path):
 
 
 def test_a_failure_after_a_batch_that_was_left_out_does_not_blame_it(trainer):
-    trainer.settings["on_nonfinite"] = "skip"
-    hook = trainer.update.trained[0].register_hook(lambda gradient: gradient * math.nan)
+    skip_nonfinite(trainer)
+    hook = parameters_of(trainer)[0].register_hook(lambda gradient: gradient * math.nan)
     train_steps(trainer, 1)
     hook.remove()
     assert trainer.progress.skipped == 1
@@ -145,11 +163,11 @@ def test_fallbacks_of_a_solver_are_counted_epoch_by_epoch(tiny_data, tmp_path):
     def silence(step):
         if step in zeroed:
             with torch.no_grad():
-                for head in trainer.network.heads.values():
+                for head in trainer.algorithm.network.heads.values():
                     head.weight.zero_()
 
     with RunRecord(record_path(config, config_hash(config))) as record:
-        trainer = trainer_of(config, record, Console(silence))
+        trainer = trainer_of(config, record, Watcher(silence))
         summary = trainer.run()
         found = read_steps(record.steps)["solver_fallback"]
     assert found == [float(step - 1 in zeroed) for step in range(1, 3 * STEPS + 1)]

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from mtl_bench.algorithms.base import Component
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.testing.methods import advance, rounds
-from mtl_bench.training.update import NotFinite, Update
+from mtl_bench.training.update import NonFiniteError, Update
 from tests.methods.streams import METHODS, build
 from tests.training.runs import differences
 from tests.training.test_checkpoint_entries import AT_WORK
@@ -38,11 +39,17 @@ class Spoilt:
         return TaskGradients(losses, self.shared, self.own)
 
 
+def spoilt(method, game):
+    gradients = Spoilt(*game)
+    parameters = [*gradients.shared, *(head for (head,) in gradients.own)]
+    return Component("", nn.Identity(), gradients, method, [torch.optim.SGD(parameters)])
+
+
 def refuse(method, game):
-    update = Update(nn.Identity(), "abc", Spoilt(*game), method, [], restore=True)
-    with pytest.raises(NotFinite, match="norm of the gradient of all parameters is nan") as info:
-        update([None])
-    assert info.value.harmless
+    update, component = Update("abc", restore=True), spoilt(method, game)
+    with pytest.raises(NonFiniteError, match="gradient of all parameters is nan") as info:
+        update(component, None)
+    assert info.value.recoverable
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -72,7 +79,6 @@ def test_a_refused_update_leaves_the_method_as_it_was(name, steps):
 def test_without_it_the_method_would_have_moved(name):
     method = build(name, 3, **FIELDS.get(name, [{}])[0])
     before = copy.deepcopy(method.state_dict())
-    update = Update(nn.Identity(), "abc", Spoilt(*next(rounds(1, 3))), method, [], restore=False)
-    with pytest.raises(NotFinite):
-        update([None])
+    with pytest.raises(NonFiniteError):
+        Update("abc")(spoilt(method, next(rounds(1, 3))), None)
     assert differences(before, method.state_dict())

@@ -19,7 +19,7 @@ from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.tasks import Task
 
 
-class StepGradients:
+class BatchGradients:
     """Forward pass and losses of an update, and the way in which they are differentiated.
 
     Several batches of one update (``trainer.accumulate``) are averaged: the losses and gradients
@@ -56,8 +56,8 @@ class StepGradients:
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
         self.shared = network.shared_parameters()
         self.own = [network.task_parameters(task.name) for task in tasks]
-        self.looks = method.needs != "losses"
-        self.at_representation = level == "representation" and self.looks
+        self.needs_gradients = method.needs != "losses"
+        self.at_representation = level == "representation" and self.needs_gradients
         if self.at_representation and not network.has_representation:
             raise ConfigError(
                 f"gradients.level=representation: {type(network).__name__} has no representation "
@@ -68,7 +68,7 @@ class StepGradients:
         self._buffers: list[Tensor] = []
         self._generators: dict[str, Any] = {}
 
-    def __call__(self, batches: Sequence[Batch]) -> TaskGradients:
+    def __call__(self, data: Sequence[Batch]) -> TaskGradients:
         """Return the gradients of the mean losses of the batches of one update.
 
         Tasks that no batch has labels of are not among them, and have no gradients after a step.
@@ -81,10 +81,10 @@ class StepGradients:
                 parameter.grad = None
         if self.method.looks_again:
             self._generators = generator_states(self.device)
-        return self._of(batches)
+        return self._of(data)
 
     @contextmanager
-    def again(self, batches: Sequence[Batch]) -> Iterator[TaskGradients]:
+    def reevaluate(self, data: Sequence[Batch]) -> Iterator[TaskGradients]:
         """Show the gradients of the latest batches at the parameters as they are now.
 
         Stochastic layers draw what they drew the first time, and neither the running statistics of
@@ -95,14 +95,14 @@ class StepGradients:
         set_generator_states(self._generators, self.device)
         try:
             with unchanged_statistics(self.network):
-                yield self._of(batches)
+                yield self._of(data)
         finally:
             set_generator_states(present, self.device)
 
     def _of(self, batches: Sequence[Batch]) -> TaskGradients:
         if len(batches) == 1:
             return self._of_batch(batches[0].to(self.device), buffer=0)
-        if self.looks:
+        if self.needs_gradients:
             parts = (self._of_batch(batch.to(self.device), buffer=1) for batch in batches)
             return TaskGradients.mean(parts, self.shared, self.own, self._buffer(0))
         losses: dict[int, list[Tensor]] = {}
@@ -183,7 +183,7 @@ class StepGradients:
 
     def _buffer(self, number: int) -> Tensor | None:
         """Return a (T, P) buffer for methods that look at gradients, the same ones every step."""
-        if not self.looks or self.backend == "streamed":
+        if not self.needs_gradients or self.backend == "streamed":
             return None
         while len(self._buffers) <= number:
             scalars = sum(p.numel() for p in self.shared if p.requires_grad)

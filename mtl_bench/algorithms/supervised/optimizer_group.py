@@ -3,43 +3,45 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from statistics import fmean
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from mtl_bench.architectures.base import Architecture
-from mtl_bench.config.build import build_optimizer, build_scheduler
 from mtl_bench.errors import ConfigError
 from mtl_bench.reporting.delta import delta_m
 from mtl_bench.tasks import Task
 
+Scheduler = LRScheduler | ReduceLROnPlateau
 
-class Learner:
-    """One optimiser with its schedule and its selected epoch.
 
-    A network that tasks share is one learner of all tasks; separate networks are one learner each.
+class OptimizerGroup:
+    """Parameters that are optimised, scheduled and selected together.
+
+    A network that tasks share is one group of all tasks; separate networks are one group each.
 
     Args:
         tasks: the tasks whose validation metrics decide.
         parameters: what is optimised.
-        config: the run's configuration.
+        optimizer: makes the optimiser of the parameters.
+        scheduler: makes its schedule, None for none.
 
     Raises:
         ConfigError: a metric has no published reference although the criterion needs it.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], parameters: Iterable[nn.Parameter], config: dict[str, Any]
+        self,
+        tasks: Sequence[Task],
+        parameters: Iterable[nn.Parameter],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], Scheduler] | None = None,
     ) -> None:
         self.tasks = tuple(tasks)
-        self.optimizer: Optimizer = build_optimizer(config["optimizer"], parameters)
-        self.scheduler: LRScheduler | ReduceLROnPlateau | None = build_scheduler(
-            config["scheduler"], self.optimizer
-        )
+        self.optimizer = optimizer(parameters)
+        self.scheduler = scheduler(self.optimizer) if scheduler is not None else None
         self.best_criterion = float("inf")
         self.best_epoch = 0
         self._directions = {
@@ -101,43 +103,3 @@ class Learner:
             self.scheduler.load_state_dict(state["scheduler"])
         self.best_criterion = state["best_criterion"]
         self.best_epoch = state["best_epoch"]
-
-
-def make_learners(
-    tasks: Sequence[Task], network: Architecture, separate: bool, config: dict[str, Any]
-) -> list[Learner]:
-    """Return the learners of a run: one of all tasks, or one of each if networks are separate.
-
-    Raises:
-        ConfigError: as `Learner`.
-    """
-    groups = [(task,) for task in tasks] if separate else [tuple(tasks)]
-    shared = network.shared_parameters()
-    return [
-        Learner(group, [*shared, *network.own_parameters([t.name for t in group])], config)
-        for group in groups
-    ]
-
-
-def conclude_epoch(
-    learners: Sequence[Learner],
-    epoch: int,
-    metrics: dict[str, dict[str, float]],
-    *,
-    validated: bool,
-) -> float:
-    """Let each learner select an epoch that has ended and move its schedule on; return the Δm.
-
-    Args:
-        learners: of the run.
-        epoch: that has ended.
-        metrics: task -> metric -> value, found in it.
-        validated: whether these are of validation; those of a test decide nothing.
-    """
-    criteria = [
-        learner.criterion({task.name: metrics[task.name] for task in learner.tasks})
-        for learner in learners
-    ]
-    for learner, criterion in zip(learners, criteria, strict=True):
-        learner.end_epoch(epoch, criterion if validated else None)
-    return fmean(criteria) - (0 if len(learners) == 1 else 100)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from mtl_bench.algorithms.supervised.evaluation import evaluate
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import DataError, TrainingError
 from mtl_bench.metrics import DisparityError, MeanAbsoluteError
 from mtl_bench.tasks import Metric, Task
-from mtl_bench.training.evaluation import evaluate
 
 TASKS = (
     Task("near", "Near", torch.nn.functional.l1_loss, (Metric("mae"),), MeanAbsoluteError),

@@ -1,13 +1,13 @@
 """From batches to task gradients: accumulation, precision, levels, backends, any network."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.config.compose import compose_config
@@ -15,8 +15,8 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL, TaskForce
 from mtl_bench.tasks import Task
-from mtl_bench.training import step_gradients
-from mtl_bench.training.step_gradients import StepGradients
+from mtl_bench.algorithms.supervised import batch_gradients
+from mtl_bench.training.observer import Observer
 from tests.molecules import random_store
 from tests.training.runs import METHODS, STEPS, config_of, differences, stop_at, train
 
@@ -105,7 +105,7 @@ def test_backends_write_the_same_gradients_on_any_network(network, backend, meth
     results = []
     for name in ("loop", backend):
         net, chosen = build(), method(3)
-        gradients = StepGradients(net, TASKS, chosen, CPU, backend=name)([batch_of(0)])
+        gradients = BatchGradients(net, TASKS, chosen, CPU, backend=name)([batch_of(0)])
         info = chosen.step(gradients)
         results.append((info.weights_T, written(net)))
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-6)
@@ -118,7 +118,7 @@ def test_accumulation_averages_losses_and_gradients(network, backend, method):
     build, batch_of = NETWORKS[network]
     batches = [batch_of(seed) for seed in (0, 1, 2)]
     net, chosen = build(), method(3)
-    gradients = StepGradients(net, TASKS, chosen, CPU, backend=backend)(batches)
+    gradients = BatchGradients(net, TASKS, chosen, CPU, backend=backend)(batches)
     chosen.step(gradients)
 
     twin, again = build(), method(3)
@@ -135,7 +135,7 @@ def test_accumulation_moves_running_statistics_once_for_each_batch(method):
     batches = [points(seed) for seed in (0, 1)]
     net, plain = norms(), norms()
     chosen = method(3)
-    chosen.step(StepGradients(net, TASKS, chosen, CPU)(batches))
+    chosen.step(BatchGradients(net, TASKS, chosen, CPU)(batches))
     for batch in batches:
         plain(batch)
     for (name, a), b in zip(net.named_buffers(), plain.buffers(), strict=True):
@@ -155,7 +155,7 @@ class Drops(Norms):
 def test_a_repeated_forward_pass_draws_the_same_masks():
     net, batches = Drops(), [points(0), points(1)]
     torch.manual_seed(1)
-    StepGradients(net, TASKS, LS(3), CPU)(batches).apply(torch.ones(3))
+    BatchGradients(net, TASKS, LS(3), CPU)(batches).apply(torch.ones(3))
     repeated = written(net)
 
     net.zero_grad()
@@ -173,9 +173,9 @@ def test_the_generator_of_a_device_is_put_back_for_a_repeated_forward_pass(monke
         devices.append({a.device for a in arguments if isinstance(a, torch.Tensor)})
         return [torch.ones(()) for _ in TASKS]
 
-    monkeypatch.setattr(step_gradients, "checkpoint", stash)
+    monkeypatch.setattr(batch_gradients, "checkpoint", stash)
     device = torch.device("meta")
-    StepGradients(norms().to(device), TASKS, LS(3), device)([points(0), points(1)])
+    BatchGradients(norms().to(device), TASKS, LS(3), device)([points(0), points(1)])
     assert devices == [{device}] * 2
 
 
@@ -188,7 +188,7 @@ def test_the_same_batches_again_after_an_update(backend, count):
 
     def look(net):
         torch.manual_seed(1)
-        step = StepGradients(net, TASKS, method, CPU, backend=backend)
+        step = BatchGradients(net, TASKS, method, CPU, backend=backend)
         return step, step(batches)
 
     torch.manual_seed(0)
@@ -200,7 +200,7 @@ def test_the_same_batches_again_after_an_update(backend, count):
     for one in (net, twin):
         for parameter in one.parameters():
             parameter.data.mul_(0.9)
-    with step.again(batches) as updated:
+    with step.reevaluate(batches) as updated:
         losses_T, gram_TT = updated.losses_T, updated.gram()
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(net.buffers(), buffers, strict=True))
@@ -213,11 +213,11 @@ def test_the_same_batches_again_after_an_update(backend, count):
 
 
 def test_the_generators_come_back_from_an_error_in_a_second_look():
-    step = StepGradients(norms(), TASKS, TaskForce(3, transition="same_batch"), CPU)
+    step = BatchGradients(norms(), TASKS, TaskForce(3, transition="same_batch"), CPU)
     step([points(0)])
     torch.rand(1)
     state = torch.get_rng_state()
-    with pytest.raises(AttributeError), step.again([None]):
+    with pytest.raises(AttributeError), step.reevaluate([None]):
         pass
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -229,7 +229,7 @@ def test_bf16_runs_the_network_alone_in_low_precision(method):
     for precision in ("float32", "bf16"):
         net, chosen = mpnn(), method(3)
         net.readout.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
-        gradients = StepGradients(net, TASKS, chosen, CPU, precision=precision)([molecules(0)])
+        gradients = BatchGradients(net, TASKS, chosen, CPU, precision=precision)([molecules(0)])
         results[precision] = gradients.gram()
         chosen.step(gradients)
         assert gradients.losses_T.dtype == torch.float32
@@ -271,7 +271,7 @@ def test_gradients_of_a_bf16_representation_are_combined_in_float32():
     torch.manual_seed(0)
     net, method, batch = Alike(), MGDA(3), points(0)
     options = {"precision": "bf16", "level": "representation"}
-    gradients = StepGradients(net, TASKS, method, CPU, **options)([batch])
+    gradients = BatchGradients(net, TASKS, method, CPU, **options)([batch])
     (leaf,) = gradients.shared
     assert leaf.dtype == torch.bfloat16
     rows = [torch.autograd.grad(loss, leaf, retain_graph=True)[0] for loss in gradients.losses]
@@ -287,7 +287,7 @@ def test_gradients_of_the_representation_take_one_pass_through_the_trunk():
         net, chosen = mpnn(), MGDA(3)
         net.embedding.weight.register_hook(lambda _, level=level: passes.append(level))
         options = {"level": level, "backend": "loop"}
-        gradients = StepGradients(net, TASKS, chosen, CPU, **options)([molecules(0)])
+        gradients = BatchGradients(net, TASKS, chosen, CPU, **options)([molecules(0)])
         chosen.step(gradients)
         assert all(p.grad is not None for p in net.parameters())
     assert passes == ["parameters"] * 3 + ["representation"]
@@ -296,8 +296,8 @@ def test_gradients_of_the_representation_take_one_pass_through_the_trunk():
 
 def test_a_network_without_representation_is_refused_where_it_matters():
     with pytest.raises(ConfigError, match=r"gradients.level=representation: Norms has no"):
-        StepGradients(norms(), TASKS, MGDA(3), CPU, level="representation")
-    StepGradients(norms(), TASKS, STL(3), CPU, level="representation")
+        BatchGradients(norms(), TASKS, MGDA(3), CPU, level="representation")
+    BatchGradients(norms(), TASKS, STL(3), CPU, level="representation")
 
 
 def test_several_batches_have_no_common_representation():
@@ -331,11 +331,13 @@ def test_a_run_with_an_option_is_another_run(options, tiny_data, tmp_path):
 def test_batches_of_an_update_are_loaded_together(tiny_data, tmp_path):
     seen = []
     config = config_of(tiny_data, tmp_path, "method=ls", "trainer.accumulate=3")
-    console = SimpleNamespace(
-        start=lambda *_, **k: seen.append(k["steps_per_epoch"]),
-        step=lambda number, *_: seen.append(number),
-        epoch=lambda line: None,
-        message=lambda text: None,
-    )
-    train(config, console)
+
+    class Counter(Observer):
+        def on_train_start(self, trainer):
+            seen.append(trainer.algorithm.steps_per_epoch)
+
+        def on_step_end(self, trainer, results, error):
+            seen.append(trainer.progress.batch + 1)
+
+    train(config, Counter())
     assert seen == [2, 1, 2, 1, 2, 1, 2]

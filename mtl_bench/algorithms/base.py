@@ -1,0 +1,135 @@
+"""What the trainer asks of an algorithm, supervised or not."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import nn
+from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from mtl_bench.datasets.base import Split
+    from mtl_bench.gradients import TaskGradients
+    from mtl_bench.methods.base import Method
+    from mtl_bench.tasks import Task
+
+Metrics = dict[str, dict[str, float]]
+"""Task -> metric -> value."""
+
+
+class GradientSource(Protocol):
+    """Turns the data of an update into the gradients of its task losses."""
+
+    def __call__(self, data: Any) -> TaskGradients:  # noqa: ANN401 - the algorithm's own data
+        """Return the task gradients of one update, none of them computed yet."""
+
+    def reevaluate(
+        self,
+        data: Any,  # noqa: ANN401
+    ) -> AbstractContextManager[TaskGradients]:
+        """Give the gradients of the latest data at the parameters as they are now."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """Parameters whose T task gradients one method combines.
+
+    Args:
+        name: its folder in the step log and its key in a state; empty for an algorithm with one.
+        module: holds the parameters.
+        gradients: makes the task gradients of an update.
+        method: chooses the weights; an instance of its own, with its own state.
+        optimizers: move the parameters.
+        clip_norm: longest combined gradient; a longer one is scaled down. None for no limit.
+    """
+
+    name: str
+    module: nn.Module
+    gradients: GradientSource
+    method: Method
+    optimizers: Sequence[Optimizer]
+    clip_norm: float | None = None
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that are trained."""
+        groups = (group for optimizer in self.optimizers for group in optimizer.param_groups)
+        return [parameter for group in groups for parameter in group["params"]]
+
+
+class Algorithm(ABC):
+    """Where the T task losses of an update come from, and how well the tasks are solved.
+
+    The trainer owns time: steps, epochs, signals, checkpoints and the record. A checkpoint may be
+    made after any step, so loading, acting and storing belong to ``epoch``, and everything that the
+    next step depends on is in ``state_dict``.
+
+    Attributes:
+        tasks: what is learned.
+        components: what a step updates, in this order.
+        splits: evaluated after every epoch, ``test`` last.
+        steps_per_epoch: steps between two evaluations.
+        origin: kind, source and manifest of what is learned from, all strings; a run is not
+            continued on another one.
+    """
+
+    tasks: tuple[Task, ...]
+    components: tuple[Component, ...]
+    splits: tuple[Split, ...]
+    steps_per_epoch: int
+    origin: dict[str, str]
+
+    @abstractmethod
+    def epoch(self, number: int, start: int) -> Iterator[Any]:
+        """Yield what each step of an epoch learns from.
+
+        Args:
+            number: of the epoch, from 1.
+            start: steps of it that are done.
+        """
+
+    @abstractmethod
+    def step(self, data: Any, update: Callable[[Component, Any], object]) -> None:  # noqa: ANN401
+        """Make one step: call ``update(component, data)`` for each component, in order."""
+
+    @abstractmethod
+    def evaluate(self, split: Split, where: str, pause: Callable[[], None]) -> Metrics:
+        """Return the metrics on a split; nothing that training depends on changes.
+
+        Args:
+            split: one of ``splits``.
+            where: what an error calls this evaluation.
+            pause: called now and then; the trainer may write a checkpoint in it.
+        """
+
+    @abstractmethod
+    def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, float]:
+        """Select the epoch, move schedules on, and return its scores by their key in the record."""
+
+    @abstractmethod
+    def learning_rate(self) -> float:
+        """Return the present learning rate, the mean over optimisers."""
+
+    @abstractmethod
+    def selected_epochs(self) -> dict[str, int] | None:
+        """Return task -> epoch with the best validation score; None without validation."""
+
+    @abstractmethod
+    def sample_names(self, epoch: int, step: int) -> list[list[str]]:
+        """Name what a step learned from, for the report of its failure."""
+
+    @abstractmethod
+    def parameter_counts(self) -> dict[str, int]:
+        """Return what is counted -> number of scalars, ``total`` and ``shared`` among them."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on, in types that a safe checkpoint may hold."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""

@@ -1,0 +1,99 @@
+"""What listens to a training without taking part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mtl_bench.errors import MtlBenchError
+from mtl_bench.tracking.console import TrainingConsole
+from mtl_bench.tracking.mirror import Mirror
+
+if TYPE_CHECKING:
+    from mtl_bench.training.trainer import Trainer
+    from mtl_bench.training.update import StepResult
+
+
+class Observer:
+    """Hooks of a training; a subclass overrides those that it wants.
+
+    They are called in the trainer's thread and must leave the training as it is. One may end it
+    with ``Trainer.stop``.
+    """
+
+    def on_train_start(self, trainer: Trainer) -> None:
+        """Called before the first step, after a checkpoint was loaded."""
+
+    def on_step_start(self, trainer: Trainer, data: Any) -> None:  # noqa: ANN401
+        """Called before a step, with what it learns from."""
+
+    def on_step_end(
+        self, trainer: Trainer, results: Sequence[StepResult], error: MtlBenchError | None
+    ) -> None:
+        """Called after a step.
+
+        Args:
+            trainer: that made it; ``progress`` counts the step if nothing was refused.
+            results: one for each component that was updated, in order.
+            error: why the step was refused, None if it was made.
+        """
+
+    def on_epoch_end(self, trainer: Trainer, line: dict[str, Any]) -> None:
+        """Called after an epoch's line was added to metrics.jsonl."""
+
+    def on_checkpoint(self, trainer: Trainer) -> None:
+        """Called after a checkpoint was written."""
+
+    def on_message(self, text: str) -> None:
+        """Called with a line for a person."""
+
+
+class ConsoleObserver(Observer):
+    """Shows a training on a console."""
+
+    def __init__(self, console: TrainingConsole) -> None:
+        self.console = console
+
+    def on_train_start(self, trainer: Trainer) -> None:
+        """Announce the training."""
+        self.console.start(
+            trainer.record.path.as_posix(),
+            epochs=trainer.settings.epochs,
+            steps_per_epoch=trainer.algorithm.steps_per_epoch,
+            tasks=trainer.names,
+            first_epoch=trainer.progress.epoch,
+            history=trainer.progress.history,
+        )
+
+    def on_step_end(
+        self, trainer: Trainer, results: Sequence[StepResult], error: MtlBenchError | None
+    ) -> None:
+        """Show losses and weights of the first component."""
+        if error is None:
+            first = results[0]
+            self.console.step(
+                trainer.progress.batch + 1, lambda: first.losses, lambda: first.weights
+            )
+
+    def on_epoch_end(self, trainer: Trainer, line: dict[str, Any]) -> None:
+        """Show the epoch."""
+        self.console.epoch(line)
+
+    def on_message(self, text: str) -> None:
+        """Show a line."""
+        self.console.message(text)
+
+
+class MirrorObserver(Observer):
+    """Tells a dashboard's process how far the record is written."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror = mirror
+
+    def on_train_start(self, trainer: Trainer) -> None:
+        """Show what is there already."""
+        self.on_checkpoint(trainer)
+
+    def on_checkpoint(self, trainer: Trainer) -> None:
+        """Show what is new."""
+        self.mirror.look(len(trainer.progress.history), trainer.progress.step)

@@ -96,6 +96,7 @@ def test_steps_of_the_trainer_leave_rows_of_the_log_until_it_is_written(name, sm
     config = smallest("qm9", small_data, tmp_path, f"method={name}", "dataset.batch_size=4", *words)
     with RunRecord(tmp_path / "record") as record:
         trainer = trainer_of(config, record, Watcher())
+        log = trainer.step_logs[""]
         (batch, *_) = trainer.algorithm.data.train_batches(1)
 
         def step(number):

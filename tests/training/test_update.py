@@ -13,6 +13,7 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.run import run
+from mtl_bench.training.summary import summarize
 from mtl_bench.training.update import (
     NonFiniteError,
     check_finite,
@@ -168,8 +169,8 @@ def test_fallbacks_of_a_solver_are_counted_epoch_by_epoch(tiny_data, tmp_path):
 
     with RunRecord(record_path(config, config_hash(config))) as record:
         trainer = trainer_of(config, record, Watcher(silence))
-        summary = trainer.run()
+        trainer.run()
         found = read_steps(record.steps)["solver_fallback"]
     assert found == [float(step - 1 in zeroed) for step in range(1, 3 * STEPS + 1)]
     assert [line["solver_fallbacks"] for line in trainer.progress.history] == [1, 2, 0]
-    assert summary["solver_fallbacks"] == 3
+    assert summarize(config, config_hash(config), trainer)["solver_fallbacks"] == 3

@@ -11,7 +11,7 @@ NOT_NUMBERS = ("paths", "logger", "debug")
 """Sections that can't change a number."""
 
 NOT_NUMBERS_IN = {
-    "trainer": ("device", "threads", "workers", "checkpoint_minutes", "determinism"),
+    "trainer": ("device", "threads", "workers", "checkpoint_minutes", "log_every", "determinism"),
     "dataset": ("root",),
     "architecture": ("serves",),
     "gradients": ("backend",),
@@ -25,6 +25,7 @@ left out."""
 
 NEUTRAL = {
     "trainer.accumulate": 1,
+    "trainer.clip_norm": None,
     "trainer.precision": "float32",
     "gradients.level": "parameters",
     "method.observation": "gram",

@@ -84,11 +84,13 @@ class Trainer(Section):
 
     epochs: PositiveInt
     accumulate: PositiveInt
+    clip_norm: Positive | None
     precision: Literal["float32", "bf16"]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: Annotated[int, Ge(1), Le(1024)] | None
     workers: Annotated[int, Ge(0), Le(256), WrapValidator(_integer_or_auto)]
     checkpoint_minutes: Positive
+    log_every: PositiveInt
     on_nonfinite: Literal["abort", "skip"]
     determinism: Literal["off", "warn", "strict"]
 

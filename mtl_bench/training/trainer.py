@@ -172,7 +172,8 @@ class Trainer:
     def refuse(self, error: NonFiniteError) -> None:
         """Leave a step out, or stop."""
         progress = self.progress
-        message = f"{error} at epoch {progress.epoch}, step {progress.step + 1}"
+        where = f"{error.result.component}: " if error.result and error.result.component else ""
+        message = f"{where}{error} at epoch {progress.epoch}, step {progress.step + 1}"
         if self.settings.on_nonfinite == "abort" or not error.recoverable:
             self._failed = error.result
             skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"

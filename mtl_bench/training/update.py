@@ -56,7 +56,8 @@ class StepResult:
 
     def describe(self) -> dict[str, Any]:
         """Return what is known as plain values, for the report of a failure."""
-        known: dict[str, Any] = {"losses": self.losses}
+        known: dict[str, Any] = {"component": self.component} if self.component else {}
+        known["losses"] = self.losses
         if self.gram_SS is not None:
             known["gram"] = self.gram_SS.tolist()
         if self.weights_T is not None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mtl_bench.algorithms.supervised import batch_gradients
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.mpnn import MPNN
@@ -15,7 +16,6 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL, TaskForce
 from mtl_bench.tasks import Task
-from mtl_bench.algorithms.supervised import batch_gradients
 from mtl_bench.training.observer import Observer
 from tests.molecules import random_store
 from tests.training.runs import METHODS, STEPS, config_of, differences, stop_at, train

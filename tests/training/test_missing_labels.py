@@ -10,8 +10,8 @@ from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.config.build import build_data
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import TrainingError
-from tests.training.runs import Altered, config_of, differences, stop_at, train
 from tests.algorithms.test_batch_gradients import CPU, NAMES, TASKS, molecules, mpnn, norms, points
+from tests.training.runs import Altered, config_of, differences, stop_at, train
 
 METHODS = sorted(describe_group("method"))
 

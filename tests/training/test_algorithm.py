@@ -1,6 +1,7 @@
 """The trainer on an algorithm of two components, built without any configuration."""
 
 import math
+from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
@@ -43,9 +44,9 @@ class Pair(Algorithm):
     tasks = TASKS
     splits = ("test",)
     steps_per_epoch = 3
-    origin = {"kind": "simulated", "source": "tests", "manifest": "1"}
 
     def __init__(self, clip_norm=None):
+        self.origin = {"kind": "simulated", "source": "tests", "manifest": "1"}
         torch.manual_seed(0)
         layers = {"critic": nn.Linear(2, 1), "actor": nn.Linear(1, 1)}
         methods = {"critic": NashMTL(2), "actor": LS(2)}
@@ -117,10 +118,8 @@ def train(folder, *observers, algorithm=None, **settings):
             observers,
         )
         trainer.resume()
-        try:
+        with suppress(Interrupted):
             trainer.run()
-        except Interrupted:
-            pass
         return trainer
 
 

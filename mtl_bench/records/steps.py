@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.files import sha256_of, write_atomically
+from mtl_bench.records.parts import PartStore
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -52,48 +52,17 @@ class StepLog:
     Columns: step, epoch, ``loss/<task>``, ``weight/<task>``, and where the method asked for the
     Gram matrix ``gram/<task>`` (its diagonal, the squared gradient norms) and
     ``cosine/<task>/<task>``; then the method's diagnostics and the seconds of each phase. A step
-    that had no labels of a task has NaN there. ``parts`` has the SHA-256 of every part, ``lost``
-    the names of parts that were damaged and removed, both relative to ``folder``.
+    that had no labels of a task has NaN there. A lost part costs the figures its steps, and the
+    training nothing.
     """
 
     def __init__(
         self, folder: Path, tasks: tuple[str, ...], component: str = "", every: int = 1
     ) -> None:
-        self.folder = folder
+        self.store = PartStore(folder, component, f"part-{'[0-9]' * 9}.parquet")
         self.tasks = tasks
-        self.component = component
         self.every = every
         self.rows: list[dict[str, Any]] = []
-        self.parts: dict[str, str] = {}
-        self.lost: list[str] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return name -> SHA-256 of the parts, and the names of those that are lost."""
-        return {"parts": dict(self.parts), "lost": list(self.lost)}
-
-    def resume(self, state: dict[str, Any] | None) -> list[str]:
-        """Keep the parts that a checkpoint names; a resumed run writes the others again.
-
-        Args:
-            state: what ``state_dict`` returned at the time of the checkpoint; None without one.
-
-        Returns:
-            The names of parts that are missing or not what they were. A damaged one is removed:
-            the steps in it are gone, but nothing else depends on them.
-        """
-        parts, lost = (state["parts"], state["lost"]) if state else ({}, [])
-        parts = {name: digest for name, digest in parts.items() if self._owns(name)}
-        self.lost = [name for name in lost if self._owns(name)]
-        self.parts = {}
-        for part in (self.folder / self.component).glob(f"part-{'[0-9]' * 9}.parquet"):
-            name = part.relative_to(self.folder).as_posix()
-            if parts.get(name) == (digest := sha256_of(part)):
-                self.parts[name] = digest
-            else:
-                part.unlink()
-        damaged = sorted(parts.keys() - self.parts.keys())
-        self.lost += damaged
-        return damaged
 
     def add(
         self,
@@ -144,21 +113,11 @@ class StepLog:
         from pyarrow import parquet
 
         table = pa.table(self._columns())
-        name = self._name(self.rows[0]["step"])
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(
-            path, lambda stream: parquet.write_table(table, stream, write_page_checksum=True)
+        self.store.write(
+            f"part-{self.rows[0]['step']:09d}.parquet",
+            lambda stream: parquet.write_table(table, stream, write_page_checksum=True),
         )
-        self.parts[name] = sha256_of(path)
         self.rows.clear()
-
-    def _owns(self, part: str) -> bool:
-        return part.rpartition("/")[0] == self.component
-
-    def _name(self, step: int) -> str:
-        name = f"part-{step:09d}.parquet"
-        return f"{self.component}/{name}" if self.component else name
 
     def _columns(self) -> dict[str, np.ndarray]:
         columns = {

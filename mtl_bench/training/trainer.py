@@ -101,7 +101,7 @@ class Trainer:
                 self.load_state_dict(state)
         logged = state["step_log"] if state else None
         for log in self.step_logs.values():
-            for part in log.resume(logged):
+            for part in log.store.resume(logged):
                 self.tell(
                     f"{self.record.steps / part} was missing or damaged: its steps are lost to "
                     "the figures, the training is not affected"
@@ -270,7 +270,11 @@ class Trainer:
             **own,
             "progress": self.progress.state_dict(),
             "step_log": {
-                "parts": {n: h for log in self.step_logs.values() for n, h in log.parts.items()},
+                "parts": {
+                    name: digest
+                    for log in self.step_logs.values()
+                    for name, digest in log.store.parts.items()
+                },
                 "lost": self.lost_parts,
             },
             "generators": generator_states(self.device),
@@ -285,4 +289,4 @@ class Trainer:
     @property
     def lost_parts(self) -> list[str]:
         """Names of parts of the step logs that were damaged and removed."""
-        return [part for log in self.step_logs.values() for part in log.lost]
+        return [part for log in self.step_logs.values() for part in log.store.lost]

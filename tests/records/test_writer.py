@@ -113,11 +113,11 @@ def test_resuming_keeps_exactly_the_parts_that_the_checkpoint_knew(tmp_path):
     for part in ((1, 2, 3), (4,), (5, 6)):
         add(log, *part)
         log.flush()
-        states.append((part[-1], log.state_dict()))
+        states.append((part[-1], log.store.state_dict()))
     log.flush()  # nothing is collected: no part
     assert rows(tmp_path) == [1, 2, 3, 4, 5, 6]
     for step, state in reversed(states):
-        assert StepLog(tmp_path, ("a", "b")).resume(state) == []
+        assert StepLog(tmp_path, ("a", "b")).store.resume(state) == []
         assert rows(tmp_path) == list(range(1, step + 1))
 
 
@@ -129,11 +129,11 @@ def test_a_damaged_part_is_dropped_named_and_remembered(tmp_path, damage):
         log.flush()
     damage(tmp_path / "part-000000004.parquet")
     resumed = StepLog(tmp_path, ("a", "b"))
-    assert resumed.resume(log.state_dict()) == ["part-000000004.parquet"]
+    assert resumed.store.resume(log.store.state_dict()) == ["part-000000004.parquet"]
     assert rows(tmp_path) == [1, 2, 3, 5, 6]
     again = StepLog(tmp_path, ("a", "b"))
-    assert again.resume(resumed.state_dict()) == []
-    assert again.lost == ["part-000000004.parquet"]
+    assert again.store.resume(resumed.store.state_dict()) == []
+    assert again.store.lost == ["part-000000004.parquet"]
 
 
 def test_a_flipped_byte_in_a_part_is_found_when_it_is_read(tmp_path):

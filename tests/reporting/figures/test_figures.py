@@ -320,7 +320,7 @@ def test_nan_and_short_logs_are_drawn(tmp_path: Path, name: str) -> None:
                 stream.write(json.dumps(line) + "\n")
             if label == "mgda":
                 log = StepLog(path / "steps", tuple(SCENE_TASKS))
-                log.resume(None)
+                log.store.resume(None)
                 gram_SS = np.full((1, 1), 4.0 * seed)
                 log.add(1, 1, (0,), np.ones(1), np.full(2, np.nan), gram_SS, {})
                 log.flush()

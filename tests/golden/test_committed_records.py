@@ -1,0 +1,68 @@
+"""The committed records stay readable, and the commands that made them find and skip them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtl_bench.cli import main
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.identity import config_hash
+from mtl_bench.config.recorded import read_config
+from mtl_bench.records.reader import find_record
+from tests.golden.cells import ROOT
+
+RECORDS = sorted(path.parent for path in (ROOT / "results").rglob("config.yaml"))
+
+ABLATIONS = {path.stem for path in (ROOT / "configs" / "ablation").glob("*.yaml")}
+
+GROUPS = ("dataset", "architecture", "protocol", "profile")
+
+PRECISION = (
+    *("dataset.train_size=6000", "dataset.val_size=600", "dataset.test_size=1200"),
+    *("dataset.batch_size=120", "trainer.epochs=12"),
+)
+"""Of the runs below results/precision."""
+
+
+def words_of(record: Path) -> tuple[str, ...]:
+    """Return the words of the command line that a record comes from, but its seed."""
+    config = read_config(record)
+    variant = config["variant"]
+    words = [f"{group}={config[group]['name']}" for group in GROUPS]
+    if variant in ABLATIONS:
+        words += [f"ablation={variant}"]
+    elif variant is not None and variant.startswith("every_"):
+        words += ["ablation=every", f"method.update_every={variant.removeprefix('every_')}"]
+    else:
+        words += [f"method={config['method']['name']}"]
+    if variant == "bf16":
+        words += ["variant=bf16", "trainer.precision=bf16"]
+    if (ROOT / "results" / "precision") in record.parents:
+        words += PRECISION
+    return tuple(words)
+
+
+@cache
+def composed(words: tuple[str, ...]) -> dict[str, Any]:
+    return compose_config(words)
+
+
+def test_all_committed_records_are_there():
+    assert len(RECORDS) >= 124
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_record_is_read_and_the_command_that_made_it_finds_it(path):
+    record = find_record(path)
+    assert record.state == "finished", record.error
+    assert config_hash(read_config(path)) == record.summary["hash"] == record.hash
+    assert config_hash(composed(words_of(path)) | {"seed": record.seed}) == record.hash
+
+
+@pytest.mark.parametrize("dataset", ["qm9", "nyuv2", "cityscapes"])
+def test_a_command_skips_a_committed_record(dataset, tmp_path, capsys):
+    paths = (f"paths.results={ROOT / 'results'}", f"paths.data={tmp_path}")
+    assert main(["train", f"dataset={dataset}", "method=taskforce", "profile=mini", *paths]) == 0
+    assert capsys.readouterr().out.startswith("already finished: ")

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mtl_bench.config.build import build_network, build_run_method
+from mtl_bench.config.build import build_network, build_run_method, has_separate_networks
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
 from mtl_bench.errors import Interrupted, MtlBenchError, TrainingError
 from mtl_bench.records.steps import StepLog
@@ -64,8 +64,8 @@ class Trainer:
         self.tasks = data.tasks
         self.names = tuple(task.name for task in self.tasks)
         self.method = build_run_method(config, len(self.tasks))
-        separate = self.method.separate_networks
-        self.network = build_network(config, self.names, separate).to(self.device)
+        separate = has_separate_networks(config)
+        self.network = build_network(config, self.names).to(self.device)
         self.gradients = StepGradients(
             self.network,
             self.tasks,

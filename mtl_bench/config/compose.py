@@ -17,6 +17,7 @@ from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 from mtl_bench.config.groups import GROUPS, describe_group, find_choices, require_served
 from mtl_bench.config.schema import (
     ANNOTATIONS,
+    check_constants,
     check_objects,
     check_sections,
     class_of,
@@ -70,6 +71,7 @@ def compose_config(
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
     check_sections(plain)
+    check_constants(plain["protocol"])
     single_task = plain["architecture"].pop("single_task", None)
     if single_task is not None and class_of("method", plain["method"]).separate_networks:
         plain["architecture"]["_target_"] = single_task

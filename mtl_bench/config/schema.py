@@ -213,15 +213,12 @@ def check_sections(config: dict[str, Any]) -> None:
 
 
 def check_objects(config: dict[str, Any]) -> None:
-    """Check the sections that name a class, and the protocol's constants of single classes.
+    """Check the sections that name a class: which one it is, and its constructor's arguments.
 
     Raises:
         ConfigError: a class from elsewhere than this package or the one that offers the choice, or
             a bad argument.
     """
-    for owner, constants in config["protocol"].items():
-        if isinstance(constants, dict):
-            _check_constants(owner, constants)
     for group, built_with in BUILT_WITH.items():
         section = config[group]
         arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
@@ -262,19 +259,27 @@ def _package_of(group: str, name: str) -> str:
     return PACKAGE if choice is None else choice.package
 
 
-def _check_constants(owner: str, constants: dict[str, Any]) -> None:
-    """Check a protocol's constants of one method or data set against its constructor.
+def check_constants(protocol: dict[str, Any]) -> None:
+    """Check a protocol's constants of single methods and data sets against their constructors.
 
-    Those that its file looks up are allowed; others would have no effect.
+    Those that the file of the method or data set looks up are allowed; others would have no effect.
+
+    Raises:
+        ConfigError: an unknown constant, or a bad value.
     """
-    prefix = f"protocol.{owner}."
+    for owner, constants in protocol.items():
+        if isinstance(constants, dict):
+            _validate(_model_of_constants(owner), constants, f"protocol.{owner}.")
+
+
+def _model_of_constants(owner: str) -> type[BaseModel]:
     for group in ("method", "dataset"):
         choice = find_choices(group).get(owner)
         text = "" if choice is None else choice.path.read_text(encoding="utf-8")
-        if names := frozenset(re.findall(rf"\b{re.escape(prefix)}(\w+)", text)):
+        if names := re.findall(rf"\bprotocol\.{re.escape(owner)}\.(\w+)", text):
             section = yaml.safe_load(text)
             kind = class_of(group, section.get(group, section) | {"name": owner})
-            return _validate(schema_of(kind, BUILT_WITH[group], names), constants, prefix)
+            return schema_of(kind, BUILT_WITH[group], frozenset(names))
     raise unknown_key(f"protocol.{owner}", [f"protocol.{key}" for key in Protocol.model_fields])
 
 

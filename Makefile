@@ -113,7 +113,7 @@ clean: ## remove .venv and caches; data and results stay
 
 .venv/.ready: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing mtl_bench into .venv (torch is large: this takes a few minutes)"
-	@$(PIP) --editable '.[qm9]'
+	@$(PIP) --editable '.[qm9,report]'
 	@touch $@
 
 .venv/.ready-tables: .venv/.ready

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from mtl_bench.config.build import build_data, build_network, build_run_method
-from mtl_bench.config.compose import compose_config
+from mtl_bench.config.compose import as_literal, compose_config, missing_choice
+from mtl_bench.config.groups import find_choices
+from mtl_bench.config.schema import check_num_tasks, class_of
 
 if TYPE_CHECKING:
     from mtl_bench.architectures.base import Architecture
@@ -18,7 +21,7 @@ def build_dataset(
     *,
     profile: str = "paper",
     seed: int = 0,
-    data: str = "data",
+    data: str | PathLike[str] = "data",
     **fields: Any,  # noqa: ANN401 - fields of the data set's configuration
 ) -> Dataset:
     """Build a data set as a run would.
@@ -34,7 +37,8 @@ def build_dataset(
         ConfigError: an unknown name or field, a bad value.
         DataError: the data set is not prepared or damaged.
     """
-    return build_data(_compose(name, "stl", profile, seed, "dataset", fields, paths_data=data))
+    values = {"dataset": fields, "paths": {"data": data}}
+    return build_data(_compose({"dataset": name}, profile, seed, values))
 
 
 def build_architecture(
@@ -45,7 +49,7 @@ def build_architecture(
     seed: int = 0,
     **fields: Any,  # noqa: ANN401 - fields of the architecture's configuration
 ) -> Architecture:
-    """Build the network of a data set, its parameters a function of the seed.
+    """Build the network that a multi-task run trains, its parameters a function of the seed.
 
     Args:
         dataset: a choice of the group ``dataset``; it decides the tasks.
@@ -57,13 +61,9 @@ def build_architecture(
     Raises:
         ConfigError: an unknown name or field, a bad value, or an unfit combination.
     """
-    from hydra.utils import get_class
-
-    config = _compose(
-        dataset, "stl", profile, seed, "architecture", fields, architecture=architecture
-    )
-    kind: type[Dataset] = get_class(config["dataset"]["_target_"])
-    return build_network(config, kind.task_names, separate=False)
+    choices = {"dataset": dataset} | ({"architecture": architecture} if architecture else {})
+    config = _compose(choices, profile, seed, {"architecture": fields})
+    return build_network(config, class_of("dataset", config["dataset"]).task_names)
 
 
 def build_method(
@@ -88,30 +88,19 @@ def build_method(
     Raises:
         ConfigError: an unknown name or field, a bad value.
     """
-    return build_run_method(_compose(dataset, name, profile, seed, "method", fields), num_tasks)
+    num_tasks = as_literal(num_tasks, "num_tasks")
+    check_num_tasks(num_tasks)
+    config = _compose({"dataset": dataset, "method": name}, profile, seed, {"method": fields})
+    return build_run_method(config, num_tasks)
 
 
 def _compose(
-    dataset: str,
-    method: str,
-    profile: str,
-    seed: int,
-    group: str,
-    fields: dict[str, Any],
-    *,
-    paths_data: str = "data",
-    architecture: str | None = None,
+    choices: dict[str, str], profile: str, seed: int, values: dict[str, Any]
 ) -> dict[str, Any]:
-    overrides = [f"dataset={dataset}", f"method={method}", f"profile={profile}", f"seed={seed}"]
-    if architecture is not None:
-        overrides.append(f"architecture={architecture}")
-    overrides.append(f"paths.data='{paths_data}'")
-    overrides += [f"{group}.{key}={_literal(value)}" for key, value in fields.items()]
-    return compose_config(overrides)
-
-
-def _literal(value: Any) -> str:  # noqa: ANN401 - a plain value
-    """Return a value in the grammar of Hydra's overrides."""
-    if value is None:
-        return "null"
-    return f"'{value}'" if isinstance(value, str) else str(value)
+    """Compose a configuration; the method, where none is chosen, is one that shares a network."""
+    choices = {"method": "ls", "profile": profile} | choices
+    for group, choice in choices.items():
+        if str(choice) not in find_choices(group):
+            raise missing_choice(group, str(choice))
+    overrides = [f"{group}={choice}" for group, choice in choices.items()]
+    return compose_config(overrides, {"seed": seed} | values)

@@ -12,7 +12,7 @@ from pathlib import Path
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.errors import DataError, MtlBenchError, describe_refusal, was_interrupted
-from mtl_bench.words import parse_count, parse_settings
+from mtl_bench.words import parse_count, parse_settings, require_choice
 
 EPILOG = """examples:
   mtl-bench data prepare qm9
@@ -232,6 +232,7 @@ def _bench(options: argparse.Namespace) -> int:
     settings = parse_settings(
         options.settings, paths__data="data", rounds="7", threads="1", only=None, memory="false"
     )
+    require_choice(settings, "memory", ("true", "false"))
     result, shown = run_benchmark(
         options.name,
         data=Path(str(settings["paths.data"])),

@@ -15,6 +15,10 @@ class ConfigError(MtlBenchError):
     exit_status = 2
 
 
+class MissingExtraError(ConfigError):
+    """An optional package that is not installed."""
+
+
 class DataError(MtlBenchError):
     """Data that is missing, damaged or not what it says it is."""
 

@@ -38,6 +38,16 @@ def parse_count(settings: Mapping[str, str | None], key: str) -> int:
     return int(value)
 
 
+def require_choice(settings: Mapping[str, str | None], key: str, allowed: Sequence[str]) -> None:
+    """Check a setting that has one of a few values, where it has one.
+
+    Raises:
+        ConfigError: it has another.
+    """
+    if settings[key] is not None and settings[key] not in allowed:
+        raise ConfigError(f"{key}={settings[key]}: must be one of {', '.join(allowed)}")
+
+
 def parse_list(value: str | None) -> list[str]:
     """Return the words between commas, none of an empty or missing value."""
     return [word.strip() for word in (value or "").split(",") if word.strip()]

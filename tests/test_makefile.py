@@ -1,8 +1,10 @@
 """What `make` installs and types for a table, with stand-ins for the programs of .venv."""
 
 import os
+import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,15 @@ def test_every_launcher_has_what_it_needs_installed_once(desk):
     for launcher in ("slurm", "local", "processes"):
         again = typed(desk, "make", "table2-qm9", f"LAUNCHER={launcher}")
         assert not any("pip" in line for line in again)
+
+
+def test_after_the_demo_figures_can_be_drawn(desk):
+    (desk / ".venv" / ".ready").unlink()
+    (install,) = (line for line in typed(desk, "make", "demo") if "pip" in line)
+    extras = re.search(r"\[([\w,]+)\]$", install)[1].split(",")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [name for extra in extras for name in project["optional-dependencies"][extra]]
+    assert any(name.startswith("matplotlib") for name in needed)
 
 
 @pytest.mark.parametrize(

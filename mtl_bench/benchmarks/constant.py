@@ -12,7 +12,7 @@ from torch.nn import functional
 from mtl_bench import build_dataset
 from mtl_bench.algorithms.supervised.evaluation import evaluate
 from mtl_bench.architectures.dense import unit_vectors
-from mtl_bench.benchmarks.steps import CPU
+from mtl_bench.benchmarks.steps import CPU, render_left_out
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import DataError
 
@@ -59,30 +59,31 @@ def _sums(target: Tensor, invalid: float, classes: int) -> Tensor:
 
 
 def measure(data: Path) -> dict[str, Any]:
-    """Return data set -> task -> metric -> value, of those that are there, at profile ``mini``.
+    """Return data set -> task -> metric -> value at profile ``mini``, and what is left out and why.
 
     Raises:
         DataError: neither data set is there.
     """
-    found, missing = {}, []
+    found, left_out = {}, {}
     for name in CLASSES:
         try:
             dataset: Any = build_dataset(name, profile="mini", data=str(data))
         except DataError as error:
-            missing.append(str(error))
+            left_out[name] = str(error)
             continue
         network: Any = Constant(dataset)
         metrics = evaluate(network, dataset.evaluation_batches("test"), dataset.tasks, CPU)
         found[f"{name}, {dataset.origin['kind']}"] = metrics
     if not found:
-        raise DataError("; ".join(missing))
-    return found
+        raise DataError("; ".join(left_out.values()))
+    return {"metrics": found, "left_out": left_out}
 
 
 def render(result: dict[str, Any]) -> str:
-    """Return a line for every task."""
-    return "\n".join(
+    """Return a line for every task, and one for every data set that is left out."""
+    lines = [
         f"{name}: {task}: " + ", ".join(f"{metric} {value:.2f}" for metric, value in values.items())
-        for name, metrics in result.items()
+        for name, metrics in result["metrics"].items()
         for task, values in metrics.items()
-    )
+    ]
+    return "\n".join([*lines, *render_left_out(result["left_out"])])

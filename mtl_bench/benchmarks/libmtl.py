@@ -15,6 +15,7 @@ from torch import nn
 
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.benchmarks.steps import CPU, Step, adam
+from mtl_bench.errors import MissingExtraError
 from mtl_bench.tasks import Task
 
 WEIGHTINGS: dict[str, dict[str, Any]] = {
@@ -26,9 +27,7 @@ WEIGHTINGS: dict[str, dict[str, Any]] = {
 
 
 def libmtl_steps(network: Architecture, tasks: Sequence[Task]) -> dict[str, Callable[[], Step]]:
-    """Return contestant -> builder of its step; nothing where LibMTL is not installed."""
-    if find_spec("LibMTL") is None:
-        return {}
+    """Return contestant -> builder of its step."""
     return {
         f"LibMTL {name}": partial(libmtl_step, network, tasks, name, options)
         for name, options in WEIGHTINGS.items()
@@ -45,6 +44,9 @@ def libmtl_step(
         tasks: their losses.
         weighting: name of a class in ``LibMTL.weighting``.
         options: of its ``backward``.
+
+    Raises:
+        MissingExtraError: LibMTL is not installed.
     """
     theirs = _weighting_package()
     shared = network.shared_parameters()
@@ -84,7 +86,8 @@ def _weighting_package() -> ModuleType:
     """
     if "LibMTL" not in sys.modules:
         spec = find_spec("LibMTL")
-        assert spec is not None
+        if spec is None:
+            raise MissingExtraError("LibMTL is missing: pip install --no-deps LibMTL")
         package = ModuleType("LibMTL")
         package.__path__ = list(spec.submodule_search_locations or ())
         sys.modules["LibMTL"] = package

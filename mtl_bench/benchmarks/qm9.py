@@ -15,7 +15,7 @@ from mtl_bench.benchmarks.libmtl import libmtl_steps
 from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph
 from mtl_bench.benchmarks.steps import Problem, Step, Variant, adam
 from mtl_bench.benchmarks.torchjd import torchjd_step
-from mtl_bench.errors import DataError
+from mtl_bench.errors import MissingExtraError
 from mtl_bench.gradients import TaskGradients
 
 VARIANTS = {
@@ -80,14 +80,16 @@ def pyg_step(network: MPNN, tasks: Any) -> Step:  # noqa: ANN401 - tasks of QM9
     """Return LS on PyG's layers.
 
     Raises:
-        DataError: torch-geometric is missing.
+        MissingExtraError: torch-geometric is missing.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch-geometric's own deprecations
             peer = PyGMPNN(network)
     except ImportError as error:
-        raise DataError("torch-geometric is missing: pip install 'mtl_bench[pyg]'") from error
+        raise MissingExtraError(
+            "torch-geometric is missing: pip install 'mtl_bench[pyg]'"
+        ) from error
     method, optimizer = build_method("ls", len(tasks)), adam(peer)
     shared = peer.shared_parameters()
     own = [peer.task_parameters(task.name) for task in tasks]

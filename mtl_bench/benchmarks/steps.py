@@ -25,7 +25,7 @@ from mtl_bench import build_method
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.groups import describe_group
-from mtl_bench.errors import ConfigError
+from mtl_bench.errors import ConfigError, MissingExtraError
 from mtl_bench.tasks import Task
 from mtl_bench.training.environment import device_name
 from mtl_bench.training.memory import resident_peak, reuse_freed_memory
@@ -90,11 +90,15 @@ class Problem:
     variants: Mapping[str, Variant]
     peers: Mapping[str, Callable[[], Step]] = field(default_factory=dict)
 
-    def contestants(self, only: Sequence[str]) -> dict[str, Step]:
+    def contestants(self, only: Sequence[str]) -> tuple[dict[str, Step], dict[str, str]]:
         """Build the steps of the contestants that are asked for, all of them by default.
+
+        Returns:
+            Contestant -> step, and contestant -> what is not installed, of those that are left out.
 
         Raises:
             ConfigError: there is no such contestant.
+            MissingExtraError: one that was asked for needs what is not installed.
         """
         methods = [name for name in describe_group("method") if name != "ls"]
         names = ["ls", *methods, *self.variants, *self.peers]
@@ -102,7 +106,15 @@ class Problem:
             if name not in names:
                 raise ConfigError(f"only={name}: no such contestant; there are {', '.join(names)}")
         optimizer = adam(self.network)
-        return {name: self._step(name, optimizer) for name in only or names}
+        steps, left_out = {}, {}
+        for name in only or names:
+            try:
+                steps[name] = self._step(name, optimizer)
+            except MissingExtraError as error:
+                if only:
+                    raise
+                left_out[name] = str(error)
+        return steps, left_out
 
     def _step(self, name: str, optimizer: Adam) -> Step:
         if name in self.peers:
@@ -175,12 +187,14 @@ def measure(problem: Problem, rounds: int, threads: int, only: Sequence[str]) ->
     torch.set_num_threads(threads)
     reuse_freed_memory()
     before = resident_peak()
-    seconds = time_steps(problem.contestants(only), problem.batches, rounds)
+    contestants, left_out = problem.contestants(only)
+    seconds = time_steps(contestants, problem.batches, rounds)
     medians = {name: median(values) for name, values in seconds.items()}
     result = {
         "title": problem.title,
         "median_cpu_seconds": medians,
         "all_cpu_seconds": seconds,
+        "left_out": left_out,
         "resident_before_bytes": before,
         "peak_memory_bytes": resident_peak() - before,
         "rounds": rounds,
@@ -226,4 +240,9 @@ def render(result: dict[str, Any]) -> str:
         if peaks:
             cells.append(f"{peaks[name] / 1e9:.2f}")
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *render_left_out(result["left_out"])])
+
+
+def render_left_out(left_out: Mapping[str, str]) -> list[str]:
+    """Return a line for each contestant that was not measured, and why."""
+    return [f"left out: {name}: {reason}" for name, reason in left_out.items()]

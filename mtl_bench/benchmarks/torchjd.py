@@ -7,7 +7,7 @@ from typing import Any
 
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.benchmarks.steps import Step, adam
-from mtl_bench.errors import DataError
+from mtl_bench.errors import MissingExtraError
 from mtl_bench.tasks import Task
 
 
@@ -23,12 +23,12 @@ def torchjd_step(
         chunk: tasks that are differentiated at once; None for all.
 
     Raises:
-        DataError: TorchJD is not installed.
+        MissingExtraError: TorchJD is not installed.
     """
     try:
         from torchjd import aggregation, autojac
     except ImportError as error:
-        raise DataError("TorchJD is missing: pip install 'mtl_bench[torchjd]'") from error
+        raise MissingExtraError("TorchJD is missing: pip install 'mtl_bench[torchjd]'") from error
     aggregate = getattr(aggregation, aggregator)()
     optimizer = adam(network)
     shared = network.shared_parameters()

@@ -1,1 +1,1 @@
-"""Configuration: composed by Hydra, checked before torch is imported, built in one place."""
+"""Configuration: composed by Hydra, checked before data are read, built in one place."""

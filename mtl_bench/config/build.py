@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from functools import partial
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-
-from mtl_bench.config.schema import ANNOTATIONS
+from mtl_bench.config.schema import ANNOTATIONS, class_of
 from mtl_bench.errors import ConfigError, MtlBenchError
 from mtl_bench.seeding import derive_seed, seed_everything, seeded
 
@@ -32,14 +31,13 @@ def build(section: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401 - a
         MtlBenchError: what the constructor raised.
         ConfigError: the constructor refused its arguments.
     """
-    own = {k: v for k, v in section.items() if k not in ANNOTATIONS or k == "_target_"}
+    own = {key: value for key, value in section.items() if key not in ANNOTATIONS}
     try:
-        return instantiate(own, _convert_="all", _recursive_=False, **arguments)
-    except InstantiationException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, MtlBenchError):
-            raise cause from None
-        raise ConfigError(f"{section['_target_']}: {cause}") from cause
+        return resolve_name(section["_target_"])(**deepcopy(own), **arguments)
+    except MtlBenchError:
+        raise
+    except Exception as error:  # whatever a constructor raises for its arguments
+        raise ConfigError(f"{section['_target_']}: {error}") from error
 
 
 def build_data(config: dict[str, Any]) -> Dataset:
@@ -62,15 +60,18 @@ def build_data(config: dict[str, Any]) -> Dataset:
     return data
 
 
-def build_network(config: dict[str, Any], tasks: Sequence[str], separate: bool) -> Architecture:
+def build_network(config: dict[str, Any], tasks: Sequence[str]) -> Architecture:
     """Build the network of a run, its parameters a function of the seed alone.
+
+    Separate networks, one per task, are each initialised from a seed of their own.
 
     Args:
         config: the run's configuration.
         tasks: task names.
-        separate: one network per task, each initialised from a seed of its own.
     """
     from mtl_bench.architectures.single_task import SingleTask
+
+    separate: bool = class_of("method", config["method"]).separate_networks
 
     def initialise(names: Sequence[str]) -> Architecture:
         purpose = names[0] if separate else "all"
@@ -87,6 +88,16 @@ def build_run_method(config: dict[str, Any], num_tasks: int) -> Method:
         config["method"], num_tasks=num_tasks, seed=derive_seed(config["seed"], "method")
     )
     return method
+
+
+def require_method(config: dict[str, Any]) -> None:
+    """Build a run's method for once, to know before anything else is made what it refuses.
+
+    Raises:
+        MissingExtraError: it needs a package that is not installed.
+        ConfigError: it refuses its fields.
+    """
+    build_run_method(config, len(class_of("dataset", config["dataset"]).task_names))
 
 
 def build_optimizer(section: dict[str, Any], parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -116,7 +127,7 @@ def build_algorithm(config: dict[str, Any], data: Dataset, device: torch.device)
     seed_everything(config["seed"])
     tasks = [task.name for task in data.tasks]
     method = build_run_method(config, len(tasks))
-    network = build_network(config, tasks, method.separate_networks)
+    network = build_network(config, tasks)
     return Supervised(
         data,
         network.to(device),

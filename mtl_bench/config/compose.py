@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from os import PathLike, fspath
 from typing import Any, cast
 
 from hydra import compose
@@ -13,9 +15,15 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from mtl_bench.config.groups import GROUPS, describe_group, find_choices, require_served
-from mtl_bench.config.schema import ANNOTATIONS, check, unknown_key
+from mtl_bench.config.schema import (
+    ANNOTATIONS,
+    check_constants,
+    check_objects,
+    check_sections,
+    class_of,
+    unknown_key,
+)
 from mtl_bench.config.search import open_hydra
-from mtl_bench.config.signatures import has_separate_networks
 from mtl_bench.errors import ConfigError
 
 COMPOSITION_ERRORS = (
@@ -28,13 +36,23 @@ LAUNCHERS = (
     "basic, processes, and with pip install 'mtl_bench[slurm]' submitit_slurm and submitit_local"
 )
 
+OF_HYDRA = r"hydra/launcher$|hydra\.launcher\.|hydra\.sweeper\.max_batch_size$"
+"""Keys of Hydra's own that change something here."""
 
-def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
+
+def compose_config(
+    overrides: Sequence[str], values: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the resolved configuration of one run as plain values.
 
     Every section that is a group carries its choice as ``name``; of the profile only the name is
     left, of the protocol not its constants of single methods, and of the architecture the class
     that the method trains, since these values stand where they are used.
+
+    Args:
+        overrides: in Hydra's grammar, as typed.
+        values: what replaces keys afterwards, as a tree of Python's values: a string is taken as
+            it is, whatever characters it has.
 
     Raises:
         ConfigError: unknown key or choice, bad syntax, impossible value or combination.
@@ -45,26 +63,59 @@ def compose_config(overrides: Sequence[str]) -> dict[str, Any]:
     ):  # first, since its values may not resolve then
         require_served(config.dataset.name, config.architecture)
     try:
+        with open_dict(config):
+            _put(config, values or {}, "")
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from error
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
-    _choose_network(plain.get("architecture", {}), plain.get("method", {}).get("_target_"))
-    check(plain)
+    check_sections(plain)
+    check_constants(plain["protocol"])
+    single_task = plain["architecture"].pop("single_task", None)
+    if single_task is not None and class_of("method", plain["method"]).separate_networks:
+        plain["architecture"]["_target_"] = single_task
+    check_objects(plain)
     plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
     return plain
 
 
-def _choose_network(architecture: dict[str, Any], method: str | None) -> None:
-    """Put in what an architecture names for networks of single tasks, where such are trained."""
-    single_task = architecture.pop("single_task", None)
-    if single_task is not None and method is not None and has_separate_networks(method):
-        architecture["_target_"] = single_task
+def _put(config: DictConfig, values: Mapping[str, Any], prefix: str) -> None:
+    """Replace values of a configuration that isn't resolved yet; unknown keys are found later."""
+    for key, value in values.items():
+        if prefix and key in ANNOTATIONS:
+            raise unknown_key(f"{prefix}{key}", [])
+        if not prefix and isinstance(value, Mapping):
+            _put(config[key], value, f"{key}.")
+        else:
+            config[key] = as_literal(value, f"{prefix}{key}")
 
 
-def refuse_paths(overrides: Sequence[str]) -> None:
-    """Refuse choices that are paths, and classes for Hydra's own parts.
+def as_literal(value: Any, key: str) -> Any:  # noqa: ANN401 - a plain value
+    """Return a value of Python as OmegaConf must hold it to give it back as it is.
+
+    Raises:
+        ConfigError: a value that no YAML file can hold; the key is named.
+    """
+    match value:
+        case None | bool():
+            return value
+        case str() | PathLike():  # an interpolation is escaped, and backslashes before it
+            return re.sub(r"(\\*)\$\{", r"\1\1\\${", fspath(value))
+        case Integral():
+            return int(value)
+        case Real():
+            return float(value)
+        case Mapping():
+            return {k: as_literal(v, f"{key}.{k}") for k, v in value.items()}
+        case list() | tuple():
+            return [as_literal(item, key) for item in value]
+    shown = " ".join(repr(value).split())
+    raise ConfigError(f"{key}={shown}: must be plain: numbers, strings, truth values, lists, dicts")
+
+
+def refuse_reach(overrides: Sequence[str]) -> None:
+    """Refuse choices that are paths, and settings of Hydra that a sweep here doesn't have.
 
     Hydra would read ``method=../../x`` from outside the folders of configs, and the choice's name
     is a folder's name in the results.
@@ -77,12 +128,18 @@ def refuse_paths(overrides: Sequence[str]) -> None:
         group = key.lstrip("+~").partition("@")[0]
         if group in GROUPS.values() and re.search(r"[/\\]", value):
             raise missing_choice(group, value)
-        if group.startswith("hydra") and "_target_" in override:
-            raise ConfigError(f"{key}: Hydra's own parts can't be replaced from the command line")
+        if re.match(r"hydra([./]|$)", group):
+            if "_target_" in override:
+                raise ConfigError(f"{key}: Hydra's own parts can't be replaced")
+            if not re.match(OF_HYDRA, group):
+                raise ConfigError(
+                    f"{override}: allowed of Hydra's settings are hydra/launcher={LAUNCHERS}, "
+                    "hydra.launcher.KEY= and hydra.sweeper.max_batch_size="
+                )
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
-    refuse_paths(overrides)
+    refuse_reach(overrides)
     with open_hydra():
         try:
             config = compose("train", list(overrides), return_hydra_config=True)
@@ -132,7 +189,11 @@ def translate_error(error: Exception, overrides: Sequence[str]) -> ConfigError:
         group = match[1]
         return ConfigError(f"{group} is missing; give {group}=" + "|".join(describe_group(group)))
     if match := re.search(r"Could not override '([^']+)'", text):
+        if match[1].startswith("hydra."):
+            return ConfigError(f"unknown key {match[1]}; the chosen hydra/launcher has no such key")
         return unknown_key(match[1], _known_keys(overrides, match[1]))
+    if text.startswith("Error merging override") and error.__cause__ is not None:
+        return ConfigError(_first_line(error.__cause__))
     return ConfigError(_first_line(error))
 
 
@@ -157,7 +218,7 @@ def _known_keys(overrides: Sequence[str], unknown: str) -> list[str]:
     return [key for key in keys if key.rpartition(".")[0] == section] or keys
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     key = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("full_key")), ""

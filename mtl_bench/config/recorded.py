@@ -18,7 +18,7 @@ def read_config(record: Path) -> dict[str, Any]:
 
     Raises:
         RecordError: there is none, or it could not have been composed here: classes and their
-            arguments are checked as those of a command are, before anything is imported or called.
+            arguments are checked as those of a command are, before anything is built.
     """
     path = record / "config.yaml"
     if not path.is_file():

@@ -1,17 +1,19 @@
-"""Typed schema of the sections that have no constructor of their own, and the cross-checks."""
+"""Typed schema of the sections that have no constructor of their own, and what is checked."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from mtl_bench.config.groups import PACKAGE, find_choices, require_served
-from mtl_bench.config.signatures import schema_of
+from mtl_bench.config.signatures import import_class, schema_of
 from mtl_bench.errors import ConfigError
 from mtl_bench.values import (
     Fraction,
@@ -23,6 +25,7 @@ from mtl_bench.values import (
     NonNegativeInt,
     Positive,
     PositiveInt,
+    Selection,
 )
 
 
@@ -102,58 +105,13 @@ class Gradients(Section):
     backend: Literal["auto", "loop", "batched", "streamed"]
 
 
-class UWProtocol(Section):
-    """Constants of UW."""
-
-    form: Literal["regression", "classification"]
-    learning_rate: Positive
-
-
-class MGDAProtocol(Section):
-    """Constants of MGDA."""
-
-    scale: Literal["one", "tasks"]
-
-
-class PCGradProtocol(Section):
-    """Constants of PCGrad."""
-
-    permutation: Literal["each", "shared"]
-
-
-class CAGradProtocol(Section):
-    """Constants of CAGrad."""
-
-    c: NonNegative
-    rescale: Literal[0, 1, 2]
-    scale: Literal["one", "tasks"]
-
-
-class NashMTLProtocol(Section):
-    """Constants of NashMTL."""
-
-    max_norm: Positive | None
-
-
-class NYUv2Protocol(Section):
-    """Constants of NYU-v2."""
-
-    drop_last: bool
-
-
 class Protocol(Section):
-    """Constants that differ between code bases under one method name."""
+    """Constants that differ between code bases, beside those of single methods and data sets."""
 
     name: Name
     head_weighting: HeadWeighting
-    selection: Literal["last", "last_k_mean", "best_val"]
+    selection: Selection
     last_k: PositiveInt
-    uw: UWProtocol
-    mgda: MGDAProtocol
-    pcgrad: PCGradProtocol
-    cagrad: CAGradProtocol
-    nashmtl: NashMTLProtocol
-    nyuv2: NYUv2Protocol
 
 
 class Profile(Section):
@@ -208,10 +166,16 @@ class Run(Section):
     scheduler: Scheduler | None
     trainer: Trainer
     gradients: Gradients
-    protocol: Protocol
+    protocol: dict[str, Any]
     profile: Profile
     logger: dict[str, Any]
     paths: Paths
+
+
+class Build(Section):
+    """What a method is built with besides its fields."""
+
+    num_tasks: PositiveInt
 
 
 BUILT_WITH = {
@@ -221,19 +185,27 @@ BUILT_WITH = {
 }
 """Arguments that the program passes when it builds an object of the group."""
 
+BASES = {
+    "architecture": "mtl_bench.architectures.base.Architecture",
+    "method": "mtl_bench.methods.base.Method",
+}
+"""What a class of the group inherits from."""
+
 ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task"})
 """Keys of such a section that are not arguments of its constructor."""
 
 
-def check(config: dict[str, Any]) -> None:
-    """Check types, ranges and combinations of a resolved configuration.
+def check_sections(config: dict[str, Any]) -> None:
+    """Check what can be checked without importing the classes that a configuration names.
 
     Raises:
         ConfigError: one line that names the key, the value and what is allowed.
     """
     _validate(Run, config, "")
-    _validate(LOGGERS.get(config["logger"]["name"], Logger), config["logger"], "logger.")
-    check_objects(config)
+    protocol, logger = config["protocol"], config["logger"]
+    shared = {key: value for key, value in protocol.items() if not isinstance(value, dict)}
+    _validate(Protocol, shared, "protocol.")
+    _validate(LOGGERS.get(logger["name"], Logger), logger, "logger.")
     require_served(config["dataset"]["name"], config["architecture"])
     if config["gradients"]["level"] == "representation" and config["trainer"]["accumulate"] > 1:
         raise ConfigError(
@@ -251,19 +223,66 @@ def check_objects(config: dict[str, Any]) -> None:
     """
     for group, built_with in BUILT_WITH.items():
         section = config[group]
-        target = section.get("_target_", "")
-        packages = sorted({PACKAGE, _package_of(group, section["name"])})
-        if not str(target).startswith(tuple(f"{package}." for package in packages)):
-            allowed = " or ".join(f"{package}." for package in packages)
-            raise ConfigError(f"{group}._target_={target}: must start with {allowed}")
         arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
-        _validate(schema_of(target, built_with), arguments, f"{group}.")
+        model = schema_of(class_of(group, section), built_with)
+        _validate(model, arguments, f"{group}.")
+
+
+def check_num_tasks(num_tasks: object) -> None:
+    """Check what a method is built for.
+
+    Raises:
+        ConfigError: it is no number of tasks.
+    """
+    _validate(Build, {"num_tasks": num_tasks}, "")
+
+
+def class_of(group: str, section: dict[str, Any]) -> Any:  # noqa: ANN401 - a class of the group
+    """Import the class that a section names.
+
+    Raises:
+        ConfigError: it is from elsewhere than this package or the one that offers the choice, or
+            not what the group is of.
+    """
+    target = str(section.get("_target_", ""))
+    packages = sorted({PACKAGE, _package_of(group, section["name"])})
+    if not target.startswith(tuple(f"{package}." for package in packages)):
+        allowed = " or ".join(f"{package}." for package in packages)
+        raise ConfigError(f"{group}._target_={target}: must start with {allowed}")
+    kind = import_class(target)
+    if group in BASES and not issubclass(kind, import_class(BASES[group])):
+        raise ConfigError(f"{group}._target_={target}: must be a subclass of {BASES[group]}")
+    return kind
 
 
 def _package_of(group: str, name: str) -> str:
     """Return the package whose folder holds a choice: its target may point there, and only its."""
     choice = find_choices(group).get(name)
     return PACKAGE if choice is None else choice.package
+
+
+def check_constants(protocol: dict[str, Any]) -> None:
+    """Check a protocol's constants of single methods and data sets against their constructors.
+
+    Those that the file of the method or data set looks up are allowed; others would have no effect.
+
+    Raises:
+        ConfigError: an unknown constant, or a bad value.
+    """
+    for owner, constants in protocol.items():
+        if isinstance(constants, dict):
+            _validate(_model_of_constants(owner), constants, f"protocol.{owner}.")
+
+
+def _model_of_constants(owner: str) -> type[BaseModel]:
+    for group in ("method", "dataset"):
+        choice = find_choices(group).get(owner)
+        text = "" if choice is None else choice.path.read_text(encoding="utf-8")
+        if names := re.findall(rf"\bprotocol\.{re.escape(owner)}\.(\w+)", text):
+            section = yaml.safe_load(text)
+            kind = class_of(group, section.get(group, section) | {"name": owner})
+            return schema_of(kind, BUILT_WITH[group], frozenset(names))
+    raise unknown_key(f"protocol.{owner}", [f"protocol.{key}" for key in Protocol.model_fields])
 
 
 def _validate(model: type[BaseModel], value: dict[str, Any], prefix: str) -> None:
@@ -274,7 +293,8 @@ def _validate(model: type[BaseModel], value: dict[str, Any], prefix: str) -> Non
     except ValidationError as error:
         first = error.errors()[0]
         # without the choice within a union, which pydantic names by its _target_
-        key = prefix + ".".join(str(part) for part in first["loc"] if "." not in str(part))
+        path = [str(part) for part in first["loc"] if not str(part).startswith("torch.")]
+        key = prefix + ".".join(path)
         if first["type"] == "extra_forbidden":
             raise unknown_key(key, [prefix + name for name in model.model_fields]) from None
         if first["type"] == "missing":

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.errors import ConfigError, TrainingError
+from mtl_bench.errors import ConfigError, MissingExtraError, TrainingError
 from mtl_bench.methods.base import Method, StepInfo
 from mtl_bench.seeding import seeded
 from mtl_bench.values import HeadWeighting, Name
@@ -56,8 +56,9 @@ class TorchJD(Method):
             become tensors of the Gram matrix's dtype, or the gradients'.
 
     Raises:
-        ConfigError: TorchJD is not installed, has no such class, or refuses the arguments; or the
-            class is one of ``REFUSED``.
+        MissingExtraError: TorchJD is not installed.
+        ConfigError: it has no such class, or refuses the arguments; or the class is one of
+            ``REFUSED``.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ def _import() -> ModuleType:
     try:
         from torchjd import aggregation
     except ImportError as error:
-        raise ConfigError(
+        raise MissingExtraError(
             f"method=torchjd needs TorchJD ({error}): pip install 'mtl_bench[torchjd]'"
         ) from error
     return aggregation

@@ -101,12 +101,14 @@ class RunRecord:
             environment: of this process.
             resumed: whether it goes on where another process stopped; see `processes`.
         """
-        from omegaconf import OmegaConf
+        import yaml  # type: ignore[import-untyped]
 
         path = self.path / "environment.json"
         self._begun = True
         (self.path / SEAL).unlink(missing_ok=True)
-        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_text(
+            self.path / "config.yaml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+        )
         write_json(path, with_process(path, environment) if resumed else environment)
         (self.path / "FAILED.json").unlink(missing_ok=True)
 

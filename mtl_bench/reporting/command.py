@@ -20,7 +20,8 @@ from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
 from mtl_bench.reporting.weight_table import render_weights
-from mtl_bench.words import parse_seeds
+from mtl_bench.values import SELECTIONS
+from mtl_bench.words import parse_seeds, require_choice
 
 SETTINGS = {
     "profile": None,
@@ -53,8 +54,10 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     known = (*EXPERIMENTS, *COST_TABLES, "weights")
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
-    _check(settings, "baseline", ("own", "published"))
-    _check(settings, "format", FORMATS)
+    require_choice(settings, "baseline", ("own", "published"))
+    require_choice(settings, "format", FORMATS)
+    # under all rules at once there is the table of all records alone
+    require_choice(settings, "selection", SELECTIONS if names else (*SELECTIONS, "all"))
     results = Path(settings["paths.results"])
     found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
     seeds = parse_seeds(settings["seed"])
@@ -94,11 +97,6 @@ def _render(
 
 def _write(content: bytes, stream: Any) -> None:  # noqa: ANN401 - a binary stream
     stream.write(content)
-
-
-def _check(settings: dict[str, Any], key: str, allowed: Sequence[str]) -> None:
-    if settings[key] not in allowed:
-        raise ConfigError(f"{key}={settings[key]}: must be one of {', '.join(allowed)}")
 
 
 def _width() -> int:

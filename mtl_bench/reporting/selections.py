@@ -11,8 +11,7 @@ from mtl_bench.reporting.notes import other_seeds, seeds_text, usual_seeds
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import delta_cells, seed_count
-
-RULES = ("best_val", "last", "last_k_mean")
+from mtl_bench.values import SELECTIONS
 
 
 def render_selections(records: Sequence[Record], *, form: Format, width: int) -> str:
@@ -24,7 +23,7 @@ def render_selections(records: Sequence[Record], *, form: Format, width: int) ->
         width: terminal cells to fill.
     """
     settings: dict[tuple[str | int, ...], dict[str, Comparison]] = {}
-    for rule in RULES:
+    for rule in SELECTIONS:
         for found in compare(runs_under(records, rule)):
             s = found.setting
             place = (s.profile, s.dataset, s.protocol, s.architecture, s.epochs, s.data_source)

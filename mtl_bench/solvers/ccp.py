@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl_bench.errors import ConfigError
+from mtl_bench.errors import MissingExtraError
 from mtl_bench.solvers.solution import Array, Solution
 
 MAX_PROGRAMS = 20
@@ -26,7 +26,7 @@ class ConvexConcave:
         num_tasks: T.
 
     Raises:
-        ConfigError: cvxpy or ECOS is not installed.
+        MissingExtraError: cvxpy or ECOS is not installed.
     """
 
     def __init__(self, num_tasks: int) -> None:
@@ -35,7 +35,7 @@ class ConvexConcave:
         except ImportError:
             cvxpy = None
         if cvxpy is None or "ECOS" not in cvxpy.installed_solvers():
-            raise ConfigError(
+            raise MissingExtraError(
                 "method.solver=ccp needs cvxpy and ecos: pip install 'mtl_bench[nash-ccp]', or "
                 "take method.solver=newton"
             )

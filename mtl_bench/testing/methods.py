@@ -101,6 +101,10 @@ def check_method(build: Build) -> None:
     method = build(3)
     assert isinstance(method, Method), f"{_name(method)} is no Method"
     assert method.needs in get_args(Needs), f"{_name(method)}.needs = {method.needs!r}"
+    assert method.separate_networks is type(method).separate_networks, (
+        f"{_name(method)}.separate_networks is an attribute of the class: it says what is trained "
+        "before the method is built"
+    )
     if type(method).weights is not Method.weights:
         check_weights(build)
     check_answer(build)

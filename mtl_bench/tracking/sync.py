@@ -10,7 +10,7 @@ from pathlib import Path
 from mtl_bench.errors import ConfigError, MtlBenchError, RecordError
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.tracking.dashboard import make_dashboard, require_package, show
-from mtl_bench.words import parse_count, parse_settings
+from mtl_bench.words import parse_count, parse_settings, require_choice
 
 
 def sync_command(words: Sequence[str]) -> int:
@@ -39,8 +39,7 @@ def sync_command(words: Sequence[str]) -> int:
         every="10",
         paths__results="results",
     )
-    if settings["mode"] not in ("offline", "online"):
-        raise ConfigError(f"mode={settings['mode']}: must be offline or online")
+    require_choice(settings, "mode", ("offline", "online"))
     every = parse_count(settings, "every")
     require_package("wandb")
     results = Path(str(settings["paths.results"]))

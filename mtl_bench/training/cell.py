@@ -6,9 +6,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from mtl_bench.config.build import require_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
-from mtl_bench.errors import Interrupted, MtlBenchError, describe_refusal
+from mtl_bench.errors import Interrupted, MissingExtraError, MtlBenchError, describe_refusal
 from mtl_bench.records.reader import find_record
 from mtl_bench.records.writer import record_path
 from mtl_bench.training.run import run
@@ -17,7 +18,8 @@ from mtl_bench.training.run import run
 class Cell(NamedTuple):
     """One run of a sweep: its overrides, its record and how far that is, and what failed.
 
-    ``state`` is that of the record, or ``missing``; ``path`` is None where no record can be.
+    ``state`` is that of the record, or ``missing``; ``path`` is None where no record can be. A run
+    is ``left out`` if its method was chosen by a pattern and needs what isn't installed.
     """
 
     overrides: list[str]
@@ -39,15 +41,24 @@ def look(overrides: Sequence[str]) -> Cell:
     resolved: dict[str, Any] = compose_config(overrides)
     path = record_path(resolved, config_hash(resolved))
     record = find_record(path.absolute())
+    if record is None or record.state != "finished":
+        require_method(resolved)
     if record is None:
         return Cell(list(overrides), str(path), "missing", None)
     return Cell(list(overrides), str(path), record.state, record.error)
 
 
-def look_cell(overrides: list[str]) -> Cell:
-    """Tell what there is of one run of a sweep, or why there can be none."""
+def look_cell(overrides: list[str], optional: bool) -> Cell:
+    """Tell what there is of one run of a sweep, or why there can be none.
+
+    Args:
+        overrides: of the run.
+        optional: whether nobody named its method, so that it is left out where it can't run.
+    """
     try:
         return look(overrides)
+    except MissingExtraError as error:
+        return Cell(overrides, None, "left out" if optional else "failed", str(error))
     except MtlBenchError as error:
         return Cell(overrides, None, "failed", str(error))
 

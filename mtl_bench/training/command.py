@@ -38,7 +38,8 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
 
 def _tell_outcomes(cells: list[Cell]) -> int:
     states = Counter(cell.state for cell in cells)
-    print(f"{states['finished']} of {len(cells)} runs are finished")
+    print(f"{states['finished']} of {len(cells) - states['left out']} runs are finished")
+    _tell_left_out(cells)
     for cell in cells:
         if cell.state == "failed":
             print(f"failed: {' '.join(cell.overrides)}: {cell.error}", file=sys.stderr)
@@ -53,9 +54,15 @@ def _tell_outcomes(cells: list[Cell]) -> int:
 
 def _tell_left(cells: list[Cell]) -> int:
     states = Counter(cell.state for cell in cells)
+    _tell_left_out(cells)
     for cell in cells:
-        if cell.state != "finished":
+        if cell.state not in ("finished", "left out"):
             reason = f" ({cell.error})" if cell.error else ""
             print(f"{cell.state}: {' '.join(cell.overrides)}{reason}")
     print(", ".join(f"{count} {state}" for state, count in states.items()))
-    return 0 if states["finished"] == len(cells) else 1
+    return 0 if states["finished"] + states["left out"] == len(cells) else 1
+
+
+def _tell_left_out(cells: list[Cell]) -> None:
+    for error in dict.fromkeys(cell.error for cell in cells if cell.state == "left out"):
+        print(f"left out: {error}")

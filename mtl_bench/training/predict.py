@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl_bench.config.build import build_data, build_network, build_run_method
+from mtl_bench.config.build import build_data, build_network
 from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.images import ImageBatch
@@ -59,8 +59,7 @@ def predict_samples(
     if not hasattr(dataset, "to_rgb"):
         raise ConfigError(f"{record}: dataset={config['dataset']['name']} has no images to show")
     names = tuple(task.name for task in dataset.tasks)
-    method = build_run_method(config, len(names))
-    network = build_network(config, names, method.separate_networks)
+    network = build_network(config, names)
     state = Checkpoints(record / "checkpoint", config, config_hash(config)).peek()
     if state is None:
         raise RecordError(f"{record} has no checkpoint: run it, records alone hold no network")

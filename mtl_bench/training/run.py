@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mtl_bench.config.build import require_method
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted, RecordError
 from mtl_bench.records.reader import find_record
@@ -38,6 +39,7 @@ def run(config: dict[str, Any]) -> Outcome:
                 "from a copy, or move the folder away to train again"
             )
     require_package(config["logger"]["name"])
+    require_method(config)
     return _train(config, digest, path)
 
 

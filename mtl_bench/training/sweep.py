@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mtl_bench.config.compose import (
     COMPOSITION_ERRORS,
     missing_choice,
-    refuse_paths,
+    refuse_reach,
     translate_error,
 )
+from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
 from mtl_bench.signals import StopRequest
@@ -36,11 +40,13 @@ class Plan(NamedTuple):
         cells: overrides of each run.
         launch: carries out some of them.
         batch: how many at most are handed to ``launch`` together, None for all.
+        optional: whether the methods were chosen by a pattern, as by ``method=glob(*)``.
     """
 
     cells: list[list[str]]
     launch: Callable[[Task, Sequence[list[str]]], list[Cell]]
     batch: int | None
+    optional: bool
 
 
 def survey(overrides: Sequence[str]) -> list[Cell]:
@@ -49,7 +55,8 @@ def survey(overrides: Sequence[str]) -> list[Cell]:
     Raises:
         ConfigError: the sweep itself can't be composed.
     """
-    return [look_cell(cell) for cell in plan_sweep(overrides).cells]
+    plan = plan_sweep(overrides)
+    return [look_cell(cell, plan.optional) for cell in plan.cells]
 
 
 def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
@@ -67,7 +74,7 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
         Interrupted: it was asked to stop while runs went on elsewhere.
     """
     plan = plan_sweep(overrides)
-    seen = [look_cell(cell) for cell in plan.cells]
+    seen = [look_cell(cell, plan.optional) for cell in plan.cells]
     # by record, since cells can differ in what makes no other run
     left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state != "finished"}
     paths, size = list(left), plan.batch or max(1, len(left))
@@ -88,7 +95,7 @@ def plan_sweep(overrides: Sequence[str]) -> Plan:
     Raises:
         ConfigError: it can't be composed, or names what there is not.
     """
-    refuse_paths(overrides)
+    refuse_reach(overrides)
     with open_hydra():
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
@@ -97,12 +104,31 @@ def plan_sweep(overrides: Sequence[str]) -> Plan:
             words = [f"{k}={v}" for k, v in (config.hydra.sweeper.params or {}).items()]
             words += config.hydra.overrides.task
             parser = OverridesParser.create(hydra.config_loader)
-            (cells,) = BasicSweeper.split_arguments(parser.parse_overrides(words), None)
+            parsed = {word.get_key_element(): word for word in parser.parse_overrides(words)}
+            for word in parsed.values():
+                _require_values(word)
+            (cells,) = BasicSweeper.split_arguments(list(parsed.values()), None)
             for cell in cells:
                 hydra.config_loader.load_sweep_config(config, cell)
-            return Plan(cells, _launcher(config), _batch(config))
+            optional = "method" in parsed and isinstance(parsed["method"].value(), Glob)
+            return Plan(cells, _launcher(config), _batch(config), optional)
         except COMPOSITION_ERRORS as error:
             raise translate_error(error, overrides) from error
+
+
+def _require_values(word: Override) -> None:
+    """Refuse what stands for several values and names none: the sweep would have no run."""
+    if not word.is_sweep_override():
+        return
+    try:
+        values = [*islice(word.sweep_string_iterator(), 1)]
+    except (HydraException, ValueError):  # an interval, or a range in steps of zero
+        values = []
+    if not values:
+        allowed = "such as KEY=0,1,2 or KEY=range(0,3)"
+        if word.get_key_element() in GROUPS.values():
+            allowed = ", ".join(describe_group(word.get_key_element()))
+        raise ConfigError(f"{word.input_line}: names no values; allowed: {allowed}")
 
 
 def one_by_one(task: Task, cells: Sequence[list[str]]) -> list[Cell]:

@@ -40,7 +40,9 @@ def test_it_predicts_the_mean_of_the_valid_labels_of_the_training_set(rooms):
 
 def test_it_is_measured_on_what_is_there(rooms, tmp_path):
     result = measure(rooms)
-    assert list(result) == ["nyuv2, procedural"]
-    assert "nyuv2, procedural: depth: abs_err" in render(result)
+    assert list(result["metrics"]) == ["nyuv2, procedural"]
+    shown = render(result)
+    assert "nyuv2, procedural: depth: abs_err" in shown
+    assert "left out: cityscapes: " in shown
     with pytest.raises(DataError, match="nyuv2 is not in"):
         measure(tmp_path)

@@ -1,12 +1,18 @@
 """The measurement of training steps, on a tiny network."""
 
+import sys
+from functools import partial
+from importlib.util import find_spec
 from itertools import count
 
 import pytest
 
 from mtl_bench.architectures.single_task import SingleTask
+from mtl_bench.benchmarks import solvers
+from mtl_bench.benchmarks.libmtl import WEIGHTINGS, libmtl_steps
 from mtl_bench.benchmarks.steps import Problem, Step, Variant, measure, render
-from mtl_bench.errors import ConfigError
+from mtl_bench.benchmarks.torchjd import torchjd_step
+from mtl_bench.errors import ConfigError, MissingExtraError
 from tests.algorithms.test_batch_gradients import NAMES, TASKS, Norms, norms, points
 
 
@@ -51,6 +57,48 @@ def test_some_contestants_alone(only):
     assert ("relative_to_ls" in result) == ("ls" in only)
     result["peak_memory_of_each"] = dict.fromkeys(only, 2_000_000_000)
     assert "2.00 |" in render(result)
+
+
+@pytest.fixture
+def _bare(monkeypatch):
+    """As without the extra torchjd; LibMTL is not installed with any."""
+    if find_spec("LibMTL") is not None:
+        pytest.skip("LibMTL is here")
+    monkeypatch.setitem(sys.modules, "torchjd", None)
+
+
+@pytest.mark.usefixtures("_bare")
+def test_a_contestant_whose_package_is_missing_is_left_out_and_named():
+    network = norms()
+    peers = {
+        "TorchJD MGDA": partial(torchjd_step, network, TASKS, "MGDA", None),
+        **libmtl_steps(network, TASKS),
+    }
+    result = measure(problem(**peers), 1, 1, [])
+    assert {"ls", "taskforce"} <= set(result["median_cpu_seconds"])
+    left_out = {"torchjd", "TorchJD MGDA", *(f"LibMTL {name}" for name in WEIGHTINGS)}
+    assert set(result["left_out"]) == left_out
+    assert not left_out & set(result["median_cpu_seconds"])
+    shown = render(result).splitlines()
+    for name in left_out:
+        assert any(
+            line.startswith(f"left out: {name}: ") and "pip install " in line for line in shown
+        )
+
+
+@pytest.mark.usefixtures("_bare")
+def test_a_contestant_that_was_asked_for_is_not_left_out():
+    with pytest.raises(MissingExtraError, match=r"pip install 'mtl_bench\[torchjd\]'"):
+        measure(problem(), 1, 1, ["ls", "torchjd"])
+
+
+def test_a_solver_whose_package_is_missing_is_left_out_and_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cvxpy", None)
+    result = solvers.measure(1)
+    assert set(result["median_microseconds"]) == {"min_norm", "cagrad", "nash", "imtl"}
+    last = solvers.render(result).splitlines()[-1]
+    assert last.startswith("left out: nash_ccp: ")
+    assert "pip install 'mtl_bench[nash-ccp]'" in last
 
 
 def test_an_unknown_contestant_is_named():

@@ -5,8 +5,11 @@ import sys
 import pytest
 
 from mtl_bench import build_method
+from mtl_bench.architectures.mtan import MTAN
+from mtl_bench.architectures.segnet import SegNet
+from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.cli import main
-from mtl_bench.config.build import build
+from mtl_bench.config.build import build, build_network, build_run_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group, find_config_folder
 from mtl_bench.config.identity import config_hash
@@ -28,7 +31,7 @@ class Added(Method):
 """
 
 FILES = {
-    "added_one/__init__.py": "raise RuntimeError('composing must not import the package')",
+    "added_one/__init__.py": "",
     "added_one/inner/added.py": MODULE,
     "added_one/configs/method/added.yaml": (
         "# Added: a method from elsewhere\n_target_: added_one.inner.added.Added\nshare: 0.25\n"
@@ -66,12 +69,11 @@ def test_an_added_choice_is_composed_checked_and_hashed(install):
     }
     other = config_of("method=added", "method.share=0.5")
     assert config_hash(other) != config_hash(config)
-    assert not [name for name in sys.modules if name.startswith("added_")]
 
 
-def test_list_shows_it_among_ours(install, capsys):
+def test_list_shows_it_among_ours_without_importing_it(install, capsys):
     before = describe_group("method")
-    install(FILES)
+    install(FILES | {"added_one/__init__.py": "raise RuntimeError"})
     assert main(["list", "methods"]) == 0
     lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
     assert [name for name, _ in lines] == sorted([*before, "added"])
@@ -79,8 +81,91 @@ def test_list_shows_it_among_ours(install, capsys):
 
 
 def test_it_is_built_from_python(install):
-    install(FILES | {"added_one/__init__.py": ""})
+    install(FILES)
     assert build_method("added", num_tasks=3, share=0.75).share == 0.75
+
+
+SEPARATE = """
+from mtl_bench.methods.ls import LS
+from mtl_bench.methods.stl import STL
+
+class Again(STL):
+    pass
+
+class Mixed(LS, Again):
+    pass
+
+class Shared(STL):
+    separate_networks = False
+
+class Late(LS):
+    pass
+
+Late.separate_networks = not LS.separate_networks
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "separate"), [("Again", True), ("Mixed", True), ("Shared", False), ("Late", True)]
+)
+def test_a_class_has_separate_networks_wherever_it_has_them_from(install, name, separate):
+    text = f"# Again: single tasks\n_target_: added_one.again.{name}\nhead_weighting: weighted\n"
+    install(FILES | {"added_one/again.py": SEPARATE, "added_one/configs/method/again.yaml": text})
+    config = compose_config(["dataset=nyuv2", "profile=smoke", "method=again"])
+    kind = {True: SegNet, False: MTAN}[separate]
+    assert config["architecture"]["_target_"] == f"{kind.__module__}.{kind.__name__}"
+    network = build_network(config, ["depth", "normal"])
+    assert isinstance(network, SingleTask) == separate
+    assert all(isinstance(n, kind) for n in (network.networks.values() if separate else [network]))
+    assert build_run_method(config, 2).separate_networks == separate
+
+
+def test_a_package_that_cannot_be_imported_is_one_line(install):
+    install(FILES | {"added_one/__init__.py": "import nowhere"})
+    with pytest.raises(ConfigError, match=r"can't import added_one\.inner\.added \(ModuleNotFound"):
+        config_of("method=added")
+
+
+PROTOCOL = {
+    "added_one/configs/method/added.yaml": (
+        "# Added: a method from elsewhere\n_target_: added_one.inner.added.Added\n"
+        "share: ${oc.select:protocol.added.share,0.25}\n"
+    ),
+    "added_one/configs/protocol/own.yaml": (
+        "# own: of this package\ndefaults: [nash, _self_]\nadded: {share: 0.75}\ncagrad: {c: 0.2}\n"
+    ),
+}
+
+
+def test_a_protocol_has_constants_of_an_added_method(install):
+    install(FILES | PROTOCOL)
+    assert config_of("method=added")["method"]["share"] == 0.25
+    assert config_of("method=added", "protocol=own")["method"]["share"] == 0.75
+    assert config_of("method=cagrad", "protocol=own")["method"]["c"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [
+        ("added: {share: 2}", "protocol.added.share=2: should be less than or equal to 1"),
+        ("added: {shar: 0}", "unknown key protocol.added.shar; did you mean protocol.added.share"),
+        (
+            "mgda: {normalize: l2}",
+            "unknown key protocol.mgda.normalize; did you mean protocol.mgda.scale",
+        ),
+        ("ls: {head_weighting: weighted}", "unknown key protocol.ls"),
+        ("nothing: {x: 1}", "unknown key protocol.nothing"),
+        ("qm9: {batch_size: 1}", "unknown key protocol.qm9"),
+        ("nyuv2: {drop_last: 1}", "protocol.nyuv2.drop_last=1: should be a valid boolean"),
+        ("cagrad: {rescale: 3}", "protocol.cagrad.rescale=3: should be 0, 1 or 2"),
+    ],
+)
+def test_a_protocols_constants_are_those_that_a_file_looks_up(install, constants, message):
+    """Others would have no effect."""
+    own = {"added_one/configs/protocol/own.yaml": f"defaults: [nash, _self_]\n{constants}\n"}
+    install(FILES | PROTOCOL | own)
+    with pytest.raises(ConfigError, match=message):
+        config_of("method=rlw", "protocol=own")
 
 
 @pytest.mark.parametrize(
@@ -114,13 +199,21 @@ def test_it_is_built_from_python(install):
             ("architecture._target_", "must start with mtl_bench."),
         ),
         (
+            ("method=added", "method._target_=added_one.other.Other"),
+            ("_target_=added_one.other.Other", "subclass of mtl_bench.methods.base.Method"),
+        ),
+        (
+            ("method=ls", "method._target_=mtl_bench.architectures.mpnn.MPNN"),
+            ("subclass of mtl_bench.methods.base.Method",),
+        ),
+        (
             ("method=ls", "optimizer._target_=added_one.inner.added.Added"),
             ("optimizer._target_", "Adam"),
         ),
     ],
 )
 def test_mistakes_and_targets_elsewhere_are_refused(install, overrides, needles):
-    install(FILES)
+    install(FILES | {"added_one/other.py": "class Other:\n    pass\n"})
     with pytest.raises(ConfigError) as info:
         config_of(*overrides)
     for needle in needles:
@@ -136,7 +229,7 @@ def test_mistakes_and_targets_elsewhere_are_refused(install, overrides, needles)
         (FILES["added_one/configs/method/added.yaml"] + "more: 1\n", "unknown key method.more"),
         ("a: [1\nb: 2\n", r"added\.yaml, line 2: "),
         ("_target_: added_one.inner.broken.X\n", r"broken\.py, line 2: "),
-        ("_target_: added_one.inner.X\n", "module added_one.inner$"),
+        ("_target_: added_one.inner.X\n", "module added_one.inner defines no class X"),
     ],
 )
 def test_a_file_that_will_not_do_is_one_line(install, text, message):
@@ -161,7 +254,7 @@ def test_without_an_announcement_nothing_is_found(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="method=added: there is no such choice"):
         config_of("method=added")
     folder = f"hydra.searchpath=['file://{tmp_path}/added_one/configs']"
-    with pytest.raises(ConfigError, match="method=added: there is no such choice"):
+    with pytest.raises(ConfigError, match=r"hydra\.searchpath=.*: allowed of Hydra's settings are"):
         config_of(folder, "method=added")
 
 

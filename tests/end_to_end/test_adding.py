@@ -113,11 +113,19 @@ def test_the_protocol_of_ones_own_takes_the_rest_from_ours(typed, desk):
     assert config["method"]["rescale"] == 1
 
 
-def test_typed_again_it_is_done_and_its_code_is_not_even_imported(typed, desk, environment):
-    words = (*WAVES, "profile=smoke")
-    done = call_without(["torch", "mymethods"], *words, cwd=desk[0], environment=environment)
+def test_typed_again_it_is_done(typed, desk, environment):
+    done = call(*WAVES, "profile=smoke", cwd=desk[0], environment=environment)
     record = record_of(desk[0], "smoke", "waves", "magnitude").relative_to(desk[0])
-    assert done.stdout.splitlines() == [f"already finished: {record}", "[] 0"]
+    assert (done.stdout, done.returncode) == (f"already finished: {record}\n", 0)
+
+
+def test_showing_what_there_is_does_not_import_it(typed, desk, environment):
+    for words in (("list", "methods"), ("status", "profile=smoke"), ("tables", "profile=smoke")):
+        done = call_without(
+            ["torch", "hydra", "mymethods"], *words, cwd=desk[0], environment=environment
+        )
+        assert "magnitude" in done.stdout
+        assert done.stdout.splitlines()[-1] == "[] 0"
 
 
 def test_killed_half_way_the_same_command_ends_with_the_same_bits(desk, environment):
@@ -161,11 +169,9 @@ def test_the_pages_own_tests_pass(desk, environment):
 
 def test_the_mistake_of_the_page_is_what_it_prints(desk, environment):
     ((command, answer),) = re.findall(r"^\$ mtl-bench (.*)\n(mtl-bench: .*)$", PAGE, re.MULTILINE)
-    done = call_without(
-        ["torch", "mymethods"], *command.split(), cwd=desk[0], environment=environment
-    )
+    done = call(*command.split(), cwd=desk[0], environment=environment)
     assert done.stderr.splitlines() == [answer]
-    assert done.stdout.splitlines() == ["[] 2"]
+    assert (done.stdout, done.returncode) == ("", 2)
 
 
 def test_a_command_line_cannot_name_other_code(desk, environment):

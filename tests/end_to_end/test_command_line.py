@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import signal
-import time
 
 import pytest
 import yaml
@@ -113,13 +112,9 @@ def test_training_lowers_the_losses(finished):
 def test_typed_again_it_says_so_at_once(finished, desk):
     record = finished("ls")
     before = {path: path.stat().st_mtime_ns for path in record.rglob("*")}
-    begin = time.monotonic()
-    done = call_without(["torch"], *SMOKE, "method=ls", cwd=desk)
-    assert time.monotonic() - begin < 5
-    assert done.stdout.splitlines() == [
-        f"already finished: {record.relative_to(desk)}",
-        "[] 0",
-    ]
+    done = call(*SMOKE, "method=ls", cwd=desk)
+    assert done.stdout.splitlines() == [f"already finished: {record.relative_to(desk)}"]
+    assert (done.returncode, done.stderr) == (0, "")
     assert {path: path.stat().st_mtime_ns for path in record.rglob("*")} == before
 
 
@@ -236,12 +231,13 @@ def test_a_sweep_goes_on_after_a_failure_and_names_it(tiny_desk):
 
     shutil.rmtree(next(iter(done)).parent)
     (tiny_desk / "data").unlink()
-    told = call_without(["torch"], *words, "--dry-run", cwd=tiny_desk).stdout.splitlines()
+    dry = call(*words, "--dry-run", cwd=tiny_desk)
+    told = dry.stdout.splitlines()
     assert sum(line.startswith("missing: ") for line in told) == 1
     (failed,) = (line for line in told if line.startswith("failed: "))
     assert re.search(r"optimizer\.lr=1e\+?30 .*\(.*at epoch 1, step", failed)
-    assert sorted(told[-2].split(", ")) == ["1 failed", "1 finished", "1 missing"]
-    assert told[-1] == "[] 1"
+    assert sorted(told[-1].split(", ")) == ["1 failed", "1 finished", "1 missing"]
+    assert dry.returncode == 1
     assert len(list(tiny_desk.rglob("config.yaml"))) == 2
 
 
@@ -331,9 +327,11 @@ def test_a_damaged_cache_is_named_and_leaves_no_record(tiny_data, tmp_path):
         ((*SMOKE, "method=ls", "trainer.epoch=1"), 2),
         (("train", "dataset=qm9"), 2),
         (("train", "-m", *SMOKE[1:], "method=ls,stl", "seed=-1,-2"), 1),
+        (("train", *SMOKE[1:], "method=ls", "method.rate=1"), 2),
+        (("train", *SMOKE[1:], "method=ls", "optimizer.lr=nan"), 2),
     ],
 )
-def test_a_bad_configuration_costs_no_import_of_torch(words, status, tmp_path):
+def test_what_a_class_need_not_be_asked_costs_no_import_of_torch(words, status, tmp_path):
     done = call_without(["torch"], *words, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == f"[] {status}"
 

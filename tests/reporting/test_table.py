@@ -164,14 +164,27 @@ def test_without_a_finished_run_no_table_is_written(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("names", "changes", "message"),
     [
-        ({"format": "html"}, "format=html: must be one of markdown, latex, csv"),
-        ({"baseline": "paper"}, "baseline=paper: must be one of own, published"),
+        ([], {"format": "html"}, "format=html: must be one of markdown, latex, csv"),
+        ([], {"baseline": "paper"}, "baseline=paper: must be one of own, published"),
+        *(
+            (
+                names,
+                {"selection": value},
+                f"selection={value}: must be one of best_val, last, last_k",
+            )
+            for names in ([], ["table1"], ["table5"], ["weights"])
+            for value in ("foo", "", "best_val,last")
+        ),
+        (["table1"], {"selection": "all"}, "selection=all: must be one of best_val, last, last_k"),
     ],
 )
-def test_an_unknown_choice_is_named(tmp_path, changes, message):
+def test_an_unknown_choice_is_named(tmp_path, names, changes, message):
     with pytest.raises(ConfigError, match=message):
-        tables([], settings_of(tmp_path, **changes))
+        tables(names, settings_of(tmp_path, **changes))
+
+
+def test_an_unknown_table_is_named(tmp_path):
     with pytest.raises(ConfigError, match="unknown table table99; allowed: table1"):
         tables(["table99"], settings_of(tmp_path))

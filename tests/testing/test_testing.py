@@ -55,6 +55,12 @@ class Talkative(Equal):
         return super().weights(losses_T)
 
 
+class Undecided(Equal):
+    def __init__(self, num_tasks):
+        super().__init__(num_tasks)
+        self.separate_networks = True
+
+
 class Mistyped(Equal):
     needs = "grams"
 
@@ -78,6 +84,7 @@ def test_a_method_that_keeps_everything_passes():
         (Unseeded, "two of the same seed differ"),
         (Talkative, "other diagnostics from step to step"),
         (Mistyped, "needs = 'grams'"),
+        (Undecided, r"Undecided\.separate_networks is an attribute of the class"),
         (Lazy, "writes no gradient"),
         (nn.Identity, "Identity is no Method"),
     ],

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,81 @@ def test_a_run_that_can_not_be_is_not_handed_out():
     assert task.asked == [CELLS[0], CELLS[2]]
     assert [outcome.state for outcome in outcomes] == ["finished", "failed"] * 2
     assert "seed=-1" in outcomes[1].error
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        *((f"seed={word}", "allowed: such as") for word in ("range(0,0)", "range(2,1)")),
+        *((f"seed={word}", "allowed: such as") for word in ("interval(0,1)", "range(0,3,0)")),
+        *((f"seed={word}", "allowed: such as") for word in ("glob(*)", "sort(range(0,0))")),
+        ("method=glob(zzz*)", "allowed: alignedmtl, cagrad"),
+        ("method=glob(*,exclude=*)", "allowed: alignedmtl, cagrad"),
+    ],
+)
+def test_a_sweep_over_nothing_is_refused(word, message):
+    for use in (survey, sweep):
+        with pytest.raises(ConfigError) as info:
+            use((*WORDS, word))
+        assert str(info.value).startswith(f"{word}: names no values; {message}")
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        *((f"hydra{key}=x", None) for key in ("", ".sweeper", ".launcher", ".mode", ".sweep.dir")),
+        *((f"hydra{key}=optuna", None) for key in ("/sweeper", ".sweeper")),
+        *((f"hydra.{key}=null", None) for key in ("sweeper", "launcher", "overrides")),
+        ("hydra.launcher=joblib", None),
+        ("+hydra.sweeper.params.seed='0,1'", None),
+        ("~hydra.sweeper", None),
+        ("hydra.sweeper.max_batch_size=x", "hydra.sweeper.max_batch_size: Value 'x'"),
+        ("hydra.launcher.n_jobs=2", "unknown key hydra.launcher.n_jobs; the chosen hydra/launcher"),
+    ],
+)
+def test_settings_of_hydra_that_a_sweep_does_not_have_are_refused(word, key):
+    for use in (survey, sweep):
+        with pytest.raises(ConfigError) as info:
+            use((*WORDS, word))
+        text = key or f"{word}: allowed of Hydra's settings are hydra/launcher=basic, processes"
+        assert str(info.value).startswith(text)
+        assert "\n" not in str(info.value)
+
+
+def test_a_method_that_a_pattern_finds_is_left_out_where_its_extra_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torchjd", None)
+    task = Recorder()
+    outcomes = sweep((*WORDS[:2], "method=glob([torchjd,ls])", "seed=0,1"), task)
+    assert task.asked == list(CELLS[:2])
+    assert [outcome.state for outcome in outcomes] == [*["finished"] * 2, *["left out"] * 2]
+    monkeypatch.setattr(command, "sweep", lambda words: outcomes)
+    assert command.train((), multirun=True) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "2 of 2 runs are finished"
+    assert second.startswith("left out: method=torchjd needs TorchJD")
+    assert second.endswith("pip install 'mtl_bench[torchjd]'")
+    monkeypatch.setattr(command, "survey", lambda words: outcomes)
+    assert command.train((), multirun=True, dry_run=True) == 0
+    assert capsys.readouterr().out.splitlines() == [second, "2 finished, 2 left out"]
+
+
+def test_a_method_that_was_named_is_not_left_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchjd", None)
+    task = Recorder()
+    outcomes = sweep((*WORDS[:2], "method=torchjd,ls", "seed=0"), task)
+    assert task.asked == [CELLS[0]]
+    assert [outcome.state for outcome in outcomes] == ["failed", "finished"]
+    assert "pip install 'mtl_bench[torchjd]'" in outcomes[0].error
+
+
+def test_what_a_method_refuses_is_known_before_data_are_read(tmp_path):
+    """No data are here, and no record is left."""
+    words = (*WORDS[:2], "method=torchjd", "method.aggregator=NashMTL")
+    with pytest.raises(ConfigError, match="aggregator=NashMTL can't be used"):
+        command.train(words)
+    (outcome,) = survey(words)
+    assert outcome.state == "failed"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_request_between_two_runs_begins_no_other():

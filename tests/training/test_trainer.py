@@ -165,7 +165,7 @@ def test_single_task_networks_side_by_side_equal_one_alone(tiny_data, tmp_path, 
     config = config_of(tiny_data, tmp_path, "method=stl")
     data = build_data(config)
     task = next(task for task in data.tasks if task.name == "alpha")
-    network = build_network(config, ["alpha"], separate=True)
+    network = build_network(config, ["alpha"])
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     for epoch in (1, 2, 3):
         for batch in data.train_batches(epoch):
@@ -265,7 +265,7 @@ def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
     assert summary["metrics"]["last"] == history[-1]["test"]
     best = min(history, key=lambda line: (line["delta_m_validation"], -line["epoch"]))
     assert summary["metrics"]["best_val"] == best["test"]
-    network = build_network(config, build_data(config).task_names, separate=False)
+    network = build_network(config, build_data(config).task_names)
     total = sum(p.numel() for p in network.parameters())
     assert summary["parameters"] == {"total": total, "shared": total - 11 * (4 + 1)}
     phases = {"data", "forward", "method", "optimizer", "validation", "test", "checkpoint"}

@@ -26,7 +26,8 @@ from mtl_bench.reporting.figures.scene import (
     Scene,
     find_scenes,
 )
-from mtl_bench.words import parse_list, parse_seeds, parse_settings
+from mtl_bench.values import SELECTIONS
+from mtl_bench.words import parse_list, parse_seeds, parse_settings, require_choice
 
 FIGURES: dict[str, Callable[[Scene], Drawing]] = {
     "figure2": noise_buffer.draw,
@@ -76,6 +77,7 @@ def run(words: Sequence[str]) -> int:
         paths__results="results",
         paths__figures=None,
     )
+    require_choice(settings, "selection", SELECTIONS)
     results, folder = Path(str(settings["paths.results"])), settings["paths.figures"]
     found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
     seeds = parse_seeds(settings["seed"])

@@ -412,6 +412,8 @@ def test_no_records_say_what_to_type(tmp_path: Path, capsys) -> None:
         (["figure9"], "unknown figure figure9; allowed: figure2"),
         (["colour=red"], "unknown setting colour=red"),
         (["seed=one"], "seed=one: must be whole numbers"),
+        (["selection=foo"], "selection=foo: must be one of best_val, last, last_k_mean"),
+        (["selection=all"], "selection=all: must be one of best_val, last, last_k_mean"),
     ],
 )
 def test_bad_words_are_one_line(tmp_path: Path, capsys, words: list[str], message: str) -> None:

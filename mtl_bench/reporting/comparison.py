@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.delta import Metrics
 from mtl_bench.reporting.inference import Interval
+from mtl_bench.scores import Metrics
 
 Baseline = Literal["own", "published"]
 """What Δm is against: our own STL runs, or the single-task values that are published."""

@@ -18,7 +18,6 @@ import numpy as np
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
-from mtl_bench.reporting.delta import Directions, Metrics, delta_m, delta_t
 from mtl_bench.reporting.grouping import Group, describe, differences, group_runs
 from mtl_bench.reporting.inference import (
     bootstrap_delta,
@@ -27,6 +26,7 @@ from mtl_bench.reporting.inference import (
     probability_of_improvement,
 )
 from mtl_bench.reporting.layout import row_order
+from mtl_bench.scores import Directions, Metrics, delta_m, delta_t
 
 
 def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:

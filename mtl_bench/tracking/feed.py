@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mtl_bench.files import parse_json
 from mtl_bench.records.steps import open_part
-from mtl_bench.reporting.delta import delta_m
+from mtl_bench.scores import delta_m
 
 if TYPE_CHECKING:
     from pyarrow import Table

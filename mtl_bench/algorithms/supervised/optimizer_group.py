@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mtl_bench.errors import ConfigError
-from mtl_bench.reporting.delta import delta_m
+from mtl_bench.scores import delta_m
 from mtl_bench.tasks import Task
 
 Scheduler = LRScheduler | ReduceLROnPlateau

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl_bench.reporting.delta import delta_m, delta_t, relative_changes
+from mtl_bench.scores import delta_m, delta_t, relative_changes
 
-PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+PUBLISHED = Path(__file__).parents[1] / "results" / "published"
 
 NYUV2 = {
     "semantic": {"miou": True, "pixacc": True},

@@ -70,6 +70,7 @@ class Row:
         epoch_cost: training time of an epoch relative to LS on the same device, the median over
             the seeds that both have.
         step_times: training time of a step, by seed.
+        untrained: labels of the tasks that a run had no training label of.
         notes: what a reader must know about this row.
     """
 
@@ -86,6 +87,7 @@ class Row:
     parameters: int | None
     epoch_cost: float | None
     step_times: Times
+    untrained: tuple[str, ...]
     notes: tuple[str, ...]
 
 

@@ -6,6 +6,7 @@ keeps a list of signs, units or decimals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +24,8 @@ class Metric:
         unit: unit of the reported value, empty for none.
         higher_is_better: the direction; Δm takes its sign from here.
         decimals: digits after the point in tables.
-        reference: published single-task value in the same unit, or None.
+        reference: published single-task value in the same unit; None where there is none, or none
+            that Δm can be relative to.
     """
 
     name: str
@@ -62,8 +64,10 @@ class Task:
     accumulator: Callable[[], Accumulator]
 
     def describe(self) -> dict[str, Any]:
-        """Return label and metrics as plain values, as the run record stores them."""
+        """Return label and metrics as JSON values, as the run record stores them."""
         metrics = {metric.name: asdict(metric) for metric in self.metrics}
         for fields in metrics.values():
             del fields["name"]
+            if not math.isfinite(fields["reference"] or 0):
+                fields["reference"] = None
         return {"label": self.label, "metrics": metrics}

@@ -107,8 +107,12 @@ class Algorithm(ABC):
         """
 
     @abstractmethod
-    def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, float]:
+    def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, Any]:
         """Select the epoch, move schedules on, and return its scores by their key in the record."""
+
+    @abstractmethod
+    def describe_score(self) -> str:
+        """Return one line on what selects an epoch and which metrics it can't compare."""
 
     @abstractmethod
     def learning_rate(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mtl_bench.metrics.averages import Average, HistogramMedian, MeanOfMedians, Means
@@ -19,7 +20,7 @@ def angular_errors(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
     The angle is acos of the dot product clamped to [-1, 1], as in every published code: neither
     vector is normalised here. Rounding unit vectors to float32 alone can turn an angle of 0 into
-    0.03 degrees.
+    0.03 degrees. The angle of a prediction that is not finite is NaN.
 
     Args:
         prediction: unit vectors, (B, 3, H, W).
@@ -27,6 +28,7 @@ def angular_errors(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             codes also leave out normals whose components add up to exactly 0.
     """
     cosine = (prediction.double() * target.double()).sum(dim=1)
+    cosine = cosine.masked_fill(cosine.isinf(), torch.nan)  # clamped it would pass for an angle
     return cosine.clamp(-1, 1).acos().rad2deg(), (target != 0).any(dim=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,6 +19,9 @@ class SegmentationMetrics:
     Aligned-MTL's Cityscapes code; the NYU-v2 code of MTAN averages all 13 classes, which is the
     same number on its test set, where every class occurs, and NaN where one doesn't.
 
+    No class wins at a pixel whose largest score is NaN or infinite: with one among the pixels that
+    count both metrics are NaN.
+
     Args:
         classes: number of classes K. Pixels with targets outside 0 .. K - 1 don't count.
         reported: which of ``miou`` and ``pixacc`` to return.
@@ -27,11 +31,13 @@ class SegmentationMetrics:
         self.classes = classes
         self.reported = tuple(reported)
         self.counts: Tensor | int = 0
+        self.broken: Tensor | int = 0
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in one batch: scores (B, K, H, W), of which the largest wins; int64 (B, H, W)."""
-        predicted = prediction.max(dim=1).indices  # on a CPU four times as fast as argmax
+        largest, predicted = prediction.max(dim=1)  # on a CPU four times as fast as argmax
         valid = (target >= 0) & (target < self.classes)
+        self.broken = self.broken + (valid & ~largest.isfinite()).sum()
         cells = target.clamp(0, self.classes - 1) * self.classes + predicted
         self.counts = self.counts + count_values(cells, valid, self.classes**2)
 
@@ -52,4 +58,6 @@ class SegmentationMetrics:
             "miou": (hits_K[seen_K] / union_K[seen_K]).mean(),
             "pixacc": hits_K.sum() / confusion_KK.sum(),
         }
+        if int(self.broken):
+            return dict.fromkeys(self.reported, math.nan)
         return {name: 100 * values[name].item() for name in self.reported}

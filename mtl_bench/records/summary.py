@@ -64,6 +64,9 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
     if not isinstance(value.get("parameters", {}), dict):
         raise RecordError("summary.json has no usable parameters; run the train command again")
     _check_tasks(value["tasks"])
+    untrained, names = value.get("untrained", []), list(value["tasks"])
+    if not isinstance(untrained, list) or not all(task in names for task in untrained):
+        raise RecordError("summary.json names untrained tasks that it does not describe")
     for rule, metrics in value["metrics"].items():
         _check_metrics(rule, metrics)
     return value
@@ -81,6 +84,7 @@ def _check_tasks(tasks: dict[str, Any]) -> None:
                     and isinstance(fields["higher_is_better"], bool)
                     and type(fields["decimals"]) is int
                     and fields["decimals"] in DECIMALS
+                    and (fields.get("reference") is None or is_usable(fields["reference"]))
                     for fields in metrics.values()
                 )
             )

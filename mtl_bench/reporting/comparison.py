@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.delta import Metrics
 from mtl_bench.reporting.inference import Interval
+from mtl_bench.scores import Metrics
 
 Baseline = Literal["own", "published"]
 """What Δm is against: our own STL runs, or the single-task values that are published."""
@@ -70,6 +70,7 @@ class Row:
         epoch_cost: training time of an epoch relative to LS on the same device, the median over
             the seeds that both have.
         step_times: training time of a step, by seed.
+        untrained: labels of the tasks that a run had no training label of.
         notes: what a reader must know about this row.
     """
 
@@ -86,6 +87,7 @@ class Row:
     parameters: int | None
     epoch_cost: float | None
     step_times: Times
+    untrained: tuple[str, ...]
     notes: tuple[str, ...]
 
 

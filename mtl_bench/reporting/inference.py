@@ -95,7 +95,8 @@ def bootstrap_delta(
     if (singles_DK == 0).any():
         return None
     signs_K = np.where(higher_K, -1.0, 1.0)
-    return _interval((100 * signs_K * (means_DK - singles_DK) / singles_DK).mean(axis=1))
+    changes_DK = 100 * signs_K * (means_DK - singles_DK) / np.abs(singles_DK)
+    return _interval(changes_DK.mean(axis=1))
 
 
 def probability_of_improvement(

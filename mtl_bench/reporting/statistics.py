@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
-from mtl_bench.reporting.delta import Directions, Metrics, delta_m, delta_t
 from mtl_bench.reporting.grouping import Group, describe, differences, group_runs
 from mtl_bench.reporting.inference import (
     bootstrap_delta,
@@ -27,6 +26,16 @@ from mtl_bench.reporting.inference import (
     probability_of_improvement,
 )
 from mtl_bench.reporting.layout import row_order
+from mtl_bench.scores import (
+    Directions,
+    Metrics,
+    comparable,
+    delta_m,
+    delta_t,
+    describe_incomparable,
+    incomparable,
+    published,
+)
 
 
 def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:
@@ -111,20 +120,19 @@ def _columns(runs: list[Run]) -> tuple[Column, ...]:
 def _row(
     group: Group, groups: Sequence[Group], columns: tuple[Column, ...], baseline: Baseline
 ) -> Row:
-    runs, compared, singles = group.runs, group.runs, tuple[Run, ...]()
-    single, ls = group.beside(groups, "stl"), group.beside(groups, "ls")
-    if baseline == "own":
-        reference = single.by_seed if single else {}
-        compared = tuple(run for run in runs if run.record.seed in reference)
-        singles = tuple(reference[run.record.seed] for run in compared)
-    directions: dict[str, dict[str, bool]] = {}
-    for column in columns:
-        directions.setdefault(column.task, {})[column.metric] = column.higher_is_better
-    against = _published(runs[0]) if baseline == "published" else _means(singles, directions)
-    own_delta_m = _spread_of([delta_m(run.metrics, against, directions) for run in compared])
-    own_delta_t = _spread_of([delta_t(run.metrics, against, directions) for run in compared])
+    runs, ls = group.runs, group.beside(groups, "ls")
+    held = _hold_against(group.beside(groups, "stl"), runs, columns, baseline)
+    own_delta_m = _spread_of([delta_m(run.metrics, held.single, held.counted) for run in held.runs])
+    own_delta_t = _spread_of([delta_t(run.metrics, held.single, held.counted) for run in held.runs])
     values_NK, higher_K = _array(runs, columns), _higher(columns)
     ls_runs = ls.runs if ls else ()
+    untrained = tuple(
+        dict.fromkeys(
+            column.label
+            for column in columns
+            if any(column.task in run.summary.get("untrained", ()) for run in runs)
+        )
+    )
     return Row(
         name=group.name,
         seeds=tuple(group.by_seed),
@@ -134,7 +142,7 @@ def _row(
         delta_t=own_delta_t,
         intervals=tuple(bootstrap_mean(values_N) for values_N in values_NK.T),
         delta_interval=bootstrap_delta(
-            _array(compared, columns), _array(singles, columns), higher_K
+            _array(held.runs, columns), _array(held.singles, columns), higher_K
         ),
         mean_rank=None,
         improvement=None
@@ -143,27 +151,95 @@ def _row(
         parameters=next((r.summary.get("parameters", {}).get("total") for r in runs), None),
         epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs)),
         step_times=step_times(runs),
-        notes=tuple(_notes(group, compared, own_delta_m)),
+        untrained=untrained,
+        notes=tuple(_notes(group, held, own_delta_m, untrained)),
     )
 
 
-def _notes(group: Group, compared: Sequence[Run], own_delta_m: Spread | None) -> Iterator[str]:
+class _Held(NamedTuple):
+    """What the Δm of a row is against.
+
+    Args:
+        runs: those that have something to be held against.
+        singles: the STL runs of their seeds; none where the reference is published.
+        single: S, the single-task values.
+        counted: the directions of the metrics that count.
+        left_out: the other metrics with what there is in place of S.
+    """
+
+    runs: tuple[Run, ...]
+    singles: tuple[Run, ...]
+    single: Metrics
+    counted: Directions
+    left_out: dict[str, float | None]
+
+
+def _hold_against(
+    stl: Group | None, runs: tuple[Run, ...], columns: Sequence[Column], baseline: Baseline
+) -> _Held:
+    """Find what runs are held against.
+
+    Published values are the same for all rows, so that Δm leaves out the metrics without one. Our
+    own STL may lack one over the seeds of a single row; the row has no Δm then, since another mean
+    than that of the rows beside it would look like theirs.
+    """
+    directions: dict[str, dict[str, bool]] = {}
+    for column in columns:
+        directions.setdefault(column.task, {})[column.metric] = column.higher_is_better
+    if baseline == "published":
+        single, _ = published(runs[0].summary["tasks"])
+        counted, singles = comparable(single, directions), tuple[Run, ...]()
+    else:
+        by_seed = stl.by_seed if stl else {}
+        runs = tuple(run for run in runs if run.record.seed in by_seed)
+        singles = tuple(by_seed[run.record.seed] for run in runs)
+        single, counted = _means(singles, directions), directions
+    return _Held(runs, singles, single, counted, incomparable(single, directions))
+
+
+def _notes(
+    group: Group, held: _Held, own_delta_m: Spread | None, untrained: Sequence[str]
+) -> Iterator[str]:
     runs = group.runs
     setting = runs[0].setting
     if group.others is not None:
         told = f": {describe(group.others)}" if group.others else ""
         yield f"one of several configurations of {group.label}{told}"
-    if not compared:
+    if untrained:
+        yield (
+            f"no training label of {', '.join(untrained)} in the whole run: the numbers there are "
+            "those of an untrained head"
+        )
+    if not held.runs:
         yield (
             "no Δm without one STL run of the same seed: mtl-bench train "
             f"profile={setting.profile} dataset={setting.dataset} method=stl "
             f"seed={runs[0].record.seed}"
         )
     elif own_delta_m is None:
-        yield "no Δm: a metric has no value here or no usable one in STL"
-    elif len(compared) < len(runs):
-        seeds = ", ".join(str(run.record.seed) for run in compared)
+        yield f"no Δm: {_why_no_delta(held)}"
+    elif len(held.runs) < len(runs):
+        seeds = ", ".join(str(run.record.seed) for run in held.runs)
         yield f"Δm and Δt over the seeds that STL has too: {seeds}"
+    if own_delta_m and held.left_out:
+        yield (
+            "Δm and Δt leave out the metrics without a usable published single-task value: "
+            + describe_incomparable(held.left_out)
+        )
+
+
+def _why_no_delta(held: _Held) -> str:
+    if not held.counted:
+        return "no metric has a usable published single-task value"
+    if held.singles and held.left_out:
+        return f"STL has no usable value of {describe_incomparable(held.left_out)}"
+    lacking = [
+        f"{task} {metric}"
+        for task, metrics in held.counted.items()
+        for metric in metrics
+        if None in _values(held.runs, task, metric)
+    ]
+    return f"no value here of {', '.join(lacking)}"
 
 
 def _values(runs: Sequence[Run], task: str, metric: str) -> list[float | None]:
@@ -185,14 +261,6 @@ def _means(singles: Sequence[Run], directions: Directions) -> Metrics:
             single = _spread_of(_values(singles, task, metric))
             reference[task][metric] = single.mean if single else None
     return reference
-
-
-def _published(run: Run) -> Metrics:
-    """Return the published single-task values, as the record describes its tasks."""
-    return {
-        task: {metric: fields.get("reference") for metric, fields in description["metrics"].items()}
-        for task, description in run.summary["tasks"].items()
-    }
 
 
 def _array(runs: Sequence[Run], columns: Sequence[Column]) -> np.ndarray:

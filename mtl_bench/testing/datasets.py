@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -28,8 +29,9 @@ def check_dataset(data: Dataset) -> None:
     assert not missing, f"{who}.origin doesn't say {sorted(missing)}"
     for task in data.tasks:
         for metric in task.metrics:
-            assert metric.reference is not None, (
-                f"{who}: {metric.name} of {task.name} needs a reference for the validation Δm"
+            assert math.isfinite(metric.reference or 0), (
+                f"{who}: {metric.name} of {task.name} has the reference {metric.reference}; "
+                "None stands for none"
             )
     before = torch.get_rng_state()
     epoch = list(data.train_batches(1))

@@ -87,6 +87,7 @@ class TrainingConsole:
         tasks: Sequence[str],
         first_epoch: int = 1,
         history: Iterable[Mapping[str, Any]] = (),
+        note: str = "",
     ) -> None:
         """Announce the training.
 
@@ -97,6 +98,7 @@ class TrainingConsole:
             tasks: names of the tasks, in the order to show them.
             first_epoch: above 1 after a resume.
             history: the lines of ``metrics.jsonl`` from before a resume.
+            note: what a reader must know of the numbers to come.
         """
         progress = Progress(title, epochs, steps_per_epoch, tuple(tasks), first_epoch, self._clock)
         progress.recall(history)
@@ -105,10 +107,13 @@ class TrainingConsole:
         if self._live:
             self._live.start()
             self._redraw()
+            announced = note
         else:
             resumed = f", resumed at epoch {first_epoch}" if first_epoch > 1 else ""
-            plan = f"{epochs} epochs of {steps_per_epoch} steps{resumed}"
-            self.message(f"{title}: {plan}; Δm is against the published STL")
+            plan = f"{title}: {epochs} epochs of {steps_per_epoch} steps{resumed}"
+            announced = f"{plan}; {note}" if note else plan
+        if announced:
+            self.message(announced)
 
     def step(self, step: int, losses: LazyNumbers = None, weights: LazyNumbers = None) -> None:
         """Note that a step of the running epoch is done; nearly always only looks at the clock.
@@ -201,6 +206,11 @@ def closing_lines(
         *(
             f"  {pad(head, head_width)}  {pad(value, width, right=True)}"
             for head, value in zip(heads, shown, strict=True)
+        ),
+        *(
+            f"no training label of task {task} in the whole run: its metrics are those of an "
+            "untrained head"
+            for task in summary["untrained"]
         ),
         f"record: {record}",
         *(["next:"] if next_commands else []),

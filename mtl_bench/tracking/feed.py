@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mtl_bench.files import parse_json
 from mtl_bench.records.steps import open_part
-from mtl_bench.reporting.delta import delta_m
+from mtl_bench.scores import comparable, delta_m, published
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -150,14 +150,10 @@ def epoch_values(line: Mapping[str, Any]) -> Values:
 
 def final_values(summary: Mapping[str, Any]) -> Values:
     """Return the numbers of a finished run: metrics and Δm under every selection rule, and cost."""
-    reference: dict[str, dict[str, float | None]] = {}
-    directions: dict[str, dict[str, bool]] = {}
-    for task, description in summary["tasks"].items():
-        metrics = description["metrics"]
-        reference[task] = {name: fields.get("reference") for name, fields in metrics.items()}
-        directions[task] = {name: fields["higher_is_better"] for name, fields in metrics.items()}
+    reference, directions = published(summary["tasks"])
+    compared = comparable(reference, directions)
     values: dict[str, Any] = {
-        rule: metrics | {DELTA_M: delta_m(metrics, reference, directions)}
+        rule: metrics | {DELTA_M: delta_m(metrics, reference, compared)}
         for rule, metrics in summary["metrics"].items()
     }
     for key in ("seconds", "parameters", "peak_memory_bytes", "epochs", "steps"):

@@ -1,4 +1,4 @@
-"""What the terminal shows while a training runs: two bars, the tasks, the validation Δm."""
+"""What the terminal shows while a training runs: two bars, the tasks, the validation score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mtl_bench.tracking.progress import Progress, delta_m_text, number_text, speed_parts
+from mtl_bench.tracking.progress import Progress, number_text, score_text, speed_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 BAR_CELLS = 4
@@ -51,9 +51,8 @@ def panel(
         Text(progress.title, style="bold", overflow="ellipsis", no_wrap=True),
         bars,
     ]
-    delta_m = delta_m_text(progress)
-    if delta_m:
-        lines.append(Text(f"{delta_m}, against the published STL", style="cyan"))
+    if score := score_text(progress):
+        lines.append(Text(score, style="cyan"))
     if losses or weights:
         lines.extend(task_lines(progress.tasks, losses or {}, weights or {}, width))
     return Group(*lines)

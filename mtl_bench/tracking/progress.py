@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass
@@ -32,9 +32,8 @@ class Progress:
     clock: Callable[[], float]
     step: int = 0
     loss: float | None = None
-    delta_m: float | None = None
+    score: Score | None = None
     best: tuple[float, int] | None = None
-    selects: bool = True
     rate: float | None = None
     counted: int = 0
     epochs_here: float = 0.0
@@ -69,10 +68,9 @@ class Progress:
     def _take(self, metrics: Mapping[str, Any]) -> None:
         losses = [x for x in metrics.get("train_loss", {}).values() if x is not None]
         self.loss = fmean(losses) if losses else None
-        self.selects = "delta_m_validation" in metrics
-        self.delta_m = metrics.get("delta_m_validation", metrics.get("delta_m_test"))
-        if self.delta_m is not None and (self.best is None or self.delta_m < self.best[0]):
-            self.best = (self.delta_m, int(metrics["epoch"]))
+        self.score = score_of(metrics)
+        if self.score and (self.best is None or self.score.value < self.best[0]):
+            self.best = (self.score.value, int(metrics["epoch"]))
 
     def seconds_left(self) -> float | None:
         """Estimate from this process's epochs, evaluation included; from steps before the first."""
@@ -97,26 +95,54 @@ def number_text(value: float) -> str:
     return shown.removesuffix(".")
 
 
-def delta_m_text(progress: Progress) -> str | None:
-    """Return ``validation Δm +312.4 % (best +298.1 % at 2)``, None without a Δm.
+class Score(NamedTuple):
+    """How good an epoch was; lower is better.
+
+    Args:
+        name: what it is.
+        value: the number.
+        form: how it is printed.
+        selects: whether it tells which epoch is the best; that of a test does not.
+    """
+
+    name: str
+    value: float
+    form: Callable[[float], str]
+    selects: bool
+
+
+def score_of(line: Mapping[str, Any]) -> Score | None:
+    """Return the score of a line of ``metrics.jsonl``; None of one without."""
+    for split in ("validation", "test"):
+        if (delta := line.get(f"delta_m_{split}")) is not None:
+            return Score(f"{split} Δm", delta, "{:+.1f} %".format, split == "validation")
+    if losses := line.get("validation_loss"):
+        return Score("validation loss", fmean(losses.values()), number_text, selects=True)
+    return None
+
+
+def score_text(progress: Progress) -> str | None:
+    """Return ``validation Δm +312.4 % (best +298.1 % at 2)``, None without a score.
 
     Without validation data it is ``test Δm +312.4 %``: no epoch is the best one then.
     """
-    if progress.delta_m is None or progress.best is None:
+    score, best = progress.score, progress.best
+    if score is None or best is None:
         return None
-    if not progress.selects:
-        return f"test Δm {progress.delta_m:+.1f} %"
-    value, epoch = progress.best
-    best = "best" if progress.delta_m == value else f"best {value:+.1f} % at {epoch}"
-    return f"validation Δm {progress.delta_m:+.1f} % ({best})"
+    shown = f"{score.name} {score.form(score.value)}"
+    if not score.selects:
+        return shown
+    if score.value == best[0]:
+        return f"{shown} (best)"
+    return f"{shown} (best {score.form(best[0])} at {best[1]})"
 
 
 def epoch_line(progress: Progress, epoch: int) -> str:
-    """Return the line of an epoch that has ended: mean training loss of the tasks, Δm, speed."""
+    """Return the line of an epoch that has ended: mean training loss of the tasks, score, speed."""
     parts = [
         f"epoch {epoch}/{progress.epochs}",
         None if progress.loss is None else f"loss {number_text(progress.loss)}",
-        delta_m_text(progress),
+        score_text(progress),
         *speed_parts(progress),
     ]
     return "  ".join(part for part in parts if part)

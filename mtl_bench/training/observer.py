@@ -63,6 +63,7 @@ class ConsoleObserver(Observer):
             tasks=trainer.names,
             first_epoch=trainer.progress.epoch,
             history=trainer.progress.history,
+            note=trainer.algorithm.describe_score(),
         )
 
     def on_step_end(

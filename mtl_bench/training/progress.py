@@ -57,13 +57,14 @@ class Progress:
         self.step += 1
         self.fallbacks += any(result.diagnostics.get("solver_fallback") for result in results)
         for result in results:
-            prefix = f"{result.component}/" if result.component else ""
             losses, weights = result.losses, result.weights
             for task in losses:
-                self.loss_counts[prefix + task] = self.loss_counts.get(prefix + task, 0) + 1
+                key = loss_key(result.component, task)
+                self.loss_counts[key] = self.loss_counts.get(key, 0) + 1
             for sums, values in ((self.loss_sums, losses), (self.weight_sums, weights)):
                 for task, value in values.items():
-                    sums[prefix + task] = sums.get(prefix + task, 0.0) + value
+                    key = loss_key(result.component, task)
+                    sums[key] = sums.get(key, 0.0) + value
 
     def mean_losses(self) -> dict[str, float | None]:
         """Return task -> mean loss of the running epoch, None for one without any label."""
@@ -102,3 +103,8 @@ class Progress:
     def state_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return asdict(self)
+
+
+def loss_key(component: str, task: str) -> str:
+    """Return the key of a component's task in the sums and in metrics.jsonl."""
+    return f"{component}/{task}" if component else task

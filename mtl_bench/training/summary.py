@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from mtl_bench.records.writer import FORMAT
+from mtl_bench.training.progress import loss_key
 from mtl_bench.training.selection import select
 from mtl_bench.training.trainer import Trainer
 
@@ -40,6 +41,15 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
         "metrics": metrics,
         "selected_epochs": epochs,
         "tasks": {task.name: task.describe() for task in algorithm.tasks},
+        "untrained": [
+            task.name
+            for task in algorithm.tasks
+            if all(
+                line["train_loss"].get(loss_key(component.name, task.name)) is None
+                for line in progress.history
+                for component in algorithm.components
+            )
+        ],
         "parameters": algorithm.parameter_counts(),
         "seconds": {**progress.total_seconds, "train_epoch": median(spent)},
         "peak_memory_bytes": progress.peak_memory_bytes,

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from mtl_bench.algorithms.supervised.evaluation import evaluate
+from mtl_bench.algorithms.supervised.evaluation import MeanLoss, evaluate
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import DataError, TrainingError
-from mtl_bench.metrics import DisparityError, MeanAbsoluteError
+from mtl_bench.metrics import DisparityError, MeanAbsoluteError, SegmentationMetrics
 from mtl_bench.tasks import Metric, Task
 
 TASKS = (
@@ -82,6 +84,38 @@ def test_task_without_a_valid_pixel_is_named() -> None:
 def test_metric_that_is_not_finite_is_named() -> None:
     with pytest.raises(TrainingError, match=r"^task near: mae of the evaluation is nan"):
         metrics_of(batch(float("nan"), near=4), batch(1, far=2))
+
+
+@pytest.mark.parametrize("junk", [float("nan"), float("inf")])
+def test_segmentation_scores_that_are_not_finite_are_named(junk: float) -> None:
+    accumulator = partial(SegmentationMetrics, 2)
+    task = Task("near", "Near", torch.nn.functional.nll_loss, (Metric("miou"),), accumulator)
+    scores = torch.full((1, 2, 1, 3), junk)
+    broken = ImageBatch(scores, {"near": torch.zeros(1, 1, 3, dtype=torch.int64)})
+    where = "the test split after epoch 7"
+    with pytest.raises(TrainingError, match=f"^task near: miou of {where} is nan"):
+        evaluate(Echo(), [broken], [task], torch.device("cpu"), where)
+
+
+def test_a_metric_that_the_accumulator_does_not_return_is_named() -> None:
+    task = replace(TASKS[0], metrics=(Metric("mae"), Metric("r2")))
+    with pytest.raises(DataError, match=r"^task near: its accumulator returns no r2"):
+        evaluate(Echo(), [batch(1, near=4)], [task], torch.device("cpu"))
+
+
+def test_the_mean_loss_counts_samples_and_only_labelled_ones() -> None:
+    two = ImageBatch(torch.ones(2, 1, 2, 2), {"near": torch.full((2, 1, 2, 2), 4.0)})
+    losses = {"near": MeanLoss(TASKS[0])}
+    batches = [two, batch(1.0, near=2), batch(1.0, far=9), batch(1.0, far=3)]
+    evaluate(Echo(), batches, TASKS, torch.device("cpu"), losses=losses)
+    assert losses["near"].compute() == {"loss": pytest.approx((2 * 3 + 1 * 1) / 3)}
+
+
+def test_a_loss_that_is_not_finite_is_named() -> None:
+    task = replace(TASKS[0], loss=lambda prediction, target: prediction.sum() / 0)
+    losses = {"near": MeanLoss(task)}
+    with pytest.raises(TrainingError, match=r"^task near: loss of the evaluation is inf"):
+        evaluate(Echo(), [batch(1, near=4, far=2)], TASKS, torch.device("cpu"), losses=losses)
 
 
 def test_batch_norms_use_their_running_statistics_and_keep_them() -> None:

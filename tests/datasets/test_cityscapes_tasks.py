@@ -6,7 +6,7 @@ import torch
 
 from mtl_bench.datasets.cityscapes_tasks import cityscapes_tasks
 from tests.metrics import dense
-from tests.reporting.test_delta import misses, published
+from tests.test_scores import misses, published
 
 TASKS = cityscapes_tasks(19)
 DIRECTIONS = {task.name: {m.name: m.higher_is_better for m in task.metrics} for task in TASKS}

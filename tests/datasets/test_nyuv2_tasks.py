@@ -6,9 +6,9 @@ import torch
 
 from mtl_bench.datasets.nyuv2_tasks import nyuv2_tasks
 from mtl_bench.metrics import Average
-from mtl_bench.reporting.delta import delta_m, delta_t
+from mtl_bench.scores import delta_m, delta_t
 from tests.metrics import dense
-from tests.reporting.test_delta import misses, published
+from tests.test_scores import misses, published
 
 TASKS = nyuv2_tasks("batch")
 DIRECTIONS = {task.name: {m.name: m.higher_is_better for m in task.metrics} for task in TASKS}

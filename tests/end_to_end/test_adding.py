@@ -90,6 +90,24 @@ def test_the_tables_have_it_beside_ours(typed):
         assert re.search(rf"\| +{word}\b", waves), word
 
 
+def test_a_data_set_without_published_values_is_trained_selected_and_compared(typed, desk):
+    said = typed["train dataset=waves method=magnitude profile=smoke"]
+    assert (
+        "there is no Δm, since no metric has a published single-task value; the validation loss "
+        "decides for sine, cosine\n"
+    ) in said
+    record = record_of(desk[0], "smoke", "waves", "magnitude")
+    lines = [json.loads(line) for line in (record / "metrics.jsonl").read_text().splitlines()]
+    means = {line["epoch"]: sum(line["validation_loss"].values()) / 2 for line in lines}
+    best = min(means, key=lambda epoch: (means[epoch], -epoch))
+    assert f"validation loss {means[best]:#.3g} (best)" in said
+    summary = json.loads((record / "summary.json").read_text())
+    assert summary["selected_epochs"]["best_val"] == {"sine": best, "cosine": best}
+    table = typed["tables profile=smoke dataset=waves"]
+    (delta,) = [line for line in table.splitlines() if line.startswith("| Δm [%] ↓")]
+    assert re.search(r"[+-]\d+\.\d\d", delta)
+
+
 def test_the_record_says_whose_code_it_ran(typed, desk):
     record = record_of(desk[0], "smoke", "qm9", "magnitude")
     section = yaml.safe_load((record / "config.yaml").read_text())["method"]

@@ -124,6 +124,22 @@ def test_predictions_at_invalid_pixels_do_not_matter(case: Case, drawn: Set, jun
 
 
 @every_case
+@pytest.mark.parametrize("junk", [float("nan"), float("inf"), -float("inf")])
+@few
+@given(drawn=sets())
+def test_a_prediction_that_is_not_finite_is_never_a_plausible_number(
+    case: Case, drawn: Set, junk: float
+) -> None:
+    *others, (prediction, target) = drawn.batches(case)
+    valid = target != case.void
+    where = valid.nonzero() if target.ndim < prediction.ndim else valid.any(axis=1).nonzero()
+    image, row, column = (axis[0] for axis in where)
+    prediction[image, :, row, column] = junk
+    found = measure(case, [*others, (prediction, target)])
+    assert not np.isfinite(list(found.values())).all()
+
+
+@every_case
 def test_batches_without_a_valid_pixel_take_no_part(case: Case) -> None:
     rng = np.random.default_rng(0)
     prediction, target = case.draw(rng, (2, 3, 4))

@@ -82,3 +82,14 @@ def test_target_longer_than_one_is_clamped() -> None:
     prediction, target = at_angles(0, 90)
     angles, _ = angular_errors(prediction, 1.1 * target)
     np.testing.assert_allclose(angles.flatten(), [0, 90], atol=1e-12)
+
+
+@pytest.mark.parametrize("average", ["batch", "pixel"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_infinite_prediction_has_no_angle(average: Average, sign: int) -> None:
+    """Clamped, its dot product would be the one of a perfect or of an opposite normal."""
+    prediction, target = at_angles(10, 20)
+    prediction[0, :, 0, 0] = torch.tensor([sign * math.inf, 1.0, 0.0])
+    metric = AngleErrors(average)
+    metric.update(prediction, target + 0.1)
+    assert math.isnan(metric.compute()["angle_mean"])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -55,3 +57,21 @@ def test_returns_what_is_reported() -> None:
     metric = SegmentationMetrics(2, reported=("miou",))
     metric.update(scores([0, 1], 2), torch.tensor([[[0, 1]]]))
     assert metric.compute() == {"miou": 100.0}
+
+
+@pytest.mark.parametrize("junk", [math.nan, math.inf])
+def test_scores_without_a_largest_one_are_no_class(junk: float) -> None:
+    """A broken network used to predict class 0 everywhere, which may be a fair guess."""
+    metric = SegmentationMetrics(3)
+    broken = scores([0, 0, 1], 3)
+    broken[..., 2] = junk
+    metric.update(broken, torch.tensor([[[0, 0, 0]]]))
+    assert all(math.isnan(value) for value in metric.compute().values())
+
+
+def test_a_class_that_is_ruled_out_has_a_score_of_minus_infinity() -> None:
+    metric = SegmentationMetrics(2)
+    ruled_out = scores([0, 1], 2)
+    ruled_out[ruled_out == 0] = -math.inf
+    metric.update(ruled_out, torch.tensor([[[0, 1]]]))
+    assert metric.compute() == {"miou": 100.0, "pixacc": 100.0}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +151,13 @@ def test_damaged_summary_is_listed_as_failed(
     assert sound.state == "finished"
 
 
+def against(reference: object) -> dict[str, Any]:
+    """Return the description of a task with this published value."""
+    tasks = qm9_tasks("homo")
+    tasks["homo"]["metrics"]["mae"]["reference"] = reference
+    return tasks
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -163,6 +171,11 @@ def test_damaged_summary_is_listed_as_failed(
         ({"tasks": {"homo": {"label": "h", "metrics": {}}}}, "metrics of task homo"),
         ({"tasks": {"homo": {"label": "h", "metrics": {"mae": {"unit": ""}}}}}, "task homo"),
         ({"tasks": {"homo": None}}, "metrics of task homo"),
+        ({"tasks": against("x")}, "metrics of task homo"),
+        ({"tasks": against(float("inf"))}, "metrics of task homo"),
+        ({"untrained": "homo"}, "untrained tasks that it does not describe"),
+        ({"untrained": ["mu"]}, "untrained tasks that it does not describe"),
+        ({"untrained": [["homo"]]}, "untrained tasks that it does not describe"),
     ],
 )
 def test_a_summary_of_the_wrong_shape_never_reaches_the_tables(

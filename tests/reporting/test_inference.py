@@ -79,6 +79,14 @@ def test_the_interval_of_delta_holds_the_noise_of_both_sides():
     assert upward == pytest.approx((-interval.high, -interval.low))
 
 
+def test_the_interval_of_delta_keeps_its_direction_below_zero():
+    """Both sides turned round, an error below zero is one above that is better when higher."""
+    singles, values = np.array([[1.0], [3.0]]), np.array([[2.0], [2.5]])
+    interval = bootstrap_delta(values, singles, np.array([True]))
+    turned = bootstrap_delta(-values, -singles, np.array([False]))
+    assert turned == pytest.approx(tuple(interval))
+
+
 @pytest.mark.parametrize(
     ("values", "singles"),
     [([[1.0]], [[1.0], [2.0]]), ([[1.0], [2.0]], [[1.0]]), ([[1.0], [nan]], [[1.0], [2.0]])],

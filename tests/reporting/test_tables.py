@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from statistics import stdev
 
@@ -116,7 +117,75 @@ def test_a_missing_metric_is_a_dash_and_takes_delta_along(tmp_path: Path) -> Non
     write_record(tmp_path, "ls", 0, values=values, tasks=SCENE_TASKS)
     text = render_tables(find_records(tmp_path), width=240)
     assert rows_of(text, "ls")[0][1:5] == ["41.00", "–", "–", "–"]
-    assert "no Δm: a metric has no value here" in text
+    assert "no Δm: no value here of depth abs." in text
+
+
+def likelihoods(results: Path, label: str, seed: int, value: float, **changes: object) -> None:
+    fields = {"unit": "", "higher_is_better": True, "decimals": 2, "reference": None}
+    tasks = {name: {"label": name, "metrics": {"ll": fields}} for name in ("a", "b")}
+    values = {"a": {"ll": value}, "b": {"ll": value}}
+    write_record(results, label, seed, **{"values": values, "tasks": tasks} | changes)
+
+
+def test_a_log_likelihood_that_rises_is_an_improvement(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        likelihoods(tmp_path, "stl", seed, -2.0 - 0.1 * seed)
+        likelihoods(tmp_path, "ls", seed, -1.0 - 0.1 * seed)
+    text = render_tables(find_records(tmp_path), width=240)
+    expected = [100 * (-2.05 + 1 + 0.1 * seed) / 2.05 for seed in (0, 1)]
+    mean = sum(expected) / 2
+    assert cell(text, "ls", "Δm [%] ↓") == f"{mean:+.2f} ± {stdev(expected):.2f}"
+    low, high = map(float, cell(text, "ls", "95 %").strip("[]").split(", "))
+    assert low < mean < high < 0
+
+
+def test_nothing_is_relative_to_single_task_learning_of_zero(tmp_path: Path) -> None:
+    scene(tmp_path, "stl", 0, 0.0, 0.5)
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    text = render_tables(find_records(tmp_path), width=240)
+    assert rows_of(text, "ls")[0][1:5] == ["40.00", "0.500", "–", "–"]
+    assert "no Δm: STL has no usable value of semantic miou (0)." in text
+
+
+@pytest.mark.parametrize(("published", "shown"), [(None, "none"), (0.0, "0")])
+def test_delta_against_published_values_leaves_out_what_has_none(
+    published: float | None, shown: str, tmp_path: Path
+) -> None:
+    tasks = qm9_tasks("mu", "homo")
+    tasks["homo"]["metrics"]["mae"]["reference"] = published
+    for label, values in (("ls", scaled(1.5)), ("mgda", scaled(0.5))):
+        write_record(tmp_path, label, 0, values=values, tasks=tasks)
+    text = render_tables(find_records(tmp_path), baseline="published", width=240)
+    assert cell(text, "ls", "Δm [%] ↓") == "+50.00"
+    assert cell(text, "mgda", "Δt [%] ↓") == "-50.00"
+    (note,) = [line for line in text.splitlines() if line.startswith("- ¹")]
+    assert note.endswith(f"without a usable published single-task value: homo mae ({shown}).")
+
+
+def test_without_published_values_there_is_no_delta_against_them(tmp_path: Path) -> None:
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    text = render_tables(find_records(tmp_path), baseline="published", width=240)
+    assert cell(text, "ls", "Δm [%] ↓") == "–"
+    assert "no Δm: no metric has a usable published single-task value." in text
+
+
+def test_a_task_that_was_never_labelled_is_marked(tmp_path: Path) -> None:
+    scene(tmp_path, "stl", 0, 40.0, 0.5)
+    scene(tmp_path, "ls", 0, 40.0, 0.5, untrained=["depth"])
+    note = (
+        "no training label of Depth in the whole run: the numbers there are those of an untrained "
+        "head"
+    )
+    text = render_tables(find_records(tmp_path), width=240)
+    assert rows_of(text, "ls")[0][0] == "ls¹"
+    assert rows_of(text, "stl")[0][0] == "stl"
+    assert f"- ¹ {note}." in text
+    (row,) = [
+        row
+        for row in csv.DictReader(render_tables(find_records(tmp_path), form="csv").splitlines())
+        if row["method"] == "ls"
+    ]
+    assert row["notes"] == note
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The contracts' checks find what they are there to find."""
 
+import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.build import build_data
 from mtl_bench.config.compose import compose_config
 from mtl_bench.methods.base import Method, StepInfo
+from mtl_bench.tasks import Metric
 from mtl_bench.testing import check_architecture, check_dataset, check_method
 
 
@@ -158,6 +161,22 @@ def test_qm9_keeps_the_contract_of_a_data_set(qm9):
     check_dataset(qm9)
 
 
+@pytest.mark.parametrize("reference", [None, 0.0, -2.0])
+def test_a_data_set_needs_no_published_value_above_zero(reference, qm9):
+    measure_against(reference)(qm9)
+    check_dataset(qm9)
+
+
+def measure_against(reference):
+    """Give every task one metric with this published value."""
+
+    def change(data):
+        metrics = (Metric("mae", reference=reference),)
+        data.tasks = tuple(replace(task, metrics=metrics) for task in data.tasks)
+
+    return change
+
+
 def batches_by(order):
     """Replace an epoch's batches by the same ones in another order."""
 
@@ -183,6 +202,7 @@ def empty(data):
         (batches_by(lambda batches, start: batches[start:][::-1] if start else batches), "batch 0"),
         (batches_by(lambda batches, start: batches[1:]), "an epoch has 4 batches"),
         (rename, "task_names"),
+        (measure_against(math.nan), "mae of mu has the reference nan"),
         (empty, "the validation split is empty"),
     ],
 )

@@ -46,7 +46,8 @@ def test_a_log_file_gets_one_line_an_epoch() -> None:
     clock = Clock()
     console, stream = plain(clock)
     with console:
-        console.start("ls on qm9", epochs=3, steps_per_epoch=20, tasks=["a", "b"])
+        note = "Δm is against the published STL"
+        console.start("ls on qm9", epochs=3, steps_per_epoch=20, tasks=["a", "b"], note=note)
         for epoch, delta in enumerate((312.4, 298.1, 301.0), start=1):
             run_epoch(console, clock, 20)
             clock.now += 1.0  # the evaluation
@@ -86,6 +87,20 @@ def test_without_validation_no_epoch_is_the_best() -> None:
     assert stream.getvalue().splitlines()[1] == line
 
 
+def test_where_there_is_no_delta_the_validation_loss_is_shown() -> None:
+    clock = Clock()
+    console, stream = plain(clock)
+    console.start("ls", epochs=2, steps_per_epoch=2, tasks=["a", "b"])
+    for epoch, loss in ((1, 0.1), (2, 0.3)):
+        run_epoch(console, clock, 2)
+        line = {"epoch": epoch, "train_loss": {"a": 1.0}, "validation_loss": {"a": loss, "b": 0.3}}
+        console.epoch(line)
+    assert stream.getvalue().splitlines()[1:] == [
+        "epoch 1/2  loss 1.00  validation loss 0.200 (best)  10.0 steps/s  left 0:00",
+        "epoch 2/2  loss 1.00  validation loss 0.300 (best 0.200 at 1)  10.0 steps/s  left 0:00",
+    ]
+
+
 def test_no_validation_delta_is_left_out() -> None:
     clock = Clock()
     console, stream = plain(clock)
@@ -103,7 +118,7 @@ def test_a_resumed_run_remembers_its_best_epoch() -> None:
     run_epoch(console, clock, 10)
     console.epoch({"epoch": 4, "train_loss": {"a": 1.0}, "delta_m_validation": 1.0})
     assert stream.getvalue().splitlines() == [
-        "ls: 6 epochs of 10 steps, resumed at epoch 4; Δm is against the published STL",
+        "ls: 6 epochs of 10 steps, resumed at epoch 4",
         "epoch 4/6  loss 1.00  validation Δm +1.0 % (best -3.0 % at 2)  10.0 steps/s  left 0:02",
     ]
 
@@ -149,7 +164,13 @@ def test_the_terminal_shows_where_the_run_is() -> None:
     clock = Clock()
     console, stream = live(clock)
     with console:
-        console.start("taskforce on qm9", epochs=3, steps_per_epoch=4, tasks=["homo", "lumo"])
+        console.start(
+            "taskforce on qm9",
+            epochs=3,
+            steps_per_epoch=4,
+            tasks=["homo", "lumo"],
+            note="Δm leaves out homo r2 (none)",
+        )
         run_epoch(console, clock, 4)
         console.epoch({"epoch": 1, "train_loss": {}, "delta_m_validation": -1.5})
         clock.now += 1.0
@@ -157,6 +178,7 @@ def test_the_terminal_shows_where_the_run_is() -> None:
         console.message("a line above")
     shown = stream.getvalue()
     assert "evaluating" in shown
+    assert shown.count("Δm leaves out homo r2 (none)") == 1
     assert "a line above" in shown
     last = shown.rpartition("taskforce on qm9")[2]
     for part in ("2/3", "2/4", "validation Δm -1.5 % (best)", "0.500", "0.750", "██"):
@@ -191,12 +213,15 @@ def test_closing_summary(tmp_path: Path) -> None:
         "data": {"kind": "real"},
         "metrics": {"best_val": scaled(2.0, "homo")},
         "tasks": qm9_tasks("mu", "homo"),
+        "untrained": ["homo"],
     }
     console.finish(Path("results/mini/qm9/ls/seed0-0123abcd"), summary, ["mtl-bench tables"])
     assert stream.getvalue() == (
         "finished 30 epochs; test metrics, selection best_val, real data, profile mini:\n"
         "  μ [D] ↓             –\n"
         "  ε_HOMO [meV] ↓  121.2\n"
+        "no training label of task homo in the whole run: its metrics are those of an untrained "
+        "head\n"
         "record: results/mini/qm9/ls/seed0-0123abcd\n"
         "next:\n"
         "  mtl-bench tables\n"

@@ -194,3 +194,16 @@ def test_no_delta_m_without_published_values():
     metrics = {"semantic": {"miou": 50.0}, "depth": {"abs": 0.5}}
     values = final_values({"tasks": SCENE_TASKS, "metrics": {"last": metrics}})
     assert values == {"final/last/semantic/miou": 50.0, "final/last/depth/abs": 0.5}
+
+
+def test_delta_m_is_over_the_metrics_with_published_values():
+    tasks = qm9_tasks("mu", "cv") | SCENE_TASKS
+    tasks["mu"]["metrics"]["mae"]["reference"] = -0.5
+    metrics = {
+        "mu": {"mae": -1.0},
+        "cv": {"mae": 0.07212},
+        "semantic": {"miou": 50.0},
+        "depth": {"abs": 0.5},
+    }
+    values = final_values({"tasks": tasks, "metrics": {"last": metrics}})
+    assert values[f"final/last/{DELTA_M}"] == pytest.approx(-50)

@@ -159,7 +159,8 @@ def train(config: dict[str, Any], *observers: Observer, data: Any = None) -> End
         for line in metrics:
             del line["seconds"]
         steps = read_steps(record.steps)
-        selected = summary and {key: summary[key] for key in ("metrics", "selected_epochs")}
+        told = ("metrics", "selected_epochs", "untrained")
+        selected = summary and {key: summary[key] for key in told}
         state = trainer.state_dict()
         del state[
             "step_log"

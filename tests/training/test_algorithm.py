@@ -82,6 +82,9 @@ class Pair(Algorithm):
         self.ended.append(epoch)
         return {"score_test": metrics["test"]["left"]["mae"]}
 
+    def describe_score(self):
+        return ""
+
     def learning_rate(self):
         return 0.1
 

@@ -125,3 +125,14 @@ def test_training_with_labels_missing_stops_and_goes_on_bit_for_bit(name, tiny_d
     missing = [math.isnan(x) for k, v in straight.steps.items() if k.startswith("loss/") for x in v]
     assert 0.15 < sum(missing) / len(missing) < 0.45
     assert differences(straight._asdict(), run("stopped", stop_at(3))._asdict()) == []
+
+
+@pytest.mark.parametrize(("labelled", "untrained"), [((), ["mu"]), ((2,), [])])
+def test_a_task_without_a_label_in_the_whole_run_is_told(labelled, untrained, tiny_data, tmp_path):
+    def unlabel(epoch, number, batch):
+        if epoch not in labelled or number > 0:
+            without(batch, "mu")
+
+    config = config_of(tiny_data, tmp_path, "method=ls", "trainer.epochs=2")
+    data = Altered(build_data(config), unlabel)
+    assert train(config, data=data).selected["untrained"] == untrained

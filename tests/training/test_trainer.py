@@ -4,14 +4,16 @@ import copy
 import json
 import math
 import signal
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from mtl_bench.algorithms.supervised.optimizer_group import OptimizerGroup
+from mtl_bench.algorithms.supervised.optimizer_group import OptimizerGroup, describe_criterion
 from mtl_bench.config.build import (
+    build_algorithm,
     build_data,
     build_network,
     build_optimizer,
@@ -191,26 +193,26 @@ def test_selection_rules_by_hand():
     assert select(history, {"a": 1, "b": 1}, last_k=10)[1]["last_k_mean"] == [1, 2, 3, 4]
 
 
-def group_of(tasks, config):
-    optimizer = partial(build_optimizer, config["optimizer"])
-    scheduler = partial(build_scheduler, config["scheduler"])
-    return OptimizerGroup(tasks, [torch.nn.Parameter(torch.zeros(1))], optimizer, scheduler)
-
-
-def learner_of(tiny_data, tmp_path, tasks):
+def learner_of(tiny_data, tmp_path, tasks, *metrics):
+    """Return an optimiser group of QM9's tasks, with ``metrics`` in place of theirs where given."""
     config = config_of(tiny_data, tmp_path, "method=ls", "scheduler.patience=1")
     data = build_data(config)
     chosen = [task for task in data.tasks if task.name in tasks]
+    if metrics:
+        chosen = [replace(task, metrics=metrics) for task in chosen]
     references = {task.name: task.metrics[0].reference for task in chosen}
-    return group_of(chosen, config), references
+    optimizer = partial(build_optimizer, config["optimizer"])
+    scheduler = partial(build_scheduler, config["scheduler"])
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    return OptimizerGroup(chosen, parameters, optimizer, scheduler), references
 
 
 def test_the_best_epoch_is_the_latest_of_the_lowest_validation_delta(tiny_data, tmp_path):
     learner, reference = learner_of(tiny_data, tmp_path, ["mu", "cv"])
     for epoch, (mu, cv) in enumerate([(2, 2), (1, 2), (2, 1), (1, 2.5)], start=1):
         errors = {"mu": {"mae": mu * reference["mu"]}, "cv": {"mae": cv * reference["cv"]}}
-        assert learner.criterion(errors) == pytest.approx(100 * (mu + cv) / 2 - 100)
-        learner.end_epoch(epoch, learner.criterion(errors))
+        assert learner.criterion(errors, {}) == pytest.approx(100 * (mu + cv) / 2 - 100)
+        learner.end_epoch(epoch, learner.criterion(errors, {}))
     assert learner.best_epoch == 3
     assert learner.best_criterion == pytest.approx(50)
 
@@ -223,25 +225,88 @@ def test_the_criterion_is_an_error_for_one_task_and_a_change_for_several(
     for factor in (1.0, 0.5):
         errors = {task: {"mae": factor * value} for task, value in reference.items()}
         change = 100 * (factor - 1)
-        assert learner.criterion(errors) == pytest.approx(expected + change)
+        assert learner.criterion(errors, {}) == pytest.approx(expected + change)
 
 
 def test_the_learning_rate_falls_when_validation_stops_to_improve(tiny_data, tmp_path):
     learner, reference = learner_of(tiny_data, tmp_path, ["mu"])
     rates = []
     for epoch, mu in enumerate([2, 1, 1.5, 1.5, 1.5, 1.5], start=1):
-        learner.end_epoch(epoch, learner.criterion({"mu": {"mae": mu * reference["mu"]}}))
+        learner.end_epoch(epoch, learner.criterion({"mu": {"mae": mu * reference["mu"]}}, {}))
         rates.append(learner.learning_rate())
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 7e-4, 7e-4, 4.9e-4])
     assert learner.best_epoch == 2
 
 
-def test_a_metric_without_reference_is_refused(tiny_data, tmp_path):
+LIKELIHOOD = Metric("ll", higher_is_better=True, reference=-2.0)
+CORRELATION = Metric("r", higher_is_better=True, reference=0.0)
+LOSSES = {"mu": 9.0, "cv": 1.0}
+
+
+@pytest.mark.parametrize("tasks", [["mu"], ["mu", "cv"]])
+def test_a_metric_below_zero_selects_and_schedules_by_its_direction(tasks, tiny_data, tmp_path):
+    learner, _ = learner_of(tiny_data, tmp_path, tasks, LIKELIHOOD)
+    rates = []
+    for epoch, value in enumerate([-3, -1, -1.5, -1.5, -1.5], start=1):
+        metrics = {task: {"ll": value} for task in tasks}
+        learner.end_epoch(epoch, learner.criterion(metrics, {}))
+        rates.append(learner.learning_rate())
+    assert learner.best_epoch == 2
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 7e-4, 7e-4])
+
+
+@pytest.mark.parametrize("reference", [0.0, None, math.nan, math.inf])
+def test_metrics_that_nothing_can_be_relative_to_are_left_out(reference, tiny_data, tmp_path):
+    other = replace(CORRELATION, reference=reference)
+    learner, _ = learner_of(tiny_data, tmp_path, ["mu", "cv"], LIKELIHOOD, other)
+    metrics = {"mu": {"ll": -1.0, "r": 0.5}, "cv": {"ll": -3.0, "r": 0.9}}
+    assert learner.criterion(metrics, {}) == pytest.approx(0.0)
+    (note,) = describe_criterion([learner], validated=True).splitlines()
+    shown = "none" if reference is None else f"{reference:g}"
+    assert f"mu r ({shown}), cv r ({shown})" in note
+    assert "ll" not in note
+
+
+@pytest.mark.parametrize("reference", [0.0, None])
+def test_without_any_reference_the_mean_validation_loss_decides(reference, tiny_data, tmp_path):
+    metric = replace(CORRELATION, reference=reference)
+    learner, _ = learner_of(tiny_data, tmp_path, ["mu", "cv"], metric)
+    rates = []
+    for epoch, loss in enumerate([3.0, 1.0, 2.0, 2.0, 2.0], start=1):
+        losses = {"mu": loss, "cv": 3 * loss}
+        assert learner.criterion({}, losses) == 2 * loss
+        learner.end_epoch(epoch, learner.criterion({}, losses))
+        rates.append(learner.learning_rate())
+    assert learner.best_epoch == 2
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 7e-4, 7e-4])
+    assert "validation loss decides for mu, cv" in describe_criterion([learner], validated=True)
+    assert "validation loss" not in describe_criterion([learner], validated=False)
+
+
+def supervised_of(config, *groups):
+    """Return supervised learning on QM9 with these groups in place of its own."""
+    data = build_data(config)
+    algorithm = build_algorithm(config, data, torch.device("cpu"))
+    algorithm.groups = list(groups)
+    return algorithm
+
+
+def test_the_delta_of_an_epoch_is_the_mean_over_groups_that_have_one(tiny_data, tmp_path):
+    known, _ = learner_of(tiny_data, tmp_path, ["mu"], LIKELIHOOD)
+    unknown, _ = learner_of(tiny_data, tmp_path, ["cv"], CORRELATION)
     config = config_of(tiny_data, tmp_path, "method=ls")
-    task = build_data(config).tasks[0]
-    object.__setattr__(task, "metrics", (Metric("mae"),))
-    with pytest.raises(ConfigError, match="task mu: mae has no published single-task value"):
-        group_of([task], config)
+    metrics = {"validation": {"mu": {"ll": -1.0}, "cv": {"r": 0.5}}}
+    for groups in ([known], [known, unknown]):
+        algorithm = supervised_of(config, *groups)
+        algorithm.validation_losses = {"cv": 2.0}
+        told = algorithm.end_epoch(1, metrics)
+        assert told == {"validation_loss": {"cv": 2.0}, "delta_m_validation": pytest.approx(-50)}
+    assert unknown.best_criterion == 2.0
+
+
+def test_the_published_values_of_our_data_sets_leave_nothing_out(tiny_data, tmp_path):
+    learner, _ = learner_of(tiny_data, tmp_path, ["mu", "cv"])
+    assert describe_criterion([learner], validated=True) == "Δm is against the published STL"
 
 
 def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
@@ -253,7 +318,7 @@ def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
         *("format", "status", "dataset", "architecture", "method", "protocol", "profile"),
         *("variant", "seed", "hash", "selection", "metrics", "selected_epochs", "tasks"),
         *("parameters", "seconds", "peak_memory_bytes", "epochs", "steps", "data", "device"),
-        *("skipped", "solver_fallbacks", "step_log_lost"),
+        *("skipped", "solver_fallbacks", "step_log_lost", "untrained"),
     }
     assert summary["status"] == "finished"
     assert (summary["dataset"], summary["architecture"]) == ("qm9", "mpnn")

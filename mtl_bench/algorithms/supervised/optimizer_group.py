@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from mtl_bench.errors import ConfigError
-from mtl_bench.reporting.delta import delta_m
+from mtl_bench.scores import Metrics, comparable, delta_m, describe_incomparable, incomparable
 from mtl_bench.tasks import Task
 
 Scheduler = LRScheduler | ReduceLROnPlateau
@@ -21,15 +21,14 @@ class OptimizerGroup:
     """Parameters that are optimised, scheduled and selected together.
 
     A network that tasks share is one group of all tasks; separate networks are one group each.
+    What decides is the Δm against the published single-task values over the metrics that have one,
+    and where none has, the mean validation loss of the tasks.
 
     Args:
-        tasks: the tasks whose validation metrics decide.
+        tasks: the tasks whose validation decides.
         parameters: what is optimised.
         optimizer: makes the optimiser of the parameters.
         scheduler: makes its schedule, None for none.
-
-    Raises:
-        ConfigError: a metric has no published reference although the criterion needs it.
     """
 
     def __init__(
@@ -44,26 +43,36 @@ class OptimizerGroup:
         self.scheduler = scheduler(self.optimizer) if scheduler is not None else None
         self.best_criterion = float("inf")
         self.best_epoch = 0
-        self._directions = {
+        directions = {
             task.name: {m.name: m.higher_is_better for m in task.metrics} for task in tasks
         }
         self._reference = {task.name: {m.name: m.reference for m in task.metrics} for task in tasks}
-        for task in tasks:
-            for metric in task.metrics:
-                if metric.reference is None:
-                    raise ConfigError(
-                        f"task {task.name}: {metric.name} has no published single-task value, "
-                        "which the validation Δm is measured against"
-                    )
+        self._compared = comparable(self._reference, directions)
+        self.left_out = incomparable(self._reference, directions)
 
-    def criterion(self, metrics: dict[str, dict[str, float]]) -> float:
-        """Return the Δm of metrics in percent against the published single-task values.
+    @property
+    def goes_by_loss(self) -> bool:
+        """Whether there is no Δm, since no metric has a usable reference."""
+        return not self._compared
+
+    def delta_m(self, metrics: Metrics) -> float | None:
+        """Return the Δm of metrics in percent against the published single-task values, if any."""
+        return delta_m(metrics, self._reference, self._compared)
+
+    def criterion(self, metrics: Metrics, losses: Mapping[str, float]) -> float:
+        """Return what decides; lower is better.
 
         For a single task it is 100 + Δm, which is proportional to an error that is better when
         lower: the scheduler's relative threshold then means the same as on the error itself.
+
+        Args:
+            metrics: task -> metric -> value on the validation set.
+            losses: task -> mean loss on the validation set, read only if ``goes_by_loss``.
         """
-        change = delta_m(metrics, self._reference, self._directions)
-        assert change is not None
+        if self.goes_by_loss:
+            return fmean(losses[task.name] for task in self.tasks)
+        change = self.delta_m(metrics)
+        assert change is not None  # an evaluation has every metric
         return change if len(self.tasks) > 1 else 100 + change
 
     def end_epoch(self, epoch: int, criterion: float | None) -> None:
@@ -103,3 +112,31 @@ class OptimizerGroup:
             self.scheduler.load_state_dict(state["scheduler"])
         self.best_criterion = state["best_criterion"]
         self.best_epoch = state["best_epoch"]
+
+
+def describe_criterion(groups: Sequence[OptimizerGroup], *, validated: bool) -> str:
+    """Return what Δm is against, what it leaves out, and what decides where there is none.
+
+    Args:
+        groups: of the run.
+        validated: whether there are validation data.
+    """
+    left_out = {name: single for each in groups for name, single in each.left_out.items()}
+    by_loss = tasks_by_loss(groups)
+    if not left_out:
+        return "Δm is against the published STL"
+    if all(each.goes_by_loss for each in groups) and set(left_out.values()) == {None}:
+        told = "there is no Δm, since no metric has a published single-task value"
+    else:
+        told = (
+            "Δm leaves out the metrics without a usable published single-task value: "
+            + describe_incomparable(left_out)
+        )
+    if by_loss and validated:
+        told += f"; the validation loss decides for {', '.join(task.name for task in by_loss)}"
+    return told
+
+
+def tasks_by_loss(groups: Sequence[OptimizerGroup]) -> list[Task]:
+    """Return the tasks of the groups that go by the validation loss."""
+    return [task for group in groups if group.goes_by_loss for task in group.tasks]

@@ -13,8 +13,13 @@ from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
-from mtl_bench.algorithms.supervised.evaluation import evaluate
-from mtl_bench.algorithms.supervised.optimizer_group import OptimizerGroup, Scheduler
+from mtl_bench.algorithms.supervised.evaluation import MeanLoss, evaluate
+from mtl_bench.algorithms.supervised.optimizer_group import (
+    OptimizerGroup,
+    Scheduler,
+    describe_criterion,
+    tasks_by_loss,
+)
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
 from mtl_bench.methods.base import Method
@@ -60,6 +65,7 @@ class Supervised(Algorithm):
         self.splits = evaluated_splits(data)
         self.steps_per_epoch = -(-data.steps_per_epoch // accumulate)
         self.origin = data.origin
+        self.validation_losses: dict[str, float] = {}
         together = [(task,) for task in self.tasks] if method.separate_networks else [self.tasks]
         shared = network.shared_parameters()
         self.groups = [
@@ -103,30 +109,45 @@ class Supervised(Algorithm):
                 yield batch
                 pause()
 
-        return evaluate(self.network, batches(), self.tasks, self.device, where)
+        by_loss = tasks_by_loss(self.groups) if split == "validation" else []
+        losses = {task.name: MeanLoss(task) for task in by_loss}
+        metrics = evaluate(self.network, batches(), self.tasks, self.device, where, losses)
+        if split == "validation":
+            self.validation_losses = {t: loss.compute()["loss"] for t, loss in losses.items()}
+        return metrics
 
-    def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, float]:
-        """Let each group select the epoch and move its schedule on; return the Δm.
+    def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, Any]:
+        """Let each group select the epoch and move its schedule on.
 
-        It is of the validation split, or of the test split where there is none. A test decides
-        nothing.
+        Returns:
+            ``delta_m_validation``, or ``delta_m_test`` where there is no validation split: a test
+            decides nothing. ``validation_loss`` by task, of those that have no Δm.
         """
-        shown: Split = "validation" if self.data.has_validation else "test"
-        found = metrics[shown]
-        criteria = [
-            group.criterion({task.name: found[task.name] for task in group.tasks})
-            for group in self.groups
-        ]
-        for group, criterion in zip(self.groups, criteria, strict=True):
-            group.end_epoch(epoch, criterion if self.data.has_validation else None)
-        return {f"delta_m_{shown}": fmean(criteria) - (0 if len(self.groups) == 1 else 100)}
+        validated = self.data.has_validation
+        shown: Split = "validation" if validated else "test"
+        for group in self.groups:
+            decides = group.criterion(metrics[shown], self.validation_losses) if validated else None
+            group.end_epoch(epoch, decides)
+        found = (group.delta_m(metrics[shown]) for group in self.groups)
+        changes = [change for change in found if change is not None]
+        scores: dict[str, Any] = {}
+        if self.validation_losses:
+            scores["validation_loss"] = self.validation_losses
+        if changes:
+            offset = 100 if len(self.groups) > 1 else 0  # a mean of criteria, and rounded as one
+            scores[f"delta_m_{shown}"] = fmean(offset + change for change in changes) - offset
+        return scores
+
+    def describe_score(self) -> str:
+        """Return what Δm is against, what it leaves out, and what decides in its place."""
+        return describe_criterion(self.groups, validated=self.data.has_validation)
 
     def learning_rate(self) -> float:
         """Return the present learning rate, the mean over groups."""
         return fmean(group.learning_rate() for group in self.groups)
 
     def selected_epochs(self) -> dict[str, int] | None:
-        """Return task -> epoch with the best validation Δm; None without validation."""
+        """Return task -> epoch with the best validation criterion; None without validation."""
         if not self.data.has_validation:
             return None
         return {task.name: group.best_epoch for group in self.groups for task in group.tasks}

@@ -171,4 +171,9 @@ def footer(scene: Scene, rows: Sequence[Row], *notes: str) -> str:
     hidden = scene.left_out if all(row.name in shown for row in rows) else ()
     others = f"{len(hidden)} other rows are not shown." if hidden else ""
     files = "The runs read different data files." if len(scene.comparison.manifests) > 1 else ""
-    return " ".join(text for text in (conditions, *notes, others, files) if text)
+    untrained = " ".join(
+        f"No training label of {', '.join(row.untrained)} in {row.name}."
+        for row in rows
+        if row.untrained
+    )
+    return " ".join(text for text in (conditions, *notes, untrained, others, files) if text)

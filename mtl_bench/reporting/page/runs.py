@@ -92,6 +92,7 @@ def _facts(summary: dict[str, Any]) -> list[list[str]]:
         "device": summary["device"],
         "median training epoch": _seconds(summary["seconds"].get("train_epoch")),
         "peak memory": f"{memory / 2**20:,.0f} MiB" if memory else None,
+        "no training label of": ", ".join(summary.get("untrained", [])),
         "data": f"{summary['data'].get('kind')} ({summary['data'].get('source')})",
     }
     return [[name, text] for name, text in facts.items() if text]

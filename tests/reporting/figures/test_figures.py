@@ -299,6 +299,13 @@ def test_the_footer_names_the_seeds_that_were_ranked(tmp_path: Path) -> None:
     assert "Ranks within each metric and seed (the tables rank the means over seeds)" in words
 
 
+@pytest.mark.parametrize("name", ["curves", "cost"])
+def test_the_footer_names_tasks_that_were_never_labelled(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path, "stl", 0)
+    write_run(tmp_path, "ls", 0, untrained=["depth"])
+    assert "No training label of Depth in ls." in shown_words(draw(name, scene_of(tmp_path)))
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_one_method_and_one_seed_is_drawn_or_explained(tmp_path: Path, name: str) -> None:
     write_run(tmp_path, "taskforce", 0)

@@ -86,7 +86,7 @@ def test_missing_values_are_dashes(rooms: dict[str, Any]) -> None:
     row = row_of(rooms, "uw")
     assert row["delta_m"] == {"text": "–", "value": None}
     assert [cell["text"] for cell in row["metrics"]] == ["28.57", "42.86", "–", "35.0"]
-    assert row["notes"] == ["no Δm: a metric has no value here or no usable one in STL"]
+    assert row["notes"] == ["no Δm: no value here of depth abs"]
 
 
 def test_a_seed_in_two_configurations_keeps_the_methods_label(rooms: dict[str, Any]) -> None:
@@ -111,6 +111,16 @@ def test_every_state_is_listed(rooms: dict[str, Any]) -> None:
 
 def run_of(rooms: dict[str, Any], label: str) -> dict[str, Any]:
     return next(run for run in rooms["runs"] if run["label"] == label)
+
+
+def test_a_task_that_was_never_labelled_is_told(tmp_path: Path) -> None:
+    tasks = qm9_tasks("mu", "cv")
+    own = {"values": scaled(1.0), "tasks": tasks, "untrained": ["cv"]}
+    write_record(tmp_path, "ls", 0, **own)
+    page = page_data(find_records(tmp_path), "mini", tmp_path / "mini")
+    (qm9,) = page["datasets"]
+    assert ["no training label of", "cv"] in run_of(qm9, "ls")["facts"]
+    assert any("no training label of Cv" in note for note in row_of(qm9, "ls")["notes"])
 
 
 def test_an_error_is_kept_whole(rooms: dict[str, Any]) -> None:

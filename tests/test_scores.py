@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 import csv
+import json
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl_bench.reporting.delta import delta_m, delta_t, relative_changes
+from mtl_bench.scores import (
+    comparable,
+    delta_m,
+    delta_t,
+    describe_incomparable,
+    incomparable,
+    relative_changes,
+)
+from mtl_bench.scores import published as published_values
 
-PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+RESULTS = Path(__file__).parents[1] / "results"
+PUBLISHED = RESULTS / "published"
 
 NYUV2 = {
     "semantic": {"miou": True, "pixacc": True},
@@ -48,6 +59,9 @@ def test_by_hand() -> None:
         ({"a": {"x": 1.0}}, {"a": {}}),
         ({"a": {"x": 1.0}}, {"a": {"x": None}}),
         ({"a": {"x": 1.0}}, {"a": {"x": 0.0}}),
+        ({"a": {"x": 1.0}}, {"a": {"x": -0.0}}),
+        ({"a": {"x": 1.0}}, {"a": {"x": math.nan}}),
+        ({"a": {"x": 1.0}}, {"a": {"x": -math.inf}}),
         ({"a": {"x": None}}, {"a": {"x": 1.0}}),
         ({}, {"a": {"x": 1.0}}),
     ],
@@ -58,7 +72,26 @@ def test_no_value_or_no_usable_reference_gives_none(values: dict, reference: dic
     assert delta_t(values, reference, directions) is None
 
 
-numbers = st.floats(0.01, 100.0)
+@pytest.mark.parametrize(
+    ("value", "single", "higher", "change"),
+    [
+        (-1.0, -2.0, True, -50.0),  # a log-likelihood that rose
+        (-3.0, -2.0, True, 50.0),
+        (-3.0, -2.0, False, -50.0),  # an energy that fell
+        (0.5, -0.25, True, -300.0),  # R2 from below zero to above it
+        (-0.5, 0.25, True, 300.0),
+        (0.0, -4.0, False, 100.0),
+    ],
+)
+def test_the_change_is_relative_to_the_size_of_the_reference(
+    value: float, single: float, higher: bool, change: float
+) -> None:
+    tables = {"s": {"m": value}}, {"s": {"m": single}}, {"s": {"m": higher}}
+    assert delta_m(*tables) == pytest.approx(change)
+    assert delta_t(*tables) == pytest.approx(change)
+
+
+numbers = st.floats(0.01, 100.0) | st.floats(-100.0, -0.01)
 
 
 @st.composite
@@ -85,7 +118,7 @@ def test_better_everywhere_is_negative_and_in_percent(
 ) -> None:
     _, reference, directions = drawn
     better = {
-        t: {m: s * (1 + gain if directions[t][m] else 1 - gain) for m, s in ms.items()}
+        t: {m: s + (gain if directions[t][m] else -gain) * abs(s) for m, s in ms.items()}
         for t, ms in reference.items()
     }
     assert delta_m(better, reference, directions) == pytest.approx(-100 * gain)
@@ -118,6 +151,32 @@ def test_mean_of_delta_is_delta_of_mean(
 def test_one_metric_a_task_makes_both_the_same(drawn: tuple[dict, dict, dict]) -> None:
     single = [{t: {"m0": ms["m0"]} for t, ms in table.items()} for table in drawn]
     assert delta_t(*single) == pytest.approx(delta_m(*single))
+
+
+REFERENCES = {
+    "a": {"known": -2.0, "zero": 0.0, "missing": None},
+    "b": {"broken": math.nan, "endless": math.inf},
+}
+COUNTED = {
+    "a": {"known": True, "zero": True, "missing": False},
+    "b": {"broken": False, "endless": True, "never": False},
+    "c": {"never": True},
+}
+
+
+def test_what_cannot_be_compared_is_told_apart_from_the_rest() -> None:
+    assert comparable(REFERENCES, COUNTED) == {"a": {"known": True}}
+    assert describe_incomparable(incomparable(REFERENCES, COUNTED)) == (
+        "a zero (0), a missing (none), b broken (nan), b endless (inf), b never (none), "
+        "c never (none)"
+    )
+
+
+def test_nothing_to_compare_has_no_delta() -> None:
+    assert comparable({}, COUNTED) == {}
+    for delta in (delta_m, delta_t):
+        assert delta({"a": {"known": 1.0}}, {}, {}) is None
+        assert delta({"a": {"known": 1.0}}, {}, {"a": {}}) is None
 
 
 def published(name: str, directions: dict) -> dict[str, tuple[dict, dict]]:
@@ -163,3 +222,19 @@ def test_cityscapes_tables_of_the_paper(name: str, rows: int) -> None:
     found = misses(published(name, CITYSCAPES), CITYSCAPES)
     assert len(found) == rows
     assert max(m for m, _ in found.values()) < 0.72
+
+
+def test_the_delta_of_every_committed_epoch_to_the_bit() -> None:
+    """Those of STL are means over its networks, which rounds otherwise."""
+    compared = 0
+    for path in RESULTS.glob("*/*/*/seed*/summary.json"):
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        if summary["method"] == "stl":
+            continue
+        reference, directions = published_values(summary["tasks"])
+        for text in (path.parent / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            line = json.loads(text)
+            split = "validation" if "validation" in line else "test"
+            assert delta_m(line[split], reference, directions) == line[f"delta_m_{split}"], path
+            compared += 1
+    assert compared > 2000

@@ -3,7 +3,7 @@
 python tools/mutants.py ROOM [--count 100] [--seed 0] [--only MODULE] [-- PYTEST ARGUMENTS]
 
 ROOM is a folder of mtl_bench/. Operators, comparisons, constants, defaults, returns and calls are
-changed in a copy of the package, one a mutant, and the tests of tests/ROOM run there until one fails.
+changed in a copy of the package, one a mutant, and tests/ROOM runs there until a test fails.
 Mutants that no test can kill stand in tools/equivalent_mutants.txt with the reason, and are not
 drawn. Ends with status 1 if a mutant survived.
 """
@@ -230,15 +230,16 @@ def run(folder: Path, words: list[str], seconds: int) -> int:
 
 
 def parse() -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line; what stands behind -- is for pytest."""
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("room")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="name of one module")
     parser.add_argument("--limit", type=int, default=120, help="seconds of CPU for a mutant")
-    parser.add_argument("pytest", nargs="*", help="arguments of pytest, after --")
-    return parser.parse_args()
+    parser.set_defaults(pytest=sys.argv[end + 1 :])
+    return parser.parse_args(sys.argv[1:end])
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = ROOT / "tools" / "equivalent_mutants.txt"
 
-LIBRARIES = ("torch", "numpy", "pytest", "torchjd.aggregation", "cvxpy", "scipy")
+LIBRARIES = ("torch", "numpy", "pytest", "hypothesis", "torchjd.aggregation", "cvxpy", "scipy")
 """What takes long to import, and is therefore imported once and not for each mutant."""
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
@@ -206,6 +206,7 @@ def tests_of(room: str, module: Path) -> list[str]:
 
 def _test(folder: Path, words: list[str], seconds: int) -> None:
     """Run pytest in the sandbox; called in a process of its own."""
+    import hypothesis
     import pytest
 
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
@@ -215,7 +216,11 @@ def _test(folder: Path, words: list[str], seconds: int) -> None:
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(folder)
     sys.path.insert(0, str(folder))
-    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *words])))
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # a failure need not be small
+    hypothesis.settings.register_profile("mutants", phases=phases, database=None)
+    hypothesis.settings.load_profile("mutants")
+    early = "ignore::pytest.PytestAssertRewriteWarning"  # hypothesis is already imported
+    os._exit(int(pytest.main(["-x", "-q", "-W", early, "-p", "no:cacheprovider", *words])))
 
 
 def run(folder: Path, words: list[str], seconds: int) -> int:
@@ -259,8 +264,7 @@ def main() -> int:
     for name in LIBRARIES:
         if importlib.util.find_spec(name.partition(".")[0]):
             importlib.import_module(name)
-    sys.dont_write_bytecode = True
-    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.environ["OMP_NUM_THREADS"] = "1"
     survivors = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -272,9 +276,10 @@ def main() -> int:
             place = folder / mutant.path.relative_to(ROOT)
             began = time.monotonic()
             place.write_text(mutant.source)
+            os.utime(place, (k, k))  # so that no bytecode of another mutant fits it
             words = tests_of(chosen.room, mutant.path) + chosen.pytest
             survived = run(folder, words, chosen.limit) == 0
-            shutil.copyfile(mutant.path, place)
+            shutil.copy2(mutant.path, place)
             survivors += survived
             word = "SURVIVED" if survived else "killed"
             seconds = time.monotonic() - began

@@ -139,6 +139,13 @@ def test_the_gram_of_many_blocks_of_columns_is_that_of_plain_gradients(way, monk
     torch.testing.assert_close(gradients.gram(), jacobian @ jacobian.T, rtol=1e-5, atol=1e-7)
 
 
+def test_blocks_of_a_million_columns_are_added_in_float64():
+    """2^24 + 1 is no float32."""
+    first, second = (nn.Parameter(torch.zeros(size)) for size in (1 << 20, 1))
+    loss = 4096 * first[0] + second.sum()
+    assert TaskGradients([loss], [first, second], [[]]).gram().item() == 2**24 + 1
+
+
 def test_weights_apply_to_the_heads_by_default():
     net, _, gradients = make()
     gradients.apply(torch.tensor([1.0, 0.0, 2.0]))

@@ -3,7 +3,8 @@
 python tools/mutants.py ROOM [--count 100] [--seed 0] [--only MODULE] [-- PYTEST ARGUMENTS]
 
 ROOM is a folder of mtl_bench/. Operators, comparisons, constants, defaults, returns and calls are
-changed in a copy of the package, one a mutant, and tests/ROOM runs there until a test fails.
+changed in a copy of the package, one a mutant, and the tests of tests/ROOM that name the module run
+there until one fails.
 Mutants that no test can kill stand in tools/equivalent_mutants.txt with the reason, and are not
 drawn. Ends with status 1 if a mutant survived.
 """
@@ -200,10 +201,11 @@ def sandbox(folder: Path) -> None:
 
 
 def tests_of(room: str, module: Path) -> list[str]:
-    """Return the test files of a room, those that name the module most often first."""
+    """Return the room's test files that name a module, the most talkative first; else all."""
     files = sorted((ROOT / "tests" / room).rglob("test_*.py"))
-    files.sort(key=lambda file: -file.read_text().lower().count(module.stem))
-    return [str(file.relative_to(ROOT)) for file in files]
+    count = {file: file.read_text().lower().count(module.stem) for file in files}
+    naming = sorted((file for file in files if count[file]), key=lambda file: -count[file])
+    return [str(file.relative_to(ROOT)) for file in naming or files]
 
 
 def _test(folder: Path, words: list[str], seconds: int) -> None:
@@ -271,7 +273,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sandbox(folder)
-        if run(folder, tests_of(chosen.room, room) + chosen.pytest, 3600):
+        if run(folder, [f"tests/{chosen.room}", *chosen.pytest], 3600):
             print((folder / "output.txt").read_text())
             raise SystemExit("The tests fail without a mutant.")
         for k, mutant in enumerate(sorted(drawn), start=1):

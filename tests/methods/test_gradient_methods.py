@@ -223,6 +223,13 @@ def test_nashmtl_lengthens_no_gradient():
     torch.testing.assert_close(short.shared_gradient(), free.shared_gradient())
 
 
+def test_nashmtl_shortens_no_gradient_that_is_short_enough():
+    """Where gradients all but cancel, the weights of 1e4 leave an update of length 0.2."""
+    rows_TP = torch.tensor([[1.0, 1e-5], [-1.0, 1e-5]])
+    _, gradient_P = advance(NashMTL(2, max_norm=0.5), torch.ones(2), rows_TP)
+    assert gradient_P.norm().item() == pytest.approx(0.2, rel=0.01)
+
+
 def test_nashmtl_without_any_gradient_takes_equal_weights():
     _, gradient_P = advance(NashMTL(3), torch.ones(3), torch.zeros(3, 4))
     assert gradient_P.tolist() == [0.0] * 4

@@ -120,9 +120,11 @@ def test_dwa_epoch_counts_an_absent_task_with_its_mean_so_far():
     assert weigh(method, [1.0, 7.0]) == [1.0, 1.0]
     assert weigh(method, [7.0], 0) == [1.0]
     method.end_epoch()  # means (4, 3)
-    assert weigh(method, [6.0], 1) == [1.0]  # the first as in the last epoch: 4
     assert weigh(method, [2.0, 3.0]) == [1.0, 1.0]
-    method.end_epoch()  # means (3, 4.5)
-    weights_T = weigh(method, [9.0, 9.0])
-    assert [w / 2 for w in weights_T] == mixed(3 / 4, 4.5 / 3, temperature=1.0)
-    assert weigh(method, [9.0], 1) == [weights_T[1]]
+    assert weigh(method, [4.0], 1) == [1.0]  # of the first, 2 so far
+    method.end_epoch()  # means (2, 3.5)
+    weights_T = weigh(method, [9.0], 1)  # the first as in the last epoch: 2
+    assert [w / 2 for w in weights_T] == mixed(2 / 4, 3.5 / 3, temperature=1.0)[1:]
+    method.end_epoch()  # means (2, 9)
+    weights_T = weigh(method, [1.0, 1.0])
+    assert [w / 2 for w in weights_T] == mixed(2 / 2, 9 / 3.5, temperature=1.0)

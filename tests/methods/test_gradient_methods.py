@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_bench.errors import ConfigError
+from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad, graddrop
 from mtl_bench.methods.pcgrad import project_conflicts
@@ -57,6 +57,11 @@ def test_mgda_normalises_before_it_solves(kind):
     torch.testing.assert_close(actual_T, expected_T)
     tasks_T = MGDA(4, normalize=kind).weights(losses_T, gram_of(rows_TP))
     torch.testing.assert_close(tasks_T, 4 * expected_T)
+
+
+def test_mgda_refuses_losses_that_it_could_not_divide_by():
+    with pytest.raises(TrainingError, match="the loss of task 1 is not finite"):
+        MGDA(2).weights(torch.tensor([1.0, torch.nan]), torch.eye(2))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -103,14 +103,19 @@ def test_newton_starts_at_the_solution_of_gradients_that_are_orthogonal_or_equal
     np.testing.assert_allclose(equal.weights_T, 0.5, rtol=1e-5)
 
 
-def test_newton_comes_back_from_steps_that_would_leave_the_positive_numbers():
-    """A gradient against many others that agree."""
-    rows_TP = np.array([[1.0, 0.05]] * 12 + [[-1.0, 0.05]])
-    gram_TT = rows_TP @ rows_TP.T + 1e-3 * np.eye(13)
+@pytest.mark.parametrize("others", [30, 200])
+def test_newton_cuts_steps_that_would_leave_the_positive_numbers(others):
+    """One gradient along what many have in common, of which they have little.
+
+    The first full step would take its weight to -0.3 of what it is, or to -1.
+    """
+    shared = np.full((others, 1), 0.3)
+    rows_TP = np.block([[np.ones((1, 1)), np.zeros((1, others))], [shared, np.eye(others)]])
+    gram_TT = rows_TP @ rows_TP.T
     solution = solve_nash(gram_TT)
-    np.testing.assert_allclose(solution.weights_T * (gram_TT @ solution.weights_T), 1, rtol=1e-9)
     assert (solution.weights_T > 0).all()
-    assert 5 < solution.iterations <= 25
+    np.testing.assert_allclose(solution.weights_T * (gram_TT @ solution.weights_T), 1, rtol=1e-9)
+    assert solution.iterations <= 12
 
 
 def test_equal_projections_leave_a_gradient_of_zero_its_share():

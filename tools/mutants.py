@@ -25,7 +25,7 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = ROOT / "tools" / "equivalent_mutants.txt"
@@ -33,7 +33,7 @@ EQUIVALENT = ROOT / "tools" / "equivalent_mutants.txt"
 LIBRARIES = ("torch", "numpy", "pytest", "hypothesis", "torchjd.aggregation", "cvxpy", "scipy")
 """What takes long to import, and is therefore imported once and not for each mutant."""
 
-SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+SWAPS: dict[type[ast.AST], Any] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
     ast.Mult: ast.Div,
@@ -87,10 +87,11 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         end = starts[node.end_lineno - 1] + node.end_col_offset
         code = ast.unparse(new)
         mutated = (source[:begin] + code.encode() + source[end:]).decode()
-        line = source[starts[node.lineno - 1] : end].decode()
-        after = source[starts[node.lineno - 1] : begin].decode() + code
-        rest = source[end : starts[node.end_lineno]].decode()
-        yield Mutant(path, node.lineno, _flat(line + rest), _flat(after + rest), mutated)
+        before = source[starts[node.lineno - 1] : begin].decode()
+        changed = source[begin:end].decode()
+        after = source[end : starts[node.end_lineno]].decode()
+        old, written = (_flat(before + words + after) for words in (changed, code))
+        yield Mutant(path, node.lineno, old, written, mutated)
 
 
 def _flat(code: str) -> str:
@@ -113,12 +114,12 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, ast.AST]]:
         elif isinstance(node, ast.UnaryOp):
             yield node, _bracketed(node.operand)
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-            other = deepcopy(node)
-            other.ops[0] = SWAPS[type(node.ops[0])]()  # type: ignore[call-overload]
-            yield node, _bracketed(other)
+            compared = deepcopy(node)
+            compared.ops[0] = SWAPS[type(node.ops[0])]()
+            yield node, _bracketed(compared)
         elif isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in SWAPS:
             other = deepcopy(node)
-            other.op = SWAPS[type(node.op)]()  # type: ignore[assignment]
+            other.op = SWAPS[type(node.op)]()
             yield node, other if isinstance(other, ast.AugAssign) else _bracketed(other)
 
 
@@ -147,7 +148,7 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
                 yield from _code(child)
 
 
-def _other_constant(value: object) -> object:
+def _other_constant(value: object) -> float | None:
     """Return another constant of the type, None for text."""
     if isinstance(value, bool):
         return not value
@@ -201,9 +202,10 @@ def sandbox(folder: Path) -> None:
 
 
 def tests_of(room: str, module: Path) -> list[str]:
-    """Return the room's test files that name a module, the most talkative first; else all."""
+    """Return the room's test files that name a module, those that name it most first; else all."""
     files = sorted((ROOT / "tests" / room).rglob("test_*.py"))
-    count = {file: file.read_text().lower().count(module.stem) for file in files}
+    name = module.parent.name if module.stem == "__init__" else module.stem
+    count = {file: file.read_text().lower().count(name) for file in files}
     naming = sorted((file for file in files if count[file]), key=lambda file: -count[file])
     return [str(file.relative_to(ROOT)) for file in naming or files]
 
@@ -279,11 +281,12 @@ def main() -> int:
         for k, mutant in enumerate(sorted(drawn), start=1):
             place = folder / mutant.path.relative_to(ROOT)
             began = time.monotonic()
+            place.replace(folder / "kept.py")
             place.write_text(mutant.source)
             os.utime(place, (k, k))  # so that no bytecode of another mutant fits it
             words = tests_of(chosen.room, mutant.path) + chosen.pytest
             survived = run(folder, words, chosen.limit) == 0
-            shutil.copy2(mutant.path, place)
+            (folder / "kept.py").replace(place)
             survivors += survived
             word = "SURVIVED" if survived else "killed"
             seconds = time.monotonic() - began

@@ -139,6 +139,13 @@ def test_the_gram_of_many_blocks_of_columns_is_that_of_plain_gradients(way, monk
     torch.testing.assert_close(gradients.gram(), jacobian @ jacobian.T, rtol=1e-5, atol=1e-7)
 
 
+def test_blocks_of_a_million_columns_are_added_in_float64():
+    """2^24 + 1 is no float32."""
+    first, second = (nn.Parameter(torch.zeros(size)) for size in (1 << 20, 1))
+    loss = 4096 * first[0] + second.sum()
+    assert TaskGradients([loss], [first, second], [[]]).gram().item() == 2**24 + 1
+
+
 def test_weights_apply_to_the_heads_by_default():
     net, _, gradients = make()
     gradients.apply(torch.tensor([1.0, 0.0, 2.0]))
@@ -153,6 +160,51 @@ def test_no_branch_of_another_task_is_traversed(is_cut):
         head[0].weight.register_hook(lambda g, t=t: touched.append(t))
     gradients.gram()
     assert sorted(touched) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize("finish", ["loop", "batched", "apply", "apply with other heads"])
+def test_no_graph_outlives_its_last_use(finish, is_cut):
+    """The activations of the step are freed before the optimiser needs memory."""
+    net, x, _ = make(way=("loop", is_cut))
+    shared, own = net.split()
+    losses, cut = net.cut(x) if is_cut else (net.losses(x), None)
+    backend = "batched" if finish == "batched" else "loop"
+    gradients = TaskGradients(losses, shared, own, backend=backend, cut=cut)
+    if finish.startswith("apply"):
+        heads = None if finish == "apply" else torch.tensor([1.0, 2.0, 3.0])
+        gradients.apply(torch.ones(3), heads)
+    else:
+        gradients.jacobian()
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(losses[-1], net.heads[-1][0].weight)
+    if finish != "batched":  # it keeps the shared part's graph as long as itself
+        with pytest.raises(RuntimeError, match="second time"):
+            torch.autograd.grad(cut.output.sum() if is_cut else losses[0], net.trunk[0].weight)
+
+
+class Joint(Net):
+    """All heads' answers pass through one operation, whose graph every task needs."""
+
+    def losses_above(self, z):
+        rows = torch.stack([head(z) for head in self.heads]).tanh()
+        return [row.square().mean() for row in rows]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_tasks_may_share_an_operation_above_their_heads(way):
+    net, x = Joint(3, 2, 0), torch.randn(6, 5)
+    gradients = of(net, x, way)
+    jacobian = reference_jacobian(net, x)
+    torch.testing.assert_close(gradients.gram(), (jacobian @ jacobian.T).double())
+    gradients.apply(torch.tensor([1.0, -2.0, 0.5]))
+    got = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+    net.zero_grad()
+    losses = net.losses(x)
+    (losses[0] - 2 * losses[1] + 0.5 * losses[2]).backward()
+    for name, parameter in net.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(got[name], parameter.grad)
 
 
 def test_streaming_visits_runs_of_parameters_and_never_holds_the_jacobian(monkeypatch):

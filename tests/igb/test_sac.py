@@ -186,16 +186,25 @@ def explored(reward, generator, count=2000):
 
 
 @pytest.mark.parametrize("log_prob", ["softmax", "gaussian", "tanh"])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(4))
 def test_it_learns_the_best_weights_of_every_state(seed, log_prob):
     """A bandit on the simplex whose best reward is 0, learned from random weights alone.
 
     Better than half of what the best constant weights lose it can only be by looking at the state.
+    The temperature begins below the rewards at stake, about 0.2: at a higher one the entropy of
+    ``gaussian`` has no largest value, and some seeds end with one task's weight at T for good.
     """
     generator = torch.Generator().manual_seed(seed)
-    sac = build(seed=seed, gamma=0.0, hidden_dim=32, learning_rate=5e-3, log_prob=log_prob)
+    sac = build(
+        seed=seed,
+        gamma=0.0,
+        hidden_dim=32,
+        learning_rate=5e-3,
+        initial_alpha=0.01,
+        log_prob=log_prob,
+    )
     replay = explored(reward_of, generator)
-    for _ in range(500):
+    for _ in range(300):
         sac.update(replay.sample(128, generator), generator)
     losses = 0.2 + torch.rand(500, 3, generator=generator)
     choices = {

@@ -91,6 +91,14 @@ def test_numbers_that_are_not_finite_are_refused_by_name(variant, bad):
         assert repr(method.state_dict()) == before
 
 
+@pytest.mark.parametrize("name", ["mgda", "cagrad", "imtl", "nashmtl", "alignedmtl", "pcgrad"])
+def test_an_inner_product_that_is_not_finite_is_refused_by_the_name_of_its_task(name):
+    gram_TT = torch.eye(3, dtype=torch.float64)
+    gram_TT[1, 2] = gram_TT[2, 1] = math.nan
+    with pytest.raises(TrainingError, match="an inner product of task 1 is not finite"):
+        build(name, 3).weights(torch.ones(3), gram_TT)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 7])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_saved_and_loaded_it_goes_on_bit_for_bit(variant, steps):
@@ -126,7 +134,7 @@ def test_weights_ignore_the_scale_of_all_gradients_together(name):
     losses_T, grads_TP = next(rounds(1, 4))
     gram_TT = grads_TP.double() @ grads_TP.double().T
     reference_T = build(name, 4).weights(losses_T, gram_TT)
-    for scale in (1e-20, 1e20):
+    for scale in (1e-200, 1e-20, 1e20, 1e200):
         torch.testing.assert_close(build(name, 4).weights(losses_T, scale * gram_TT), reference_T)
 
 

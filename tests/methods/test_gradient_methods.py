@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_bench.errors import ConfigError
+from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad, graddrop
 from mtl_bench.methods.pcgrad import project_conflicts
@@ -57,6 +57,11 @@ def test_mgda_normalises_before_it_solves(kind):
     torch.testing.assert_close(actual_T, expected_T)
     tasks_T = MGDA(4, normalize=kind).weights(losses_T, gram_of(rows_TP))
     torch.testing.assert_close(tasks_T, 4 * expected_T)
+
+
+def test_mgda_refuses_losses_that_it_could_not_divide_by():
+    with pytest.raises(TrainingError, match="the loss of task 1 is not finite"):
+        MGDA(2).weights(torch.tensor([1.0, torch.nan]), torch.eye(2))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -166,6 +171,30 @@ def test_alignedmtl_takes_what_float32_cannot_tell_from_zero_for_zero():
     torch.testing.assert_close(noisy_T, exact_T, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("smallest", "kept"), [(2.9, False), (3.1, True)])
+def test_alignedmtl_reports_the_rank_that_is_missing(smallest, kept):
+    """Orthogonal gradients, one of which is as short as T times float32's epsilon or a bit longer.
+
+    All become as long as the shortest that counts.
+    """
+    value = smallest * torch.finfo(torch.float32).eps
+    method = AlignedMTL(3)
+    weights_T = method.weights(torch.ones(3), torch.diag(torch.tensor([2.0, 1.0, 2 * value])))
+    expected = [value**0.5, (2 * value) ** 0.5, 1] if kept else [0.5**0.5, 1, 0]
+    assert weights_T.tolist() == pytest.approx(expected, rel=1e-6)
+    assert method.diagnostics == {
+        "solver_iterations": 1,
+        "solver_residual": 0 if kept else pytest.approx(1 / 3),
+        "solver_fallback": 0,
+    }
+
+
+def test_alignedmtl_without_any_gradient_falls_back_to_ones():
+    method = AlignedMTL(3)
+    assert method.weights(torch.ones(3), torch.zeros(3, 3)).tolist() == [1.0] * 3
+    assert list(method.diagnostics.values()) == [0, 1, 1]
+
+
 def test_cagrad_without_a_ball_is_the_mean_and_its_factors_are_factors():
     gram_TT = gram_of(random_rows(0, 4))
     torch.testing.assert_close(
@@ -190,6 +219,43 @@ def test_nashmtl_clips_the_shared_gradient_alone():
         clipped.head_gradients(), plain.head_gradients(), weights_T.float(), strict=True
     ):
         torch.testing.assert_close(clip, weight * own)
+
+
+def test_nashmtl_lengthens_no_gradient():
+    short, free = Network(), Network()
+    NashMTL(3, max_norm=10.0).step(short.gradients())
+    NashMTL(3, max_norm=None).step(free.gradients())
+    torch.testing.assert_close(short.shared_gradient(), free.shared_gradient())
+
+
+def test_nashmtl_shortens_no_gradient_that_is_short_enough():
+    """Where gradients all but cancel, the weights of 1e4 leave an update of length 0.2."""
+    rows_TP = torch.tensor([[1.0, 1e-5], [-1.0, 1e-5]])
+    _, gradient_P = advance(NashMTL(2, max_norm=0.5), torch.ones(2), rows_TP)
+    assert gradient_P.norm().item() == pytest.approx(0.2, rel=0.01)
+
+
+def test_nashmtl_without_any_gradient_takes_equal_weights():
+    _, gradient_P = advance(NashMTL(3), torch.ones(3), torch.zeros(3, 4))
+    assert gradient_P.tolist() == [0.0] * 4
+
+
+@pytest.mark.filterwarnings("ignore")  # cvxpy's own
+def test_nashmtl_starts_the_convex_programs_at_the_weights_of_the_step_before():
+    pytest.importorskip("cvxpy")
+    pytest.importorskip("ecos")
+    method = NashMTL(3, solver="ccp")
+    assert method.previous_T.tolist() == [1.0] * 3
+    gram_TT = gram_of(random_rows(0, 3))
+    first_T = method.weights(torch.ones(3), gram_TT)
+    programs = method.diagnostics["solver_iterations"]
+    assert torch.equal(method.previous_T, first_T)
+    again_T = method.weights(torch.ones(3), gram_TT)
+    assert method.diagnostics["solver_iterations"] < programs
+    torch.testing.assert_close(again_T, first_T, rtol=1e-3, atol=0)
+    method.present = torch.tensor([0, 2])
+    pair_S = method.weights(torch.ones(2), gram_TT[[0, 2]][:, [0, 2]])
+    assert method.previous_T.tolist() == [pair_S[0], again_T[1], pair_S[1]]
 
 
 @pytest.mark.parametrize("head_weighting", ["weighted", "unweighted"])

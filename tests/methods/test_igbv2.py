@@ -105,6 +105,30 @@ def test_the_schedule_of_the_official_defaults():
     assert policy == [k for k in range(200, 280) if k not in made]
 
 
+def test_before_there_is_anything_to_tell_the_diagnostics_are_zero():
+    method = IGBv2(2, **SMALL | {"initial_alpha": 0.5})
+    method.weights(torch.ones(2))
+    told = dict(method.diagnostics)
+    assert told.pop("alpha") == pytest.approx(0.5)
+    assert set(told.values()) == {0.0}
+    assert list(told) == ["reward", "updates", "critic_loss", "actor_loss", "entropy"]
+
+
+def test_an_absent_task_keeps_its_last_loss_and_the_others_share_its_weight():
+    method, twin = (IGBv2(3, **SMALL) for _ in range(2))
+    rounds = [([5.0], (1,)), ([2.0, 0.3, 4.0], ()), ([0.5, 0.25], (0, 2))]
+    known = [[1.0, 5.0, 1.0], [2.0, 0.3, 4.0], [0.5, 0.3, 0.25]]  # 1 of what was never seen
+    for (losses, present), all_losses in zip(rounds, known, strict=True):
+        method.present = torch.tensor(present) if present else None
+        weights_S = method.weights(torch.tensor(losses))
+        all_T = twin.weights(torch.tensor(all_losses))
+        expected_S = all_T[list(present)] if present else all_T
+        assert weights_S.sum().item() == pytest.approx(len(losses))
+        torch.testing.assert_close(weights_S / weights_S.sum(), expected_S / expected_S.sum())
+        assert method.previous_losses_T.tolist() == pytest.approx(all_losses)
+        assert torch.equal(method.previous_weights_T, twin.previous_weights_T)
+
+
 def test_updates_and_batches_grow_with_the_buffer(monkeypatch):
     method = IGBv2(2, **SMALL | {"update_every": 10, "buffer_size": 10, "batch_size": 20})
     sizes = []

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mtl_bench.methods import DWA, RLW, UW
+from mtl_bench.methods.learned import LearnedVector
 
 
 def test_rlw_is_the_softmax_of_normal_numbers():
@@ -67,3 +68,63 @@ def test_uw_follows_autograd_through_its_objective(form):
         s_T.grad = gradient_T
         optimizer.step()
     torch.testing.assert_close(method.log_variances.now(), s_T.detach())
+
+
+@pytest.mark.parametrize("form", ["regression", "classification"])
+def test_uw_starts_at_its_first_log_variance(form):
+    weights_T = UW(2, form=form, initial_log_variance=1.0).weights(torch.ones(2))
+    half = 0.5 if form == "regression" else 1.0
+    assert weights_T.tolist() == pytest.approx([half / math.e] * 2)
+
+
+def test_learned_numbers_of_absent_tasks_rest_whatever_momentum_they_have():
+    vector = LearnedVector(3, 1.0, 0.1)
+    assert vector.now().tolist() == [1.0] * 3
+    vector.descend(torch.tensor([1.0, 2.0, -3.0]).double())
+    first_T = vector.now()
+    assert first_T.tolist() == pytest.approx([0.9, 0.9, 1.1])
+    vector.descend(torch.tensor([1.0, 1.0]).double(), torch.tensor([0, 2]))
+    moved_T = vector.now() - first_T
+    assert moved_T[1] == 0
+    assert (moved_T[[0, 2]] != 0).all()
+
+
+def mixed(*ratios, temperature=2.0):
+    """Return the softmax of the ratios."""
+    e = [math.exp(ratio / temperature) for ratio in ratios]
+    return [pytest.approx(x / sum(e)) for x in e]
+
+
+def weigh(method, losses, *present):
+    """Show a step with the losses of some tasks, by default all."""
+    method.present = torch.tensor(present) if present else None
+    weights_S = method.weights(torch.tensor(losses))
+    method.present = None
+    return weights_S.tolist()
+
+
+def test_dwa_window_keeps_the_last_known_loss_of_an_absent_task():
+    method = DWA(2, window=1)
+    assert weigh(method, [4.0], 0) == [0.5]  # of the other a 1 is remembered
+    method.end_epoch()  # has no meaning for windows
+    assert weigh(method, [2.0, 3.0]) == mixed(2 / 4, 3 / 1)
+    assert weigh(method, [6.0], 1) == mixed(2 / 2, 6 / 3)[1:]
+    assert weigh(method, [1.0, 3.0]) == mixed(1 / 2, 3 / 6)
+
+
+def test_dwa_epoch_counts_an_absent_task_with_its_mean_so_far():
+    method = DWA(2, variant="epoch", temperature=1.0)
+    method.end_epoch()  # of an epoch without a step nothing is remembered
+    assert weigh(method, [3.0], 0) == [1.0]  # the other has met no labels: 1
+    assert weigh(method, [5.0], 0) == [1.0]  # still 1; then its mean over (1, 1, 7)
+    assert weigh(method, [1.0, 7.0]) == [1.0, 1.0]
+    assert weigh(method, [7.0], 0) == [1.0]
+    method.end_epoch()  # means (4, 3)
+    assert weigh(method, [2.0, 3.0]) == [1.0, 1.0]
+    assert weigh(method, [4.0], 1) == [1.0]  # of the first, 2 so far
+    method.end_epoch()  # means (2, 3.5)
+    weights_T = weigh(method, [9.0], 1)  # the first as in the last epoch: 2
+    assert [w / 2 for w in weights_T] == mixed(2 / 4, 3.5 / 3, temperature=1.0)[1:]
+    method.end_epoch()  # means (2, 9)
+    weights_T = weigh(method, [1.0, 1.0])
+    assert [w / 2 for w in weights_T] == mixed(2 / 2, 9 / 3.5, temperature=1.0)

@@ -188,6 +188,22 @@ def test_weights_stay_on_the_simplex(gram, normalize):
     assert all(t.isfinite().all() for t in method.parameters())
 
 
+def test_diagnostics_are_zero_before_there_is_anything_to_tell():
+    method = TaskForce(3, **SMALL | {"noise_start": 0.4, "noise_end": 0.1, "noise_steps": 10})
+    told = []
+    for losses_T, gram_TT in games(8, 3):
+        method.weights(losses_T, gram_TT)
+        told.append(dict(method.diagnostics))
+    first = told[0]
+    assert first.pop("noise_scale") == pytest.approx(0.4)
+    assert first.pop("weight_entropy") > 0
+    first.pop("saturated")
+    assert set(first.values()) == {0.0}
+    assert told[1]["noise_scale"] == pytest.approx(0.37)
+    assert told[-1]["td_error"] == pytest.approx(told[-1]["critic_loss"] ** 0.5)
+    assert told[-1]["critic_loss"] > 0
+
+
 @pytest.mark.parametrize("head_weighting", ["weighted", "unweighted"])
 @pytest.mark.parametrize("scope", ["all", "observation"])
 @pytest.mark.parametrize("normalize", ["l2", "loss+"])

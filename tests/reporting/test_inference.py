@@ -133,5 +133,11 @@ def test_marks_need_intervals_that_are_apart():
     assert marks([1.0], [a], higher=False) == [""]
 
 
+@pytest.mark.parametrize("higher", [False, True])
+def test_intervals_that_touch_are_not_apart(higher):
+    means, intervals = [0.5, 1.5], [Interval(0, 1), Interval(1, 2)]
+    assert marks(means, intervals, higher=higher) == ["", ""]
+
+
 def test_a_tie_of_three_shares_the_middle_rank():
     assert mean_ranks(np.ones((3, 1)), np.array([True])) == [2.0] * 3

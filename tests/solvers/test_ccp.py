@@ -6,14 +6,100 @@ import numpy as np
 import pytest
 
 from mtl_bench.errors import ConfigError
-from mtl_bench.solvers import solve_nash
+from mtl_bench.solvers import ccp, solve_nash
 from mtl_bench.solvers.ccp import ConvexConcave
+from tests.solvers.test_solvers import gradients
 
 
 def test_without_cvxpy_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     with pytest.raises(ConfigError, match="nash-ccp"):
         ConvexConcave(3)
+
+
+def test_without_ecos_the_error_names_the_extra_too(monkeypatch):
+    monkeypatch.setattr(pytest.importorskip("cvxpy"), "installed_solvers", lambda: ["CLARABEL"])
+    with pytest.raises(ConfigError, match="nash-ccp"):
+        ConvexConcave(3)
+
+
+@pytest.fixture
+def solver():
+    """Build the procedure for two tasks, where it is installed."""
+    pytest.importorskip("cvxpy")
+    pytest.importorskip("ecos")
+    return ConvexConcave(2)
+
+
+GRAM_TT = np.array([[2.0, -0.6], [-0.6, 0.5]])
+
+
+def one_program(start_T, scipy_optimize):
+    """Solve the first convex program with SciPy's SLSQP."""
+    norm = np.linalg.norm(GRAM_TT)
+    matrix_TT = GRAM_TT / norm
+    products_T = matrix_TT @ start_T
+    slope_T = (1 / start_T + matrix_TT.T @ (1 / products_T)) / norm
+
+    def slack(a_T):
+        return np.log(norm * a_T) + np.log(matrix_TT @ a_T)
+
+    exact_T = solve_nash(GRAM_TT).weights_T  # feasible, and so is what is 1.5 times as long
+    return scipy_optimize.minimize(
+        lambda a_T: (matrix_TT @ a_T).sum() + slope_T @ a_T,
+        1.5 * exact_T,
+        constraints={"type": "ineq", "fun": slack},
+        bounds=[(1e-3, None)] * 2,
+        options={"ftol": 1e-12},
+    ).x
+
+
+@pytest.mark.filterwarnings("ignore")  # cvxpy's own
+def test_a_program_is_linearised_at_the_last_weights(solver, monkeypatch):
+    optimize = pytest.importorskip("scipy.optimize")
+    monkeypatch.setattr(ccp, "MAX_PROGRAMS", 1)
+    start_T = np.array([0.2, 5.0])
+    solution = solver.solve(GRAM_TT, start_T)
+    np.testing.assert_allclose(solution.weights_T, one_program(start_T, optimize), rtol=1e-4)
+    assert solution.iterations == 1
+    assert start_T.tolist() == [0.2, 5.0]
+    products_T = solution.weights_T * (GRAM_TT @ solution.weights_T)
+    assert solution.residual == pytest.approx(np.abs(products_T - 1).max())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_at_the_solution_the_first_program_changes_nothing_and_its_start_is_the_answer(solver):
+    exact_T = solve_nash(GRAM_TT).weights_T
+    solution = solver.solve(GRAM_TT, exact_T)
+    assert solution.iterations == 1
+    assert solution.weights_T is not exact_T
+    assert solution.weights_T.tolist() == exact_T.tolist()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("error", "programs"), [(0.8e-3, 0), (1.5e-3, 1)])
+def test_no_program_is_solved_where_the_equation_holds_to_a_thousandth(solver, error, programs):
+    gram_TT = GRAM_TT / np.linalg.norm(GRAM_TT)
+    exact_T = solve_nash(gram_TT).weights_T
+    start_T = exact_T * (1 + error / np.linalg.norm(2 / exact_T))
+    assert solver.solve(gram_TT, start_T).iterations == programs
+
+
+def test_a_gram_matrix_of_zeros_keeps_the_last_weights(solver):
+    start_T = np.array([0.2, 5.0])
+    solution = solver.solve(np.zeros((2, 2)), start_T)
+    assert solution.weights_T is not start_T
+    assert solution.weights_T.tolist() == [0.2, 5.0]
+    assert (solution.iterations, solution.residual, solution.fallback) == (0, 1.0, True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_more_than_20_programs_are_solved(solver):
+    """With gradients of very different scales some don't come to an end by themselves."""
+    procedure = ConvexConcave(3)
+    rows = [gradients(seed, 3, 2.5) for seed in range(6)]
+    programs = [procedure.solve(r_TP @ r_TP.T, np.ones(3)).iterations for r_TP in rows]
+    assert max(programs) == 20
 
 
 @pytest.mark.filterwarnings("ignore")  # cvxpy's own

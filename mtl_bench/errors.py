@@ -9,6 +9,10 @@ class MtlBenchError(Exception):
     exit_status = 1
 
 
+class UnwritableError(MtlBenchError):
+    """A folder that can't be written; the command line adds which setting names another one."""
+
+
 class ConfigError(MtlBenchError):
     """A key, a value or a combination that can't be run."""
 
@@ -25,6 +29,10 @@ class RecordError(MtlBenchError):
     """A run record or checkpoint that can't be read, written or continued."""
 
     exit_status = 2
+
+
+class BusyError(RecordError):
+    """A run record that another process is writing."""
 
 
 class TrainingError(MtlBenchError):

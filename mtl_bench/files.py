@@ -1,19 +1,24 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, on file systems of every kind."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import stat
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mtl_bench.errors import MtlBenchError
+from mtl_bench.errors import MtlBenchError, UnwritableError
+
+UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+"""What file systems answer to a request that they don't know."""
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -108,9 +113,8 @@ def explain_write_errors(path: Path) -> Iterator[None]:
                 "intact: free some space and give the same command again"
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise MtlBenchError(
-                f"can't write {path}: {error.strerror}; make the folder writable or move it with "
-                "paths.results=DIR or paths.data=DIR"
+            raise UnwritableError(
+                f"can't write {path}: {error.strerror}; make the folder writable"
             ) from error
         raise
 
@@ -139,12 +143,52 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power cut."""
+    """Make renames in ``folder`` survive a power cut; warn where the file system can't do it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        _warn_once(folder, f"folders can't be synced ({error.strerror})", "a power cut may undo what was written last")
     finally:
         os.close(descriptor)
+
+
+def take_lock(file: int | IO[Any], operation: int, folder: Path, loss: str) -> bool:
+    """Take a lock that ends with the process; return whether no other process holds it.
+
+    Args:
+        file: an open file.
+        operation: of ``fcntl.flock``.
+        folder: where the file is.
+        loss: what is lost on a file system without locks, where a warning says so.
+    """
+    try:
+        fcntl.flock(file, operation)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        _warn_once(folder, f"the file system has no locks ({error.strerror})", loss)
+    return True
+
+
+_warned: set[tuple[int, str]] = set()
+
+
+def _warn_once(folder: Path, fault: str, loss: str) -> None:
+    """Print a warning unless it was printed of another folder on the same file system."""
+    key = folder.stat().st_dev, fault
+    if key not in _warned:
+        _warned.add(key)
+        print(f"mtl-bench: WARNING: {folder}: {fault}: {loss}", file=sys.stderr)
+
+
+def is_clutter(path: Path) -> bool:
+    """Tell whether a file is one that macOS or Windows leaves in the folders that it shows."""
+    return path.name.startswith("._") or path.name in (".DS_Store", "Thumbs.db")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mtl_bench.datasets.download import download
 from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors, refuse_compressed, sha256_of
+from mtl_bench.files import explain_write_errors, refuse_compressed, sha256_of, take_lock
 
 RESNET50_URL = "https://download.pytorch.org/models/resnet50-19c8e357.pth"
 """torchvision's first ImageNet weights, those of the Cityscapes benchmark."""
@@ -51,7 +51,7 @@ def fetch_weights(url: str = RESNET50_URL, folder: Path | None = None) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / f".{target.name}.lock").open("a")
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            take_lock(lock, fcntl.LOCK_EX, folder, "processes that start together spoil the download")
             if not target.exists():
                 download(url, target, RESNET50_LIMIT, report=tell)
     if not sha256_of(target).startswith(target.stem.rpartition("-")[2]):

@@ -25,6 +25,7 @@ from mtl_bench.files import (
     read_text_file,
     sha256_of,
     sync_folder,
+    take_lock,
     write_json,
 )
 
@@ -173,7 +174,7 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold the writers' lock of ``folder``; waits for another process that holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        take_lock(descriptor, fcntl.LOCK_EX, folder, "two commands that prepare a data set here spoil it")
         yield
     finally:
         os.close(descriptor)

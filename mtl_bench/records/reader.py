@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
 from mtl_bench.errors import RecordError
-from mtl_bench.files import parse_json, read_json, read_text_file, read_yaml
+from mtl_bench.files import parse_json, read_json, read_text_file, read_yaml, take_lock
 from mtl_bench.records.processes import devices_of
 from mtl_bench.records.seal import SEAL, broken
 from mtl_bench.records.summary import check_summary
@@ -165,13 +165,11 @@ def is_locked(lock: Path) -> bool:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    loss = "a run that is going on looks interrupted, and two processes may train it at once"
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not take_lock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, lock.parent, loss)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value

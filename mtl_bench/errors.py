@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class MtlBenchError(Exception):
     """Base of every error that the command line prints as one line."""
@@ -43,6 +45,11 @@ class Interrupted(MtlBenchError):
     """A training that was asked to stop and can be continued."""
 
     exit_status = 75
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    print(f"mtl-bench: WARNING: {text}", file=sys.stderr)
 
 
 def describe_refusal(error: OSError | MemoryError) -> str:

@@ -8,14 +8,13 @@ import hashlib
 import json
 import os
 import stat
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mtl_bench.errors import MtlBenchError, UnwritableError
+from mtl_bench.errors import MtlBenchError, UnwritableError, warn
 
 UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 """What file systems answer to a request that they don't know."""
@@ -43,15 +42,38 @@ def read_text_file(path: Path, limit: int = TEXT_LIMIT) -> bytes:
 
 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a JSON text.
+    """Return the value of a JSON text, with all names and texts in it `printable`.
 
     Raises:
         ValueError: it is none, or nested too deep.
     """
     try:
-        return json.loads(text)
+        return all_printable(json.loads(text))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def printable(text: str) -> str:
+    r"""Return a text in one line, without characters that a terminal or a browser obeys.
+
+    >>> print(printable("loss\x1b[2J\nof a\u202etask"))
+    loss\x1b[2J of a\u202etask
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def all_printable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value with all names and texts in it `printable`."""
+    if isinstance(value, dict):
+        return {all_printable(key): all_printable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [all_printable(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
@@ -150,7 +172,8 @@ def sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        _warn_once(folder, f"folders can't be synced ({error.strerror})", "a power cut may undo what was written last")
+        fault = f"folders can't be synced ({error.strerror})"
+        _warn_once(folder, fault, "a power cut may undo what was written last")
     finally:
         os.close(descriptor)
 
@@ -183,7 +206,7 @@ def _warn_once(folder: Path, fault: str, loss: str) -> None:
     key = folder.stat().st_dev, fault
     if key not in _warned:
         _warned.add(key)
-        print(f"mtl-bench: WARNING: {folder}: {fault}: {loss}", file=sys.stderr)
+        warn(f"{folder}: {fault}: {loss}")
 
 
 def is_clutter(path: Path) -> bool:

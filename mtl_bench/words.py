@@ -17,6 +17,8 @@ PLAIN_LIST = re.compile(r"[\w., -]*", re.ASCII)
 LISTS = ("seed", "method", "only", "datasets", "methods")
 """Keys that take several values between commas."""
 
+QUOTES = "quote values with special characters twice, as in 'paths.data=\"a=b\"'"
+
 
 def parse_settings(words: Sequence[str], **defaults: str | None) -> dict[str, str | None]:
     """Return the settings of KEY=VALUE words over their defaults.
@@ -53,26 +55,20 @@ def _read_value(key: str, text: str) -> str:
     try:
         override = OverridesParser.create().parse_override(f"{key}={text}")
         if override.is_sweep_override():
-            raise several_values(key)
+            raise ConfigError(f"{key}={text}: must be one value; {QUOTES}")
         value = OmegaConf.create({"value": override.value()}).value
     except (HydraException, OmegaConfBaseException) as error:
         raise unreadable(f"{key}={text}") from error
-    if not isinstance(value, str) or not (value or not key.startswith("paths.")):
-        raise ConfigError(f"{key}={text}: must be a text; quote it twice, as in '{key}=\"1\"'")
-    return value
+    if isinstance(value, str) and (value or plain is not PLAIN_PATH):
+        return value
+    if plain is PLAIN_PATH:
+        raise ConfigError(f"{key}={text}: must be a folder; {QUOTES}")
+    return text
 
 
 def unreadable(word: str) -> ConfigError:
     """Return the error of a word that is no KEY=VALUE in the grammar of overrides."""
-    return ConfigError(
-        f"can't read {word}: write KEY=VALUE, and quote values with special characters twice, as "
-        "in 'paths.data=\"a=b\"'"
-    )
-
-
-def several_values(key: str) -> ConfigError:
-    """Return the error of a key that has several values where one is meant."""
-    return ConfigError(f"{key}: several values are a sweep; give -m, or quote the value")
+    return ConfigError(f"can't read {word}: write KEY=VALUE, and {QUOTES}")
 
 
 def parse_count(settings: Mapping[str, str | None], key: str) -> int:

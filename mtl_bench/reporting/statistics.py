@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.records.reader import Record
+from mtl_bench.reporting.commands import train_command
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
 from mtl_bench.reporting.delta import Directions, Metrics, delta_m, delta_t
@@ -149,16 +150,13 @@ def _row(
 
 def _notes(group: Group, compared: Sequence[Run], own_delta_m: Spread | None) -> Iterator[str]:
     runs = group.runs
-    setting = runs[0].setting
     if group.others is not None:
         told = f": {describe(group.others)}" if group.others else ""
         yield f"one of several configurations of {group.label}{told}"
     if not compared:
-        yield (
-            "no Δm without one STL run of the same seed: mtl-bench train "
-            f"profile={setting.profile} dataset={setting.dataset} method=stl "
-            f"seed={runs[0].record.seed}"
-        )
+        records = [run.record for run in runs]
+        command = train_command(records, "method=stl", seeds=[r.seed for r in records])
+        yield f"no Δm without STL runs of the same seeds: `{command}`"
     elif own_delta_m is None:
         yield "no Δm: a metric has no value here or no usable one in STL"
     elif len(compared) < len(runs):

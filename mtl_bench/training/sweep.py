@@ -89,10 +89,10 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
     return [outcomes.get(cell.path, cell) for cell in seen]
 
 
-def _carry_out(plan: Plan, task: Task, left: dict[str, list[str]]) -> dict[str, Cell]:
+def _carry_out(plan: Plan, task: Task, left: dict[str, list[str]]) -> dict[str | None, Cell]:
     """Launch the cells, given by the path of their record, batch by batch until one is stopped."""
     paths, size = list(left), plan.batch or len(left)
-    outcomes: dict[str, Cell] = {}
+    outcomes: dict[str | None, Cell] = {}
     stopped = False
     for begin in range(0, len(paths), size):
         batch = paths[begin : begin + size]

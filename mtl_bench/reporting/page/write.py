@@ -15,7 +15,7 @@ from typing import Any
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_text
 from mtl_bench.records.reader import find_records
-from mtl_bench.reporting.layout import HOW_TO_START
+from mtl_bench.reporting.absent import how_to_start
 from mtl_bench.reporting.page.data import page_data
 
 SCRIPTS = (
@@ -60,7 +60,7 @@ def write_report(results: Path, profile: str | None, output: Path | None) -> Pat
     records = find_records(results)
     names = sorted({record.profile for record in records})
     if not names:
-        raise ConfigError(f"{results}: {HOW_TO_START}")
+        raise ConfigError(how_to_start(results))
     if profile is None and len(names) > 1:
         raise ConfigError(f"profile= is missing; {results} has records of: {', '.join(names)}")
     chosen = profile or names[0]

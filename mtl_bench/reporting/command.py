@@ -11,7 +11,7 @@ from typing import Any
 
 from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
-from mtl_bench.files import write_atomically
+from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.absent import say_absent
 from mtl_bench.reporting.cost_tables import COST_TABLES, EPOCH_METHODS, render_cost_table
@@ -65,11 +65,12 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
         return
     for name in names or ["tables"]:
         shown = _render(name, records, settings, settings["format"], _width())
-        print(shown or _how_to_make(name, settings))
+        print(shown or _say_missing(name, records, settings))
         write = settings["paths.tables"] and _has_runs(name, records)
         for form in FORMATS if write else ():
             path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with explain_write_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)
             write_atomically(path, partial(_write, text.encode()))
 
@@ -94,8 +95,10 @@ def _render(
     return render_tables(records, baseline=settings["baseline"], **options)
 
 
-def _how_to_make(name: str, settings: dict[str, Any]) -> str:
+def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any]) -> str:
     """Return what to say where no record has what a table shows."""
+    if name == "weights" and any(record.summary is not None for record in records):
+        return "No record here has a step log with weights.\n"
     dataset = settings["dataset"] or "qm9"
     words = [[f"dataset={dataset}", f"method={FULL}"]]
     if name in COST_TABLES:

@@ -168,7 +168,9 @@ def test_verify_lists_every_fault_and_a_summary(raw, capsys):
     ):
         assert sum(message in fault for fault in faults) == 1, message
     assert len(faults) == 6  # three files have no image
-    assert summary == f"mtl-bench: {raw} has 6 faults: run `mtl-bench data prepare cityscapes`"
+    assert summary == (
+        f"mtl-bench: {raw} has 6 faults: unpack each PNG file that is named again, from its package"
+    )
 
 
 @pytest.mark.parametrize("size", [(2**20, 2**20), (8192, 8192), (0, 0), (2**31, 32)])

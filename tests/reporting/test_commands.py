@@ -41,7 +41,7 @@ def words_of(command):
     "words",
     [
         ("dataset=qm9", "method=ls"),
-        ("dataset=qm9", "method=stl", "seed=3", "paths.results=\"o'er\""),
+        ("dataset=qm9", "method=stl", "seed=3", 'paths.results="o\'er"'),
         ("dataset=qm9", "ablation=gram", "paths.results='a,b'"),
         ("dataset=qm9", "ablation=noise_0.1", "method.buffer_size=100"),
         ("dataset=qm9", "method=cagrad", "protocol=aligned", "method.c=0.25", "variant=c.25"),

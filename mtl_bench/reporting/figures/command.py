@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_bench.errors import ConfigError
+from mtl_bench.files import printable
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.absent import say_absent
 from mtl_bench.reporting.commands import status_command
@@ -123,9 +124,9 @@ def draw_figures(scene: Scene, folder: Path, names: Sequence[str] = ()) -> Itera
 def _report(outcome: Outcome) -> str:
     if outcome.paths:
         lines = [*map(str, outcome.paths), *(f"  {text}" for text in outcome.missing)]
-        return "\n".join(lines) + "\n"
+        return "".join(f"{printable(line)}\n" for line in lines)
     where = f"{outcome.scene.setting.profile} / {outcome.scene.suffix}"
-    return f"{outcome.name} of {where} not drawn: {'; '.join(outcome.missing)}\n"
+    return printable(f"{outcome.name} of {where} not drawn: {'; '.join(outcome.missing)}") + "\n"
 
 
 def _left_out(records: Sequence[Record], scenes: Sequence[Scene]) -> str:

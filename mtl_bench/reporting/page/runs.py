@@ -34,7 +34,7 @@ def run_data(record: Record, base: Path) -> dict[str, Any]:
         "state": record.state,
         "progress": describe(record),
         "error": record.error,
-        "folder": "/".join(record.path.parts[-4:]),
+        "folder": printable("/".join(record.path.parts[-4:])),
         "link": quote(os.fsencode(relative)) + "/",
         "kind": _kind(summary, environment),
         "facts": _facts(summary),

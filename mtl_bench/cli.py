@@ -11,7 +11,14 @@ from pathlib import Path
 
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
-from mtl_bench.errors import DataError, MtlBenchError, describe_refusal, was_interrupted
+from mtl_bench.errors import (
+    DataError,
+    MtlBenchError,
+    UnwritableError,
+    describe_refusal,
+    was_interrupted,
+)
+from mtl_bench.files import printable
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 EPILOG = """examples:
@@ -20,6 +27,8 @@ EPILOG = """examples:
   mtl-bench train -m dataset=qm9 method=ls,mgda,taskforce profile=mini seed=0,1,2
   mtl-bench tables profile=mini"""
 
+
+ELSEWHERE = "paths.figures=DIR"
 
 BENCHMARKS = ("agents", "constant", "mtan", "precision", "pspnet", "qm9", "solvers")
 
@@ -44,11 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 75
         if "debug=true" in words:
             raise
+        if isinstance(error, UnwritableError) and options.elsewhere:
+            error = UnwritableError(f"{error} or give {options.elsewhere}")
         if isinstance(error, MtlBenchError):
-            print(f"mtl-bench: {error}", file=sys.stderr)
+            print(printable(f"mtl-bench: {error}"), file=sys.stderr)
             return error.exit_status
         if isinstance(error, OSError | MemoryError):
-            print(f"mtl-bench: {describe_refusal(error)}", file=sys.stderr)
+            print(printable(f"mtl-bench: {describe_refusal(error)}"), file=sys.stderr)
             return 1
         raise
 
@@ -60,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(elsewhere=None)  # the setting that names another folder to write to
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -69,13 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         "-n", "--dry-run", action="store_true", help="train nothing, tell what is left to do"
     )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    train.set_defaults(command=_train)
+    train.set_defaults(command=_train, elsewhere="paths.results=DIR")
 
     data = commands.add_parser("data", help="prepare, make up or verify a data set")
     data.add_argument("action", choices=["prepare", "synth", "verify"])
     data.add_argument("name", metavar="DATASET", help="one of `mtl-bench list datasets`")
     data.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="source=…, paths.data=DIR")
-    data.set_defaults(command=_data)
+    data.set_defaults(command=_data, elsewhere="paths.data=DIR")
 
     listing = commands.add_parser("list", help="what can be chosen, a line each")
     listing.add_argument("what", choices=sorted(GROUPS))
@@ -89,13 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     tables.add_argument(
         "settings", nargs="*", metavar="[NAME] KEY=VALUE", help="table3, figure2, …; profile=mini"
     )
-    tables.set_defaults(command=_tables)
+    tables.set_defaults(command=_tables, elsewhere="paths.tables=DIR")
 
     figures = commands.add_parser("figures", help="pictures of results, PNG and SVG")
     figures.add_argument(
         "words", nargs="*", metavar="[NAME] KEY=VALUE", help="figure2, curves, …; profile=mini"
     )
-    figures.set_defaults(command=_figures)
+    figures.set_defaults(command=_figures, elsewhere=ELSEWHERE)
 
     show = commands.add_parser("show", help="a run's predictions on test images, as a picture")
     show.add_argument("run", type=Path, help="folder of the run's record")
@@ -115,15 +127,15 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
     bench.set_defaults(command=_bench)
 
-    for name, about, command in (
-        ("report", "one HTML page of a profile's runs; profile=mini output=FILE", _report),
-        ("toy", "draw every method's path on the two-task toy problem", _toy),
-        ("game", "play a small game with a known optimum, a table and a picture", _game),
-        ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb),
+    for name, about, command, elsewhere in (
+        ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
+        ("toy", "draw every method's path on the two-task toy problem", _toy, ELSEWHERE),
+        ("game", "play a small game with a known optimum", _game, ELSEWHERE),
+        ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb, None),
     ):
         picture = commands.add_parser(name, help=about)
         picture.add_argument("settings", nargs="*", metavar="KEY=VALUE")
-        picture.set_defaults(command=command)
+        picture.set_defaults(command=command, elsewhere=elsewhere)
     return parser
 
 
@@ -134,9 +146,9 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from mtl_bench.datasets.commands import data_command
+    from mtl_bench.datasets.commands import find_command, find_remedy
 
-    command, settings = data_command(options.name, options.action)
+    command, settings = find_command(options.name, options.action)
     values = parse_settings(options.settings, paths__data="data", **settings)
     folder = Path(str(values.pop("paths.data"))) / options.name
     begin = time.monotonic()
@@ -144,11 +156,10 @@ def _data(options: argparse.Namespace) -> int:
     if options.action != "verify":
         return 0
     for fault in faults:
-        print(fault, file=sys.stderr)
+        print(printable(fault), file=sys.stderr)
     if faults:
-        raise DataError(
-            f"{folder} has {len(faults)} faults: run `mtl-bench data prepare {options.name}`"
-        )
+        count = f"{len(faults)} fault" + "s" * (len(faults) > 1)
+        raise DataError(f"{folder} has {count}{find_remedy(options.name, folder)}")
     print(f"{folder} is complete and intact ({time.monotonic() - begin:.1f} s)")
     return 0
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class MtlBenchError(Exception):
     """Base of every error that the command line prints as one line."""
 
     exit_status = 1
+
+
+class UnwritableError(MtlBenchError):
+    """A folder that can't be written; the command line adds which setting names another one."""
 
 
 class ConfigError(MtlBenchError):
@@ -31,6 +37,10 @@ class RecordError(MtlBenchError):
     exit_status = 2
 
 
+class BusyError(RecordError):
+    """A run record that another process is writing."""
+
+
 class TrainingError(MtlBenchError):
     """A training that had to stop: non-finite numbers, a full disk, a solver that gave up."""
 
@@ -39,6 +49,11 @@ class Interrupted(MtlBenchError):
     """A training that was asked to stop and can be continued."""
 
     exit_status = 75
+
+
+def warn(text: str) -> None:
+    """Print a warning on standard error."""
+    print(f"mtl-bench: WARNING: {text}", file=sys.stderr)
 
 
 def describe_refusal(error: OSError | MemoryError) -> str:

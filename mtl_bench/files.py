@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, on file systems of every kind."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mtl_bench.errors import MtlBenchError
+from mtl_bench.errors import MtlBenchError, UnwritableError, warn
+
+UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+"""What file systems answer to a request that they don't know."""
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -38,15 +42,38 @@ def read_text_file(path: Path, limit: int = TEXT_LIMIT) -> bytes:
 
 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a JSON text.
+    """Return the value of a JSON text, with all names and texts in it `printable`.
 
     Raises:
         ValueError: it is none, or nested too deep.
     """
     try:
-        return json.loads(text)
+        return all_printable(json.loads(text))
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def printable(text: str) -> str:
+    r"""Return a text in one line, without characters that a terminal or a browser obeys.
+
+    >>> print(printable("loss\x1b[2J\nof a\u202etask"))
+    loss\x1b[2J of a\u202etask
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def all_printable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value with all names and texts in it `printable`."""
+    if isinstance(value, dict):
+        return {all_printable(key): all_printable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [all_printable(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
@@ -108,9 +135,8 @@ def explain_write_errors(path: Path) -> Iterator[None]:
                 "intact: free some space and give the same command again"
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise MtlBenchError(
-                f"can't write {path}: {error.strerror}; make the folder writable or move it with "
-                "paths.results=DIR or paths.data=DIR"
+            raise UnwritableError(
+                f"can't write {path}: {error.strerror}; make the folder writable"
             ) from error
         raise
 
@@ -139,12 +165,53 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` survive a power cut."""
+    """Make renames in ``folder`` survive a power cut; warn where the file system can't do it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        fault = f"folders can't be synced ({error.strerror})"
+        _warn_once(folder, fault, "a power cut may undo what was written last")
     finally:
         os.close(descriptor)
+
+
+def take_lock(file: int | IO[Any], operation: int, folder: Path, loss: str) -> bool:
+    """Take a lock that ends with the process; return whether no other process holds it.
+
+    Args:
+        file: an open file.
+        operation: of ``fcntl.flock``.
+        folder: where the file is.
+        loss: what is lost on a file system without locks, where a warning says so.
+    """
+    try:
+        fcntl.flock(file, operation)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        _warn_once(folder, f"the file system has no locks ({error.strerror})", loss)
+    return True
+
+
+_warned: set[tuple[int, str]] = set()
+
+
+def _warn_once(folder: Path, fault: str, loss: str) -> None:
+    """Print a warning unless it was printed of another folder on the same file system."""
+    key = folder.stat().st_dev, fault
+    if key not in _warned:
+        _warned.add(key)
+        warn(f"{folder}: {fault}: {loss}")
+
+
+def is_clutter(path: Path) -> bool:
+    """Tell whether a file is one that macOS or Windows leaves in the folders that it shows."""
+    return path.name.startswith("._") or path.name in (".DS_Store", "Thumbs.db")
 
 
 def write_text(path: Path, text: str) -> None:

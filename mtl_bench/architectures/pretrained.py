@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mtl_bench.datasets.download import download
-from mtl_bench.errors import DataError
-from mtl_bench.files import explain_write_errors, refuse_compressed, sha256_of
+from mtl_bench.errors import DataError, MtlBenchError, UnwritableError, warn
+from mtl_bench.files import explain_write_errors, refuse_compressed, sha256_of, take_lock
 
 RESNET50_URL = "https://download.pytorch.org/models/resnet50-19c8e357.pth"
 """torchvision's first ImageNet weights, those of the Cityscapes benchmark."""
@@ -47,11 +47,14 @@ def fetch_weights(url: str = RESNET50_URL, folder: Path | None = None) -> Path:
     folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
     target = folder / url.rpartition("/")[2]
     if not target.exists():
-        with explain_write_errors(target):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (folder / f".{target.name}.lock").open("a")
+        try:
+            with explain_write_errors(target):
+                folder.mkdir(parents=True, exist_ok=True)
+                lock = (folder / f".{target.name}.lock").open("a")
+        except UnwritableError as error:
+            raise MtlBenchError(f"{error} or set TORCH_HOME to another one") from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            take_lock(lock, fcntl.LOCK_EX, folder, "two downloads at once spoil it")
             if not target.exists():
                 download(url, target, RESNET50_LIMIT, report=tell)
     if not sha256_of(target).startswith(target.stem.rpartition("-")[2]):
@@ -113,8 +116,8 @@ def _differ(name: str, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> b
 @cache
 def warn_of_random_encoder() -> None:
     """Say once per process that the published protocol begins with ImageNet weights."""
-    tell(
-        "mtl-bench: WARNING: PSPNet's encoder starts from random weights "
+    warn(
+        "PSPNet's encoder starts from random weights "
         "(architecture.pretrained=null); the published protocol starts from ImageNet weights, as "
         "architecture.pretrained=auto does at architecture.width=1"
     )

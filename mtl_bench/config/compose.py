@@ -25,6 +25,7 @@ from mtl_bench.config.schema import (
 )
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
+from mtl_bench.words import unreadable
 
 COMPOSITION_ERRORS = (
     *(HydraException, OmegaConfBaseException, YAMLError),
@@ -179,10 +180,7 @@ def translate_error(error: Exception, overrides: Sequence[str]) -> ConfigError:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return missing_choice(group, choice)
     if isinstance(error, OverrideParseException):
-        return ConfigError(
-            f"can't read {error.override}: write KEY=VALUE, and quote values with special "
-            "characters twice, as in 'paths.data=\"a=b\"'"
-        )
+        return unreadable(str(error.override))
     if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return ConfigError(f"{match[1]}: several values are a sweep; give -m, or quote the value")
     if match := re.search(r"You must specify '(\w+)'", text):

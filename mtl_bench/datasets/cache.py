@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from mtl_bench.advice import data_command
 from mtl_bench.datasets.npy import map_npy
-from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.files import (
     explain_write_errors,
+    is_clutter,
     parse_json,
     read_json,
     read_text_file,
     sha256_of,
     sync_folder,
+    take_lock,
     write_json,
 )
 
@@ -65,7 +67,7 @@ def write_cache(
     """
     ours = folder.is_dir() and not folder.is_symlink()
     for path in sorted(folder.iterdir()) if ours else ():
-        if path.name != MANIFEST and path.suffix != ".npy":
+        if path.name != MANIFEST and path.suffix != ".npy" and not is_clutter(path):
             raise DataError(
                 f"{folder} holds {path.name}, which `mtl-bench data` did not write: move it away, "
                 "or choose another folder with paths.data=DIR"
@@ -123,7 +125,7 @@ def open_cache(folder: Path, dataset: str, *, every_byte: bool = True) -> Cache:
         DataError: the folder is missing, of another format, or a file is missing or not what
             the manifest states.
     """
-    prepare, verify = (data_words(action, dataset, folder) for action in ("prepare", "verify"))
+    prepare, verify = (data_command(action, dataset, folder) for action in ("prepare", "verify"))
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"data set {dataset} is not prepared in {folder}: run `{prepare}`")
@@ -173,7 +175,8 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold the writers' lock of ``folder``; waits for another process that holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        loss = "two commands that prepare a data set here at once spoil it"
+        take_lock(descriptor, fcntl.LOCK_EX, folder, loss)
         yield
     finally:
         os.close(descriptor)

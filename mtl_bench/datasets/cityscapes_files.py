@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mtl_bench.datasets.remedies import data_words
+from mtl_bench.advice import data_command
 from mtl_bench.errors import DataError
-from mtl_bench.files import read_json
+from mtl_bench.files import is_clutter, read_json
 
 Part = Literal["train", "val"]
 PARTS: tuple[Part, Part] = ("train", "val")
@@ -94,15 +94,21 @@ def list_frames(folder: Path, part: Part) -> list[Frame]:
     root = folder / image.package / part
     frames = [
         Frame(folder, part, path.relative_to(root).as_posix().removesuffix(f"_{image.ending}.png"))
-        for path in sorted(root.glob(f"*/*_{image.ending}.png"))
+        for path in find_pngs(root, image.ending)
     ]
     if not frames:
         raise DataError(
             f"no Cityscapes frames in {root}: unpack {', '.join(PACKAGES.values())} from "
             f"https://www.cityscapes-dataset.com (needs an account) into {folder}, or run "
-            f"`{data_words('synth', 'cityscapes', folder)}` for procedural street scenes"
+            f"`{data_command('synth', 'cityscapes', folder)}` for procedural street scenes"
         )
     return frames
+
+
+def find_pngs(root: Path, ending: str) -> list[Path]:
+    """Return the files ``CITY/NAME_ENDING.png``, sorted."""
+    found = root.glob(f"*/*_{ending}.png")
+    return sorted(p for p in found if not (is_clutter(p) or is_clutter(p.parent)))
 
 
 def frame_size(frames: list[Frame]) -> tuple[int, int]:
@@ -161,7 +167,7 @@ def check_headers(frames: list[Frame]) -> tuple[int, int]:
     size = frame_size(frames)
     fault = next(header_faults(frames, size), None)
     if fault is not None:
-        verify = data_words("verify", "cityscapes", frames[0].folder)
+        verify = data_command("verify", "cityscapes", frames[0].folder)
         raise DataError(f"{fault}; unpack its package again (`{verify}` lists all faults)")
     return size
 
@@ -192,10 +198,11 @@ def read_procedural(folder: Path) -> dict[str, Any] | None:
         facts: dict[str, Any] = read_json(path)
         if facts["kind"] != "procedural" or not isinstance(facts["source"], str):
             raise ValueError("it says nothing of procedural scenes")
+        [facts["frames"][part] for part in PARTS]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is damaged ({error!r}): move {folder} away and run "
-            f"`{data_words('synth', 'cityscapes', folder)}` again"
+            f"`{data_command('synth', 'cityscapes', folder)}` again"
         ) from error
     return facts
 

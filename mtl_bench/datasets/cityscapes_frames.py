@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mtl_bench.advice import data_command
 from mtl_bench.datasets.cityscapes_files import KINDS, Frame, frame_size
 from mtl_bench.datasets.cityscapes_labels import VOID, class_table, instance_table
 from mtl_bench.datasets.npy import map_npy
-from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.files import explain_write_errors, write_atomically
 
@@ -134,7 +134,7 @@ def map_decoded(frame: Frame) -> Pixels:
         if joined_HWB.shape != wanted or joined_HWB.dtype != np.uint8:
             raise ValueError(f"shape {joined_HWB.shape} of {joined_HWB.dtype}, not {wanted}")
     except (OSError, ValueError) as error:
-        prepare = data_words("prepare", "cityscapes", frame.folder, "decoded=true")
+        prepare = data_command("prepare", "cityscapes", frame.folder, decoded=True)
         raise DataError(
             f"{frame.decoded} is damaged ({error}): remove it, or write it anew with `{prepare}`"
         ) from error

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from mtl_bench.advice import data_command
 from mtl_bench.datasets.cityscapes_files import (
     KINDS,
     PARTS,
     Frame,
     check_headers,
+    find_pngs,
     frame_size,
     header_faults,
     list_frames,
+    read_procedural,
 )
 from mtl_bench.datasets.cityscapes_frames import (
     BYTES_A_PIXEL,
@@ -24,13 +27,20 @@ from mtl_bench.datasets.cityscapes_frames import (
     read_png,
     renew_decoded,
 )
-from mtl_bench.datasets.cityscapes_labels import FIRST_THING, GROUP_DIGITS, HIGHEST_LABEL
+from mtl_bench.datasets.cityscapes_labels import (
+    FIRST_THING,
+    GROUP_DIGITS,
+    HIGHEST_LABEL,
+    VOID,
+    class_table,
+)
+from mtl_bench.datasets.doubts import NO_DISPARITY, NO_LABEL, report_doubts
 from mtl_bench.datasets.parallel import map_parallel
 from mtl_bench.datasets.streets import synth
-from mtl_bench.errors import DataError
+from mtl_bench.errors import DataError, warn
 from mtl_bench.values import PositiveInt
 
-__all__ = ["prepare", "synth", "verify"]
+__all__ = ["prepare", "remedy", "synth", "verify"]
 
 PROGRESS = 200
 """Frames between two lines of progress."""
@@ -75,12 +85,15 @@ def prepare(
             report(f"{done} of {len(frames)} frames, {written} copies written")
 
 
-def verify(folder: Path, jobs: PositiveInt | None = None) -> list[str]:
+def verify(
+    folder: Path, jobs: PositiveInt | None = None, *, report: Callable[[str], None] = warn
+) -> list[str]:
     """Check the unpacked packages thoroughly: all files are there, decode, and hold labels.
 
     Args:
         folder: where the packages were unpacked.
         jobs: processes; default the usable cores.
+        report: gets a line about what is odd and can be right.
 
     Returns:
         One line per fault; empty means that the data set is complete and intact.
@@ -90,19 +103,35 @@ def verify(folder: Path, jobs: PositiveInt | None = None) -> list[str]:
         size = frame_size(frames)
     except DataError as error:
         return [str(error)]
-    found = map_parallel(partial(_frame_faults, size=size), frames, jobs)
-    return [fault for faults in found for fault in faults] + list(_unpaired(folder, frames))
+    faults, doubts = list[str](), dict[str, list[str]]()
+    found = map_parallel(partial(_check_frame, size=size), frames, jobs)
+    for frame, (wrong, odd) in zip(frames, found, strict=True):
+        faults += wrong
+        for doubt in odd:
+            doubts.setdefault(doubt, []).append(f"{frame.part}/{frame.name}")
+    report_doubts(folder, doubts, report)
+    return faults + list(_unpaired(folder, frames))
+
+
+def remedy(folder: Path) -> str:
+    """Return how to get files that have faults again."""
+    facts = read_procedural(folder)
+    if facts is None:
+        return "unpack each PNG file that is named again, from its package"
+    sizes = {key: facts.get(key) for key in ("height", "width", "seed")}
+    again = data_command("synth", "cityscapes", folder, **facts.get("frames", {}), **sizes)
+    return f"move {folder} away and run `{again}`"
 
 
 def _all_frames(folder: Path) -> list[Frame]:
     return [frame for part in PARTS for frame in list_frames(folder, part)]
 
 
-def _frame_faults(frame: Frame, size: tuple[int, int]) -> list[str]:
-    """Return the faults of a frame's files; pixels are looked at when the headers are right."""
+def _check_frame(frame: Frame, size: tuple[int, int]) -> tuple[list[str], list[str]]:
+    """Return faults and doubts of a frame; pixels are looked at when the headers are right."""
     faults = list(header_faults([frame], size))
     if faults:
-        return faults
+        return faults, []
     planes = {}
     for kind in KINDS:
         try:
@@ -119,11 +148,20 @@ def _frame_faults(frame: Frame, size: tuple[int, int]) -> list[str]:
         if len(wrong):
             faults.append(f"{path}: {wrong[0]} is no instance number")
     if not faults and has_decoded(frame) and not is_copy(frame):
+        again = data_command("prepare", "cityscapes", frame.folder, decoded=True)
         faults.append(
             f"{frame.decoded}: is not the copy of the PNG files: remove it, or write it anew with "
-            "decoded=true"
+            f"`{again}`"
         )
-    return faults
+    return faults, [] if faults else list(_doubts(planes))
+
+
+def _doubts(planes: dict[str, np.ndarray]) -> Iterator[str]:
+    """Yield what is odd about the pixels of a frame."""
+    if (class_table(19)[planes["labels"]] == VOID).all():
+        yield NO_LABEL
+    if not planes["disparity"].any():
+        yield NO_DISPARITY
 
 
 def _unpaired(folder: Path, frames: list[Frame]) -> Iterator[str]:
@@ -131,6 +169,6 @@ def _unpaired(folder: Path, frames: list[Frame]) -> Iterator[str]:
     for kind, (package, ending, *_) in KINDS.items():
         for part in PARTS:
             expected = {frame.path(kind) for frame in frames if frame.part == part}
-            for path in sorted((folder / package / part).glob(f"*/*_{ending}.png")):
+            for path in find_pngs(folder / package / part, ending):
                 if path not in expected:
                     yield f"{path}: has no image in {KINDS['image'].package}"

@@ -3,7 +3,8 @@
 For a class in ``package.x`` this is ``package.x_prepare``. Its functions ``prepare``, ``synth`` (a
 procedural stand-in) and ``verify`` take the data set's folder first. Their other positional
 parameters are the settings of the command line, checked and converted by annotation; keyword-only
-ones are for callers in Python.
+ones are for callers in Python. ``remedy``, which need not be there, takes the folder and says in a
+few words what to do about the faults that ``verify`` returns.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mtl_bench.config.modules import find_source
 from mtl_bench.errors import ConfigError
 
 
-def data_command(
+def find_command(
     name: str, action: str
 ) -> tuple[Callable[[Path, Mapping[str, str]], Any], dict[str, str | None]]:
     """Return a data set's function for an action, and its settings with None for no value.
@@ -47,6 +48,12 @@ def data_command(
             raise ConfigError(f"{key}={fault['input']}: {fault['msg'].lower()}") from None
 
     return run, settings
+
+
+def find_remedy(name: str, folder: Path) -> str:
+    """Return what to do about the faults of a data set, with a colon before it; "" if unknown."""
+    remedy = getattr(import_module(_command_module(name)), "remedy", None)
+    return "" if remedy is None else f": {remedy(folder)}"
 
 
 def _command_module(name: str) -> str:

@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
+from mtl_bench.advice import data_command
 from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.images import ImageBatch, spread
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.nyuv2_frames import Frames
-from mtl_bench.datasets.nyuv2_layout import Folder, Scan, scan
+from mtl_bench.datasets.nyuv2_layout import Folder, Scan, how_to_get, scan
 from mtl_bench.datasets.nyuv2_tasks import IGNORE, nyuv2_tasks
-from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
@@ -144,16 +144,12 @@ class NYUv2:
 
 def _scan(root: Path) -> Scan:
     if not root.is_dir():
-        raise DataError(
-            f"data set nyuv2 is not in {root}: run `{data_words('synth', 'nyuv2', root)}` for "
-            f"procedural rooms or `{data_words('prepare', 'nyuv2', root, 'mat=FILE')}` for the "
-            "real data (data/README.md)"
-        )
+        raise DataError(f"data set nyuv2 is not in {root}: {how_to_get(root)}")
     found = scan(root)
     if found.faults:
         more = len(found.faults) - 1
         raise DataError(
             found.faults[0]
-            + f" (and {more} more: `{data_words('verify', 'nyuv2', root)}`)" * (more > 0)
+            + f" (and {more} more: `{data_command('verify', 'nyuv2', root)}`)" * (more > 0)
         )
     return found

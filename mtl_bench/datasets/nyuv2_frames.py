@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl_bench.advice import data_command
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.npy import map_npy
 from mtl_bench.datasets.nyuv2_augment import augment, draw
@@ -21,7 +22,6 @@ from mtl_bench.datasets.nyuv2_layout import (
     frame_path,
     value_faults,
 )
-from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 
@@ -82,7 +82,7 @@ def read_part(path: Path, part: str) -> Tensor:
     except (OSError, ValueError) as error:
         raise DataError(f"{describe_frame(path)}: {error}") from error
     for fault in value_faults(part, values, TOLERATED):
-        verify = data_words("verify", "nyuv2", path.parents[2])
+        verify = data_command("verify", "nyuv2", path.parents[2])
         raise DataError(f"{describe_frame(path)}: {fault} (`{verify}` finds all faults)")
     values_HWC = values.reshape(*values.shape[:2], -1)
     return torch.from_numpy(np.ascontiguousarray(values_HWC.transpose(2, 0, 1)))

@@ -15,9 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mtl_bench.advice import data_command
 from mtl_bench.datasets.cache import MANIFEST
+from mtl_bench.datasets.doubts import MILLIMETRES, NO_DEPTH, NO_LABEL, NO_NORMAL
 from mtl_bench.datasets.npy import Header, read_header
-from mtl_bench.files import parse_json, read_text_file
+from mtl_bench.files import is_clutter, parse_json, read_text_file
 
 Folder = Literal["train", "val"]
 FOLDERS: tuple[Folder, ...] = ("train", "val")
@@ -25,6 +27,8 @@ PARTS: dict[str, tuple[int, ...]] = {"image": (3,), "label": (), "depth": (1,), 
 """Part of a frame -> the shape that follows (H, W)."""
 
 CLASSES = 13
+FARTHEST = 100.0
+"""Metres that half of a room's depths never exceed; as millimetres, nearly all of them do."""
 IMAGE_SLACK = 1e-3
 """How far rounding may take an image's values out of [0, 1]."""
 NORMAL_SLACK = 0.1
@@ -36,6 +40,15 @@ TOLERATED = 0.01
 def frame_path(root: Path, folder: Folder, part: str, index: int) -> Path:
     """Return the file of one part of one frame."""
     return root / folder / part / f"{index}.npy"
+
+
+def how_to_get(root: Path) -> str:
+    """Return the commands that fill a folder with a data set."""
+    return (
+        f"run `{data_command('synth', 'nyuv2', root)}` for procedural rooms or "
+        f"`{data_command('prepare', 'nyuv2', root, mat='FILE')}` for the real data "
+        "(data/README.md)"
+    )
 
 
 def describe_frame(path: Path) -> str:
@@ -124,13 +137,26 @@ def value_faults(part: str, values: np.ndarray, tolerated: float = 0.0) -> Itera
             )
 
 
+def value_doubts(part: str, values: np.ndarray) -> Iterator[str]:
+    """Yield what is odd about the values of one part of a frame, and can be right."""
+    if part == "label" and not (values >= 0).any():
+        yield NO_LABEL
+    elif part == "normal" and not values.any():
+        yield NO_NORMAL
+    elif part == "depth" and not (valid := values[values > 0]).size:
+        yield NO_DEPTH
+    elif part == "depth" and np.median(valid) > FARTHEST:
+        yield MILLIMETRES
+
+
 def _frame_files(root: Path, found: Scan) -> Iterator[Path]:
     """Yield the files that ought to be there and are; note what is missing or surplus."""
     for folder in FOLDERS:
         names: dict[str, set[str]] = {}
         for part in PARTS:
             if (root / folder / part).is_dir():
-                names[part] = {path.stem for path in (root / folder / part).glob("*.npy")}
+                files = (root / folder / part).glob("*.npy")
+                names[part] = {path.stem for path in files if not is_clutter(path)}
             else:
                 found.faults.append(_missing_folder(root, folder, part))
         numbers = [int(name) for part in names.values() for name in part if _is_index(name)]
@@ -156,7 +182,7 @@ def _is_index(name: str) -> bool:
 
 def _missing_folder(root: Path, folder: str, part: str) -> str:
     at = root / folder if (root / folder).is_dir() else root
-    there = sorted(path.name + "/" * path.is_dir() for path in at.iterdir())
+    there = sorted(path.name + "/" * path.is_dir() for path in at.iterdir() if not is_clutter(path))
     kind = ""
     if {"label_7/", "label_19/"}.intersection(there):
         kind = ", which is MTAN's layout of Cityscapes"
@@ -200,6 +226,7 @@ def _read_manifest(path: Path, found: Scan) -> None:
         if manifest["kind"] not in ("real", "procedural"):
             raise ValueError(f"kind {manifest['kind']}")
         counts = manifest["frames"]
+        [counts[folder] for folder in FOLDERS]
         if not isinstance(manifest["source"], str):
             raise TypeError("source is no text")
         for part in (f"{folder}/{part}" for folder in FOLDERS for part in PARTS):

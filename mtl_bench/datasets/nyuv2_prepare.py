@@ -7,17 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mtl_bench.advice import data_command
+from mtl_bench.datasets.nyuv2_layout import how_to_get, scan
 from mtl_bench.datasets.nyuv2_mat import HEIGHT, WIDTH, ReadFrame, check_mat, split_frames
 from mtl_bench.datasets.nyuv2_verify import verify
 from mtl_bench.datasets.nyuv2_write import up_to_date, write_frames
-from mtl_bench.datasets.remedies import data_words
 from mtl_bench.datasets.rooms import synth
 from mtl_bench.errors import DataError
 from mtl_bench.values import PositiveInt
 
-__all__ = ["prepare", "synth", "verify"]
+__all__ = ["prepare", "remedy", "synth", "verify"]
 
 FILE = "nyu_depth_v2_labeled.mat"
+COMPUTED, GIVEN = "computed from depth", "given"
 PAGE = "https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html"
 
 
@@ -54,7 +56,7 @@ def prepare(
     if not mat.is_file():
         raise DataError(
             f"{mat} is missing: fetch {FILE} (2.8 GB, the labelled part) from {PAGE} and give "
-            f"mat=FILE, or make procedural rooms with `{data_words('synth', 'nyuv2', folder)}`"
+            f"mat=FILE, or make procedural rooms with `{data_command('synth', 'nyuv2', folder)}`"
         )
     if importlib.util.find_spec("h5py") is None:
         raise DataError("h5py is missing, the file needs it: pip install 'mtl_bench[nyuv2]'")
@@ -62,7 +64,7 @@ def prepare(
     counts = {name: len(ids) for name, ids in frames.items()}
     facts = {
         "kind": "real",
-        "source": f"{FILE}, normals " + ("computed from depth" if normals is None else "given"),
+        "source": f"{FILE}, normals {COMPUTED if normals is None else GIVEN}",
         "bytes": mat.stat().st_size,
         "height": HEIGHT,
         "width": WIDTH,
@@ -76,3 +78,19 @@ def prepare(
     manifest = write_frames(folder, read, counts, facts, jobs, report)
     report(f"NYU-v2 is prepared in {folder}")
     return manifest
+
+
+def remedy(folder: Path) -> str:
+    """Return how to get files that have faults again."""
+    if not folder.is_dir():
+        return how_to_get(folder)
+    manifest = scan(folder).manifest
+    if manifest is None:
+        return "get what is named again from where the data set came"
+    if manifest["kind"] == "procedural":
+        sizes = {key: manifest.get(key) for key in ("height", "width", "seed")}
+        again = data_command("synth", "nyuv2", folder, **manifest["frames"], **sizes)
+    else:
+        normals = "DIR" if manifest["source"].endswith(GIVEN) else None
+        again = data_command("prepare", "nyuv2", folder, mat="FILE", normals=normals)
+    return f"run `{again}`"

@@ -14,7 +14,7 @@ from mtl_bench.datasets.cache import MANIFEST, replace_folder, write_array
 from mtl_bench.datasets.nyuv2_layout import FOLDERS, PARTS, Folder, Scan, frame_path, scan
 from mtl_bench.datasets.parallel import map_parallel
 from mtl_bench.errors import DataError
-from mtl_bench.files import sha256_of, write_json
+from mtl_bench.files import is_clutter, sha256_of, write_json
 
 FORMAT = 1
 PROGRESS = 100
@@ -117,7 +117,7 @@ def _protect(root: Path, kind: str) -> None:
     Raises:
         DataError: with the remedy.
     """
-    if not root.is_dir() or not any(root.iterdir()):
+    if not root.is_dir() or all(map(is_clutter, root.iterdir())):
         return
     manifest = scan(root).manifest
     if manifest is None:

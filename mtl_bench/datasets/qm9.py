@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mtl_bench.advice import data_command
 from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.cache import open_cache
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.molecules import MoleculeBatch, MoleculeStore
 from mtl_bench.datasets.qm9_targets import TARGETS
 from mtl_bench.datasets.qm9_verify import layout_fault
-from mtl_bench.datasets.remedies import data_words
 from mtl_bench.errors import DataError
 from mtl_bench.metrics import MeanAbsoluteError
 from mtl_bench.seeding import derive_seed
@@ -41,7 +41,7 @@ def require_enough(molecules: int, folder: Path) -> None:
     if molecules <= 2 * HELD_OUT:
         raise DataError(
             f"QM9 has {molecules} molecules in {folder}, too few to hold out 2 x {HELD_OUT}: run "
-            f"`{data_words('prepare', 'qm9', folder)}` to build the whole set"
+            f"`{data_command('prepare', 'qm9', folder)}` to build the whole set"
         )
 
 
@@ -98,7 +98,7 @@ class QM9:
         if fault is None and not isinstance(cache.manifest.get("source"), str):
             fault = "its manifest names no source"
         if fault is not None:
-            prepare = data_words("prepare", "qm9", folder)
+            prepare = data_command("prepare", "qm9", folder)
             raise DataError(f"{folder} holds no QM9 ({fault}): run `{prepare}`")
         self.seed = seed
         self.batch_size = batch_size

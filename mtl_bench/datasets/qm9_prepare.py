@@ -21,16 +21,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mtl_bench.datasets.cache import open_cache, write_cache
+from mtl_bench.advice import data_command
+from mtl_bench.datasets.cache import MANIFEST, open_cache, write_cache
 from mtl_bench.datasets.qm9_graphs import build_bonds, count_hydrogens
 from mtl_bench.datasets.qm9_pyg import check_pyg, fetch_pyg, read_pyg
 from mtl_bench.datasets.qm9_sources import Molecules, check_qm9pack, find_qm9pack, read_qm9pack
 from mtl_bench.datasets.qm9_targets import MOLECULES, TARGETS
 from mtl_bench.datasets.qm9_verify import verify
 from mtl_bench.errors import DataError
+from mtl_bench.files import read_json
 from mtl_bench.values import PositiveInt
 
-__all__ = ["prepare", "verify"]
+__all__ = ["prepare", "remedy", "verify"]
 
 LAYOUT = 1
 """Goes up when the arrays or the bond rule change, so that older caches are rebuilt."""
@@ -99,6 +101,16 @@ def prepare(
     write_cache(folder, arrays, manifest)
     report(f"QM9 is prepared in {folder}: {len(molecules.index_M)} molecules")
     return open_cache(folder, "qm9").manifest
+
+
+def remedy(folder: Path) -> str:
+    """Return how to build the cache anew."""
+    try:
+        source = read_json(folder / MANIFEST)["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        source = None
+    other = None if source in (None, "qm9pack") else source
+    return f"run `{data_command('prepare', 'qm9', folder, source=other)}`"
 
 
 def _up_to_date(folder: Path, source: str, subset: bool) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ from mtl_bench.datasets.streets_ground import draw_ground, draw_layout, draw_sky
 from mtl_bench.datasets.streets_scene import Street
 from mtl_bench.datasets.streets_traffic import draw_people, draw_traffic
 from mtl_bench.errors import DataError
-from mtl_bench.files import write_json
+from mtl_bench.files import is_clutter, write_json
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
 
@@ -109,7 +109,7 @@ def synth(
         "width": width,
         "frames": {"train": train, "val": val},
     }
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not all(map(is_clutter, folder.iterdir())):
         if (there := read_procedural(folder)) is None:
             raise DataError(
                 f"{folder} holds files that `mtl-bench data` did not write: move them away, or "

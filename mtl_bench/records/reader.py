@@ -16,7 +16,15 @@ from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
 from mtl_bench.errors import RecordError
-from mtl_bench.files import parse_json, read_json, read_text_file, read_yaml
+from mtl_bench.files import (
+    all_printable,
+    parse_json,
+    printable,
+    read_json,
+    read_text_file,
+    read_yaml,
+    take_lock,
+)
 from mtl_bench.records.processes import devices_of
 from mtl_bench.records.seal import SEAL, broken
 from mtl_bench.records.summary import check_summary
@@ -67,7 +75,7 @@ class Record:
     def settings(self) -> dict[str, Any]:
         """All of config.yaml that can change a number but the seed; empty if it can't be read."""
         try:
-            return settings_of(read_yaml(self.path / "config.yaml"))
+            return settings_of(all_printable(read_yaml(self.path / "config.yaml")))
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
@@ -116,7 +124,7 @@ def find_record(path: Path) -> Record | None:
     name = FOLDER.fullmatch(path.name)
     if name is None or not path.is_dir():
         return None
-    profile, dataset, label = path.parts[-4:-1]
+    profile, dataset, label = map(printable, path.parts[-4:-1])
     method, _, variant = label.partition("-")
     identity: dict[str, Any] = {"profile": profile, "dataset": dataset, "method": method}
     identity |= {"variant": variant or None, "seed": int(name["seed"]), "hash": name["hash"]}
@@ -165,13 +173,11 @@ def is_locked(lock: Path) -> bool:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    loss = "a run that is going on looks interrupted, and two processes may train it at once"
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not take_lock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, lock.parent, loss)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value

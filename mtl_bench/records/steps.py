@@ -35,6 +35,8 @@ def open_part(path: Path) -> ParquetFile:
         for column in part.schema_arrow:
             if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
                 raise ValueError(f"column {column.name} has type {column.type}")
+            if not column.name.isprintable():
+                raise ValueError(f"column {column.name!r} has control characters in its name")
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RecordError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     return part

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 from weakref import WeakSet
 
-from mtl_bench.errors import MtlBenchError, RecordError
-from mtl_bench.files import explain_write_errors, read_json, write_json, write_text
+from mtl_bench.errors import BusyError, MtlBenchError, RecordError
+from mtl_bench.files import explain_write_errors, read_json, take_lock, write_json, write_text
 from mtl_bench.records.processes import with_process
 from mtl_bench.records.seal import SEAL, seal
 
@@ -53,8 +53,8 @@ class RunRecord:
         path: the record's folder, made if it is missing.
 
     Raises:
-        RecordError: another process is writing this record, or it holds links, through which
-            files elsewhere would be written.
+        BusyError: another process is writing this record.
+        RecordError: it holds links, through which files elsewhere would be written.
         MtlBenchError: the folder can't be made.
     """
 
@@ -72,11 +72,11 @@ class RunRecord:
             for folder in (self.path, self.checkpoints, self.steps):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+", encoding="utf-8")
-        if not _acquire(self._lock):
+        if not _acquire(self._lock, self.path):
             self._lock.seek(0)
             holder = self._lock.read() or "unknown"
             self._lock.close()
-            raise RecordError(f"{self.path} is being written by another process: {holder}")
+            raise BusyError(f"{self.path} is being written by another process: {holder}")
         _held.add(self._lock)
         self._lock.truncate(0)
         self._lock.write(
@@ -158,18 +158,16 @@ def spell_out(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _acquire(lock: IO[str]) -> bool:
+def _acquire(lock: IO[str], record: Path) -> bool:
     """Take the lock; wait out a reader, which holds it for microseconds to see whether it is free.
 
     The kernel drops the lock when the process dies, so none is ever stale; see ``_let_go``.
     """
+    loss = "two processes may train this run at once and spoil its record"
     for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.05)
-        else:
+        if take_lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, record, loss):
             return True
+        time.sleep(0.05)
     return False
 
 

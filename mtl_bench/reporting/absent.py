@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtl_bench.advice import command
+from mtl_bench.files import printable
 from mtl_bench.records.reader import FOLDER
-from mtl_bench.reporting.layout import HOW_TO_START
 from mtl_bench.words import parse_list
 
 
@@ -28,7 +29,14 @@ def say_absent(results: Path, chosen: Mapping[str, str | None]) -> str:
             there = sorted({place[key] for place in left})
             return f"No run record has {before}{key}={value}; there are {', '.join(there)}."
         left, before = kept, f"{before}{key}={value} and "
-    return HOW_TO_START
+    return how_to_start(results)
+
+
+def how_to_start(results: Path) -> str:
+    """Return the command that makes the first record in a folder."""
+    chosen = {"dataset": "qm9", "method": "ls", "profile": "mini", "seed": 0}
+    start = command("train", **chosen, paths__results=results)
+    return f"There are no run records in {results} yet. Start one with: {start}"
 
 
 def _matches(key: str, value: str, name: str) -> bool:
@@ -40,7 +48,7 @@ def _matches(key: str, value: str, name: str) -> bool:
 def _names_of(path: Path) -> dict[str, str]:
     """Return what a record's folder tells of it; nothing if it is none."""
     name = FOLDER.fullmatch(path.name)
-    profile, dataset, label = path.parts[-4:-1]
+    profile, dataset, label = map(printable, path.parts[-4:-1])
     if name is None:
         return {}
     return {"profile": profile, "dataset": dataset, "method": label, "seed": name["seed"]}

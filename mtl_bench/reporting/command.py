@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
-from mtl_bench.files import write_atomically
+from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.absent import say_absent
-from mtl_bench.reporting.cost_tables import COST_TABLES, render_cost_table
+from mtl_bench.reporting.cost_tables import COST_TABLES, EPOCH_METHODS, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
-from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.experiments import EXPERIMENTS, FULL
 from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
@@ -66,11 +67,13 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
         print(say_absent(results, {key: settings[key] for key in ("profile", "dataset", "seed")}))
         return
     for name in names or ["tables"]:
-        print(_render(name, records, settings, settings["format"], _width()))
+        shown = _render(name, records, settings, settings["format"], _width())
+        print(shown or _say_missing(name, records, settings))
         write = settings["paths.tables"] and _has_runs(name, records)
         for form in FORMATS if write else ():
             path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with explain_write_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)
             write_atomically(path, partial(_write, text.encode()))
 
@@ -93,6 +96,25 @@ def _render(
     if settings["selection"] == "all":
         return render_selections(records, form=form, width=width)
     return render_tables(records, baseline=settings["baseline"], **options)
+
+
+def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any]) -> str:
+    """Return what to say where no record has what a table shows."""
+    if name == "weights" and any(record.summary is not None for record in records):
+        return "No record here has a step log with weights.\n"
+    dataset = settings["dataset"] or "qm9"
+    words = [[f"dataset={dataset}", f"method={FULL}"]]
+    if name in COST_TABLES:
+        words = [["dataset=nyuv2", f"method={','.join(EPOCH_METHODS)}"]]
+    elif name in EXPERIMENTS:
+        experiment = EXPERIMENTS[name]
+        dataset = experiment.dataset or dataset
+        sweeps = experiment.sweeps or (name,)
+        words = [[f"experiment={sweep}", f"dataset={dataset}"] for sweep in sweeps]
+    seeds = f"seed={settings['seed'] or '0,1,2'}"
+    where = {"profile": settings["profile"] or "mini", "paths.results": settings["paths.results"]}
+    commands = [f"`{command('train', '-m', *own, seeds, **where)}`" for own in words]
+    return f"There is no finished run of {name} here. Make them with {' and '.join(commands)}\n"
 
 
 def _write(content: bytes, stream: Any) -> None:  # noqa: ANN401 - a binary stream

@@ -27,7 +27,7 @@ PARTS = {
 
 
 def render_cost_table(name: str, records: Sequence[Record], *, form: Format, width: int) -> str:
-    """Return a table of ``COST_TABLES``, per profile.
+    """Return a table of ``COST_TABLES``, per profile; "" without a finished run of it.
 
     Args:
         name: of ``COST_TABLES``.
@@ -41,12 +41,7 @@ def render_cost_table(name: str, records: Sequence[Record], *, form: Format, wid
         for profile in profiles
         if (table := COST_TABLES[name]([r for r in records if r.profile == profile], profile))
     ]
-    if tables:
-        return render(tables, form, width)
-    return (
-        f"There is no finished run of {name} here. Start them with: mtl-bench train -m "
-        f"dataset=nyuv2 method={','.join(EPOCH_METHODS)} profile=mini\n"
-    )
+    return render(tables, form, width) if tables else ""
 
 
 def _epochs(records: Sequence[Record], profile: str) -> Table | None:

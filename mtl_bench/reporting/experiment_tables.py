@@ -39,7 +39,7 @@ def render_experiment(
     form: Format = "markdown",
     width: int = 100,
 ) -> str:
-    """Return one table per setting that has a run of the experiment.
+    """Return one table per setting that has a run of the experiment, "" if none has.
 
     Args:
         name: of ``EXPERIMENTS``.
@@ -59,14 +59,7 @@ def render_experiment(
             continue
         if any(run.record.label in labels for run in members):
             tables.append(_table(name, found, members, records))
-    if tables:
-        return render(tables, form, width)
-    commands = [
-        f"mtl-bench train -m experiment={sweep} dataset={experiment.dataset or 'qm9'} profile=mini "
-        "seed=0,1,2"
-        for sweep in experiment.sweeps or (name,)
-    ]
-    return f"There is no finished run of {name} here. Start them with: {' and '.join(commands)}\n"
+    return render(tables, form, width) if tables else ""
 
 
 def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Record]) -> Table:

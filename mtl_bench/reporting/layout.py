@@ -7,10 +7,6 @@ from collections.abc import Iterator, Sequence
 from rich.cells import cell_len
 
 NOTHING = "–"
-HOW_TO_START = (
-    "There are no run records here yet. Start one with: "
-    "mtl-bench train dataset=qm9 method=ls profile=mini seed=0"
-)
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from mtl_bench.records.reader import Record
+from mtl_bench.reporting.commands import status_command
 from mtl_bench.reporting.comparison import Comparison, Row
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation
 from mtl_bench.reporting.layout import NOTHING
@@ -132,7 +133,7 @@ def left_out(records: Sequence[Record], selection: str | None, width: int) -> li
     if len(finished) < len(records):
         states = Counter(record.state for record in records if record.summary is None)
         counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        lines.append(f"Not shown: {counts} (see: mtl-bench status).")
+        lines.append(f"Not shown: {counts} (see `{status_command(records)}`).")
     without = len(finished) - len(runs_under(finished, selection))
     if without:
         rules = sorted({rule for r in finished if r.summary for rule in r.summary["metrics"]})

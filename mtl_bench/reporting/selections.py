@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
-from mtl_bench.reporting.layout import HOW_TO_START
-from mtl_bench.reporting.notes import other_seeds, seeds_text, usual_seeds
+from mtl_bench.reporting.notes import left_out, other_seeds, seeds_text, usual_seeds
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import delta_cells, seed_count
@@ -29,7 +28,7 @@ def render_selections(records: Sequence[Record], *, form: Format, width: int) ->
             place = (s.profile, s.dataset, s.protocol, s.architecture, s.epochs, s.data_source)
             settings.setdefault(place, {})[rule] = found
     if not settings:
-        return HOW_TO_START + "\n"
+        return "\n".join(left_out(records, None, width)) + "\n"
     return render([_table(found) for _, found in sorted(settings.items())], form, width)
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mtl_bench.records.reader import Record
+from mtl_bench.reporting.commands import train_command
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
 from mtl_bench.reporting.grouping import Group, describe, differences, group_runs
@@ -201,7 +202,6 @@ def _notes(
     group: Group, held: _Held, own_delta_m: Spread | None, untrained: Sequence[str]
 ) -> Iterator[str]:
     runs = group.runs
-    setting = runs[0].setting
     if group.others is not None:
         told = f": {describe(group.others)}" if group.others else ""
         yield f"one of several configurations of {group.label}{told}"
@@ -211,11 +211,9 @@ def _notes(
             "those of an untrained head"
         )
     if not held.runs:
-        yield (
-            "no Δm without one STL run of the same seed: mtl-bench train "
-            f"profile={setting.profile} dataset={setting.dataset} method=stl "
-            f"seed={runs[0].record.seed}"
-        )
+        records = [run.record for run in runs]
+        command = train_command(records, "method=stl", seeds=[r.seed for r in records])
+        yield f"no Δm without STL runs of the same seeds: `{command}`"
     elif own_delta_m is None:
         yield f"no Δm: {_why_no_delta(held)}"
     elif len(held.runs) < len(runs):

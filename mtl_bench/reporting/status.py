@@ -9,7 +9,7 @@ from itertools import groupby
 from rich.text import Text
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.layout import HOW_TO_START, column_width, fitting_chunks, pad, row_order
+from mtl_bench.reporting.layout import column_width, fitting_chunks, pad, row_order
 
 STYLES = {
     "finished": "green",
@@ -32,8 +32,6 @@ def render_status(records: Sequence[Record], width: int = 100) -> Text:
         records: as ``find_records`` returns them.
         width: terminal cells to fill; more seeds than fit go into another grid below.
     """
-    if not records:
-        return Text(HOW_TO_START)
     text = Text()
     by_place = sorted(records, key=lambda r: (r.profile, r.dataset))
     for place, members in groupby(by_place, key=lambda r: (r.profile, r.dataset)):

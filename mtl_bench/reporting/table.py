@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from mtl_bench.reporting.table_latex import as_latex
 Format = Literal["markdown", "latex", "csv"]
 FORMATS: tuple[Format, ...] = ("markdown", "latex", "csv")
 SUFFIXES: dict[Format, str] = {"markdown": ".md", "latex": ".tex", "csv": ".csv"}
+
+UNBROKEN = "\0"
+"""A blank at which no line is broken."""
 
 Texts = list[tuple[str, Sequence[str]]]
 
@@ -100,11 +104,12 @@ def render(tables: Iterable[Table], form: Format, width: int) -> str:
 
 
 def wrap(line: str, width: int) -> str:
-    """Break a line of text, an item of a list with a hanging indent."""
+    """Break a line of text, an item of a list with a hanging indent; commands stay whole."""
     indent = "  " if line.startswith("- ") else ""
+    whole = re.sub("`[^`]*`", lambda found: found[0].replace(" ", UNBROKEN), line)
     return textwrap.fill(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+        whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ).replace(UNBROKEN, " ")
 
 
 def _fit(

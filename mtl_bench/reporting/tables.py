@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Spread
 from mtl_bench.reporting.inference import FEWEST, Interval, Mark, marks
-from mtl_bench.reporting.layout import HOW_TO_START, NOTHING
+from mtl_bench.reporting.layout import NOTHING
 from mtl_bench.reporting.notes import (
     COSTS,
     MARKS,
@@ -45,8 +45,6 @@ def render_tables(
         form: what the tables are written in.
         width: terminal cells to fill. A table that is wider is turned round, or cut by columns.
     """
-    if not records:
-        return HOW_TO_START + "\n"
     found = compare(runs_under(records, selection), baseline)
     blocks = [render(map(table_of, found), form, width)] if found else []
     if form == "markdown":

@@ -24,15 +24,15 @@ LAST = 5
 def render_weights(records: Sequence[Record], *, form: Format, width: int) -> str:
     """Return a table per comparison: each run's mean share of every task in the last updates.
 
+    Without a step log that has weights it is "".
+
     Args:
         records: as ``find_records`` returns them.
         form: what the tables are written in.
         width: terminal cells to fill.
     """
     tables = [table for scene in find_scenes(records, None) if (table := _table(scene))]
-    if tables:
-        return render(tables, form, width)
-    return "No record here has a step log with weights. Make one with: mtl-bench train\n"
+    return render(tables, form, width) if tables else ""
 
 
 def _table(scene: Scene) -> Table | None:

@@ -27,17 +27,15 @@ class Kind(NamedTuple):
     Args:
         title: its name for a person.
         package: what must be importable, and the extra of pip that brings it.
-        remedy: how a record gets there that didn't in its time, if it can.
     """
 
     title: str
     package: str
-    remedy: str
 
 
 KINDS = {
-    "wandb": Kind("W&B", "wandb", "; `mtl-bench wandb sync` sends it later"),
-    "tensorboard": Kind("TensorBoard", "tensorboard", ""),
+    "wandb": Kind("W&B", "wandb"),
+    "tensorboard": Kind("TensorBoard", "tensorboard"),
 }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Self
 
+from mtl_bench.advice import command
 from mtl_bench.tracking.dashboard import KINDS, Kind
 
 SECONDS = {"offline": 60.0, "online": 6.0}
@@ -32,12 +33,19 @@ class Mirror:
         seconds: how long to wait at the end.
         record: the run's folder.
         say: shows a line to a person.
+        later: the command that sends what didn't get there in its time, if there is one.
     """
 
     def __init__(
-        self, kind: Kind | None, seconds: float, record: Path, say: Callable[[str], object]
+        self,
+        kind: Kind | None,
+        seconds: float,
+        record: Path,
+        say: Callable[[str], object],
+        later: str | None = None,
     ) -> None:
         self._kind, self._seconds, self._record, self._say = kind, seconds, record, say
+        self._later = f"; `{later}` sends it later" if later else ""
         self._worker: _Worker | None = None
 
     def __enter__(self) -> Self:
@@ -73,7 +81,7 @@ class Mirror:
         assert self._kind is not None
         self._say(
             f"{self._kind.title} is off: {reason or 'its process ended too early'}; the record is "
-            f"whole without it{self._kind.remedy}"
+            f"whole without it{self._later}"
         )
         self._kind = self._worker = None
 
@@ -134,7 +142,16 @@ class _Worker:
 def make_mirror(logger: dict[str, Any], record: Path, say: Callable[[str], object]) -> Mirror:
     """Return the mirror that a ``logger`` section asks for."""
     seconds = SECONDS[logger.get("mode", "offline")]
-    return Mirror(KINDS.get(logger["name"]), seconds, record, say)
+    later = _sync_command(logger, record) if logger["name"] == "wandb" else None
+    return Mirror(KINDS.get(logger["name"]), seconds, record, say, later)
+
+
+def _sync_command(logger: dict[str, Any], record: Path) -> str:
+    """Return the command that sends a record where it would have gone in its time."""
+    profile, dataset, label = record.parts[-4:-1]
+    place = {"profile": profile, "dataset": dataset, "method": label}
+    chosen = {key: logger[key] for key in ("mode", "project", "entity", "group", "every")}
+    return command("wandb", "sync", **place, **chosen, paths__results=record.parents[3])
 
 
 NO_MIRROR = Mirror(None, 0.0, Path(), print)

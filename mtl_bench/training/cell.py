@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 from mtl_bench.config.build import require_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
-from mtl_bench.errors import Interrupted, MissingExtraError, MtlBenchError, describe_refusal
+from mtl_bench.errors import (
+    BusyError,
+    Interrupted,
+    MissingExtraError,
+    MtlBenchError,
+    describe_refusal,
+)
 from mtl_bench.records.reader import find_record
 from mtl_bench.records.writer import record_path
 from mtl_bench.training.run import run
@@ -77,6 +83,8 @@ def run_cell(overrides: list[str], slot: int | None = None) -> Cell:
         path, _ = run(resolved)
     except Interrupted as error:
         return Cell(overrides, None, "interrupted", str(error))
+    except BusyError as error:
+        return Cell(overrides, None, "running", str(error))
     except MtlBenchError as error:
         return Cell(overrides, None, "failed", str(error))
     except Exception as error:

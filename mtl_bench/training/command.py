@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import Interrupted
+from mtl_bench.files import printable
 from mtl_bench.training.cell import Cell, look
 from mtl_bench.training.run import run
 from mtl_bench.training.sweep import survey, sweep
@@ -42,7 +43,8 @@ def _tell_outcomes(cells: list[Cell]) -> int:
     _tell_left_out(cells)
     for cell in cells:
         if cell.state == "failed":
-            print(f"failed: {' '.join(cell.overrides)}: {cell.error}", file=sys.stderr)
+            line = f"failed: {' '.join(cell.overrides)}: {cell.error}"
+            print(printable(line), file=sys.stderr)
     if states["failed"]:
         print("the same command tries these again and skips the others", file=sys.stderr)
     if states["interrupted"]:
@@ -58,7 +60,7 @@ def _tell_left(cells: list[Cell]) -> int:
     for cell in cells:
         if cell.state not in ("finished", "left out"):
             reason = f" ({cell.error})" if cell.error else ""
-            print(f"{cell.state}: {' '.join(cell.overrides)}{reason}")
+            print(printable(f"{cell.state}: {' '.join(cell.overrides)}{reason}"))
     print(", ".join(f"{count} {state}" for state, count in states.items()))
     return 0 if states["finished"] + states["left out"] == len(cells) else 1
 

@@ -14,6 +14,7 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.config.recorded import read_config
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, RecordError
+from mtl_bench.reporting.commands import rerun_command
 from mtl_bench.training.checkpoint import Checkpoints, explain_misfit
 
 
@@ -62,7 +63,10 @@ def predict_samples(
     network = build_network(config, names)
     state = Checkpoints(record / "checkpoint", config, config_hash(config)).peek()
     if state is None:
-        raise RecordError(f"{record} has no checkpoint: run it, records alone hold no network")
+        raise RecordError(
+            f"{record} has no checkpoint, and records alone hold no network: move it away and run "
+            f"`{rerun_command(record)}`"
+        )
     with explain_misfit(record):
         network.load_state_dict(state["network"])
     network.eval()

@@ -18,7 +18,7 @@ from mtl_bench.errors import (
     Interrupted,
     MtlBenchError,
     RecordError,
-    TrainingError,
+    warn,
 )
 from mtl_bench.files import read_json
 from mtl_bench.records.processes import latest_process
@@ -87,19 +87,22 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
     device = prepare_process(config["trainer"])
     dataset = build_data(config)
     require_same_data(path, environment["data"], dataset.origin)
-    with tempfile.TemporaryDirectory() as folder, RunRecord(Path(folder)) as record:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunRecord(Path(folder)) as record,
+        _of_record(path, record),
+    ):
         _take_checkpoint(path, record, config, step)
-        with _of_record(path, record):
-            inspector = _StepInspector(step)
-            trainer = Trainer(
-                build_algorithm(config, dataset, device),
-                TrainerSettings.of(config["trainer"]),
-                record,
-                Checkpoints(record.checkpoints, config, config_hash(config)),
-                device,
-                [inspector],
-            )
-            found = _inspect(trainer, inspector)
+        inspector = _StepInspector(step)
+        trainer = Trainer(
+            build_algorithm(config, dataset, device),
+            TrainerSettings.of(config["trainer"]),
+            record,
+            Checkpoints(record.checkpoints, config, config_hash(config)),
+            device,
+            [inspector],
+        )
+        found = _inspect(trainer, inspector)
     recorded = failure.get("update") if failure.get("step") == step - 1 else None
     same = None if recorded is None else recorded == spell_out(found.incident["update"])
     return found._replace(same=same)
@@ -173,8 +176,9 @@ def _of_record(path: Path, copy: RunRecord) -> Iterator[None]:
             f"{signal}: stopped before the step was reached; {path} is as it was, and the same "
             "command begins the replay again"
         ) from None
-    except TrainingError as error:
-        raise TrainingError(str(error).replace(str(copy.path), str(path))) from error
+    except MtlBenchError as error:
+        error.args = (str(error).replace(str(copy.path), str(path)),)
+        raise
 
 
 def _inspect(trainer: Trainer, inspector: _StepInspector) -> Replay:
@@ -228,7 +232,13 @@ def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step
         return
     shutil.copytree(path / "checkpoint", record.checkpoints, dirs_exist_ok=True)
     checkpoints = Checkpoints(record.checkpoints, config, config_hash(config))
-    state = checkpoints.load(lambda _: None)
-    if state is not None and state["progress"]["step"] >= step:
+    try:
+        state = checkpoints.load(lambda _: None)
+        useless = state is not None and state["progress"]["step"] >= step
+    except RecordError as error:
+        reason = str(error).rpartition(": ")[0].replace(str(record.path), str(path))
+        warn(f"{reason}: the replay begins at the first step")
+        useless = True
+    if useless:
         for copy in record.checkpoints.iterdir():
             copy.unlink()

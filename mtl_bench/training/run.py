@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from mtl_bench.advice import command
 from mtl_bench.config.build import require_method
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted, RecordError
@@ -95,10 +96,6 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
 
 
 def _next_commands(config: dict[str, Any]) -> list[str]:
-    where = (
-        ""
-        if config["paths"]["results"] == "results"
-        else f" paths.results={config['paths']['results']}"
-    )
-    scope = f"profile={config['profile']['name']} dataset={config['dataset']['name']}{where}"
-    return [f"mtl-bench tables {scope}", f"mtl-bench status {scope}"]
+    scope = {"profile": config["profile"]["name"], "dataset": config["dataset"]["name"]}
+    results = config["paths"]["results"]
+    return [command(name, **scope, paths__results=results) for name in ("tables", "status")]

@@ -6,9 +6,11 @@ run that is killed or stopped, and the answers of the others with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -28,9 +30,13 @@ from mtl_bench.config.compose import (
 from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
+from mtl_bench.records.reader import is_locked
 from mtl_bench.signals import StopRequest
 from mtl_bench.training import cluster, processes
 from mtl_bench.training.cell import Cell, Task, look_cell, run_cell, stopped_before
+
+POLL = 0.5
+"""Seconds between two looks at runs that another process trains."""
 
 
 class Plan(NamedTuple):
@@ -63,6 +69,7 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
     """Carry out every run of a sweep that is not finished; one that fails does not stop the others.
 
     A run that is asked to stop does: what it comes to is ``interrupted``, and no other is begun.
+    What another process trains meanwhile comes last, when that process is done with it.
 
     Args:
         overrides: words of the command line, with Hydra's syntax for several values.
@@ -77,7 +84,21 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
     seen = [look_cell(cell, plan.optional) for cell in plan.cells]
     # by record, since cells can differ in what makes no other run
     left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state != "finished"}
-    paths, size = list(left), plan.batch or max(1, len(left))
+    outcomes: dict[str | None, Cell] = {}
+    while left:
+        outcomes |= _carry_out(plan, task, left)
+        if any(cell.state == "interrupted" for cell in outcomes.values()):
+            break
+        left = {path: cell for path, cell in left.items() if outcomes[path].state == "running"}
+        if left and not _wait_for_one(left):
+            outcomes |= {path: stopped_before(cell) for path, cell in left.items()}
+            break
+    return [outcomes.get(cell.path, cell) for cell in seen]
+
+
+def _carry_out(plan: Plan, task: Task, left: dict[str, list[str]]) -> dict[str | None, Cell]:
+    """Launch the cells, given by the path of their record, batch by batch until one is stopped."""
+    paths, size = list(left), plan.batch or len(left)
     outcomes: dict[str | None, Cell] = {}
     stopped = False
     for begin in range(0, len(paths), size):
@@ -86,7 +107,19 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
         answers = [*map(stopped_before, cells)] if stopped else plan.launch(task, cells)
         stopped = any(cell.state == "interrupted" for cell in answers)
         outcomes |= dict(zip(batch, answers, strict=True))
-    return [outcomes.get(cell.path, cell) for cell in seen]
+    return outcomes
+
+
+def _wait_for_one(paths: Iterable[str]) -> bool:
+    """Wait until another process is done with one of these records; False on a request to stop."""
+    locks = [Path(path) / ".lock" for path in paths]
+    print(f"waiting for {len(locks)} of the runs, which another process trains", flush=True)
+    with StopRequest() as stop:
+        while stop.name is None:
+            if not all(map(is_locked, locks)):
+                return True
+            time.sleep(POLL)
+    return False
 
 
 def plan_sweep(overrides: Sequence[str]) -> Plan:

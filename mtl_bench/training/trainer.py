@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from mtl_bench.advice import command
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.errors import Interrupted, MtlBenchError, TrainingError
 from mtl_bench.records.steps import StepLog
@@ -177,9 +178,10 @@ class Trainer:
         if self.settings.on_nonfinite == "abort" or not error.recoverable:
             self._failed = error.result
             skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"
+            replay = command("replay", str(self.record.path))
             raise TrainingError(
-                f"{message}; nothing of this update is kept, `mtl-bench replay "
-                f"{self.record.path}` shows where it comes from{skip * error.recoverable}"
+                f"{message}; nothing of this update is kept, `{replay}` shows where it comes "
+                f"from{skip * error.recoverable}"
             )
         self.tell(f"skipped a batch: {message}")
         progress.skipped += 1

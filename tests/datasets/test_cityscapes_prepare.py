@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mtl_bench.advice import data_command
 from mtl_bench.cli import main
 from mtl_bench.datasets.cityscapes import Cityscapes
 from mtl_bench.datasets.cityscapes_files import Frame
@@ -100,10 +101,11 @@ def test_a_copy_that_is_none_is_found(raw):
     joined = np.load(copy)
     joined[7, 7] += 1
     np.save(copy, joined)
-    fault = f"{copy}: is not the copy of the PNG files: remove it, or write it anew with "
-    assert verify(raw, jobs=1) == [fault + "decoded=true"]
+    again = data_command("prepare", "cityscapes", raw, decoded=True)
+    fault = f"{copy}: is not the copy of the PNG files: remove it, or write it anew with `{again}`"
+    assert verify(raw, jobs=1) == [fault]
     copy.write_bytes(b"")
-    assert verify(raw, jobs=1) == [fault + "decoded=true"]
+    assert verify(raw, jobs=1) == [fault]
 
 
 @pytest.mark.parametrize("damage", ["values", "shape", "length"])
@@ -166,7 +168,9 @@ def test_verify_lists_every_fault_and_a_summary(raw, capsys):
     ):
         assert sum(message in fault for fault in faults) == 1, message
     assert len(faults) == 6  # three files have no image
-    assert summary == f"mtl-bench: {raw} has 6 faults: run `mtl-bench data prepare cityscapes`"
+    assert summary == (
+        f"mtl-bench: {raw} has 6 faults: unpack each PNG file that is named again, from its package"
+    )
 
 
 @pytest.mark.parametrize("size", [(2**20, 2**20), (8192, 8192), (0, 0), (2**31, 32)])

@@ -2,16 +2,16 @@
 
 import pytest
 
-from mtl_bench.datasets.commands import data_command
+from mtl_bench.datasets.commands import find_command
 from mtl_bench.errors import ConfigError
 
 ACTIONS = ("prepare", "synth", "verify")
 
 
 def test_settings_are_the_positional_parameters():
-    _, settings = data_command("qm9", "prepare")
+    _, settings = find_command("qm9", "prepare")
     assert list(settings) == ["source", "raw", "jobs"]
-    assert data_command("qm9", "verify")[1] == {}
+    assert find_command("qm9", "verify")[1] == {}
 
 
 @pytest.mark.parametrize(
@@ -23,18 +23,18 @@ def test_settings_are_the_positional_parameters():
     ],
 )
 def test_a_bad_value_is_named(tmp_path, values, message):
-    command, _ = data_command("qm9", "prepare")
+    command, _ = find_command("qm9", "prepare")
     with pytest.raises(ConfigError, match=message):
         command(tmp_path / "qm9", values)
 
 
 def test_an_action_that_a_data_set_lacks_is_named():
     with pytest.raises(ConfigError, match="data synth qm9: qm9 has no such action"):
-        data_command("qm9", "synth")
+        find_command("qm9", "synth")
 
 
 def test_every_action_of_nyuv2_is_found_with_its_settings():
-    settings = {action: list(data_command("nyuv2", action)[1]) for action in ACTIONS}
+    settings = {action: list(find_command("nyuv2", action)[1]) for action in ACTIONS}
     assert settings == {
         "prepare": ["mat", "normals", "jobs"],
         "synth": ["train", "val", "height", "width", "seed", "jobs"],

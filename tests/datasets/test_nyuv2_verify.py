@@ -143,12 +143,6 @@ def test_another_layout_is_recognised(tmp_path, folders, message):
     assert any("{train,val}/{image,label,depth,normal}/{i}.npy" in fault for fault in faults)
 
 
-def test_no_folder_at_all_names_both_ways_to_get_data(tmp_path):
-    (fault,) = verify(tmp_path / "nyuv2")
-    assert f"`mtl-bench data synth nyuv2 paths.data={tmp_path}`" in fault
-    assert f"`mtl-bench data prepare nyuv2 mat=FILE paths.data={tmp_path}`" in fault
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("rooms") / "nyuv2"

@@ -26,7 +26,7 @@ SMOKE = ("train", "profile=smoke", "method=ls")
         ((*SMOKE, "dataset=qm9", "profile=../../x"), 2, "profile=../../x: there is no such choice"),
         ((*SMOKE, "-m", "dataset=../qm9,qm9"), 2, "dataset=../qm9,qm9: there is no such choice"),
         (("data", "verify", "../x"), 2, "there is no data set ../x; allowed: cityscapes, nyuv2"),
-        (("data", "verify", "qm9"), 2, "data/qm9 has 1 faults: run `mtl-bench data prepare qm9`"),
+        (("data", "verify", "qm9"), 2, "data/qm9 has 1 fault: run `mtl-bench data prepare qm9`"),
         (("data", "prepare", "qm9", "raw=nowhere"), 2, "nowhere/qm9_part1.csv is missing"),
         (("show", "nowhere"), 2, "nowhere holds no run: give results/PROFILE"),
         (("tables", "profile=../.."), 0, ""),
@@ -74,7 +74,7 @@ def test_a_read_only_folder_of_results_is_one_line(made, tiny_data, tmp_path):
     assert done.returncode == 1, done
     line = only_line(done.stderr)
     assert "can't write results/smoke/qm9/ls/seed0-" in line
-    assert "Permission denied; make the folder writable or move it with paths.results=DIR" in line
+    assert "Permission denied; make the folder writable or give paths.results=DIR" in line
     assert list(folder.rglob("seed0-*")) == []
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import find_config_folder
 from mtl_bench.records.reader import find_records
@@ -165,10 +166,13 @@ def test_costs_compare_runs_of_the_same_seed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["table3", "figure2"])
-def test_without_a_run_it_says_what_to_type(name: str, tmp_path: Path) -> None:
+def test_without_a_run_it_says_what_to_type(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     record(tmp_path, "stl", 0, 1.0, 4.0)
-    text = render_experiment(name, find_records(tmp_path))
-    assert f"mtl-bench train -m experiment={name}" in text
+    assert render_experiment(name, find_records(tmp_path)) == ""
+    assert main(["tables", name, f"paths.results={tmp_path}"]) == 0
+    assert f"`mtl-bench train -m experiment={name}" in capsys.readouterr().out
 
 
 def test_ranks_are_among_the_rows_of_the_table(tmp_path):

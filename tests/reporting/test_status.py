@@ -14,10 +14,6 @@ from tests.records.synthetic import qm9_tasks, scaled, write_record
 HOMO = {"values": scaled(2.0, "homo"), "tasks": qm9_tasks("homo")}
 
 
-def test_no_records_says_what_to_type() -> None:
-    assert "mtl-bench train" in render_status([]).plain
-
-
 def test_the_whole_page(tmp_path: Path) -> None:
     for seed in range(3):
         write_record(tmp_path, "ls", seed, **HOMO)

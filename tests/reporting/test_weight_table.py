@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.steps import StepLog
 from mtl_bench.reporting.weight_table import render_weights
@@ -47,6 +48,7 @@ def test_equal_weights_count_all_tasks_and_missing_logs_are_named(tmp_path):
     assert "No step log of ls seed 1." in text
 
 
-def test_without_any_log_it_says_so(tmp_path):
+def test_without_any_log_it_says_so(tmp_path, capsys):
     shutil.rmtree(write_run(tmp_path, "ls", 1) / "steps")
-    assert "No record" in render_weights(find_records(tmp_path), form="csv", width=100)
+    assert main(["tables", "weights", f"paths.results={tmp_path}"]) == 0
+    assert capsys.readouterr().out.startswith("No record here has a step log with weights.")

@@ -1,5 +1,7 @@
 """The trainer's side of a dashboard: one line when something is wrong, and no waiting."""
 
+import re
+import shlex
 import time
 
 from mtl_bench.tracking.dashboard import KINDS
@@ -31,11 +33,17 @@ def test_a_process_that_fails_is_named_once_at_the_next_look(tmp_path):
 
 def test_a_process_that_fails_before_the_end_is_named_at_the_end(tmp_path):
     said = []
-    with Mirror(KINDS["wandb"], 30, tmp_path / "nowhere", said.append) as mirror:
+    record = tmp_path / "a b" / "mini" / "qm9" / "ls-bf16" / "nowhere"
+    logger = {"name": "wandb", "mode": "offline", "project": "p", "entity": None, "group": None}
+    with make_mirror(logger | {"every": 5}, record, said.append) as mirror:
         mirror.look(1, 10)
     (line,) = said
     assert line.startswith("W&B is off: RecordError: ")
-    assert line.endswith("`mtl-bench wandb sync` sends it later")
+    told = re.search("`(mtl-bench .*)` sends it later$", line)
+    assert shlex.split(told[1])[1:] == [
+        *("wandb", "sync", "profile=mini", "dataset=qm9", "method=ls-bf16", "mode=offline"),
+        *("project=p", "every=5", f'paths.results="{tmp_path / "a b"}"'),
+    ]
 
 
 def test_one_that_is_not_ready_is_ended(tmp_path):

@@ -106,6 +106,33 @@ def test_what_stops_it_is_told_of_the_record(tiny_data, tmp_path, monkeypatch):
         replay(record, step + 1)
 
 
+def test_without_a_checkpoint_that_can_be_read_it_begins_at_the_first_step(
+    tiny_data, tmp_path, capsys
+):
+    config = config_of(tiny_data, tmp_path, "method=ls", "trainer.epochs=2")
+    record = run(config).path
+    for checkpoint in (record / "checkpoint").iterdir():
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    before = files(record)
+    found = replay(record, 2 * STEPS)
+    assert (found.start, found.fault) == (0, None)
+    assert files(record) == before
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"mtl-bench: WARNING: {record / 'checkpoint' / 'last.pt'} is damaged")
+    assert warning.endswith(": the replay begins at the first step")
+
+
+def test_a_checkpoint_that_does_not_fit_is_that_of_the_record(tiny_data, tmp_path):
+    train(config_of(tiny_data, tmp_path, "method=ls", "optimizer.lr=1e30"), stop_at(1))
+    record = fail(tiny_data, tmp_path, "ls", "optimizer.lr=1e30")
+    last = record / "checkpoint" / "last.pt"
+    content = torch.load(last, weights_only=True)
+    del content["state"]["learners"]
+    torch.save(content, last)
+    with pytest.raises(RecordError, match=f"^the checkpoint in {record} does not fit the run"):
+        replay(record)
+
+
 def test_no_run_is_named(tmp_path):
     with pytest.raises(RecordError, match="holds no run"):
         replay(tmp_path)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_bench.errors import ConfigError
+from mtl_bench.files import printable
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.absent import say_absent
+from mtl_bench.reporting.commands import status_command
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
     cost,
@@ -124,23 +126,26 @@ def draw_figures(scene: Scene, folder: Path, names: Sequence[str] = ()) -> Itera
 def _report(outcome: Outcome) -> str:
     if outcome.paths:
         lines = [*map(str, outcome.paths), *(f"  {text}" for text in outcome.missing)]
-        return "\n".join(lines) + "\n"
+        return "".join(f"{printable(line)}\n" for line in lines)
     where = f"{outcome.scene.setting.profile} / {outcome.scene.suffix}"
-    return f"{outcome.name} of {where} not drawn: {'; '.join(outcome.missing)}\n"
+    return printable(f"{outcome.name} of {where} not drawn: {'; '.join(outcome.missing)}") + "\n"
 
 
 def _left_out(records: Sequence[Record], scenes: Sequence[Scene]) -> str:
     """Return a line for each profile and data set with runs that no figure shows, and why."""
     drawn = {run.record.path for scene in scenes for runs in scene.runs.values() for run in runs}
-    places: dict[str, Counter[str]] = {}
+    places: dict[str, list[Record]] = {}
     for record in records:
         if record.path not in drawn:
-            finished = "finished without metrics under this selection"
-            state = record.state if record.summary is None else finished
-            places.setdefault(f"{record.profile} / {record.dataset}", Counter())[state] += 1
+            places.setdefault(f"{record.profile} / {record.dataset}", []).append(record)
     lines = [
-        f"{place}: not shown: {', '.join(f'{n} {state}' for state, n in sorted(counts.items()))} "
-        "(see: mtl-bench status)"
-        for place, counts in places.items()
+        f"{place}: not shown: {_count_states(own)} (see `{status_command(own)}`)\n"
+        for place, own in places.items()
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(lines)
+
+
+def _count_states(records: Sequence[Record]) -> str:
+    finished = "finished without metrics under this selection"
+    counts = Counter(finished if r.summary is not None else r.state for r in records)
+    return ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))

@@ -71,7 +71,7 @@ def _missing(scene: Scene, rows: Sequence[Row]) -> tuple[str, ...]:
     for row in rows:
         reason = "; ".join(row.notes)
         if row.delta_m is not None:
-            reason = f"no cost without an LS run on its device: {scene.command('method=ls')}"
+            reason = f"no cost without an LS run on its device{scene.command_of('ls')}"
         names.setdefault(reason, []).append(row.name)
     return tuple(f"{', '.join(members)}: {reason}" for reason, members in names.items())
 

@@ -67,9 +67,8 @@ def draw(scene: Scene) -> Drawing:
     found, problems = _read(scene, pairs)
     if not found:
         what = "no method here computed the Gram matrix"
-        raise CannotDrawError(
-            "; ".join([what, *problems]) + ": " + scene.command("method=mgda,taskforce")
-        )
+        more = scene.command_of("mgda", "taskforce")
+        raise CannotDrawError("; ".join([*problems, what]) + more)
     figure, body = page(
         9.0,
         HEIGHT * len(found) + 0.75,

@@ -90,8 +90,8 @@ def draw(scene: Scene) -> Drawing:
     if count < 2:
         left = f" (left out: {', '.join(ranking.left_out)})" if ranking.left_out else ""
         raise CannotDrawError(
-            f"ranks need two methods besides STL, here is {count}{left}: "
-            + scene.command("method=ls,mgda,taskforce")
+            f"ranks need two methods besides STL, here is {count}{left}"
+            + scene.command_of("ls", "mgda", "taskforce")
         )
     seeds = ranking.ranks_MCS.shape[2]
     left_out = f"Not ranked: {', '.join(ranking.left_out)}." if ranking.left_out else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.records.reader import Record
+from mtl_bench.reporting.commands import train_command
 from mtl_bench.reporting.statistics import Comparison, Row, Run, Setting, compare, runs_under
 
 if TYPE_CHECKING:
@@ -67,20 +68,19 @@ class Scene:
         """Task -> its label."""
         return {column.task: column.label for column in self.comparison.columns}
 
-    @property
-    def seeds(self) -> str:
-        """The seeds of all runs, as a command takes them."""
-        found = {seed for row in self.comparison.rows for seed in row.seeds}
-        return ",".join(map(str, sorted(found)))
-
     def command(self, words: str) -> str:
-        """Return the command that trains ``words`` in this setting."""
-        return train_command(self.setting.profile, self.setting.dataset, self.seeds, words)
+        """Return the command that trains ``words`` beside these runs, with their seeds."""
+        records = [run.record for runs in self.runs.values() for run in runs]
+        return f"`{train_command(records, words, seeds=[record.seed for record in records])}`"
 
-
-def train_command(profile: str, dataset: str, seeds: str, words: str) -> str:
-    """Return a command that makes records."""
-    return f"mtl-bench train -m {words} dataset={dataset} profile={profile} seed={seeds}"
+    def command_of(self, *methods: str) -> str:
+        """Return a colon and the command that trains those of the methods that lack runs, or ""."""
+        seeds: dict[str, set[int]] = {}
+        for row in self.comparison.rows:
+            seeds.setdefault(label_of(row), set()).update(row.seeds)
+        every = set[int]().union(*seeds.values())
+        left = [method for method in methods if seeds.get(method) != every]
+        return f": {self.command('method=' + ','.join(left))}" if left else ""
 
 
 def find_scenes(

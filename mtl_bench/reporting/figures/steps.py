@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from mtl_bench.errors import RecordError
+from mtl_bench.reporting.commands import rerun_command
 from mtl_bench.reporting.figures.logs import read_steps
 from mtl_bench.reporting.figures.scene import Scene
 from mtl_bench.reporting.figures.series import Array
@@ -60,7 +61,8 @@ def read_row(
         try:
             found = read_steps(path, columns)
         except RecordError as error:
-            problems.append(f"{row.name}: {error}")
+            again = f"restore it from a copy, or move {path} away and run `{rerun_command(path)}`"
+            problems.append(f"{row.name}: {error}: {again}")
             continue
         if found is None:
             continue

@@ -42,7 +42,8 @@ def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
     if all(cell.row is None for cell in cells.values()):
         counts = Counter(cell.state for cell in cells.values())
         counted = ", ".join(f"{count} {state}" for state, count in counts.items())
-        raise CannotDrawError(f"no finished run of its sweep ({counted}): {_start(scene, name)}")
+        start = scene.command(f"experiment={name}")
+        raise CannotDrawError(f"no finished run of its sweep ({counted}): {start}")
     if all(cell.state for cell in cells.values()):
         raise CannotDrawError(next(n for c in cells.values() if c.row for n in c.row.notes))
     return cells
@@ -52,9 +53,11 @@ def sweep_missing(scene: Scene, cells: dict[str, Cell], name: str) -> tuple[str,
     """Return a line about the cells that have nothing to show."""
     empty = [f"{label} ({cell.state})" for label, cell in cells.items() if cell.state]
     notes = [note for cell in cells.values() if cell.row for note in cell.row.notes]
-    if not empty:
-        return tuple(dict.fromkeys(notes))
-    return (f"no Δm of {', '.join(empty)}: {_start(scene, name)}", *dict.fromkeys(notes))
+    if empty:
+        unfinished = any(cell.row is None for cell in cells.values())
+        start = f": {scene.command(f'experiment={name}')}" if unfinished else ""
+        notes.insert(0, f"no Δm of {', '.join(empty)}{start}")
+    return tuple(dict.fromkeys(notes))
 
 
 def _cell(rows: list[Row], state: str) -> Cell:
@@ -63,7 +66,3 @@ def _cell(rows: list[Row], state: str) -> Cell:
     if len(rows) > 1:
         return Cell(None, f"{len(rows)} configurations")
     return Cell(rows[0], "" if rows[0].delta_m else "no Δm")
-
-
-def _start(scene: Scene, name: str) -> str:
-    return scene.command(f"experiment={name}")

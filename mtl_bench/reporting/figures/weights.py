@@ -51,8 +51,7 @@ def draw(scene: Scene) -> Drawing:
     same = ", ".join(logs.row.name for logs in constant)
     if not moving:
         reason = f"the weights of {same} are constant" if same else "no step log to draw"
-        more = scene.command("method=taskforce")
-        raise CannotDrawError("; ".join([reason, *problems]) + f": {more}")
+        raise CannotDrawError("; ".join([*problems, reason]) + scene.command_of("taskforce"))
     banded = len(names) <= BANDS
     windows = sorted({_window(logs.updates) for logs in moving})
     notes = (

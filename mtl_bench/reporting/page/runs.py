@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from mtl_bench.files import parse_json, printable
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.layout import row_order
 from mtl_bench.reporting.page.results import own_metrics
@@ -34,7 +34,7 @@ def run_data(record: Record, base: Path) -> dict[str, Any]:
         "state": record.state,
         "progress": describe(record),
         "error": record.error,
-        "folder": "/".join(record.path.parts[-4:]),
+        "folder": printable("/".join(record.path.parts[-4:])),
         "link": quote(os.fsencode(relative)) + "/",
         "kind": _kind(summary, environment),
         "facts": _facts(summary),
@@ -62,15 +62,16 @@ def grid(records: Sequence[Record]) -> dict[str, Any]:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return None
+    return "\n".join(map(printable, lines))
 
 
 def _kind(summary: dict[str, Any], environment: str | None) -> str | None:
     """Return ``real`` or ``procedural``; an unfinished run has it in its environment alone."""
     try:
-        data = summary["data"] if summary else json.loads(environment or "")["data"]
+        data = summary["data"] if summary else parse_json((environment or "").encode())["data"]
         return str(data["kind"])
     except (ValueError, TypeError, KeyError):
         return None

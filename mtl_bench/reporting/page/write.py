@@ -12,10 +12,11 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_text
 from mtl_bench.records.reader import find_records
-from mtl_bench.reporting.layout import HOW_TO_START
+from mtl_bench.reporting.absent import how_to_start
 from mtl_bench.reporting.page.data import page_data
 
 SCRIPTS = (
@@ -60,7 +61,7 @@ def write_report(results: Path, profile: str | None, output: Path | None) -> Pat
     records = find_records(results)
     names = sorted({record.profile for record in records})
     if not names:
-        raise ConfigError(f"{results}: {HOW_TO_START}")
+        raise ConfigError(how_to_start(results))
     if profile is None and len(names) > 1:
         raise ConfigError(f"profile= is missing; {results} has records of: {', '.join(names)}")
     chosen = profile or names[0]
@@ -70,21 +71,27 @@ def write_report(results: Path, profile: str | None, output: Path | None) -> Pat
     own = [record for record in records if record.profile == chosen]
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, render_page(page_data(own, chosen, path.parent)))
+    same = command("tables", profile=chosen, paths__results=results)
+    write_text(path, render_page(page_data(own, chosen, path.parent), same))
     return path
 
 
-def render_page(data: dict[str, Any]) -> str:
+def render_page(data: dict[str, Any], same: str) -> str:
     """Return the page: the same text for the same data.
 
     Text of records is data in a JSON block that no browser runs; scripts and styles are allowed by
     their hash and the network not at all.
+
+    Args:
+        data: of `page_data`.
+        same: the command that prints the same numbers.
     """
     style = "\n".join(map(_asset, STYLES))
     notice = f"/* uPlot:\n{_asset('uplot/LICENSE')}*/"  # MIT asks for it in every copy
     script = "\n".join([notice, *map(_asset, SCRIPTS)])
     return Template(_asset("template.html")).substitute(
         title=html.escape(f"mtl_bench: {data['profile']}"),
+        same=html.escape(same),
         style_hash=_hash(style),
         script_hash=_hash(script),
         style=style,

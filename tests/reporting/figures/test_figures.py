@@ -122,7 +122,7 @@ def test_the_grid_shows_numbers_seeds_and_holes(everything: Path) -> None:
     assert words.count("missing") == 1
     (text,) = drawing.missing
     assert "taskforce-noise_0.0_buffer_100000 (missing)" in text
-    assert "experiment=figure2 dataset=cityscapes profile=mini seed=0,1" in text
+    assert "-m experiment=figure2 seed=0,1 dataset=cityscapes profile=mini " in text
 
 
 def test_the_speed_is_that_of_a_step_relative_to_every_step(tmp_path: Path) -> None:
@@ -258,8 +258,8 @@ def test_cost_and_delta_are_those_of_the_tables(tmp_path: Path) -> None:
     ]
     assert points == [pytest.approx(p) for p in ([3.0, 0.0], [1.0, 50.0], [1.5, 20.0])]
     mgda, rlw = drawing.missing
-    assert "mgda: no cost without an LS run on its device: mtl-bench train -m method=ls" in mgda
-    assert "no Δm without one STL run of the same seed" in rlw
+    assert "mgda: no cost without an LS run on its device: `mtl-bench train -m method=ls" in mgda
+    assert "no Δm without STL runs of the same seeds: `mtl-bench train method=stl seed=" in rlw
     assert "Not shown: mgda, rlw." in shown_words(drawing.figure)
 
 
@@ -397,8 +397,9 @@ def test_the_command_says_what_it_could_not_draw(tmp_path: Path, capsys) -> None
     told = "\n".join(lines)
     assert "figure2 of mini / qm9 not drawn: no finished run of its sweep (16 missing)" in told
     assert "the weights of ls are constant" in told
-    assert "mini / qm9: not shown: 1 failed (see: mtl-bench status)" in told
-    assert "mini / nyuv2: not shown: 1 interrupted (see: mtl-bench status)" in told
+    for place, state in (("qm9", "failed"), ("nyuv2", "interrupted")):
+        status = f"`mtl-bench status profile=mini dataset={place} paths.results={tmp_path}`"
+        assert f"mini / {place}: not shown: 1 {state} (see {status})" in told
     assert "seed 0 (n" in (folder / "curves_qm9.svg").read_text()
 
 

@@ -1,0 +1,87 @@
+"""Commands that are advised about records: where they are, and with what they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl_bench.advice import command
+from mtl_bench.config.overrides import find_overrides
+from mtl_bench.files import read_yaml
+from mtl_bench.records.reader import Record, find_record
+
+METHODS_OWN = "method."
+"""Beginning of the keys in which the methods of a comparison may differ."""
+
+DEPTH = 3
+"""Folders between a record and the one of all profiles."""
+
+
+def train_command(records: Sequence[Record], *words: str, seeds: Iterable[int]) -> str:
+    """Return the command that trains something else beside records: with all that these share.
+
+    Args:
+        records: one or more of one profile and data set.
+        words: what to train, for instance ``method=ls,mgda``.
+        seeds: with which seeds.
+    """
+    shared = _beside(records[0])
+    for record in records[1:]:
+        other = _beside(record)
+        shared = {key: value for key, value in shared.items() if other.get(key) == value}
+    return _train(records[0], list(words), sorted(set(seeds)), shared)
+
+
+def rerun_command(path: Path) -> str:
+    """Return the command whose run has its record in this folder."""
+    record = find_record(path if len(path.parents) > DEPTH else path.absolute())
+    assert record is not None
+    words = [f"method={record.method}"]
+    words += [f"variant={record.variant}"] if record.variant else []
+    return _train(record, words, [record.seed], find_overrides(record.settings))
+
+
+def status_command(records: Sequence[Record]) -> str:
+    """Return the command that lists these records."""
+    profiles = {record.profile for record in records}
+    datasets = {record.dataset for record in records}
+    return command(
+        "status",
+        profile=profiles.pop() if len(profiles) == 1 else None,
+        dataset=datasets.pop() if len(datasets) == 1 else None,
+        paths__results=results_of(records[0].path),
+    )
+
+
+def results_of(record: Path) -> Path:
+    """Return the folder of all profiles."""
+    return record.parents[DEPTH]
+
+
+def _beside(record: Record) -> dict[str, Any]:
+    """Return the overrides that don't depend on the method."""
+    overrides = find_overrides(record.settings | {"method.name": "ls"})
+    return {key: value for key, value in overrides.items() if not key.startswith(METHODS_OWN)}
+
+
+def _train(record: Record, words: list[str], seeds: list[int], overrides: dict[str, Any]) -> str:
+    words.append(f"seed={','.join(map(str, seeds))}")
+    several = any("," in word or word.startswith("experiment=") for word in words)
+    return command(
+        *("train", *["-m"] * several, *words),
+        dataset=record.dataset,
+        profile=record.profile,
+        **overrides,
+        paths__data=_data_of(record.path),
+        paths__results=results_of(record.path),
+    )
+
+
+def _data_of(record: Path) -> str | None:
+    """Return where the run's data were, if there still is such a folder."""
+    try:
+        folder = str(read_yaml(record / "config.yaml")["paths"]["data"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return folder if Path(folder).is_dir() else None

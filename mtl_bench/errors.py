@@ -31,6 +31,21 @@ class TrainingError(MtlBenchError):
     """A training that had to stop: non-finite numbers, a full disk, a solver that gave up."""
 
 
+class NonFiniteError(TrainingError):
+    """An update that can't be made from its numbers; ``trainer.on_nonfinite`` says what then.
+
+    A loss, gradient, weight or diagnostic is NaN or infinite, or outside of what the method takes.
+
+    Args:
+        message: the number and whose it is.
+        recoverable: whether training can go on without this update.
+    """
+
+    def __init__(self, message: str, recoverable: bool = True) -> None:
+        super().__init__(message)
+        self.recoverable = recoverable
+
+
 class Interrupted(MtlBenchError):
     """A training that was asked to stop and can be continued."""
 

@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
+
+from mtl_bench.errors import ConfigError
 
 Gradients = tuple[Tensor | None, ...]
 
 RUN_SCALARS = 1 << 22
 """Parameters of a run: 16 MiB of float32 for each task."""
+
+
+SPARSE = "task gradients are dense: build torch.nn.Embedding and EmbeddingBag with sparse=False"
+
+
+def describe_shape(parameter: Tensor) -> str:
+    """Return what a parameter without a name is known by."""
+    return f"of shape {tuple(parameter.shape)}"
+
+
+def check_parameters(
+    shared: Sequence[Tensor],
+    own: Sequence[Sequence[Tensor]],
+    name_of: Callable[[Tensor], str] = describe_shape,
+) -> None:
+    """Raise if the gradients of these parameters would be wrong without a word.
+
+    Args:
+        shared: parameters that several tasks reach.
+        own: for each task, those that it alone reaches.
+        name_of: what a message calls a parameter.
+
+    Raises:
+        ConfigError: one is listed twice or is complex.
+    """
+    seen = set()
+    for parameter in chain(shared, *own):
+        if parameter in seen:
+            raise ConfigError(
+                f"parameter {name_of(parameter)} is listed twice in the shared parameters and "
+                "those of the tasks: list it once, as shared if several tasks reach it"
+            )
+        if parameter.is_complex():
+            raise ConfigError(
+                f"parameter {name_of(parameter)} is complex: keep its real and imaginary parts in "
+                "a real one (torch.view_as_complex in forward)"
+            )
+        seen.add(parameter)
+
+
+def widest_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
+    """Return the dtype that holds all of them exactly, float32 at least."""
+    widest = torch.float32
+    for dtype in {tensor.dtype for tensor in tensors}:
+        widest = torch.promote_types(widest, dtype)
+    return widest
 
 
 def differentiate(
@@ -27,10 +76,21 @@ def differentiate(
         parameters: what to differentiate by.
         direction: cotangent of the output.
         keep: whether the graph is needed again.
+
+    Raises:
+        ConfigError: a gradient is sparse.
     """
     if not parameters or not output.requires_grad:
         return (None,) * len(parameters)
-    return torch.autograd.grad(output, parameters, direction, retain_graph=keep, allow_unused=True)
+    gradients = torch.autograd.grad(
+        output, parameters, direction, retain_graph=keep, allow_unused=True
+    )
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None and gradient.is_sparse:
+            raise ConfigError(
+                f"the gradient of a parameter {describe_shape(parameter)} is sparse: {SPARSE}"
+            )
+    return gradients
 
 
 def write_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:

@@ -27,7 +27,7 @@ from mtl_bench.training.probe import (
     watch_outputs,
 )
 from mtl_bench.training.trainer import Trainer
-from mtl_bench.training.update import NotFinite, Step, Update
+from mtl_bench.training.update import Step, Update
 
 
 class Replay(NamedTuple):
@@ -118,7 +118,7 @@ class _Look(Update):
         with watch_outputs(self.network) as outputs:
             try:
                 super().__call__(batches)
-            except (NotFinite, TrainingError) as error:
+            except TrainingError as error:
                 fault = str(error)
         incident = self.trainer.incident()
         targets = bad_targets(batches, incident["update"]["samples"])

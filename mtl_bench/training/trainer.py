@@ -12,7 +12,7 @@ import torch
 
 from mtl_bench.config.build import build_network, build_run_method
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
-from mtl_bench.errors import Interrupted, MtlBenchError, TrainingError
+from mtl_bench.errors import Interrupted, MtlBenchError, NonFiniteError, TrainingError
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, seed_everything, set_generator_states
@@ -24,10 +24,11 @@ from mtl_bench.training.environment import choose_workers
 from mtl_bench.training.evaluation import Metrics, evaluate
 from mtl_bench.training.learner import conclude_epoch, make_learners
 from mtl_bench.training.memory import peak_memory_bytes
+from mtl_bench.training.network_checks import GradientFlow
 from mtl_bench.training.progress import Progress
 from mtl_bench.training.step_gradients import StepGradients
 from mtl_bench.training.summary import summarize
-from mtl_bench.training.update import NotFinite, Step, Update, require_whole
+from mtl_bench.training.update import Step, Update, require_whole
 
 
 class Trainer:
@@ -64,6 +65,7 @@ class Trainer:
         self.tasks = data.tasks
         self.names = tuple(task.name for task in self.tasks)
         self.method = build_run_method(config, len(self.tasks))
+        self.method.task_names = self.names
         separate = self.method.separate_networks
         self.network = build_network(config, self.names, separate).to(self.device)
         self.gradients = StepGradients(
@@ -72,6 +74,7 @@ class Trainer:
             self.method,
             device,
             precision=self.settings["precision"],
+            flow=GradientFlow(self.network, self.names, console.message),
             **config["gradients"],
         )
         self.shared = self.gradients.shared
@@ -172,13 +175,13 @@ class Trainer:
         progress = self.progress
         try:
             step = self.update(batches)
-        except NotFinite as fault:
+        except NonFiniteError as fault:
             message = f"{fault} at epoch {progress.epoch}, step {progress.step + 1}"
-            if self.settings["on_nonfinite"] == "abort" or not fault.harmless:
+            if self.settings["on_nonfinite"] == "abort" or not fault.recoverable:
                 skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"
                 raise TrainingError(
                     f"{message}; nothing of this update is kept, `mtl-bench replay "
-                    f"{self.record.path}` shows where it comes from{skip * fault.harmless}"
+                    f"{self.record.path}` shows where it comes from{skip * fault.recoverable}"
                 ) from None
             self.update.known = {}
             self.console.message(f"skipped a batch: {message}")

@@ -12,25 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import MtlBenchError, TrainingError
+from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.base import Method
 from mtl_bench.training.learner import Learner
 from mtl_bench.training.step_gradients import StepGradients
 from mtl_bench.training.undo import keep_state
-
-
-class NotFinite(MtlBenchError):
-    """A number of an update is NaN or infinite; the text says which.
-
-    Args:
-        message: the number and whose it is.
-        harmless: whether nothing is lost when the update is left out.
-    """
-
-    def __init__(self, message: str, harmless: bool = True) -> None:
-        super().__init__(message)
-        self.harmless = harmless
 
 
 @dataclass(frozen=True)
@@ -85,16 +72,17 @@ class Update:
         """Make one update.
 
         Raises:
-            NotFinite: a loss, a gradient, a weight or a diagnostic is not; the parameters and the
-                optimisers are as they were, unless a method that looks again found it. The method
-                and the network's buffers are so only with ``restore``.
+            NonFiniteError: a loss, a gradient, a weight or a diagnostic is not finite, or is one
+                that the method refuses; the parameters and the optimisers are as they were, unless
+                a method that looks again found it. The method and the network's buffers are so
+                only with ``restore``.
         """
         self.known = {}
         kept = [buffer.clone() for buffer in self.network.buffers()] if self.restore else []
         put_method_back = keep_state(self.method) if self.restore else None
         try:
             return self._make(batches)
-        except NotFinite:
+        except NonFiniteError:
             if put_method_back is not None:
                 put_method_back()
                 for buffer, before in zip(self.network.buffers(), kept, strict=True):
@@ -117,18 +105,17 @@ class Update:
         info = self.method.step_with(gradients)
         weights = dict(zip(self.names, info.weights_T.tolist(), strict=True))
         self.known |= {"weights": weights, "diagnostics": info.diagnostics}
-        require_finite(weights, "the weight of task {} is {}")
+        usable = info.weights_T.float().tolist()  # gradients have no larger range
+        require_finite(dict(zip(self.names, usable, strict=True)), "the weight of task {} is {}")
         self._require_health(info.diagnostics)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None])
-        require_finite({"parameters": norm.item()}, "the norm of the gradient of all {} is {}")
+        self._require_finite_gradients()
         times.append(time.perf_counter())
         for learner in self.learners:
             learner.optimizer.step()
         times.append(time.perf_counter())
         diagnostics = info.diagnostics
         if self.method.looks_again:
-            with self.gradients.again(batches) as updated:
-                diagnostics = self.method.after_update(updated)
+            diagnostics = self._look_again(batches)
             self.known["diagnostics"] = diagnostics
             self._require_health(diagnostics)
         times.append(time.perf_counter())
@@ -139,26 +126,42 @@ class Update:
         }
         return Step(gradients, info.weights_T, diagnostics, seconds)
 
+    def _look_again(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Show the method what the update did; what is wrong now is wrong in the parameters."""
+        try:
+            with self.gradients.again(batches) as updated:
+                return self.method.after_update(updated)
+        except NonFiniteError as error:
+            raise NonFiniteError(str(error), recoverable=False) from None
+
+    def _require_finite_gradients(self) -> None:
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.trained if p.grad is not None])
+        if not norm.isfinite():
+            gradients = {name: p.grad for name, p in self.network.named_parameters()}
+            if (name := first_not_finite(gradients)) is not None:
+                raise NonFiniteError(f"the gradient of {name} is not finite")
+            raise NonFiniteError(f"the norm of the gradient of all parameters is {norm.item()}")
+
     def _require_health(self, diagnostics: Mapping[str, float]) -> None:
         """Look at what a method tells of itself: agents that are not finite can't be left out."""
         text = f"{{}} of {type(self.method).__name__} is {{}}"
-        require_finite(diagnostics, text, harmless=False)
+        require_finite(diagnostics, text, recoverable=False)
 
 
-def require_finite(values: Mapping[str, float], text: str, *, harmless: bool = True) -> None:
+def require_finite(values: Mapping[str, float], text: str, *, recoverable: bool = True) -> None:
     """Check numbers before they are used.
 
     Args:
         values: name -> number.
         text: of the error, with places for name and number.
-        harmless: as in `NotFinite`.
+        recoverable: as in `NonFiniteError`.
 
     Raises:
-        NotFinite: one is not finite.
+        NonFiniteError: one is not finite.
     """
     for name, value in values.items():
         if not math.isfinite(value):
-            raise NotFinite(text.format(name, value), harmless)
+            raise NonFiniteError(text.format(name, value), recoverable)
 
 
 def require_whole(state: dict[str, Any]) -> None:

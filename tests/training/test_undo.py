@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from mtl_bench.errors import NonFiniteError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.testing.methods import advance, rounds
-from mtl_bench.training.update import NotFinite, Update
+from mtl_bench.training.update import Update
 from tests.methods.streams import METHODS, build
 from tests.training.runs import differences
 from tests.training.test_checkpoint_entries import AT_WORK
@@ -40,9 +41,9 @@ class Spoilt:
 
 def refuse(method, game):
     update = Update(nn.Identity(), "abc", Spoilt(*game), method, [], restore=True)
-    with pytest.raises(NotFinite, match="norm of the gradient of all parameters is nan") as info:
+    with pytest.raises(NonFiniteError, match="gradient of all parameters is nan") as info:
         update([None])
-    assert info.value.harmless
+    assert info.value.recoverable
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -73,6 +74,6 @@ def test_without_it_the_method_would_have_moved(name):
     method = build(name, 3, **FIELDS.get(name, [{}])[0])
     before = copy.deepcopy(method.state_dict())
     update = Update(nn.Identity(), "abc", Spoilt(*next(rounds(1, 3))), method, [], restore=False)
-    with pytest.raises(NotFinite):
+    with pytest.raises(NonFiniteError):
         update([None])
     assert differences(before, method.state_dict())

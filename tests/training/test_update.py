@@ -9,10 +9,10 @@ from torch import nn
 
 from mtl_bench.config.build import build_data
 from mtl_bench.config.identity import config_hash
-from mtl_bench.errors import TrainingError
+from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.run import run
-from mtl_bench.training.update import NotFinite, first_not_finite, require_finite, require_whole
+from mtl_bench.training.update import first_not_finite, require_finite, require_whole
 from tests.training.runs import METHODS, STEPS, Console, config_of, read_steps, trainer_of
 
 
@@ -24,9 +24,9 @@ def trainer(tiny_data, tmp_path):
 
 
 def test_the_first_number_that_is_not_finite_is_named():
-    with pytest.raises(NotFinite, match=r"^the loss of task b is nan$") as info:
+    with pytest.raises(NonFiniteError, match=r"^the loss of task b is nan$") as info:
         require_finite({"a": 1.0, "b": math.nan, "c": math.inf}, "the loss of task {} is {}")
-    assert info.value.harmless
+    assert info.value.recoverable
     require_finite({"a": 1.0}, "{} {}")
 
 

@@ -1,11 +1,11 @@
-"""RLW, DWA and UW, which look at losses alone."""
+"""RLW, DWA and UW, which look at losses alone, and what IMTL learns from them."""
 
 import math
 
 import pytest
 import torch
 
-from mtl_bench.methods import DWA, RLW, UW
+from mtl_bench.methods import DWA, IMTL, RLW, UW
 
 
 def test_rlw_is_the_softmax_of_normal_numbers():
@@ -67,3 +67,22 @@ def test_uw_follows_autograd_through_its_objective(form):
         s_T.grad = gradient_T
         optimizer.step()
     torch.testing.assert_close(method.log_variances.now(), s_T.detach())
+
+
+@pytest.mark.parametrize("form", ["regression", "classification"])
+def test_the_weight_of_a_task_that_is_fitted_ends_at_the_resolution_of_float32(form):
+    """1,000 steps at 100 times the rate come as far as 100,000: Adam moves by its rate."""
+    method, alone = UW(2, form=form, learning_rate=2.5), UW(1, form=form, learning_rate=2.5)
+    for step in range(1000):
+        weights_T = method.weights(torch.tensor([0.3, 0.0]))
+        assert torch.equal(weights_T[:1], alone.weights(torch.tensor([0.3])))
+        assert weights_T.float().isfinite().all(), step
+    assert weights_T[1].item() == pytest.approx(method.factor * 2.0**46)
+
+
+def test_the_scale_of_a_task_that_is_fitted_ends_where_that_of_the_smallest_loss_is():
+    method = IMTL(2, variant="hybrid", learning_rate=2.5)
+    gram_TT = torch.diag(torch.tensor([1.0, 0.0])).double()
+    for _ in range(1000):
+        assert method.weights(torch.tensor([0.3, 0.0]), gram_TT).float().isfinite().all()
+    assert method._scales()[1].item() == pytest.approx(2.0**46)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 import torch
@@ -14,9 +15,6 @@ Gradients = tuple[Tensor | None, ...]
 
 RUN_SCALARS = 1 << 22
 """Parameters of a run: 16 MiB of float32 for each task."""
-
-
-SPARSE = "task gradients are dense: build torch.nn.Embedding and EmbeddingBag with sparse=False"
 
 
 def describe_shape(parameter: Tensor) -> str:
@@ -39,19 +37,38 @@ def check_parameters(
     Raises:
         ConfigError: one is listed twice or is complex.
     """
-    seen = set()
-    for parameter in chain(shared, *own):
-        if parameter in seen:
-            raise ConfigError(
-                f"parameter {name_of(parameter)} is listed twice in the shared parameters and "
-                "those of the tasks: list it once, as shared if several tasks reach it"
-            )
-        if parameter.is_complex():
-            raise ConfigError(
-                f"parameter {name_of(parameter)} is complex: keep its real and imaginary parts in "
-                "a real one (torch.view_as_complex in forward)"
-            )
-        seen.add(parameter)
+    parameters = [*shared, *chain.from_iterable(own)]
+    ids = [*map(id, parameters)]
+    if len(set(ids)) < len(ids):
+        twice = next(p for number, p in enumerate(parameters) if ids[number] in ids[:number])
+        raise ConfigError(
+            f"parameter {name_of(twice)} is listed twice in the shared parameters and those of "
+            "the tasks: list it once, as shared if several tasks reach it"
+        )
+    if any(dtype.is_complex for dtype in {parameter.dtype for parameter in parameters}):
+        chosen = next(filter(torch.is_complex, parameters))
+        raise ConfigError(
+            f"parameter {name_of(chosen)} is complex: keep its real and imaginary parts in a real "
+            "one (torch.view_as_complex in forward)"
+        )
+
+
+@contextmanager
+def refusing_sparse() -> Iterator[None]:
+    """Say what to do where torch can't go on with a gradient because it is sparse.
+
+    Raises:
+        ConfigError: it could not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "sparse" not in str(error).lower():
+            raise
+        raise ConfigError(
+            "the gradient of a parameter is sparse, and task gradients are dense: build "
+            "torch.nn.Embedding and EmbeddingBag with sparse=False"
+        ) from None
 
 
 def widest_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -76,21 +93,10 @@ def differentiate(
         parameters: what to differentiate by.
         direction: cotangent of the output.
         keep: whether the graph is needed again.
-
-    Raises:
-        ConfigError: a gradient is sparse.
     """
     if not parameters or not output.requires_grad:
         return (None,) * len(parameters)
-    gradients = torch.autograd.grad(
-        output, parameters, direction, retain_graph=keep, allow_unused=True
-    )
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None and gradient.is_sparse:
-            raise ConfigError(
-                f"the gradient of a parameter {describe_shape(parameter)} is sparse: {SPARSE}"
-            )
-    return gradients
+    return torch.autograd.grad(output, parameters, direction, retain_graph=keep, allow_unused=True)
 
 
 def write_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
@@ -100,23 +106,25 @@ def write_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | N
     on the CPU read memory in order without looking at strides: they would silently give one
     element the update of another.
     """
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is None:
-            parameter.grad = torch.zeros_like(parameter)
-        elif gradient.stride() == parameter.stride():
-            parameter.grad = gradient
-        else:
-            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+    with refusing_sparse():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is None:
+                parameter.grad = torch.zeros_like(parameter)
+            elif gradient.stride() == parameter.stride():
+                parameter.grad = gradient
+            else:
+                parameter.grad = torch.empty_like(parameter).copy_(gradient)
 
 
 def fill(row_P: Tensor, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     """Write gradients one after another into a row, zeros for those that are missing."""
     parts = row_P.split([p.numel() for p in parameters]) if parameters else ()
-    for part, gradient in zip(parts, gradients, strict=True):
-        if gradient is None:
-            part.zero_()
-        else:
-            part.view_as(gradient).copy_(gradient)  # in one pass whatever its strides
+    with refusing_sparse():
+        for part, gradient in zip(parts, gradients, strict=True):
+            if gradient is None:
+                part.zero_()
+            else:
+                part.view_as(gradient).copy_(gradient)  # in one pass whatever its strides
 
 
 def parameter_runs(

@@ -11,14 +11,14 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import ConfigError, NonFiniteError
+from mtl_bench.errors import NonFiniteError
 from mtl_bench.gradients.autograd import (
-    SPARSE,
     Gradients,
     check_parameters,
     differentiate,
     fill,
     parameter_runs,
+    refusing_sparse,
     widest_dtype,
     write_gradients,
 )
@@ -72,7 +72,7 @@ class TaskGradients:
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
         if not losses:
-            raise NonFiniteError("a batch has no labels of any task: leave it out of the data set")
+            raise NonFiniteError("a batch has no labels of any task")
         self.losses = tuple(losses)
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
@@ -229,12 +229,8 @@ class TaskGradients:
                 output, self.shared, direction, retain_graph=True, materialize_grads=True
             )
 
-        try:
+        with refusing_sparse():
             gradients = torch.func.vmap(backward)(directions.to(output))
-        except NotImplementedError as error:
-            if "Sparse" in str(error):
-                raise ConfigError(SPARSE) from None
-            raise
         parts = jacobian_TP.split([p.numel() for p in self.shared], dim=1)
         for part, gradient in zip(parts, gradients, strict=True):
             part.view_as(gradient).copy_(gradient)

@@ -83,6 +83,7 @@ class Update:
         try:
             return self._make(batches)
         except NonFiniteError:
+            self.known.setdefault("losses", {})
             if put_method_back is not None:
                 put_method_back()
                 for buffer, before in zip(self.network.buffers(), kept, strict=True):

@@ -18,6 +18,7 @@ from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.nyuv2_tasks import IGNORE, nyuv2_tasks
 from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.methods import LS, MGDA
+from mtl_bench.records.writer import RunRecord
 from mtl_bench.training.step_gradients import StepGradients
 from tests.training.runs import (
     Altered,
@@ -27,6 +28,7 @@ from tests.training.runs import (
     smallest,
     stop_at,
     train,
+    trainer_of,
 )
 from tests.training.test_step_gradients import CPU, NAMES, TASKS, molecules, mpnn, norms, points
 
@@ -119,6 +121,20 @@ def test_accumulated_means_are_over_the_batches_with_labels(name):
 def test_a_batch_without_any_label_is_refused():
     with pytest.raises(TrainingError, match="a batch has no labels of any task"):
         step(method_of("ls"), mpnn(), without(molecules(0), *NAMES))
+
+
+def test_a_run_that_ends_at_such_a_batch_tells_its_samples(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, "method=ls")
+    data = build_data(config)
+    with RunRecord(tmp_path / "record") as record:
+        strip = Altered(data, lambda epoch, number, batch: batch.targets.clear())
+        trainer = trainer_of(config, record, Console(), strip)
+        with pytest.raises(TrainingError, match=r"^a batch has no labels .* at epoch 1, step 1; "):
+            trainer.run()
+        assert trainer.incident()["update"] == {
+            "samples": [data.sample_names(1, 0)],
+            "losses": {},
+        }
 
 
 def thin_out(epoch, number, batch):

@@ -147,7 +147,7 @@ def test_a_weight_that_float32_does_not_hold_is_named():
 
     gradients.shared, gradients.own = [], []
     update = Update(nn.Identity(), "ab", gradients, Huge(2), [], restore=False)
-    with pytest.raises(NonFiniteError, match="^the weight of task b is inf$"):
+    with pytest.raises(NonFiniteError, match=r"^the weight of task b is inf$"):
         update([None])
 
 

@@ -15,8 +15,8 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.methods import LS, MGDA, STL
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.training.run import run
+from tests.algorithms.test_batch_gradients import CPU, NAMES, TASKS, Norms, norms, points
 from tests.training.runs import Watcher, config_of, smallest, trainer_of
-from tests.training.test_step_gradients import CPU, NAMES, TASKS, Norms, norms, points
 
 METHODS = {"ls": LS, "mgda": MGDA}
 
@@ -169,10 +169,11 @@ def test_a_frozen_trunk_is_nobodys_mistake():
 def test_nothing_is_said_of_our_networks(dataset, method, small_data, tmp_path):
     config = smallest(dataset, small_data, tmp_path, f"method={method}")
     with RunRecord(tmp_path / "record") as record:
-        trainer = trainer_of(config, record, Watcher())
+        watcher = Watcher()
+        trainer = trainer_of(config, record, watcher)
         trainer.train_step([next(trainer.algorithm.data.train_batches(1))])
         assert trainer.progress.step == 1
-        assert trainer.console.messages == []
+        assert watcher.messages == []
 
 
 def of(network):

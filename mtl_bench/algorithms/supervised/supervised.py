@@ -67,7 +67,9 @@ class Supervised(Algorithm):
         self.steps_per_epoch = -(-data.steps_per_epoch // accumulate)
         self.origin = data.origin
         self.validation_losses: dict[str, float] = {}
-        together = [(task,) for task in self.tasks] if method.separate_networks else [self.tasks]
+        together = (
+            [(task,) for task in self.tasks] if type(method).separate_networks else [self.tasks]
+        )
         shared = network.shared_parameters()
         self.groups = [
             OptimizerGroup(

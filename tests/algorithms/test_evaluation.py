@@ -130,3 +130,15 @@ def test_batch_norms_use_their_running_statistics_and_keep_them() -> None:
     assert network.norm.running_mean.item() == 2
     assert network.norm.running_var.item() == 4
     assert network.norm.num_batches_tracked == 0
+
+
+def test_the_mean_loss_is_over_valid_targets_however_they_are_split_into_batches():
+    def loss(prediction: Tensor, target: Tensor) -> Tensor:
+        return (prediction - target)[~target.isnan()].abs().mean()
+
+    task = replace(TASKS[0], loss=loss, valid=lambda target: ~target.isnan())
+    target = torch.tensor([1.0, torch.nan, 3.0, torch.nan, torch.nan, 5.0])
+    mean = MeanLoss(task)
+    for part in target.split([1, 2, 2, 1]):  # the third has none
+        mean.update(torch.zeros(len(part)), part)
+    assert mean.compute() == {"loss": 3.0}

@@ -18,7 +18,7 @@ from mtl_bench.tasks import Accumulator, Task
 
 
 class MeanLoss:
-    """The mean of a task's loss over a set; every batch counts by its number of samples.
+    """The mean of a task's loss over a set; a batch counts by its samples, or its valid targets.
 
     Args:
         task: whose loss, a mean over a batch, is averaged.
@@ -27,12 +27,15 @@ class MeanLoss:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.total: Tensor | float = 0.0
-        self.samples = 0
+        self.targets = 0
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in one batch; the shapes are the task's own."""
-        self.total = self.total + len(target) * self.task.loss(prediction, target).double()
-        self.samples += len(target)
+        valid = self.task.valid
+        count = len(target) if valid is None else int(valid(target).sum())
+        if count:
+            self.total = self.total + count * self.task.loss(prediction, target).double()
+            self.targets += count
 
     def compute(self) -> dict[str, float]:
         """Return {"loss": value}.
@@ -40,9 +43,9 @@ class MeanLoss:
         Raises:
             DataError: no batch had targets.
         """
-        if not self.samples:
+        if not self.targets:
             raise no_valid_target()
-        return {"loss": float(self.total) / self.samples}
+        return {"loss": float(self.total) / self.targets}
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Suite(ABC):
     alone.
 
     Args:
-        tasks: names, in the order of T; defaults are in the class.
+        tasks: names in the order of T, or the name of a benchmark.
         copies: C.
         horizon: steps of an episode.
         seed: of the run.
@@ -55,47 +55,49 @@ class Suite(ABC):
             dominate.
 
     Attributes:
+        task_names: all tasks that there are.
+        benchmarks: name -> its tasks.
         simulator: what computes the states and in which version. A run is not continued on
             another one.
         reward_scales: (T,) the factors in ``Outcome.rewards``.
 
     Raises:
-        ConfigError: a task that is unknown or named twice.
+        ConfigError: no task, or one that is unknown or named twice.
     """
 
+    task_names: ClassVar[tuple[str, ...]]
+    benchmarks: ClassVar[dict[str, tuple[str, ...]]]
+    observation_dim: ClassVar[int]
+    action_dim: ClassVar[int]
     simulator: str
-    observation_dim: int
-    action_dim: int
 
     def __init__(
         self,
-        tasks: Sequence[str],
+        tasks: str | list[str],
         copies: PositiveInt,
         horizon: PositiveInt,
         seed: int,
         purpose: Purpose,
         reward_scale: Positive,
-        task_reward_scales: Mapping[str, Positive] | None,
+        task_reward_scales: dict[str, Positive] | None,
     ) -> None:
-        check_names("tasks", tasks, self.known_tasks())
+        names = self.benchmarks.get(tasks, (tasks,)) if isinstance(tasks, str) else tuple(tasks)
+        if not names:
+            raise ConfigError("tasks: there is none; name at least one")
+        check_names("tasks", names, self.task_names)
         further = task_reward_scales or {}
-        check_names("task_reward_scales", list(further), tasks)
-        self.tasks = tuple(tasks)
+        check_names("task_reward_scales", list(further), names)
+        self.tasks = names
         self.copies = copies
         self.horizon = horizon
         self.steps = 0
-        self.reward_scales = reward_scale * np.array([further.get(task, 1.0) for task in tasks])
+        self.reward_scales = reward_scale * np.array([further.get(task, 1.0) for task in names])
         self._generators = [
             np.random.default_rng(derive_seed(seed, "environment", purpose, task, copy))
-            for task in tasks
+            for task in names
             for copy in range(copies)
         ]
         self._beginning = self._generator_states()
-
-    @classmethod
-    @abstractmethod
-    def known_tasks(cls) -> Sequence[str]:
-        """Return the names of all tasks that there are."""
 
     @abstractmethod
     def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:

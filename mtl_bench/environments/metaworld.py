@@ -5,7 +5,7 @@ Legend of shape suffixes: T tasks, C copies of each task, A action numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -54,12 +54,14 @@ class MetaWorld(Suite):
         ConfigError: Meta-World is missing, or a task is unknown or named twice.
     """
 
+    task_names = ALL_TASKS
+    benchmarks = BENCHMARKS
     observation_dim = 39
     action_dim = 4
 
     def __init__(
         self,
-        tasks: str | Sequence[str] = "mt10",
+        tasks: str | list[str] = "mt10",
         copies: PositiveInt = 1,
         horizon: PositiveInt = 500,
         *,
@@ -68,10 +70,9 @@ class MetaWorld(Suite):
         goals: PositiveInt | None = 50,
         reward_version: Literal["v1", "v2"] = "v2",
         reward_scale: Positive = 1.0,
-        task_reward_scales: Mapping[str, Positive] | None = None,
+        task_reward_scales: dict[str, Positive] | None = None,
     ) -> None:
-        names = BENCHMARKS.get(tasks, [tasks]) if isinstance(tasks, str) else tasks
-        super().__init__(names, copies, horizon, seed, purpose, reward_scale, task_reward_scales)
+        super().__init__(tasks, copies, horizon, seed, purpose, reward_scale, task_reward_scales)
         self._seed = seed
         self._goals = 2**62 if goals is None else goals
         constructors = _import()
@@ -81,11 +82,6 @@ class MetaWorld(Suite):
             for task in self.tasks
             for _ in range(copies)
         ]
-
-    @classmethod
-    def known_tasks(cls) -> Sequence[str]:
-        """Return the names of the fifty tasks."""
-        return ALL_TASKS
 
     def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:
         observations = []
@@ -152,6 +148,5 @@ def _reset(environment: Any, goal_seed: int) -> np.ndarray:  # noqa: ANN401
     environment._freeze_rand_vec = True
     environment.curr_path_length = 0
     observation, _ = MujocoEnv.reset(environment)
-    environment._prev_obs = observation[:CURRENT].copy()
-    observation[CURRENT : 2 * CURRENT] = environment._prev_obs
+    observation[CURRENT : 2 * CURRENT] = observation[:CURRENT]
     return observation

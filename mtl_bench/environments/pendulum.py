@@ -5,8 +5,7 @@ Legend of shape suffixes: T tasks, C copies of each task, A action numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -61,7 +60,7 @@ class Pendulum(Suite):
     |θ| < 0.25 after at least 80 % of its last 50 steps.
 
     Args:
-        tasks: names among those of ``VARIANTS``.
+        tasks: names among those of ``VARIANTS``, or ``pendulum6`` for all of them.
         copies: of each task.
         horizon: steps of an episode; 200 in Pendulum-v1.
         seed: of the run.
@@ -70,32 +69,29 @@ class Pendulum(Suite):
         task_reward_scales: task -> a further factor of its rewards.
     """
 
-    simulator = "pendulum 1"
+    task_names = tuple(VARIANTS)
+    benchmarks: ClassVar = {"pendulum6": task_names}
     observation_dim = 3
     action_dim = 1
+    simulator = "pendulum 1"
 
     def __init__(
         self,
-        tasks: Sequence[str] = tuple(VARIANTS),
+        tasks: str | list[str] = "pendulum6",
         copies: PositiveInt = 4,
         horizon: PositiveInt = 200,
         *,
         seed: int,
         purpose: Purpose = "training",
         reward_scale: Positive = 0.1,
-        task_reward_scales: Mapping[str, Positive] | None = None,
+        task_reward_scales: dict[str, Positive] | None = None,
     ) -> None:
         super().__init__(tasks, copies, horizon, seed, purpose, reward_scale, task_reward_scales)
-        variants_T4 = np.array([VARIANTS[task] for task in tasks])
+        variants_T4 = np.array([VARIANTS[task] for task in self.tasks])
         self._direction, self._gravity, self._mass, self._length = variants_T4.T[:, :, None]
-        self._angle = self._speed = np.zeros((len(tasks), copies))
-        self._upright_steps = np.zeros((len(tasks), copies), dtype=int)
+        self._angle = self._speed = np.zeros((len(self.tasks), copies))
+        self._upright_steps = np.zeros((len(self.tasks), copies), dtype=int)
         self._last_steps = min(LAST_STEPS, horizon)
-
-    @classmethod
-    def known_tasks(cls) -> Sequence[str]:
-        """Return the names of the pendulums."""
-        return tuple(VARIANTS)
 
     def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:
         high = np.array([np.pi, 1.0])

@@ -7,7 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
+from mtl_bench.config.signatures import schema_of
 from mtl_bench.environments.metaworld import MetaWorld
 from mtl_bench.environments.metaworld_tasks import ALL_TASKS, BENCHMARKS, MT10
 from mtl_bench.errors import ConfigError
@@ -148,6 +150,15 @@ def test_restored_in_another_process(tmp_path):
     assert done.returncode == 0, done.stderr
     found = torch.load(tmp_path / "found", weights_only=True).numpy()
     assert np.array_equal(found, np.concatenate([before[-1:], after]))
+
+
+def test_every_setting_can_be_configured():
+    built_with = frozenset({"seed", "purpose"})
+    schema = schema_of("mtl_bench.environments.metaworld.MetaWorld", built_with)
+    schema(tasks="mt4", horizon=150, goals=None, reward_version="v1", reward_scale=0.1)
+    for bad in ({"goals": 0}, {"reward_version": "v3"}):
+        with pytest.raises(ValidationError):
+            schema(**bad)
 
 
 def test_without_metaworld(monkeypatch):

@@ -3,7 +3,9 @@
 import gymnasium
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
+from mtl_bench.config.signatures import schema_of
 from mtl_bench.environments.pendulum import VARIANTS, Pendulum
 from mtl_bench.errors import ConfigError
 from tests.environments import contract
@@ -48,8 +50,17 @@ def test_whole_episodes_are_those_of_gymnasium():
             np.testing.assert_allclose(rewards[0, 0], reward, atol=1e-3)
 
 
-def test_every_task_has_its_own_direction_or_constants():
-    assert len(set(VARIANTS.values())) == len(VARIANTS) == 6
+def test_six_pendulums_differ():
+    assert make().tasks == make(tasks="pendulum6").tasks == tuple(VARIANTS)
+    assert len(set(VARIANTS.values())) == 6
+
+
+def test_every_setting_can_be_configured():
+    schema = schema_of("mtl_bench.environments.pendulum.Pendulum", frozenset({"seed", "purpose"}))
+    settings = {"tasks": ["long"], "copies": 2, "task_reward_scales": {"long": 30}}
+    assert make(**schema(**settings).model_dump(exclude_unset=True)).reward_scales == [3.0]
+    with pytest.raises(ValidationError, match=r"task_reward_scales\.long"):
+        schema(task_reward_scales={"long": 0})
 
 
 def upright(suite, steps):
@@ -136,6 +147,7 @@ def test_missing_actions_are_noticed():
         ({"tasks": ["heavi"]}, r"tasks: no task heavi; did you mean heavy.*\?"),
         ({"tasks": ["zzz"]}, "tasks: no task zzz; there are standard, reversed, "),
         ({"tasks": ["long", "long"]}, "tasks: long is there twice"),
+        ({"tasks": []}, "tasks: there is none; name at least one"),
         (
             {"tasks": ["long"], "task_reward_scales": {"heavy": 2.0}},
             "task_reward_scales: no task heavy; there are long$",

@@ -154,7 +154,7 @@ def test_restored_in_another_process(tmp_path):
 
 def test_every_setting_can_be_configured():
     built_with = frozenset({"seed", "purpose"})
-    schema = schema_of("mtl_bench.environments.metaworld.MetaWorld", built_with)
+    schema = schema_of(MetaWorld, built_with)
     schema(tasks="mt4", horizon=150, goals=None, reward_version="v1", reward_scale=0.1)
     for bad in ({"goals": 0}, {"reward_version": "v3"}):
         with pytest.raises(ValidationError):

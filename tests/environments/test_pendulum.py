@@ -56,7 +56,7 @@ def test_six_pendulums_differ():
 
 
 def test_every_setting_can_be_configured():
-    schema = schema_of("mtl_bench.environments.pendulum.Pendulum", frozenset({"seed", "purpose"}))
+    schema = schema_of(Pendulum, frozenset({"seed", "purpose"}))
     settings = {"tasks": ["long"], "copies": 2, "task_reward_scales": {"long": 30}}
     assert make(**schema(**settings).model_dump(exclude_unset=True)).reward_scales == [3.0]
     with pytest.raises(ValidationError, match=r"task_reward_scales\.long"):

@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from mtl_bench.training.command import train
+    from mtl_bench.launch.command import train
 
     return train(options.overrides, multirun=options.multirun, dry_run=options.dry_run)
 
@@ -220,8 +220,8 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
+    from mtl_bench.inspect.predict import predict_samples
     from mtl_bench.reporting.pictures import draw_samples
-    from mtl_bench.training.predict import predict_samples
 
     settings = parse_settings(options.settings, samples="4", paths__data=None)
     data = settings["paths.data"]
@@ -271,8 +271,8 @@ def _game(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
+    from mtl_bench.inspect.replay import replay
     from mtl_bench.reporting.incident import render_replay
-    from mtl_bench.training.replay import replay
 
     settings = parse_settings(options.settings, step=None, paths__data=None)
     step = None if settings["step"] is None else parse_count(settings, "step")

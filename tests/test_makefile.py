@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl_bench.training.sweep import plan_sweep
+from mtl_bench.launch.sweep import plan_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = '#!/bin/sh\necho "$(basename "$0") $*" >> typed\ncase "$*" in *--dry-run*) exit 1; esac\n'

@@ -11,7 +11,7 @@ import torch
 from mtl_bench import build_method
 from mtl_bench.benchmarks.separate_agents import SeparateAgents
 from mtl_bench.methods.taskforce import TaskForce
-from mtl_bench.taskforce.replay import Transitions
+from mtl_bench.methods.taskforce.replay_buffer import Transitions
 
 SIZES = (3, 11, 40)
 REPEATS = 5

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_bench.taskforce.agents import Agents
-from mtl_bench.taskforce.networks import StackedMLP
-from mtl_bench.taskforce.replay import Transitions
+from mtl_bench.agents.mlp_ensemble import MLPEnsemble
+from mtl_bench.methods.taskforce.agents import Agents
+from mtl_bench.methods.taskforce.replay_buffer import Transitions
 
 
 class ObservationNorm(nn.Module):
@@ -32,7 +32,7 @@ class ObservationNorm(nn.Module):
         return torch.cat([self.norm(observed), actions], dim=1)
 
 
-def separate_mlp(stacked: StackedMLP, agent: int, observed: int) -> nn.Sequential:
+def separate_mlp(stacked: MLPEnsemble, agent: int, observed: int) -> nn.Sequential:
     """Return one of the stacked networks as ordinary modules with copied parameters."""
     layers = stacked.view(stacked.flat_TP)
     modules: list[nn.Module] = [ObservationNorm(observed)]

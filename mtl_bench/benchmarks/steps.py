@@ -26,9 +26,9 @@ from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import ConfigError, MissingExtraError
+from mtl_bench.runtime.environment import device_name
+from mtl_bench.runtime.memory import resident_peak, reuse_freed_memory
 from mtl_bench.tasks import Task
-from mtl_bench.training.environment import device_name
-from mtl_bench.training.memory import resident_peak, reuse_freed_memory
 
 CPU = torch.device("cpu")
 WARM_UP = 1

@@ -121,7 +121,7 @@ def build_algorithm(config: dict[str, Any], data: Dataset, device: torch.device)
         device: where the network lives.
     """
     from mtl_bench.algorithms.supervised import Supervised
-    from mtl_bench.training.environment import choose_workers
+    from mtl_bench.runtime.environment import choose_workers
 
     settings = config["trainer"]
     seed_everything(config["seed"])

@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from mtl_bench.gradients.normalize import normalize_gram, normalizers
 from mtl_bench.methods.base import Method, Needs
 from mtl_bench.solvers import solve_min_norm
-from mtl_bench.taskforce.observation import normalize_gram, normalizers
 from mtl_bench.values import HeadWeighting, PositiveInt
 
 

@@ -6,6 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mtl_bench.methods.taskforce.structure import (
+    Structure,
+    agents_cost,
+    describe_raw,
+    final_cost,
+    short,
+)
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Comparison, Row, Run, Setting
 from mtl_bench.reporting.costs import cost
@@ -24,7 +31,6 @@ from mtl_bench.reporting.statistics import compare, rank_rows, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import delta_cells, metric_columns
-from mtl_bench.taskforce.structure import Structure, agents_cost, describe_raw, final_cost, short
 
 Shown = tuple[str, Line, Row | None]
 """Title, line and its row, if there is one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mtl_bench.reporting.layout import NOTHING, markdown_table
 
 if TYPE_CHECKING:
-    from mtl_bench.training.replay import Replay
+    from mtl_bench.inspect.replay import Replay
 
 SHOWN = 8
 """Samples and origins that are named; the others are counted."""

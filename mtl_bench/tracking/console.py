@@ -17,7 +17,7 @@ from mtl_bench.reporting.layout import NOTHING, pad
 from mtl_bench.reporting.statistics import columns_of
 from mtl_bench.reporting.tables import metric_header
 from mtl_bench.tracking.panel import panel
-from mtl_bench.tracking.progress import (
+from mtl_bench.tracking.status_line import (
     Progress,
     epoch_line,
     number_text,

@@ -21,7 +21,7 @@ import torch
 
 from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.files import explain_write_errors, refuse_compressed, write_atomically
-from mtl_bench.training.explain import means_no_memory
+from mtl_bench.runtime.explain import means_no_memory
 
 FORMAT = 3
 """Version of the checkpoint's layout."""

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from mtl_bench.ring import Ring
+from mtl_bench.agents.ring import RingBuffer
 
 
 def keep_state(method: nn.Module) -> Callable[[], None]:
@@ -17,7 +17,7 @@ def keep_state(method: nn.Module) -> Callable[[], None]:
     It costs a copy of the state but for the replay buffers, which hold nearly all of it where there
     are any: they take back the one row that an update may append.
     """
-    undo = [m.keep() if isinstance(m, Ring) else _keep_own(m) for m in method.modules()]
+    undo = [m.keep() if isinstance(m, RingBuffer) else _keep_own(m) for m in method.modules()]
 
     def put_back() -> None:
         for step in undo:

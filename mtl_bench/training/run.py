@@ -46,11 +46,11 @@ def run(config: dict[str, Any]) -> Outcome:
 
 def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
     from mtl_bench.config.build import build_algorithm, build_data
+    from mtl_bench.runtime.environment import describe_environment, prepare_process
+    from mtl_bench.runtime.explain import explain
     from mtl_bench.tracking.console import make_console
     from mtl_bench.tracking.mirror import make_mirror
     from mtl_bench.training.checkpoint import Checkpoints
-    from mtl_bench.training.environment import describe_environment, prepare_process
-    from mtl_bench.training.explain import explain
     from mtl_bench.training.observer import ConsoleObserver, MirrorObserver
     from mtl_bench.training.summary import summarize
     from mtl_bench.training.trainer import Trainer, TrainerSettings

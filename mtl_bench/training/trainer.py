@@ -14,10 +14,10 @@ from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.errors import Interrupted, MtlBenchError, NonFiniteError, TrainingError
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
+from mtl_bench.runtime.memory import peak_memory_bytes
 from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.signals import StopRequest
 from mtl_bench.training.checkpoint import Checkpoints, restoring
-from mtl_bench.training.memory import peak_memory_bytes
 from mtl_bench.training.observer import Observer
 from mtl_bench.training.progress import Progress
 from mtl_bench.training.update import StepResult, Update, check_finite_state

@@ -10,7 +10,7 @@ from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError
-from mtl_bench.training.sweep import sweep
+from mtl_bench.launch.sweep import sweep
 
 DATASETS = tuple(describe_group("dataset"))
 ALL_METHODS = tuple(describe_group("method"))

@@ -15,7 +15,7 @@ from tests.end_to_end.processes import (
     start,
     wait_for_epochs,
 )
-from tests.training.slurm import make_slurm
+from tests.launch.slurm import make_slurm
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 

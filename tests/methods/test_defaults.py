@@ -5,9 +5,9 @@ import inspect
 import pytest
 
 import mtl_bench.methods
+from mtl_bench.agents.noise import OrnsteinUhlenbeck
 from mtl_bench.methods.base import Method
 from mtl_bench.methods.igbv2 import IGBv2
-from mtl_bench.taskforce.noise import OrnsteinUhlenbeck
 from tests.methods.test_contract import CLASSES
 
 WEIGHTED = {"head_weighting": "weighted", "seed": 0}

@@ -9,12 +9,12 @@ import pytest
 from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
+from mtl_bench.launch.cell import look
+from mtl_bench.launch.sweep import survey
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.reporting.commands import rerun_command, status_command, train_command
 from mtl_bench.reporting.experiments import EXPERIMENTS
-from mtl_bench.training.cell import look
-from mtl_bench.training.sweep import survey
 
 
 @pytest.fixture(autouse=True)

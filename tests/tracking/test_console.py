@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mtl_bench.tracking.console import TrainingConsole, make_console
 from mtl_bench.tracking.panel import bar, panel, task_lines
-from mtl_bench.tracking.progress import Progress, clock_text, number_text
+from mtl_bench.tracking.status_line import Progress, clock_text, number_text
 from tests.records.synthetic import qm9_tasks, scaled
 
 

@@ -17,8 +17,8 @@ from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted
 from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.runtime.environment import choose_device
 from mtl_bench.training.checkpoint import Checkpoints
-from mtl_bench.training.environment import choose_device
 from mtl_bench.training.observer import Observer
 from mtl_bench.training.summary import summarize
 from mtl_bench.training.trainer import Trainer, TrainerSettings

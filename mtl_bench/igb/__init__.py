@@ -1,1 +1,0 @@
-"""The soft actor-critic of IGBv2: policy, temperature, replay and reward."""

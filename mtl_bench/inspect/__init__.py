@@ -1,0 +1,1 @@
+"""Looking into recorded runs: one update made again, predictions."""

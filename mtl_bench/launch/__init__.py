@@ -1,0 +1,1 @@
+"""Commands, sweeps and launchers: how runs are started."""

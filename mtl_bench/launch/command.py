@@ -1,0 +1,70 @@
+"""What ``mtl-bench train`` does and prints."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from mtl_bench.config.compose import compose_config
+from mtl_bench.errors import Interrupted
+from mtl_bench.files import printable
+from mtl_bench.launch.cell import Cell, look
+from mtl_bench.launch.sweep import survey, sweep
+from mtl_bench.training.run import run
+
+
+def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = False) -> int:
+    """Train one run or a sweep, or say what is left of it; return the exit status.
+
+    Args:
+        overrides: words of the command line.
+        multirun: a sweep; an experiment always is one.
+        dry_run: train nothing, print the runs that are not finished; 1 if there are any.
+
+    Raises:
+        MtlBenchError: the run failed, or the sweep could not be carried out.
+        Interrupted: the run, or runs of the sweep, were asked to stop.
+    """
+    several = multirun or any(word.startswith("experiment=") for word in overrides)
+    if dry_run:
+        return _tell_left(survey(overrides) if several else [look(overrides)])
+    if several:
+        return _tell_outcomes(sweep(overrides))
+    outcome = run(compose_config(overrides))
+    if outcome.state == "already finished":
+        print(f"already finished: {outcome.path}")
+    return 0
+
+
+def _tell_outcomes(cells: list[Cell]) -> int:
+    states = Counter(cell.state for cell in cells)
+    print(f"{states['finished']} of {len(cells) - states['left out']} runs are finished")
+    _tell_left_out(cells)
+    for cell in cells:
+        if cell.state == "failed":
+            line = f"failed: {' '.join(cell.overrides)}: {cell.error}"
+            print(printable(line), file=sys.stderr)
+    if states["failed"]:
+        print("the same command tries these again and skips the others", file=sys.stderr)
+    if states["interrupted"]:
+        told = next(cell.error for cell in cells if cell.state == "interrupted")
+        others = states["interrupted"] - 1
+        raise Interrupted(f"{told}, and in {others} other runs" if others else told)
+    return 1 if states["failed"] else 0
+
+
+def _tell_left(cells: list[Cell]) -> int:
+    states = Counter(cell.state for cell in cells)
+    _tell_left_out(cells)
+    for cell in cells:
+        if cell.state not in ("finished", "left out"):
+            reason = f" ({cell.error})" if cell.error else ""
+            print(printable(f"{cell.state}: {' '.join(cell.overrides)}{reason}"))
+    print(", ".join(f"{count} {state}" for state, count in states.items()))
+    return 0 if states["finished"] + states["left out"] == len(cells) else 1
+
+
+def _tell_left_out(cells: list[Cell]) -> None:
+    for error in dict.fromkeys(cell.error for cell in cells if cell.state == "left out"):
+        print(f"left out: {error}")

@@ -1,0 +1,1 @@
+"""The process that a run lives in: devices, memory, determinism, errors of libraries."""

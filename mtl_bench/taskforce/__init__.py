@@ -1,1 +1,0 @@
-"""TaskForce: cooperating agents that weigh the task gradients."""

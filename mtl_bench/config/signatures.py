@@ -16,7 +16,7 @@ from mtl_bench.errors import ConfigError, MtlBenchError
 
 
 def import_class(target: str) -> type:
-    """Import ``package.module.Class`` from the module that defines it.
+    """Import ``package.module.Class`` from the module, or the package around it, that defines it.
 
     Raises:
         ConfigError: there is no such class, or its module can't be imported.
@@ -33,7 +33,7 @@ def import_class(target: str) -> type:
             raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"_target_={target}: can't import {module} ({reason})") from error
-    if not inspect.isclass(found) or found.__module__ != module:
+    if not inspect.isclass(found) or not f"{found.__module__}.".startswith(f"{module}."):
         raise ConfigError(f"_target_={target}: module {module} defines no class {name}")
     return found
 

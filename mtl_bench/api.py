@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mtl_bench.config.build import build_data, build_network, build_run_method
 from mtl_bench.config.compose import as_literal, compose_config, missing_choice
 from mtl_bench.config.groups import find_choices
-from mtl_bench.config.schema import check_num_tasks, class_of
+from mtl_bench.config.objects import check_num_tasks, class_of
 
 if TYPE_CHECKING:
     from mtl_bench.architectures.base import Architecture

@@ -10,7 +10,7 @@ from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.config.build import build_network, build_run_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group
-from mtl_bench.config.schema import class_of
+from mtl_bench.config.objects import class_of
 from mtl_bench.errors import ConfigError, DataError
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from mtl_bench.config.schema import ANNOTATIONS, class_of
+from mtl_bench.config.objects import ANNOTATIONS, class_of
 from mtl_bench.errors import ConfigError, MtlBenchError
 from mtl_bench.seeding import derive_seed, seed_everything, seeded
 

@@ -15,14 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from mtl_bench.config.groups import GROUPS, describe_group, find_choices, require_served
-from mtl_bench.config.schema import (
-    ANNOTATIONS,
-    check_constants,
-    check_objects,
-    check_sections,
-    class_of,
-    unknown_key,
-)
+from mtl_bench.config.objects import ANNOTATIONS, check_constants, check_objects, class_of
+from mtl_bench.config.schema import check_sections, unknown_key
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
 from mtl_bench.words import unreadable
@@ -58,6 +52,23 @@ def compose_config(
     Raises:
         ConfigError: unknown key or choice, bad syntax, impossible value or combination.
     """
+    plain = resolve_config(overrides, values)
+    check_constants(plain["protocol"])
+    single_task = plain["architecture"].pop("single_task", None)
+    if single_task is not None and class_of("method", plain["method"]).separate_networks:
+        plain["architecture"]["_target_"] = single_task
+    check_objects(plain)
+    plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
+    return plain
+
+
+def resolve_config(
+    overrides: Sequence[str], values: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what ``compose_config`` does, before it imports the classes that it names.
+
+    What only they can say is not checked, and the sections hold what is left out there.
+    """
     config = _compose(overrides)
     if "serves" in (
         config.get("architecture") or {}
@@ -72,12 +83,6 @@ def compose_config(
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
     check_sections(plain)
-    check_constants(plain["protocol"])
-    single_task = plain["architecture"].pop("single_task", None)
-    if single_task is not None and class_of("method", plain["method"]).separate_networks:
-        plain["architecture"]["_target_"] = single_task
-    check_objects(plain)
-    plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
     return plain
 
 

@@ -46,6 +46,6 @@ def find_overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _compose(words: tuple[str, ...]) -> dict[str, Any]:
-    from mtl_bench.config.compose import compose_config  # few messages pay for Hydra
+    from mtl_bench.config.compose import resolve_config  # few messages pay for Hydra
 
-    return NEUTRAL | settings_of(compose_config(words))
+    return NEUTRAL | settings_of(resolve_config(words))

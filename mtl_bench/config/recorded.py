@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mtl_bench.config.schema import check_objects
+from mtl_bench.config.objects import check_objects
 from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.files import read_yaml
 

@@ -8,7 +8,7 @@ from hydra.utils import get_class
 
 from mtl_bench.cli import main
 from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
-from mtl_bench.config.schema import ANNOTATIONS, BUILT_WITH
+from mtl_bench.config.objects import ANNOTATIONS, BUILT_WITH
 
 OBJECTS = [
     (group, choice) for group in ("architecture", "method") for choice in describe_group(group)

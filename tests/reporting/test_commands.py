@@ -5,6 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
+from mtl_bench.launch.cell import look
+from mtl_bench.launch.sweep import survey
 
 from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
@@ -15,6 +17,8 @@ from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.reporting.commands import rerun_command, status_command, train_command
 from mtl_bench.reporting.experiments import EXPERIMENTS
+from tests.end_to_end.processes import call_without
+from tests.records.synthetic import qm9_tasks, scaled, write_record
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +39,14 @@ def words_of(command):
     program, train, *words = shlex.split(command)
     assert (program, train) == ("mtl-bench", "train")
     return words
+
+
+def test_a_command_is_advised_without_torch(tmp_path):
+    tasks, values = qm9_tasks("mu"), scaled(1.0, "mu")
+    write_record(tmp_path / "results", "ls", 0, tasks=tasks, values=values)
+    done = call_without(["torch"], "tables", "profile=mini", cwd=tmp_path)
+    assert "mtl-bench train method=stl seed=0 dataset=qm9 profile=mini" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[] 0"
 
 
 @pytest.mark.parametrize(

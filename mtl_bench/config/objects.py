@@ -1,0 +1,109 @@
+"""Sections that name a class, which is their schema."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel
+
+from mtl_bench.config.groups import PACKAGE, find_choices
+from mtl_bench.config.schema import Protocol, Section, unknown_key, validate
+from mtl_bench.config.signatures import import_class, schema_of
+from mtl_bench.errors import ConfigError
+from mtl_bench.values import PositiveInt
+
+
+class Build(Section):
+    """What a method is built with besides its fields."""
+
+    num_tasks: PositiveInt
+
+
+BUILT_WITH = {
+    "dataset": frozenset({"seed"}),
+    "architecture": frozenset({"tasks"}),
+    "method": frozenset({"num_tasks", "seed"}),
+}
+"""Arguments that the program passes when it builds an object of the group."""
+
+BASES = {
+    "architecture": "mtl_bench.architectures.base.Architecture",
+    "method": "mtl_bench.methods.base.Method",
+}
+"""What a class of the group inherits from."""
+
+ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task"})
+"""Keys of such a section that are not arguments of its constructor."""
+
+
+def check_objects(config: dict[str, Any]) -> None:
+    """Check the sections that name a class: which one it is, and its constructor's arguments.
+
+    Raises:
+        ConfigError: a class from elsewhere than this package or the one that offers the choice, or
+            a bad argument.
+    """
+    for group, built_with in BUILT_WITH.items():
+        section = config[group]
+        arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
+        model = schema_of(class_of(group, section), built_with)
+        validate(model, arguments, f"{group}.")
+
+
+def check_num_tasks(num_tasks: object) -> None:
+    """Check what a method is built for.
+
+    Raises:
+        ConfigError: it is no number of tasks.
+    """
+    validate(Build, {"num_tasks": num_tasks}, "")
+
+
+def class_of(group: str, section: dict[str, Any]) -> Any:  # noqa: ANN401 - a class of the group
+    """Import the class that a section names.
+
+    Raises:
+        ConfigError: it is from elsewhere than this package or the one that offers the choice, or
+            not what the group is of.
+    """
+    target = str(section.get("_target_", ""))
+    packages = sorted({PACKAGE, _package_of(group, section["name"])})
+    if not target.startswith(tuple(f"{package}." for package in packages)):
+        allowed = " or ".join(f"{package}." for package in packages)
+        raise ConfigError(f"{group}._target_={target}: must start with {allowed}")
+    kind = import_class(target)
+    if group in BASES and not issubclass(kind, import_class(BASES[group])):
+        raise ConfigError(f"{group}._target_={target}: must be a subclass of {BASES[group]}")
+    return kind
+
+
+def _package_of(group: str, name: str) -> str:
+    """Return the package whose folder holds a choice: its target may point there, and only its."""
+    choice = find_choices(group).get(name)
+    return PACKAGE if choice is None else choice.package
+
+
+def check_constants(protocol: dict[str, Any]) -> None:
+    """Check a protocol's constants of single methods and data sets against their constructors.
+
+    Those that the file of the method or data set looks up are allowed; others would have no effect.
+
+    Raises:
+        ConfigError: an unknown constant, or a bad value.
+    """
+    for owner, constants in protocol.items():
+        if isinstance(constants, dict):
+            validate(_model_of_constants(owner), constants, f"protocol.{owner}.")
+
+
+def _model_of_constants(owner: str) -> type[BaseModel]:
+    for group in ("method", "dataset"):
+        choice = find_choices(group).get(owner)
+        text = "" if choice is None else choice.path.read_text(encoding="utf-8")
+        if names := re.findall(rf"\bprotocol\.{re.escape(owner)}\.(\w+)", text):
+            section = yaml.safe_load(text)
+            kind = class_of(group, section.get(group, section) | {"name": owner})
+            return schema_of(kind, BUILT_WITH[group], frozenset(names))
+    raise unknown_key(f"protocol.{owner}", [f"protocol.{key}" for key in Protocol.model_fields])

@@ -5,8 +5,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from mtl_bench.launch.cell import look
-from mtl_bench.launch.sweep import survey
 
 from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config

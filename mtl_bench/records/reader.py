@@ -26,8 +26,8 @@ from mtl_bench.files import (
     take_lock,
 )
 from mtl_bench.records.processes import devices_of
-from mtl_bench.records.seal import SEAL, broken
-from mtl_bench.records.summary import check_summary
+from mtl_bench.records.seal import SEAL, broken, is_sealed
+from mtl_bench.records.summary import check_identity, check_summary
 
 State = Literal["finished", "running", "failed", "interrupted"]
 
@@ -51,6 +51,7 @@ class Record:
         epochs_done: the last epoch in ``metrics.jsonl``.
         epochs_total: epochs of the whole run, None when no file says so.
         error: one line about a failed run, else None.
+        sealed: False for a finished run whose files have no hashes to be checked against.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Record:
     epochs_done: int = 0
     epochs_total: int | None = None
     error: str | None = None
+    sealed: bool = True
 
     @property
     def label(self) -> str:
@@ -142,10 +144,11 @@ def _read(path: Path, identity: dict[str, Any]) -> Record:
             summary = check_summary(_read_json(path / "summary.json"), identity)
             epochs = summary["epochs"]
             finished = {"epochs_done": epochs, "epochs_total": epochs, "summary": summary}
+            finished["sealed"] = is_sealed(path)
             return Record(path, state="finished", **finished, **identity)
         state = _unfinished_state(path)
         progress["epochs_done"] = _last_epoch(path / "metrics.jsonl")
-        progress["epochs_total"] = _planned_epochs(path / "config.yaml")
+        progress["epochs_total"] = _planned_epochs(path / "config.yaml", identity)
         if state == "failed":
             failure = _read_json(path / "FAILED.json")
             error = failure.get("error") if isinstance(failure, dict) else None
@@ -201,10 +204,16 @@ def _last_epoch(path: Path) -> int:
         raise RecordError(f"{path.name} line {len(lines)} holds no epoch: {error}") from error
 
 
-def _planned_epochs(path: Path) -> int | None:
+def _planned_epochs(path: Path, identity: dict[str, Any]) -> int | None:
+    """Return the epochs of the run that ``identity`` names; None where no file says so yet."""
     if not path.exists():
         return None
     try:
-        return int(read_yaml(path)["trainer"]["epochs"])
+        config = read_yaml(path)
+        epochs = int(config["trainer"]["epochs"])
+        named = {group: config[group]["name"] for group in ("profile", "dataset", "method")}
+        folder = {key: value for key, value in identity.items() if key != "hash"}
+        check_identity(path.name, {**config, **named}, folder)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise RecordError(f"{path.name} names no trainer.epochs: {error}") from error
+        raise RecordError(f"{path.name} names no run or no trainer.epochs: {error}") from error
+    return epochs

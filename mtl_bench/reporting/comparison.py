@@ -58,6 +58,7 @@ class Row:
     Args:
         name: the label, with a hash appended where it was run in several configurations.
         seeds: seeds behind the metrics.
+        unsealed: those of them whose records have no hashes to be checked against.
         hashes: of the runs, by seed.
         metrics: one entry per column, None where a run lacks the metric.
         delta_m: Δm in percent over the seeds that STL has too.
@@ -76,6 +77,7 @@ class Row:
 
     name: str
     seeds: tuple[int, ...]
+    unsealed: tuple[int, ...]
     hashes: tuple[str, ...]
     metrics: tuple[Spread | None, ...]
     delta_m: Spread | None

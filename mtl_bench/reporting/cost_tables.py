@@ -7,7 +7,7 @@ from statistics import median
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
-from mtl_bench.reporting.notes import other_seeds, seeds_text, usual_seeds
+from mtl_bench.reporting.notes import remarks, seeds_text, unsealed_note, usual_seeds
 from mtl_bench.reporting.published import NAMES, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
@@ -103,7 +103,7 @@ def _conditions(found: Comparison, rows: Sequence[Row]) -> str:
     kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
     seeds = sorted({seed for row in rows for seed in row.seeds})
     named = [
-        f"{NAMES[row.name]} {note}" for row in rows for note in other_seeds(row, usual_seeds(rows))
+        f"{NAMES[row.name]} {note}" for row in rows for note in remarks(row, usual_seeds(rows))
     ]
     return ", ".join(
         [
@@ -144,7 +144,11 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         [
             f"Profile {profile}, {kind} data, {seeds}, median over {len(found)} runs. The paper's "
             "own shares of agents are 17 % of a step; ours are in docs/benchmarks.md, since the "
-            "record of a step holds gradients and agents together."
+            "record of a step holds gradients and agents together.",
+            *(
+                f"- {note}."
+                for note in unsealed_note([run.seed for run, _ in timed if not run.sealed])
+            ),
         ],
     )
 

@@ -16,7 +16,7 @@ from mtl_bench.reporting.notes import (
     cautions,
     conditions,
     few_seeds,
-    other_seeds,
+    remarks,
     usual_seeds,
 )
 from mtl_bench.reporting.published import read_published
@@ -114,7 +114,7 @@ def _row_notes(shown: Sequence[Shown], unfinished: dict[str, list[Record]]) -> I
         if row is None:
             continue
         lacking = [f"seed {r.seed} {describe(r)}" for r in unfinished.get(line.label or "", [])]
-        for note in (*row.notes, *other_seeds(row, usual), *lacking):
+        for note in (*row.notes, *remarks(row, usual), *lacking):
             yield f"- {title}: {note}."
 
 

@@ -107,7 +107,7 @@ def marked_names(found: Comparison) -> tuple[list[str], list[str]]:
     numbers: dict[str, str] = {}
     names = []
     for row in found.rows:
-        own = [*row.notes, *other_seeds(row, usual)]
+        own = [*row.notes, *remarks(row, usual)]
         for note in own:
             numbers.setdefault(note, str(len(numbers) + 1).translate(SUPERSCRIPTS))
         names.append(row.name + ",".join(numbers[note] for note in own))
@@ -120,10 +120,18 @@ def usual_seeds(rows: Sequence[Row]) -> tuple[int, ...]:
     return max(counts, key=lambda seeds: (counts[seeds], len(seeds)), default=())
 
 
-def other_seeds(row: Row, usual: tuple[int, ...]) -> Iterator[str]:
-    """Yield a note on a row that has other seeds than most."""
+def remarks(row: Row, usual: tuple[int, ...]) -> Iterator[str]:
+    """Yield a note on a row that has other seeds than most, and one on records without hashes."""
     if row.seeds != usual:
         yield f"{'only ' if set(row.seeds) < set(usual) else ''}{seeds_text(row.seeds)}"
+    yield from unsealed_note(row.unsealed)
+
+
+def unsealed_note(seeds: Sequence[int]) -> list[str]:
+    """Return a note on seeds whose records have no hashes to be checked against, if there are."""
+    if not seeds:
+        return []
+    return [f"{seeds_text(seeds)} unsealed: a change of the record would go unnoticed"]
 
 
 def left_out(records: Sequence[Record], selection: str | None, width: int) -> list[str]:

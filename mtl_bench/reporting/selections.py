@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
-from mtl_bench.reporting.notes import left_out, other_seeds, seeds_text, usual_seeds
+from mtl_bench.reporting.notes import left_out, remarks, seeds_text, usual_seeds
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import delta_cells, seed_count
@@ -56,7 +56,7 @@ def _table(found: dict[str, Comparison]) -> Table:
             *(
                 f"- {name}: {note}."
                 for name, row in every.items()
-                for note in other_seeds(row, usual_seeds(list(every.values())))
+                for note in remarks(row, usual_seeds(list(every.values())))
             ),
         ],
     )

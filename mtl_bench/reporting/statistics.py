@@ -137,6 +137,7 @@ def _row(
     return Row(
         name=group.name,
         seeds=tuple(group.by_seed),
+        unsealed=tuple(run.record.seed for run in runs if not run.record.sealed),
         hashes=tuple(run.record.hash for run in runs),
         metrics=tuple(_spread_of(_values(runs, c.task, c.metric)) for c in columns),
         delta_m=own_delta_m,

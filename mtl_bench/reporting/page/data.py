@@ -13,7 +13,7 @@ from mtl_bench.records.reader import Record
 from mtl_bench.reporting.layout import row_order
 from mtl_bench.reporting.page.results import results_under, selections
 from mtl_bench.reporting.page.runs import grid, run_data
-from mtl_bench.reporting.page.series import Bins, read_epochs, read_steps
+from mtl_bench.reporting.page.series import Bins, Steps, read_epochs, read_steps
 from mtl_bench.reporting.statistics import columns_of
 from mtl_bench.reporting.tables import metric_header
 
@@ -23,11 +23,10 @@ CHARACTERS = 2_400_000
 
 @dataclass
 class Curves:
-    """The curves of one run: those over epochs, those over updates, and parts left out."""
+    """The curves of one run: those over epochs and those over updates."""
 
     epochs: Bins
-    steps: list[Bins]
-    damaged: list[str]
+    steps: Steps
 
 
 def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, Any]:
@@ -59,7 +58,10 @@ def thin_out(curves: list[Curves], limit: int) -> list[Curves]:
     size = _characters(curves)
     while size > limit:
         curves = [
-            Curves(run.epochs.halved(), [bins.halved() for bins in run.steps], run.damaged)
+            Curves(
+                run.epochs.halved(),
+                run.steps._replace(curves=[bins.halved() for bins in run.steps.curves]),
+            )
             for run in curves
         ]
         before, size = size, _characters(curves)
@@ -73,7 +75,10 @@ def _characters(curves: list[Curves]) -> int:
 
 
 def _read_curves(record: Record) -> Curves:
-    return Curves(read_epochs(record.path / "metrics.jsonl"), *read_steps(record.path / "steps"))
+    updates = record.summary.get("steps") if record.summary else None
+    return Curves(
+        read_epochs(record.path / "metrics.jsonl"), read_steps(record.path / "steps", updates)
+    )
 
 
 def _dataset(name: str, members: list[tuple[Record, Curves]], base: Path) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _order(record: Record) -> tuple[Any, ...]:
 def _curves(curves: Curves) -> dict[str, Any]:
     """Return the curves of a run; those over updates carry how many an entry stands for."""
     steps: dict[str, Any] = {}
-    for bins in curves.steps:
+    for bins in curves.steps.curves:
         for kind, tree in bins.tree().items():
             steps[kind] = {"width": bins.width, "bins": bins.sums_CB.shape[1], "curves": tree}
     epochs = curves.epochs
@@ -108,7 +113,8 @@ def _curves(curves: Curves) -> dict[str, Any]:
             "curves": epochs.tree(),
         },
         "steps": steps,
-        "damaged": curves.damaged,
+        "damaged": curves.steps.damaged,
+        "missing": curves.steps.missing,
     }
 
 
@@ -120,7 +126,7 @@ def _tasks(members: list[tuple[Record, Curves]]) -> list[dict[str, Any]]:
             task = tasks.setdefault(column.task, {"label": column.label, "metrics": {}})
             task["metrics"].setdefault(column.metric, metric_header(column, with_metric=True))
     for _, curves in members:
-        for key in (key for bins in (curves.epochs, *curves.steps) for key in bins.keys):
+        for key in (key for bins in (curves.epochs, *curves.steps.curves) for key in bins.keys):
             for name in key[1:] if key[0] == "cosine" else key[1:2]:
                 tasks.setdefault(name, {"label": name, "metrics": {}})
             if len(key) == 3 and key[0] != "cosine":

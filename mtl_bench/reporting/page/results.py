@@ -7,7 +7,7 @@ from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Column, Comparison, Run, Setting, Spread
-from mtl_bench.reporting.notes import MARKS, cautions, conditions, few_seeds
+from mtl_bench.reporting.notes import MARKS, cautions, conditions, few_seeds, unsealed_note
 from mtl_bench.reporting.published import MAIN_TABLES, NAMES, has_published, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell
@@ -101,7 +101,7 @@ def _rows(found: Comparison) -> list[dict[str, Any]]:
             "mean_rank": _number(row.mean_rank),
             "cost": _number(row.epoch_cost),
             "metrics": [_shown(column[index]) for column in metrics],
-            "notes": list(row.notes),
+            "notes": [*row.notes, *unsealed_note(row.unsealed)],
         }
         for index, row in enumerate(found.rows)
     ]

@@ -13,7 +13,7 @@ from mtl_bench.reporting.page.series import read_epochs, read_steps
 from mtl_bench.reporting.published import read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.tables import table_of
-from tests.records.synthetic import qm9_tasks, scaled, write_record
+from tests.records.synthetic import qm9_tasks, scaled, unseal, write_record
 from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_run, add_steps, write_profile
 
 
@@ -142,6 +142,17 @@ def test_curves_of_unfinished_runs_are_there_with_what_can_be_read(rooms: dict[s
     assert run["kind"] == "procedural"
 
 
+def test_records_without_hashes_and_missing_parts_are_told(tmp_path: Path) -> None:
+    paths = [add_run(tmp_path, "ls", seed, 1.0, dataset="rooms") for seed in (0, 1)]
+    unseal(paths[1])
+    (paths[1] / "steps" / "part-000000301.parquet").unlink()
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    assert [run["progress"] for run in dataset["runs"]] == ["done", "done unsealed"]
+    assert [run["missing"] for run in dataset["runs"]] == ["", "301 to 600"]
+    (row,) = dataset["results"][0]["comparisons"][0]["rows"]
+    assert "seed 1 unsealed: a change of the record would go unnoticed" in row["notes"]
+
+
 def test_a_run_without_any_file_has_no_curves(rooms: dict[str, Any]) -> None:
     run = run_of(rooms, "igbv2")
     assert run["epochs"]["bins"] == 0
@@ -177,11 +188,11 @@ def test_published_numbers_stand_beside_real_data_of_the_same_network(
 
 def test_curves_are_thinned_until_they_fit(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
-    curves = Curves(read_epochs(tmp_path / "none"), *read_steps(tmp_path / "steps"))
-    whole = len(json.dumps(curves.steps[0].tree()))
+    curves = Curves(read_epochs(tmp_path / "none"), read_steps(tmp_path / "steps"))
+    whole = len(json.dumps(curves.steps.curves[0].tree()))
     (same,) = thin_out([curves], 10 * whole)
-    assert same.steps[0].width == 3
+    assert same.steps.curves[0].width == 3
     (thin,) = thin_out([curves], whole)
-    assert thin.steps[0].width == 6
+    assert thin.steps.curves[0].width == 6
     (least,) = thin_out([curves], 1)
-    assert least.steps[0].sums_CB.shape[1] >= 50
+    assert least.steps.curves[0].sums_CB.shape[1] >= 50

@@ -85,7 +85,7 @@ function runDetails(run) {
       h(
         "div",
         { class: "body" },
-        h("p", {}, "Record: ", h("a", { href: run.link }, run.folder)),
+        h("p", {}, "Record: ", h("a", { href: run.link }, run.folder), ".", damagedText(run)),
         run.facts.length > 0 && pairsList("Facts", run.facts),
         run.metrics.length > 0 && pairsList("Test metrics", run.metrics),
         textBlock("Configuration", run.config),

@@ -79,8 +79,11 @@ function weightsSection(dataset) {
   return node;
 }
 
+/** What the step log lacks. */
 function damagedText(run) {
-  return run.damaged.length
-    ? ` Parts of the step log that can't be read are left out: ${run.damaged.join(", ")}.`
-    : "";
+  return (
+    (run.damaged.length
+      ? ` Parts of the step log that can't be read are left out: ${run.damaged.join(", ")}.`
+      : "") + (run.missing ? ` The step log lacks updates ${run.missing}.` : "")
+  );
 }

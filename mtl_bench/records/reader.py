@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
+from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import RecordError
 from mtl_bench.files import (
     all_printable,
@@ -80,6 +81,22 @@ class Record:
             return settings_of(all_printable(read_yaml(self.path / "config.yaml")))
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+    @cached_property
+    def overrides(self) -> dict[str, Any]:
+        """The settings that differ from those of the profile and the other choices, by dotted key.
+
+        As environment.json tells. Of a record from before it did they are those beside the method's
+        own, and the profile is that of today.
+        """
+        try:
+            told = read_json(self.path / "environment.json").get("overrides")
+        except (OSError, ValueError, AttributeError):
+            told = None
+        if told is None:
+            usual = find_overrides(self.settings | {"method.name": "ls"})
+            told = {key: usual[key] for key in usual if not key.startswith("method.")}
+        return {key: told[key] for key in told if "." in key} if isinstance(told, dict) else {}
 
     @cached_property
     def device(self) -> str | None:

@@ -103,6 +103,7 @@ class Comparison:
         rows: one per method and configuration.
         manifests: of the data that were read; more than one if these differ.
         differences: what the rows differ in besides the method; a line per key.
+        overrides: what all rows have in place of the profile's settings, each as ``key=value``.
         baseline: what Δm is against.
     """
 
@@ -111,6 +112,7 @@ class Comparison:
     rows: tuple[Row, ...]
     manifests: tuple[str, ...]
     differences: tuple[str, ...]
+    overrides: tuple[str, ...]
     baseline: Baseline
 
 

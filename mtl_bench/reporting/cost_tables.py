@@ -7,7 +7,16 @@ from statistics import median
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
-from mtl_bench.reporting.notes import remarks, seeds_text, unsealed_note, usual_seeds
+from mtl_bench.reporting.grouping import assignments, shared_overrides
+from mtl_bench.reporting.notes import (
+    kind_text,
+    remarks,
+    seeds_text,
+    setting_text,
+    unsealed_note,
+    usual_seeds,
+    with_text,
+)
 from mtl_bench.reporting.published import NAMES, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
@@ -91,7 +100,7 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
     if found is None:
         return dataset
     setting = found.setting
-    words = [dataset] if setting.data_kind == "real" else [dataset, setting.data_kind.upper()]
+    words = [dataset] if setting.data_kind == "real" else [dataset, kind_text(setting.data_kind)]
     if count > 1:
         words += [setting.architecture, setting.protocol, f"{setting.epochs} epochs"]
         words += [setting.selection, setting.data_source]
@@ -99,22 +108,11 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
 
 
 def _conditions(found: Comparison, rows: Sequence[Row]) -> str:
-    setting = found.setting
-    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
     seeds = sorted({seed for row in rows for seed in row.seeds})
     named = [
         f"{NAMES[row.name]} {note}" for row in rows for note in remarks(row, usual_seeds(rows))
     ]
-    return ", ".join(
-        [
-            f"{kind} data ({setting.data_source})",
-            f"protocol {setting.protocol}",
-            f"architecture {setting.architecture}",
-            f"{setting.epochs} epochs",
-            seeds_text(seeds),
-            *named,
-        ]
-    )
+    return ", ".join([*found.overrides, setting_text(found.setting), seeds_text(seeds), *named])
 
 
 def _parts(records: Sequence[Record], profile: str) -> Table | None:
@@ -133,7 +131,8 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         columns.append([Cell(f"{seconds[p] / total:.0%}", seconds[p] / total) for p in PARTS])
     milliseconds = [Cell(f"{1000 * own[part]:.1f}", 1000 * own[part]) for part in PARTS]
     kinds = sorted({run.summary["data"]["kind"] for run, _ in timed if run.summary})
-    kind = " and ".join(kind if kind == "real" else kind.upper() for kind in kinds)
+    kind = " and ".join(map(kind_text, kinds))
+    overrides = assignments(shared_overrides([run.overrides for run, _ in timed]))
     seeds = seeds_text(sorted({run.seed for run, _ in timed}))
     return Table(
         f"table6: {profile} / nyuv2, where a step of TaskForce spends its time",
@@ -142,8 +141,9 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         Columns([], list[list[Cell]]()),
         Columns(["ms a step", "share", "paper, share"], [milliseconds, *columns]),
         [
-            f"Profile {profile}, {kind} data, {seeds}, median over {len(found)} runs. The paper's "
-            "own shares of agents are 17 % of a step; ours are in docs/benchmarks.md, since the "
+            f"Profile {profile}{with_text(overrides)}, {kind} data, {seeds}, median over "
+            f"{len(found)} runs. The paper's own shares of agents are 17 % of a step; "
+            "ours are in docs/benchmarks.md, since the "
             "record of a step holds gradients and agents together.",
             *(
                 f"- {note}."

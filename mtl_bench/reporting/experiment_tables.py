@@ -16,6 +16,7 @@ from mtl_bench.reporting.notes import (
     cautions,
     conditions,
     few_seeds,
+    place_text,
     remarks,
     usual_seeds,
 )
@@ -74,7 +75,7 @@ def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Reco
     reference = next(line.title for line in experiment.lines if line.label == experiment.reference)
     rows = [row for _, _, row in shown]
     return Table(
-        f"{name}: {setting.profile} / {setting.dataset}{beside}",
+        f"{name}: {place_text(found)}{beside}",
         "",
         [title for title, _, _ in shown],
         metric_columns(found.columns, rows) if experiment.metrics else Columns([], []),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import status_command
-from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.comparison import Comparison, Row, Setting
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation
 from mtl_bench.reporting.layout import NOTHING
 from mtl_bench.reporting.published import published_delta
@@ -34,21 +34,46 @@ COMPARABLE = 5
 
 def conditions(found: Comparison) -> str:
     """Return what the numbers of a comparison mean, without those of cost."""
-    setting = found.setting
     seeds = sorted({seed for row in found.rows for seed in row.seeds})
     metric_names = {column.metric for column in found.columns}
     metric = f"metric {metric_names.pop()}, " if len(metric_names) == 1 else ""
-    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
     against = {
         "own": "our own STL runs above, of the same seeds",
         "published": "the PUBLISHED single-task values, of other data sizes and networks",
     }[found.baseline]
     return (
-        f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
-        f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
-        f"{metric}selection {setting.selection}, {seeds_text(seeds)}; mean ± sample "
+        f"Profile {profile_text(found)}, {setting_text(found.setting)}, {metric}"
+        f"selection {found.setting.selection}, {seeds_text(seeds)}; mean ± sample "
         f"standard deviation over n seeds. Δm and Δt are against {against}."
     )
+
+
+def place_text(found: Comparison) -> str:
+    """Return profile and data set, with what is in place of the profile's settings."""
+    return f"{found.setting.profile} / {found.setting.dataset}{with_text(found.overrides)}"
+
+
+def profile_text(found: Comparison) -> str:
+    """Return the profile's name, with what is in place of its settings."""
+    return f"{found.setting.profile}{with_text(found.overrides)}"
+
+
+def with_text(overrides: Sequence[str]) -> str:
+    """Return for instance `` with optimizer.lr=0.5``, nothing without overrides."""
+    return f" with {', '.join(overrides)}" if overrides else ""
+
+
+def setting_text(setting: Setting) -> str:
+    """Return the data, protocol, architecture and length of runs."""
+    return (
+        f"{kind_text(setting.data_kind)} data ({setting.data_source}), protocol "
+        f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs"
+    )
+
+
+def kind_text(kind: str) -> str:
+    """Return the kind of data; what isn't real stands out."""
+    return kind if kind == "real" else kind.upper()
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -19,7 +19,15 @@ from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import train_command
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
-from mtl_bench.reporting.grouping import Group, describe, differences, group_runs
+from mtl_bench.reporting.grouping import (
+    OWN,
+    Group,
+    assignments,
+    describe,
+    differences,
+    group_runs,
+    shared_overrides,
+)
 from mtl_bench.reporting.inference import (
     bootstrap_delta,
     bootstrap_mean,
@@ -89,7 +97,8 @@ def _setting(summary: dict[str, Any], rule: str) -> Setting:
 def _comparison(setting: Setting, runs: list[Run], baseline: Baseline) -> Comparison:
     columns, groups = _columns(runs), group_runs(runs)
     groups.sort(key=lambda group: row_order(group.runs[0].record.method, group.name))
-    found = [_row(group, groups, columns, baseline) for group in groups]
+    shared = shared_overrides([group.overrides for group in groups])
+    found = [_row(group, groups, columns, shared, baseline) for group in groups]
     manifests = tuple(sorted({str(run.summary["data"].get("manifest")) for run in runs}))
     return Comparison(
         setting,
@@ -97,6 +106,7 @@ def _comparison(setting: Setting, runs: list[Run], baseline: Baseline) -> Compar
         tuple(rank_rows(columns, found)),
         manifests,
         tuple(differences(groups)),
+        tuple(assignments(shared)),
         baseline,
     )
 
@@ -119,7 +129,11 @@ def _columns(runs: list[Run]) -> tuple[Column, ...]:
 
 
 def _row(
-    group: Group, groups: Sequence[Group], columns: tuple[Column, ...], baseline: Baseline
+    group: Group,
+    groups: Sequence[Group],
+    columns: tuple[Column, ...],
+    shared: Mapping[str, Any],
+    baseline: Baseline,
 ) -> Row:
     runs, ls = group.runs, group.beside(groups, "ls")
     held = _hold_against(group.beside(groups, "stl"), runs, columns, baseline)
@@ -154,7 +168,7 @@ def _row(
         epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs)),
         step_times=step_times(runs),
         untrained=untrained,
-        notes=tuple(_notes(group, held, own_delta_m, untrained)),
+        notes=tuple(_notes(group, shared, held, own_delta_m, untrained)),
     )
 
 
@@ -200,12 +214,19 @@ def _hold_against(
 
 
 def _notes(
-    group: Group, held: _Held, own_delta_m: Spread | None, untrained: Sequence[str]
+    group: Group,
+    shared: Mapping[str, Any],
+    held: _Held,
+    own_delta_m: Spread | None,
+    untrained: Sequence[str],
 ) -> Iterator[str]:
     runs = group.runs
+    own = {k: v for k, v in group.overrides.items() if k.startswith(OWN) and k not in shared}
     if group.others is not None:
         told = f": {describe(group.others)}" if group.others else ""
         yield f"one of several configurations of {group.label}{told}"
+    elif own and runs[0].record.variant is None:  # a variant is a name for them
+        yield f"with {describe(own)}"
     if untrained:
         yield (
             f"no training label of {', '.join(untrained)} in the whole run: the numbers there are "

@@ -22,6 +22,7 @@ from mtl_bench.reporting.notes import (
     few_seeds,
     left_out,
     marked_names,
+    place_text,
 )
 from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import compare, runs_under
@@ -55,9 +56,8 @@ def render_tables(
 def table_of(found: Comparison) -> Table:
     """Return a comparison as a table."""
     names, notes = marked_names(found)
-    setting = found.setting
     return Table(
-        f"{setting.profile} / {setting.dataset}",
+        place_text(found),
         "method",
         names,
         metric_columns(found.columns, found.rows),

@@ -15,7 +15,7 @@ from mtl_bench.records.steps import find_parts
 from mtl_bench.reporting.figures.logs import read_steps
 from mtl_bench.reporting.figures.scene import Scene, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
-from mtl_bench.reporting.notes import unsealed_note
+from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
 from mtl_bench.reporting.statistics import Run
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 
@@ -60,10 +60,9 @@ def _table(scene: Scene) -> Table | None:
         return None
     shown = len(scene.tasks)
     columns = [[row[k] for row in cells] for k in range(shown + len(VERDICT))]
-    kind = scene.setting.data_kind
     notes = [
-        f"Profile {scene.setting.profile}, {kind if kind == 'real' else kind.upper()} data, the "
-        f"last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
+        f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)} data, "
+        f"the last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
         f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
         "share over the updates, mean over the tasks. Negative: part of all weights. Effective "
         "tasks: 1 / Σ of the squared mean shares. At bounds: share of "
@@ -73,7 +72,7 @@ def _table(scene: Scene) -> Table | None:
         notes.append(f"No step log of {', '.join(without)}.")
     notes += remarks
     return Table(
-        f"weights: {scene.setting.profile} / {scene.setting.dataset}",
+        f"weights: {place_text(scene.comparison)}",
         "run",
         names,
         Columns(list(scene.tasks.values()), columns[:shown]),

@@ -74,9 +74,13 @@ def write_record(
     epochs_total: int = 30,
     error: str | None = None,
     settings: dict[str, Any] | None = None,
+    environment: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
-    """Write one record; ``settings`` go into its configuration, ``changes`` into its summary."""
+    """Write one record; ``settings`` go into its configuration, ``changes`` into its summary.
+
+    Without ``environment`` environment.json says no more than that nothing is overridden.
+    """
     method, _, variant = label.partition("-")
     hash8 = hash8 or f"{abs(seed):04x}abcd"
     path = results / profile / dataset / label / f"seed{seed}-{hash8}"
@@ -92,6 +96,7 @@ def write_record(
     for section, fields in (settings or {}).items():
         config[section] = config.get(section, {}) | fields
     (path / "config.yaml").write_text(json.dumps(config))
+    (path / "environment.json").write_text(json.dumps(environment or {"overrides": {}}))
     lines = [{"epoch": epoch, "train_loss": {"mu": 0.5}} for epoch in range(1, epochs_done + 1)]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if error is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from statistics import stdev
 
@@ -71,6 +72,47 @@ def test_a_small_table_in_full(tmp_path: Path) -> None:
     assert dict(zip(heads, map(list, zip(*rows, strict=True)), strict=True)) == SMALL_TABLE
     below = text[text.index("Profile mini") :]
     assert " ".join(below.split()) == " ".join(SMALL_NOTES.split())
+
+
+TWO_IMAGES = {"overrides": {"dataset.train_size": 2}}
+OF_BEFORE = {"device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("environments", "told", "notes"),
+    [
+        ([TWO_IMAGES, TWO_IMAGES], " with dataset.train_size=2", []),
+        ([OF_BEFORE, TWO_IMAGES], " with dataset.train_size=2", []),
+        ([TWO_IMAGES, {"overrides": {}}], "", []),
+        ([{"overrides": {"dataset.train_size": 3}}, TWO_IMAGES], "", []),
+        ([None, {"overrides": "no mapping"}], "", []),
+        (
+            [{"overrides": {"method.c": 1}}, {"overrides": {"method.c": 0.9}}],
+            "",
+            ["with method.c=1", "with method.c=0.9"],
+        ),
+        ([{"overrides": {"method.c": 1}}] * 2, " with method.c=1", []),
+    ],
+)
+def test_the_heading_tells_what_the_rows_have_in_place_of_the_profile(
+    tmp_path: Path, environments: list, told: str, notes: list[str]
+) -> None:
+    for label, environment in zip(("ls", "cagrad"), environments, strict=True):
+        settings = {"dataset": {"train_size": 2}}
+        scene(tmp_path, label, 0, 40.0, 0.5, environment=environment, settings=settings)
+    text = render_tables(find_records(tmp_path), width=240)
+    assert text.startswith(f"## mini / qm9{told}\n")
+    assert f"\nProfile mini{told}, real data (qm9pack 1.0.3), protocol nash" in text
+    for form in ("csv", "latex"):
+        assert "train" in render_tables(find_records(tmp_path), form=form) or "train" not in told
+    assert [line[4:-1] for line in text.splitlines() if re.match("- . with", line)] == notes
+
+
+def test_a_variant_is_a_name_for_its_own_settings(tmp_path: Path) -> None:
+    changed = {"overrides": {"method.c": 1}}
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    scene(tmp_path, "cagrad-c1", 0, 40.0, 0.5, environment=changed)
+    assert "with method.c=1" not in render_tables(find_records(tmp_path), width=240)
 
 
 def test_delta_uses_stl_of_the_methods_own_seeds(tmp_path: Path) -> None:

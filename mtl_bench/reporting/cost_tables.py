@@ -9,6 +9,7 @@ from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
 from mtl_bench.reporting.grouping import assignments, shared_overrides
 from mtl_bench.reporting.notes import (
+    costless,
     kind_text,
     remarks,
     seeds_text,
@@ -19,7 +20,8 @@ from mtl_bench.reporting.notes import (
 )
 from mtl_bench.reporting.published import NAMES, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
+from mtl_bench.reporting.tables import cost_columns, filled
 
 EPOCH_METHODS = ("ls", "mgda", "imtl", "nashmtl", "alignedmtl", "taskforce")
 DATASETS = ("nyuv2", "cityscapes", "qm9")
@@ -61,16 +63,23 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
     if not any(places.values()):
         return None
     printed = {row["method"]: row for row in read_published("table5_epoch_cost.csv")}
-    heads, columns, notes = [], [], []
+    heads, columns, notes = list[str](), list[Sequence[Cell]](), list[str]()
     for dataset, comparisons in places.items():
         shown: Sequence[Comparison | None] = comparisons or [None]
         for found in shown:
             rows = {row.name: row for row in found.rows} if found else {}
             own = [rows.get(method) for method in EPOCH_METHODS]
-            heads.append(_head(dataset, found, len(comparisons)))
-            columns.append([_ratio(row.epoch_cost if row else None) for row in own])
+            head = _head(dataset, found, len(comparisons))
+            priced = cost_columns(head, [row.epoch_cost if row else None for row in own])
+            priced = filled(priced) or {head: priced[head]}
+            heads += priced
+            columns += priced.values()
             if found:
-                notes.append(f"- {heads[-1]}: {_conditions(found, [row for row in own if row])}.")
+                notes.append(f"- {head}: {_conditions(found, [row for row in own if row])}.")
+                notes += [
+                    f"- {head}: {note.removeprefix('- ')}"
+                    for note in costless({NAMES[r.name]: r.epoch_cost for r in own if r})
+                ]
         paper = [float(printed[NAMES[method]][dataset]) for method in EPOCH_METHODS]
         heads.append(f"paper {dataset}")
         columns.append([_ratio(seconds / paper[0]) for seconds in paper])
@@ -82,8 +91,9 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
         Columns(heads, columns),
         [
             f"Profile {profile}. Training time of an epoch relative to LS with the same seed on "
-            "the same device, median over seeds; beside it the paper's seconds relative to its "
-            "LS, of other sizes on a GPU.",
+            "the same device under the same load; CPU: likewise of the process's CPU time; medians "
+            "over n seeds. Beside it the paper's seconds relative to its LS, of other sizes on a "
+            "GPU.",
             *notes,
         ],
     )
@@ -161,8 +171,8 @@ def _seconds_per_step(record: Record) -> dict[str, float] | None:
     return {part: seconds[phase] / steps for part, (phase, _) in PARTS.items()}
 
 
-def _ratio(value: float | None) -> Cell:
-    return NO_CELL if value is None else Cell(f"x{value:.2f}", value)
+def _ratio(value: float) -> Cell:
+    return Cell(f"x{value:.2f}", value)
 
 
 COST_TABLES: dict[str, Callable[[Sequence[Record], str], Table | None]] = {

@@ -43,6 +43,16 @@ class Group:
         return {run.record.seed: run for run in self.runs}
 
     @property
+    def method(self) -> str:
+        """The method of which the row is, or is a variant."""
+        return self.runs[0].record.method
+
+    @property
+    def is_ablation(self) -> bool:
+        """Whether the row is a variant."""
+        return self.label != self.method
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What all runs of the row were made with."""
         return self.runs[0].record.settings

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import status_command
-from mtl_bench.reporting.comparison import Comparison, Row, Setting
+from mtl_bench.reporting.comparison import Comparison, Cost, Row, Setting
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation
-from mtl_bench.reporting.layout import NOTHING
 from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import runs_under
 from mtl_bench.reporting.table import wrap
@@ -21,12 +20,15 @@ MARKS = (
     "not overlap; italic: likewise the second."
 )
 
-COSTS = (
-    "MR: mean over metrics of the rank of the means over seeds, among the rows of this table but "
-    "STL. P(> LS): probability that a run beats one of LS, averaged over metrics. Epoch cost: "
-    "training time of an epoch relative to LS with the same seed on the same device, median over "
-    "seeds."
-)
+VERDICTS = {
+    "MR ↓": "MR: mean over metrics of the rank of the means over seeds, among the methods of this "
+    "table.",
+    "P(> LS) ↑": "P(> LS): probability that a run beats one of LS, averaged over metrics.",
+    "epoch cost": "Epoch cost: training time of an epoch relative to LS with the same seed on the "
+    "same device under the same load; CPU: likewise of the process's CPU time; medians over the "
+    "number of seeds behind them.",
+}
+"""Column of a verdict -> what it means."""
 
 COMPARABLE = 5
 """Methods from which on a rank correlation is told."""
@@ -50,7 +52,8 @@ def conditions(found: Comparison) -> str:
 
 def place_text(found: Comparison) -> str:
     """Return profile and data set, with what is in place of the profile's settings."""
-    return f"{found.setting.profile} / {found.setting.dataset}{with_text(found.overrides)}"
+    part = ": ablations" if found.part == "ablations" else ""
+    return f"{found.setting.profile} / {found.setting.dataset}{with_text(found.overrides)}{part}"
 
 
 def profile_text(found: Comparison) -> str:
@@ -120,10 +123,21 @@ def cautions(found: Comparison) -> Iterator[str]:
         yield f"- The rows differ in more than the method. {difference}."
 
 
-def costless(found: Comparison) -> Iterator[str]:
-    """Yield why a row has no cost."""
-    if any(row.epoch_cost is None for row in found.rows):
-        yield f"- Epoch cost {NOTHING}: needs an LS run of the same seed on the same device."
+def costless(costs: Mapping[str, Cost]) -> list[str]:
+    """Return why rows have no cost, a line per reason.
+
+    Args:
+        costs: by the names of the rows.
+    """
+    names: dict[str, list[str]] = {}
+    for name, found in costs.items():
+        if found.reason:
+            names.setdefault(found.reason, []).append(name)
+    lines = []
+    for reason, rows in names.items():
+        of = "" if len(rows) == len(costs) else f" of {', '.join(rows)}"
+        lines.append(f"- No cost{of}: {reason}.")
+    return lines
 
 
 def marked_names(found: Comparison) -> tuple[list[str], list[str]]:

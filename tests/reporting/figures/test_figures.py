@@ -249,6 +249,8 @@ def test_cost_and_delta_are_those_of_the_tables(tmp_path: Path) -> None:
         write_run(tmp_path, label, 0, factor=factor, seconds={"train_epoch": seconds})
     write_run(tmp_path, "mgda", 0, factor=1.1, device="cuda")
     write_run(tmp_path, "rlw", 3, factor=1.1)
+    busy = {"train_epoch": 6.0, "train_epoch_cpu": 3.0, "train_epoch_waiting": 3.0}
+    write_run(tmp_path, "dwa", 0, factor=1.1, seconds=busy)
     with style():
         drawing = FIGURES["cost"](scene_of(tmp_path))
     points = [
@@ -257,10 +259,12 @@ def test_cost_and_delta_are_those_of_the_tables(tmp_path: Path) -> None:
         if line.get_marker() != "None"
     ]
     assert points == [pytest.approx(p) for p in ([3.0, 0.0], [1.0, 50.0], [1.5, 20.0])]
-    mgda, rlw = drawing.missing
-    assert "mgda: no cost without an LS run on its device: `mtl-bench train -m method=ls" in mgda
+    dwa, mgda, rlw = drawing.missing
+    assert dwa == "dwa: no cost: timed under another load than LS"
+    needed = "mgda: no cost: needs a run of LS with the same seed on the same device"
+    assert f"{needed}: `mtl-bench train -m method=ls" in mgda
     assert "no Δm without STL runs of the same seeds: `mtl-bench train method=stl seed=" in rlw
-    assert "Not shown: mgda, rlw." in shown_words(drawing.figure)
+    assert "Not shown: dwa, mgda, rlw." in shown_words(drawing.figure)
 
 
 def test_ranks_follow_the_direction_of_each_metric(tmp_path: Path) -> None:

@@ -267,6 +267,15 @@ def test_cost_and_delta_are_those_of_the_tables(tmp_path: Path) -> None:
     assert "Not shown: dwa, mgda, rlw." in shown_words(drawing.figure)
 
 
+def test_ablations_are_not_ranked(tmp_path: Path) -> None:
+    for label in ("stl", "ls", "mgda", "taskforce", "taskforce-alt", "ls-bf16"):
+        write_run(tmp_path, label, 0)
+    ranking = rank_rows(scene_of(tmp_path))
+    assert {row.name for row in ranking.rows} == {"ls", "mgda", "taskforce"}
+    assert ranking.ranks_MCS.max() <= 3
+    assert ranking.left_out == ("ls-bf16 (an ablation)", "taskforce-alt (an ablation)")
+
+
 def test_ranks_follow_the_direction_of_each_metric(tmp_path: Path) -> None:
     for seed in (0, 1):
         for label, miou, error in (("ls", 40.0, 0.5), ("uw", 30.0, 0.5), ("mgda", 50.0, 0.9)):

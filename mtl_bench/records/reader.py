@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
+from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import RecordError
 from mtl_bench.files import (
     all_printable,
@@ -26,8 +27,8 @@ from mtl_bench.files import (
     take_lock,
 )
 from mtl_bench.records.processes import devices_of
-from mtl_bench.records.seal import SEAL, broken
-from mtl_bench.records.summary import check_summary
+from mtl_bench.records.seal import SEAL, broken, is_sealed
+from mtl_bench.records.summary import check_identity, check_summary
 
 State = Literal["finished", "running", "failed", "interrupted"]
 
@@ -51,6 +52,7 @@ class Record:
         epochs_done: the last epoch in ``metrics.jsonl``.
         epochs_total: epochs of the whole run, None when no file says so.
         error: one line about a failed run, else None.
+        sealed: False for a finished run whose files have no hashes to be checked against.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Record:
     epochs_done: int = 0
     epochs_total: int | None = None
     error: str | None = None
+    sealed: bool = True
 
     @property
     def label(self) -> str:
@@ -78,6 +81,22 @@ class Record:
             return settings_of(all_printable(read_yaml(self.path / "config.yaml")))
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+    @cached_property
+    def overrides(self) -> dict[str, Any]:
+        """The settings that differ from those of the profile and the other choices, by dotted key.
+
+        As environment.json tells. Of a record from before it did they are those beside the method's
+        own, and the profile is that of today.
+        """
+        try:
+            told = read_json(self.path / "environment.json").get("overrides")
+        except (OSError, ValueError, AttributeError):
+            told = None
+        if told is None:
+            usual = find_overrides(self.settings | {"method.name": "ls"})
+            told = {key: usual[key] for key in usual if not key.startswith("method.")}
+        return {key: told[key] for key in told if "." in key} if isinstance(told, dict) else {}
 
     @cached_property
     def device(self) -> str | None:
@@ -142,10 +161,11 @@ def _read(path: Path, identity: dict[str, Any]) -> Record:
             summary = check_summary(_read_json(path / "summary.json"), identity)
             epochs = summary["epochs"]
             finished = {"epochs_done": epochs, "epochs_total": epochs, "summary": summary}
+            finished["sealed"] = is_sealed(path)
             return Record(path, state="finished", **finished, **identity)
         state = _unfinished_state(path)
         progress["epochs_done"] = _last_epoch(path / "metrics.jsonl")
-        progress["epochs_total"] = _planned_epochs(path / "config.yaml")
+        progress["epochs_total"] = _planned_epochs(path / "config.yaml", identity)
         if state == "failed":
             failure = _read_json(path / "FAILED.json")
             error = failure.get("error") if isinstance(failure, dict) else None
@@ -201,10 +221,16 @@ def _last_epoch(path: Path) -> int:
         raise RecordError(f"{path.name} line {len(lines)} holds no epoch: {error}") from error
 
 
-def _planned_epochs(path: Path) -> int | None:
+def _planned_epochs(path: Path, identity: dict[str, Any]) -> int | None:
+    """Return the epochs of the run that ``identity`` names; None where no file says so yet."""
     if not path.exists():
         return None
     try:
-        return int(read_yaml(path)["trainer"]["epochs"])
+        config = read_yaml(path)
+        epochs = int(config["trainer"]["epochs"])
+        named = {group: config[group]["name"] for group in ("profile", "dataset", "method")}
+        folder = {key: value for key, value in identity.items() if key != "hash"}
+        check_identity(path.name, {**config, **named}, folder)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise RecordError(f"{path.name} names no trainer.epochs: {error}") from error
+        raise RecordError(f"{path.name} names no run or no trainer.epochs: {error}") from error
+    return epochs

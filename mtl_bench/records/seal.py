@@ -29,7 +29,8 @@ def seal(record: Path, time: str) -> dict[str, Any]:
 def broken(record: Path) -> list[str]:
     """Return the files of a finished run that are not what DONE says, DONE itself included.
 
-    Records that were finished before DONE held hashes, with a time alone in it, pass unchecked.
+    Records that were finished before DONE held hashes, with a time alone in it, pass unchecked; see
+    ``is_sealed``.
     """
     try:
         text = read_text_file(record / SEAL)
@@ -39,6 +40,14 @@ def broken(record: Path) -> list[str]:
         return [name for name in FILES if hashes[name] != _sha256(record / name)]
     except (ValueError, KeyError, TypeError):
         return [SEAL]
+
+
+def is_sealed(record: Path) -> bool:
+    """Return whether the DONE of a finished run holds hashes.
+
+    Without them a later change of the record's files goes unnoticed.
+    """
+    return not _TIME_ALONE.fullmatch(read_text_file(record / SEAL))
 
 
 def _sha256(path: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,37 @@ from mtl_bench.records.parts import PartStore
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
+PATTERN = f"part-{'[0-9]' * 9}.parquet"
+
 ROWS_MAX = 4_000_000
 """Rows of a part; one is written at every checkpoint. Few bytes can stand for far more rows."""
+
+
+def find_parts(folder: Path) -> list[Path]:
+    """Return the parts of a step log in the order of their steps; see ``first_step``."""
+    return sorted(folder.glob(PATTERN))
+
+
+def first_step(part: Path) -> int:
+    """Return the number of a part's first step, which its name ends with."""
+    return int(part.stem.removeprefix("part-"))
+
+
+def missing_steps(parts: Iterable[tuple[int, int | None]], steps: int | None) -> str:
+    """Return which steps of a run no part of its log holds, such as ``301 to 600``; "" if none.
+
+    Args:
+        parts: first step and number of rows of each part in their order, None for the rows of a
+            part that can't be read, which is no missing one.
+        steps: of the whole run; None where nothing says so, and its end can't be missed.
+    """
+    missing = list[str]()
+    following: int | None = 1
+    for first, rows in (*parts, ((steps or 0) + 1, 0)):
+        if following is not None and following < first:
+            missing.append(f"{following} to {first - 1}")
+        following = None if rows is None else max(following or 0, first + rows)
+    return ", ".join(missing)
 
 
 def open_part(path: Path) -> ParquetFile:
@@ -61,7 +90,7 @@ class StepLog:
     def __init__(
         self, folder: Path, tasks: tuple[str, ...], component: str = "", every: int = 1
     ) -> None:
-        self.store = PartStore(folder, component, f"part-{'[0-9]' * 9}.parquet")
+        self.store = PartStore(folder, component, PATTERN)
         self.tasks = tasks
         self.every = every
         self.rows: list[dict[str, Any]] = []

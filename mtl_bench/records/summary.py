@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mtl_bench.errors import RecordError
@@ -14,6 +15,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "protocol": str,
     "profile": str,
     "seed": int,
+    "hash": str,
     "selection": str,
     "metrics": dict,
     "tasks": dict,
@@ -37,7 +39,7 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
 
     Args:
         value: what the file holds.
-        identity: profile, dataset and seed as the folder's name tells them.
+        identity: profile, dataset, method, variant, seed and hash as the folder's name tells them.
 
     Raises:
         RecordError: a key is missing or of another type, a number isn't finite, or the folder was
@@ -48,12 +50,7 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
     for key, kind in TYPES.items():
         if not isinstance(value.get(key), kind):
             raise RecordError(f"summary.json has no usable {key}; run the train command again")
-    for key in ("profile", "dataset", "seed"):
-        if value[key] != identity[key]:
-            raise RecordError(
-                f"summary.json says {key} {value[key]}, the folder's name says {identity[key]}; "
-                "move the folder back"
-            )
+    check_identity("summary.json", value, identity)
     if value["selection"] not in value["metrics"]:
         raise RecordError(f"summary.json has no metrics for its selection {value['selection']}")
     for key in COUNTED:
@@ -70,6 +67,27 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
     for rule, metrics in value["metrics"].items():
         _check_metrics(rule, metrics)
     return value
+
+
+def check_identity(name: str, value: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Check that a file of a record is of the run that the folder's name stands for.
+
+    Args:
+        name: of the file.
+        value: what it says of the run.
+        identity: what the folder's name says.
+
+    Raises:
+        RecordError: they differ.
+    """
+    for key, expected in identity.items():
+        said = value.get(key)
+        if key == "variant":  # the folder's name knows text alone, and none for what is empty
+            said = str(said) if said else None
+        if said != expected:
+            raise RecordError(
+                f"{name} says {key} {said}, the folder's name says {expected}; move the folder back"
+            )
 
 
 def _check_tasks(tasks: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import nan
+from typing import Any, Literal, NamedTuple
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.inference import Interval
@@ -13,8 +14,53 @@ Baseline = Literal["own", "published"]
 """What Δm is against: our own STL runs, or the single-task values that are published."""
 
 
-Times = dict[int, tuple[str | None, float]]
-"""Seed -> device and seconds."""
+class Timing(NamedTuple):
+    """How long a run took for something.
+
+    Args:
+        device: that it ran on.
+        seconds: by the clock.
+        cpu: CPU seconds of the process; NaN of a record from before they were measured.
+        waiting: those of the seconds in which the process was ready and had no core; NaN where
+            nothing tells.
+    """
+
+    device: str | None
+    seconds: float
+    cpu: float
+    waiting: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the record tells the CPU time, and the load under which it was taken."""
+        return self.cpu > 0 and self.slowdown > 0
+
+    @property
+    def slowdown(self) -> float:
+        """By how much waiting for a core drew it out: 1 on a machine with cores to spare."""
+        if not 0 <= self.waiting < self.seconds:
+            return nan
+        return self.seconds / (self.seconds - self.waiting)
+
+
+Times = dict[int, Timing]
+"""By seed."""
+
+
+class Cost(NamedTuple):
+    """What something costs relative to a reference.
+
+    Args:
+        ratio: of the seconds by the clock; None where no runs can be compared.
+        cpu: of the CPU seconds.
+        seeds: over how many seeds they are medians.
+        reason: why there is none, else "".
+    """
+
+    ratio: float | None
+    cpu: float | None
+    seeds: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -57,25 +103,29 @@ class Row:
 
     Args:
         name: the label, with a hash appended where it was run in several configurations.
+        label: of the records.
         seeds: seeds behind the metrics.
+        unsealed: those of them whose records have no hashes to be checked against.
         hashes: of the runs, by seed.
         metrics: one entry per column, None where a run lacks the metric.
         delta_m: Δm in percent over the seeds that STL has too.
         delta_t: Δt likewise.
         intervals: 95 % bootstrap interval of each metric's mean over seeds.
         delta_interval: that of Δm.
-        mean_rank: mean over metrics of the rank among the methods of the comparison, STL left out.
+        mean_rank: mean over metrics of the rank among the methods of the comparison: neither STL
+            nor an ablation has one.
         improvement: probability that a run beats one of LS, averaged over metrics.
         parameters: of the network.
-        epoch_cost: training time of an epoch relative to LS on the same device, the median over
-            the seeds that both have.
+        epoch_cost: of training for an epoch, relative to LS.
         step_times: training time of a step, by seed.
         untrained: labels of the tasks that a run had no training label of.
         notes: what a reader must know about this row.
     """
 
     name: str
+    label: str
     seeds: tuple[int, ...]
+    unsealed: tuple[int, ...]
     hashes: tuple[str, ...]
     metrics: tuple[Spread | None, ...]
     delta_m: Spread | None
@@ -85,10 +135,19 @@ class Row:
     mean_rank: float | None
     improvement: float | None
     parameters: int | None
-    epoch_cost: float | None
+    epoch_cost: Cost
     step_times: Times
     untrained: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def is_ablation(self) -> bool:
+        """Whether the row is a variant of a method."""
+        return "-" in self.label
+
+
+Part = Literal["all", "methods", "ablations"]
+"""Which rows of a setting a comparison shows."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +156,22 @@ class Comparison:
 
     Args:
         setting: what all runs have in common.
+        part: which of the setting's rows are shown.
         columns: their metrics.
         rows: one per method and configuration.
         manifests: of the data that were read; more than one if these differ.
         differences: what the rows differ in besides the method; a line per key.
+        overrides: what all rows have in place of the profile's settings, each as ``key=value``.
         baseline: what Δm is against.
     """
 
     setting: Setting
+    part: Part
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     manifests: tuple[str, ...]
     differences: tuple[str, ...]
+    overrides: tuple[str, ...]
     baseline: Baseline
 
 

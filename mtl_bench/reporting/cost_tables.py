@@ -7,10 +7,21 @@ from statistics import median
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
-from mtl_bench.reporting.notes import other_seeds, seeds_text, usual_seeds
+from mtl_bench.reporting.grouping import assignments, shared_overrides
+from mtl_bench.reporting.notes import (
+    costless,
+    kind_text,
+    remarks,
+    seeds_text,
+    setting_text,
+    unsealed_note,
+    usual_seeds,
+    with_text,
+)
 from mtl_bench.reporting.published import NAMES, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
+from mtl_bench.reporting.tables import cost_columns, filled
 
 EPOCH_METHODS = ("ls", "mgda", "imtl", "nashmtl", "alignedmtl", "taskforce")
 DATASETS = ("nyuv2", "cityscapes", "qm9")
@@ -52,16 +63,23 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
     if not any(places.values()):
         return None
     printed = {row["method"]: row for row in read_published("table5_epoch_cost.csv")}
-    heads, columns, notes = [], [], []
+    heads, columns, notes = list[str](), list[Sequence[Cell]](), list[str]()
     for dataset, comparisons in places.items():
         shown: Sequence[Comparison | None] = comparisons or [None]
         for found in shown:
             rows = {row.name: row for row in found.rows} if found else {}
             own = [rows.get(method) for method in EPOCH_METHODS]
-            heads.append(_head(dataset, found, len(comparisons)))
-            columns.append([_ratio(row.epoch_cost if row else None) for row in own])
+            head = _head(dataset, found, len(comparisons))
+            priced = cost_columns(head, [row.epoch_cost if row else None for row in own])
+            priced = filled(priced) or {head: priced[head]}
+            heads += priced
+            columns += priced.values()
             if found:
-                notes.append(f"- {heads[-1]}: {_conditions(found, [row for row in own if row])}.")
+                notes.append(f"- {head}: {_conditions(found, [row for row in own if row])}.")
+                notes += [
+                    f"- {head}: {note.removeprefix('- ')}"
+                    for note in costless({NAMES[r.name]: r.epoch_cost for r in own if r})
+                ]
         paper = [float(printed[NAMES[method]][dataset]) for method in EPOCH_METHODS]
         heads.append(f"paper {dataset}")
         columns.append([_ratio(seconds / paper[0]) for seconds in paper])
@@ -73,8 +91,9 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
         Columns(heads, columns),
         [
             f"Profile {profile}. Training time of an epoch relative to LS with the same seed on "
-            "the same device, median over seeds; beside it the paper's seconds relative to its "
-            "LS, of other sizes on a GPU.",
+            "the same device under the same load; CPU: likewise of the process's CPU time; medians "
+            "over n seeds. Beside it the paper's seconds relative to its LS, of other sizes on a "
+            "GPU.",
             *notes,
         ],
     )
@@ -91,7 +110,7 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
     if found is None:
         return dataset
     setting = found.setting
-    words = [dataset] if setting.data_kind == "real" else [dataset, setting.data_kind.upper()]
+    words = [dataset] if setting.data_kind == "real" else [dataset, kind_text(setting.data_kind)]
     if count > 1:
         words += [setting.architecture, setting.protocol, f"{setting.epochs} epochs"]
         words += [setting.selection, setting.data_source]
@@ -99,22 +118,11 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
 
 
 def _conditions(found: Comparison, rows: Sequence[Row]) -> str:
-    setting = found.setting
-    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
     seeds = sorted({seed for row in rows for seed in row.seeds})
     named = [
-        f"{NAMES[row.name]} {note}" for row in rows for note in other_seeds(row, usual_seeds(rows))
+        f"{NAMES[row.name]} {note}" for row in rows for note in remarks(row, usual_seeds(rows))
     ]
-    return ", ".join(
-        [
-            f"{kind} data ({setting.data_source})",
-            f"protocol {setting.protocol}",
-            f"architecture {setting.architecture}",
-            f"{setting.epochs} epochs",
-            seeds_text(seeds),
-            *named,
-        ]
-    )
+    return ", ".join([*found.overrides, setting_text(found.setting), seeds_text(seeds), *named])
 
 
 def _parts(records: Sequence[Record], profile: str) -> Table | None:
@@ -133,7 +141,8 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         columns.append([Cell(f"{seconds[p] / total:.0%}", seconds[p] / total) for p in PARTS])
     milliseconds = [Cell(f"{1000 * own[part]:.1f}", 1000 * own[part]) for part in PARTS]
     kinds = sorted({run.summary["data"]["kind"] for run, _ in timed if run.summary})
-    kind = " and ".join(kind if kind == "real" else kind.upper() for kind in kinds)
+    kind = " and ".join(map(kind_text, kinds))
+    overrides = assignments(shared_overrides([run.overrides for run, _ in timed]))
     seeds = seeds_text(sorted({run.seed for run, _ in timed}))
     return Table(
         f"table6: {profile} / nyuv2, where a step of TaskForce spends its time",
@@ -142,9 +151,14 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         Columns([], list[list[Cell]]()),
         Columns(["ms a step", "share", "paper, share"], [milliseconds, *columns]),
         [
-            f"Profile {profile}, {kind} data, {seeds}, median over {len(found)} runs. The paper's "
-            "own shares of agents are 17 % of a step; ours are in docs/benchmarks.md, since the "
-            "record of a step holds gradients and agents together."
+            f"Profile {profile}{with_text(overrides)}, {kind} data, {seeds}, median over "
+            f"{len(found)} runs. The paper's own shares of agents are 17 % of a step; "
+            "ours are in docs/benchmarks.md, since the "
+            "record of a step holds gradients and agents together.",
+            *(
+                f"- {note}."
+                for note in unsealed_note([run.seed for run, _ in timed if not run.sealed])
+            ),
         ],
     )
 
@@ -157,8 +171,8 @@ def _seconds_per_step(record: Record) -> dict[str, float] | None:
     return {part: seconds[phase] / steps for part, (phase, _) in PARTS.items()}
 
 
-def _ratio(value: float | None) -> Cell:
-    return NO_CELL if value is None else Cell(f"x{value:.2f}", value)
+def _ratio(value: float) -> Cell:
+    return Cell(f"x{value:.2f}", value)
 
 
 COST_TABLES: dict[str, Callable[[Sequence[Record], str], Table | None]] = {

@@ -3,44 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isfinite
+from math import isfinite, nan
 from statistics import median
 
-from mtl_bench.reporting.comparison import Run, Times
+from mtl_bench.reporting.comparison import Cost, Run, Times, Timing
+
+ALIKE = 1.1
+"""Two runs were timed under the same load if waiting for a core drew one out by at most so much
+more than the other."""
+
+NO_PAIR = "needs a run of {} with the same seed on the same device"
+UNKNOWN = "the records tell no CPU time, so that nobody knows under what load they were timed"
+OTHER_LOAD = "timed under another load than {}"
 
 
 def epoch_times(runs: Iterable[Run]) -> Times:
     """Return an epoch's median training time of each run that tells it."""
-    return {
-        run.record.seed: (run.record.device, seconds)
-        for run in runs
-        if _told(seconds := run.summary["seconds"].get("train_epoch"))
-    }
+    found = {}
+    for run in runs:
+        told = run.summary["seconds"]
+        seconds, cpu, waiting = (told.get(f"train_epoch{end}") for end in ("", "_cpu", "_waiting"))
+        if _is_time(seconds):
+            unknown = [nan if x is None else x for x in (cpu, waiting)]
+            found[run.record.seed] = Timing(run.record.device, seconds, *unknown)
+    return found
 
 
 def step_times(runs: Iterable[Run]) -> Times:
     """Return an epoch's median training time divided by its steps, of each run that tells it."""
-    return {
-        run.record.seed: (run.record.device, seconds * run.summary["epochs"] / steps)
+    steps = {
+        run.record.seed: run.summary["steps"] / run.summary["epochs"]
         for run in runs
-        if _told(seconds := run.summary["seconds"].get("train_epoch"))
-        and (steps := run.summary.get("steps"))
+        if run.summary.get("steps")
+    }
+    return {
+        seed: Timing(time.device, *(seconds / steps[seed] for seconds in time[1:]))
+        for seed, time in epoch_times(runs).items()
+        if seed in steps
     }
 
 
-def _told(seconds: float | None) -> bool:
+def _is_time(seconds: float | None) -> bool:
     return seconds is not None and isfinite(seconds) and seconds > 0
 
 
-def cost(times: Times, reference: Times) -> float | None:
-    """Return the median ratio of runs with the same seed on the same device; None without a pair.
+def cost(times: Times, reference: Times, name: str) -> Cost:
+    """Return the median ratio over the seeds whose runs can be compared.
 
-    Runs of one seed were mostly made next to each other. A ratio of medians over all seeds would
-    take a machine that was busy with something else for a slow method.
+    Those are of the same seed on the same device under the same load. Runs of one seed were mostly
+    made next to each other, and yet a machine that was busy with something else during one of them
+    would pass for a slow method.
+
+    Args:
+        times: of a row.
+        reference: of the row that it is held against.
+        name: of that row.
     """
-    ratios = [
-        seconds / reference[seed][1]
-        for seed, (device, seconds) in times.items()
-        if seed in reference and reference[seed][0] == device
+    pairs = [
+        (own, reference[seed])
+        for seed, own in times.items()
+        if seed in reference and reference[seed].device == own.device
     ]
-    return median(ratios) if ratios else None
+    known = [(a, b) for a, b in pairs if a.is_known and b.is_known]
+    alike = [(a, b) for a, b in known if 1 / ALIKE <= a.slowdown / b.slowdown <= ALIKE]
+    if not alike:
+        why = OTHER_LOAD if known else UNKNOWN if pairs else NO_PAIR
+        return Cost(None, None, 0, why.format(name))
+    return Cost(
+        median(a.seconds / b.seconds for a, b in alike),
+        median(a.cpu / b.cpu for a, b in alike),
+        len(alike),
+        "",
+    )

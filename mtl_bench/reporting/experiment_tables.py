@@ -14,7 +14,7 @@ from mtl_bench.methods.taskforce.structure import (
     short,
 )
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Baseline, Comparison, Row, Run, Setting
+from mtl_bench.reporting.comparison import Baseline, Comparison, Cost, Row, Run, Setting
 from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.experiments import EXPERIMENTS, Experiment, Line
 from mtl_bench.reporting.notes import (
@@ -22,15 +22,17 @@ from mtl_bench.reporting.notes import (
     agreement,
     cautions,
     conditions,
+    costless,
     few_seeds,
-    other_seeds,
+    place_text,
+    remarks,
     usual_seeds,
 )
 from mtl_bench.reporting.published import read_published
-from mtl_bench.reporting.statistics import compare, rank_rows, runs_under
+from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
-from mtl_bench.reporting.tables import delta_cells, metric_columns
+from mtl_bench.reporting.tables import cost_columns, delta_cells, filled, metric_columns
 
 Shown = tuple[str, Line, Row | None]
 """Title, line and its row, if there is one."""
@@ -57,7 +59,7 @@ def render_experiment(
     """
     experiment = EXPERIMENTS[name]
     labels = {line.label for line in experiment.lines} - {"stl"}
-    runs = runs_under(records, selection)
+    runs = [r for r in runs_under(records, selection) if r.record.label in {*labels, "stl"}]
     tables = []
     for found in compare(runs, baseline):
         members = [run for run in runs if run.setting == found.setting]
@@ -71,27 +73,33 @@ def render_experiment(
 def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Record]) -> Table:
     experiment, setting = EXPERIMENTS[name], found.setting
     labels = {line.label for line in experiment.lines}
-    own = [row for row in found.rows if row.name.partition(" ")[0] in labels]
-    found = replace(found, rows=tuple(rank_rows(found.columns, own)))
+    found = replace(found, rows=tuple(row for row in found.rows if row.label in labels))
     beside = f", beside the paper's numbers for {experiment.where}" if experiment.where else ""
     shown = list(_shown(experiment, found))
     unfinished = _unfinished(records, setting)
     raw = _raw(runs)
     reference = next(line.title for line in experiment.lines if line.label == experiment.reference)
     rows = [row for _, _, row in shown]
+    costs = _costs(shown, experiment.reference, reference)
+    verdict = _verdict(experiment, shown, costs, unfinished, raw, setting.dataset)
+    priced = (
+        f" Cost: training time of a step relative to the row {reference} with the same seed on the "
+        "same device under the same load; CPU: likewise of the process's CPU time; medians over "
+        "the number of seeds behind them."
+    )
     return Table(
-        f"{name}: {setting.profile} / {setting.dataset}{beside}",
+        f"{name}: {place_text(found)}{beside}",
         "",
         [title for title, _, _ in shown],
         metric_columns(found.columns, rows) if experiment.metrics else Columns([], []),
-        _verdict(experiment, shown, unfinished, raw, setting.dataset),
+        verdict,
         [
-            f"{conditions(found)} {MARKS} Cost: training time of a step relative to the row "
-            f"{reference} with the same seed on the same device, median over seeds.",
+            f"{conditions(found)} {MARKS}{priced if 'cost, n' in verdict.heads else ''}",
             *few_seeds(rows),
             *(agreement(found) if experiment.metrics else []),
             *([experiment.note] if experiment.note else []),
             *_row_notes(shown, unfinished),
+            *costless({title: own for (title, _, _), own in zip(shown, costs, strict=True) if own}),
             *cautions(found),
             *([f"- * computed, not run: {raw[1]}."] if raw and _has_raw(experiment) else []),
         ],
@@ -120,7 +128,7 @@ def _row_notes(shown: Sequence[Shown], unfinished: dict[str, list[Record]]) -> I
         if row is None:
             continue
         lacking = [f"seed {r.seed} {describe(r)}" for r in unfinished.get(line.label or "", [])]
-        for note in (*row.notes, *other_seeds(row, usual), *lacking):
+        for note in (*row.notes, *remarks(row, usual), *lacking):
             yield f"- {title}: {note}."
 
 
@@ -138,37 +146,38 @@ def _shown(experiment: Experiment, found: Comparison) -> Iterable[Shown]:
 def _verdict(
     experiment: Experiment,
     shown: list[Shown],
+    costs: Sequence[Cost | None],
     unfinished: dict[str, list[Record]],
     raw: tuple[Cell, str] | None,
     dataset: str,
 ) -> Columns:
     """Return the columns of Δm, Δt, rank, n and cost, and those of the published table."""
-    references = [row for _, line, row in shown if line.label == experiment.reference]
-    reference = references[0] if len(references) == 1 else None
     rows = [row for _, _, row in shown]
     delta_m, interval, delta_t = delta_cells(rows)
-    counts, costs = [], []
+    priced = cost_columns("cost", costs)
+    counts = []
     for i, (_, line, row) in enumerate(shown):
         counts.append(Cell(str(len(row.seeds) if row else 0), len(row.seeds) if row else 0))
-        costs.append(_cost(row, reference))
         if line.label is None:
-            counts[i], costs[i] = NO_CELL, raw[0] if raw else NO_CELL
+            counts[i], priced["cost"][i] = NO_CELL, raw[0] if raw else NO_CELL
         elif row is None:
             states = [describe(record) for record in unfinished.get(line.label, [])]
             delta_m[i] = Cell(", ".join(states) or "missing")
-    columns = {"Δm [%] ↓": delta_m, "Δt [%] ↓": delta_t, "n": counts, "cost": costs}
-    if any(cell != NO_CELL for cell in interval):
-        columns = {"Δm [%] ↓": delta_m, "95 %": interval} | columns
+    columns = {"Δm [%] ↓": delta_m, "95 %": interval, "Δt [%] ↓": delta_t, "n": counts} | priced
     if experiment.metrics:
         ranks = [row.mean_rank if row else None for row in rows]
         columns["MR ↓"] = [NO_CELL if x is None else Cell(f"{x:.2f}", x) for x in ranks]
+    columns = filled(columns)
     printed = _published(experiment, shown, dataset)
     return Columns([*columns, *printed.heads], [*columns.values(), *printed.cells])
 
 
-def _cost(row: Row | None, reference: Row | None) -> Cell:
-    ratio = cost(row.step_times, reference.step_times) if row and reference else None
-    return NO_CELL if ratio is None else Cell(_times(ratio), ratio)
+def _costs(shown: Sequence[Shown], label: str, title: str) -> list[Cost | None]:
+    """Return what a step of each line costs relative to the one line of a label."""
+    references = [row for _, line, row in shown if line.label == label]
+    reference = references[0] if len(references) == 1 else None
+    times = reference.step_times if reference else {}
+    return [cost(row.step_times, times, title) if row else None for _, _, row in shown]
 
 
 def _times(ratio: float) -> str:

@@ -43,6 +43,16 @@ class Group:
         return {run.record.seed: run for run in self.runs}
 
     @property
+    def method(self) -> str:
+        """The method of which the row is, or is a variant."""
+        return self.runs[0].record.method
+
+    @property
+    def is_ablation(self) -> bool:
+        """Whether the row is a variant."""
+        return self.label != self.method
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What all runs of the row were made with."""
         return self.runs[0].record.settings
@@ -55,6 +65,11 @@ class Group:
             for key, value in self.settings.items()
             if not key.startswith(OWN) and key not in OWN_KEYS
         }
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Those of them that differ from the profile's."""
+        return self.runs[0].record.overrides
 
     def beside(self, groups: Iterable[Group], label: str) -> Group | None:
         """Return the row of ``label`` that this one is held against.
@@ -125,9 +140,28 @@ def differences(groups: Sequence[Group]) -> list[str]:
     return said
 
 
+def shared_overrides(overrides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what all runs, or rows of runs, have in place of the profile's settings.
+
+    Args:
+        overrides: of each.
+    """
+    first, *others = overrides
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
+
+
+def assignments(values: Mapping[str, Any]) -> list[str]:
+    """Return for instance ``optimizer.lr=0.5`` for each setting."""
+    return [f"{key}={_text(value)}" for key, value in values.items()]
+
+
 def describe(values: Mapping[str, Any]) -> str:
-    """Return for instance ``optimizer.lr=0.5``."""
-    told = [f"{key}={_text(value)}" for key, value in values.items()]
+    """Return the first of the assignments, and how many there are more."""
+    told = assignments(values)
     more = [f"{len(told) - MOST_KEYS} more"] if len(told) > MOST_KEYS else []
     return ", ".join(told[:MOST_KEYS] + more)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import status_command
-from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.comparison import Comparison, Cost, Row, Setting
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation
-from mtl_bench.reporting.layout import NOTHING
 from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import runs_under
 from mtl_bench.reporting.table import wrap
@@ -21,12 +20,15 @@ MARKS = (
     "not overlap; italic: likewise the second."
 )
 
-COSTS = (
-    "MR: mean over metrics of the rank of the means over seeds, among the rows of this table but "
-    "STL. P(> LS): probability that a run beats one of LS, averaged over metrics. Epoch cost: "
-    "training time of an epoch relative to LS with the same seed on the same device, median over "
-    "seeds."
-)
+VERDICTS = {
+    "MR ↓": "MR: mean over metrics of the rank of the means over seeds, among the methods of this "
+    "table.",
+    "P(> LS) ↑": "P(> LS): probability that a run beats one of LS, averaged over metrics.",
+    "epoch cost": "Epoch cost: training time of an epoch relative to LS with the same seed on the "
+    "same device under the same load; CPU: likewise of the process's CPU time; medians over the "
+    "number of seeds behind them.",
+}
+"""Column of a verdict -> what it means."""
 
 COMPARABLE = 5
 """Methods from which on a rank correlation is told."""
@@ -34,21 +36,47 @@ COMPARABLE = 5
 
 def conditions(found: Comparison) -> str:
     """Return what the numbers of a comparison mean, without those of cost."""
-    setting = found.setting
     seeds = sorted({seed for row in found.rows for seed in row.seeds})
     metric_names = {column.metric for column in found.columns}
     metric = f"metric {metric_names.pop()}, " if len(metric_names) == 1 else ""
-    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
     against = {
         "own": "our own STL runs above, of the same seeds",
         "published": "the PUBLISHED single-task values, of other data sizes and networks",
     }[found.baseline]
     return (
-        f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
-        f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
-        f"{metric}selection {setting.selection}, {seeds_text(seeds)}; mean ± sample "
+        f"Profile {profile_text(found)}, {setting_text(found.setting)}, {metric}"
+        f"selection {found.setting.selection}, {seeds_text(seeds)}; mean ± sample "
         f"standard deviation over n seeds. Δm and Δt are against {against}."
     )
+
+
+def place_text(found: Comparison) -> str:
+    """Return profile and data set, with what is in place of the profile's settings."""
+    part = ": ablations" if found.part == "ablations" else ""
+    return f"{found.setting.profile} / {found.setting.dataset}{with_text(found.overrides)}{part}"
+
+
+def profile_text(found: Comparison) -> str:
+    """Return the profile's name, with what is in place of its settings."""
+    return f"{found.setting.profile}{with_text(found.overrides)}"
+
+
+def with_text(overrides: Sequence[str]) -> str:
+    """Return for instance `` with optimizer.lr=0.5``, nothing without overrides."""
+    return f" with {', '.join(overrides)}" if overrides else ""
+
+
+def setting_text(setting: Setting) -> str:
+    """Return the data, protocol, architecture and length of runs."""
+    return (
+        f"{kind_text(setting.data_kind)} data ({setting.data_source}), protocol "
+        f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs"
+    )
+
+
+def kind_text(kind: str) -> str:
+    """Return the kind of data; what isn't real stands out."""
+    return kind if kind == "real" else kind.upper()
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -95,10 +123,21 @@ def cautions(found: Comparison) -> Iterator[str]:
         yield f"- The rows differ in more than the method. {difference}."
 
 
-def costless(found: Comparison) -> Iterator[str]:
-    """Yield why a row has no cost."""
-    if any(row.epoch_cost is None for row in found.rows):
-        yield f"- Epoch cost {NOTHING}: needs an LS run of the same seed on the same device."
+def costless(costs: Mapping[str, Cost]) -> list[str]:
+    """Return why rows have no cost, a line per reason.
+
+    Args:
+        costs: by the names of the rows.
+    """
+    names: dict[str, list[str]] = {}
+    for name, found in costs.items():
+        if found.reason:
+            names.setdefault(found.reason, []).append(name)
+    lines = []
+    for reason, rows in names.items():
+        of = "" if len(rows) == len(costs) else f" of {', '.join(rows)}"
+        lines.append(f"- No cost{of}: {reason}.")
+    return lines
 
 
 def marked_names(found: Comparison) -> tuple[list[str], list[str]]:
@@ -107,7 +146,7 @@ def marked_names(found: Comparison) -> tuple[list[str], list[str]]:
     numbers: dict[str, str] = {}
     names = []
     for row in found.rows:
-        own = [*row.notes, *other_seeds(row, usual)]
+        own = [*row.notes, *remarks(row, usual)]
         for note in own:
             numbers.setdefault(note, str(len(numbers) + 1).translate(SUPERSCRIPTS))
         names.append(row.name + ",".join(numbers[note] for note in own))
@@ -120,10 +159,18 @@ def usual_seeds(rows: Sequence[Row]) -> tuple[int, ...]:
     return max(counts, key=lambda seeds: (counts[seeds], len(seeds)), default=())
 
 
-def other_seeds(row: Row, usual: tuple[int, ...]) -> Iterator[str]:
-    """Yield a note on a row that has other seeds than most."""
+def remarks(row: Row, usual: tuple[int, ...]) -> Iterator[str]:
+    """Yield a note on a row that has other seeds than most, and one on records without hashes."""
     if row.seeds != usual:
         yield f"{'only ' if set(row.seeds) < set(usual) else ''}{seeds_text(row.seeds)}"
+    yield from unsealed_note(row.unsealed)
+
+
+def unsealed_note(seeds: Sequence[int]) -> list[str]:
+    """Return a note on seeds whose records have no hashes to be checked against, if there are."""
+    if not seeds:
+        return []
+    return [f"{seeds_text(seeds)} unsealed: a change of the record would go unnoticed"]
 
 
 def left_out(records: Sequence[Record], selection: str | None, width: int) -> list[str]:

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
-from mtl_bench.reporting.notes import left_out, other_seeds, seeds_text, usual_seeds
+from mtl_bench.reporting.notes import (
+    left_out,
+    place_text,
+    profile_text,
+    remarks,
+    seeds_text,
+    setting_text,
+    usual_seeds,
+)
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import delta_cells, seed_count
@@ -34,29 +42,27 @@ def render_selections(records: Sequence[Record], *, form: Format, width: int) ->
 
 def _table(found: dict[str, Comparison]) -> Table:
     every: dict[str, Row] = {row.name: row for each in found.values() for row in each.rows}
-    setting = next(iter(found.values())).setting
+    first = next(iter(found.values()))
     heads, cells = [], []
     for rule, each in found.items():
         rows: dict[str, Row] = {row.name: row for row in each.rows}
         heads.append(f"Δm [%] ↓ {rule}")
         cells.append(delta_cells([rows.get(name) for name in every])[0])
     seeds = sorted({seed for each in found.values() for row in each.rows for seed in row.seeds})
-    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
     return Table(
-        f"{setting.profile} / {setting.dataset}: rules that pick the epoch",
+        f"{place_text(first)}: rules that pick the epoch",
         "method",
         list(every),
         Columns([], list[list[Cell]]()),
         Columns([*heads, "n"], [*cells, [seed_count(row) for row in every.values()]]),
         [
-            f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
-            f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
+            f"Profile {profile_text(first)}, {setting_text(first.setting)}, "
             f"{seeds_text(seeds)}. Δm under each rule is against our own STL runs under the same "
             "rule and of the same seeds. No rule looks at the test set.",
             *(
                 f"- {name}: {note}."
                 for name, row in every.items()
-                for note in other_seeds(row, usual_seeds(list(every.values())))
+                for note in remarks(row, usual_seeds(list(every.values())))
             ),
         ],
     )

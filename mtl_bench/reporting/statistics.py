@@ -17,9 +17,26 @@ import numpy as np
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import train_command
-from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Run, Setting, Spread
+from mtl_bench.reporting.comparison import (
+    Baseline,
+    Column,
+    Comparison,
+    Part,
+    Row,
+    Run,
+    Setting,
+    Spread,
+)
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
-from mtl_bench.reporting.grouping import Group, describe, differences, group_runs
+from mtl_bench.reporting.grouping import (
+    OWN,
+    Group,
+    assignments,
+    describe,
+    differences,
+    group_runs,
+    shared_overrides,
+)
 from mtl_bench.reporting.inference import (
     bootstrap_delta,
     bootstrap_mean,
@@ -55,11 +72,41 @@ def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:
 
 def compare(runs: Iterable[Run], baseline: Baseline = "own") -> list[Comparison]:
     """Return one comparison per setting."""
-    ordered = sorted(runs, key=lambda run: run.setting)
     return [
-        _comparison(setting, list(members), baseline)
-        for setting, members in groupby(ordered, key=lambda run: run.setting)
+        _comparison(setting, members, groups, "all", groups, baseline)
+        for setting, members, groups in _settings(runs)
     ]
+
+
+def compare_parts(runs: Iterable[Run], baseline: Baseline = "own") -> list[Comparison]:
+    """Return per setting a comparison of the methods and one of the ablations.
+
+    An ablation is a method's variant. It stands beside its method and STL; where these are all the
+    methods that there are, no other comparison is returned.
+    """
+    return [
+        _comparison(setting, members, groups, part, shown, baseline)
+        for setting, members, groups in _settings(runs)
+        for part, shown in _parts(groups)
+    ]
+
+
+def _settings(runs: Iterable[Run]) -> Iterator[tuple[Setting, list[Run], list[Group]]]:
+    """Yield each setting with its runs and their rows in the order of a table."""
+    ordered = sorted(runs, key=lambda run: run.setting)
+    for setting, members in groupby(ordered, key=lambda run: run.setting):
+        own = list(members)
+        groups = group_runs(own)
+        yield setting, own, sorted(groups, key=lambda group: row_order(group.method, group.name))
+
+
+def _parts(groups: list[Group]) -> Iterator[tuple[Part, list[Group]]]:
+    varied = {group.method for group in groups if group.is_ablation}
+    methods = [group for group in groups if not group.is_ablation]
+    if not varied or any(group.method not in {*varied, "stl"} for group in methods):
+        yield "methods", methods
+    if varied:
+        yield "ablations", [g for g in groups if g.is_ablation or g.label in {*varied, "stl"}]
 
 
 def columns_of(tasks: Mapping[str, Any]) -> list[Column]:
@@ -86,24 +133,38 @@ def _setting(summary: dict[str, Any], rule: str) -> Setting:
     )
 
 
-def _comparison(setting: Setting, runs: list[Run], baseline: Baseline) -> Comparison:
-    columns, groups = _columns(runs), group_runs(runs)
-    groups.sort(key=lambda group: row_order(group.runs[0].record.method, group.name))
-    found = [_row(group, groups, columns, baseline) for group in groups]
+def _comparison(
+    setting: Setting,
+    runs: list[Run],
+    groups: Sequence[Group],
+    part: Part,
+    shown: Sequence[Group],
+    baseline: Baseline,
+) -> Comparison:
+    """Return the comparison of the shown rows, held against any of a setting's."""
+    columns = _columns(runs)
+    shared = shared_overrides([group.overrides for group in shown])
+    found = [_row(group, groups, columns, shared, baseline) for group in shown]
     manifests = tuple(sorted({str(run.summary["data"].get("manifest")) for run in runs}))
     return Comparison(
         setting,
+        part,
         columns,
-        tuple(rank_rows(columns, found)),
+        tuple(found if part == "ablations" else rank_rows(columns, found)),
         manifests,
-        tuple(differences(groups)),
+        tuple(differences(shown)),
+        tuple(assignments(shared)),
         baseline,
     )
 
 
 def rank_rows(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with their mean ranks among each other, STL left out."""
-    competing = [row for row in rows if not row.name.startswith("stl")]
+    """Return the rows with the mean ranks of the methods among each other.
+
+    Neither STL nor ablations are ranked: the ranks of the others would depend on how many there
+    are of these.
+    """
+    competing = [row for row in rows if row.label != "stl" and not row.is_ablation]
     means_RK = np.array([[np.nan if m is None else m.mean for m in r.metrics] for r in competing])
     ranks = mean_ranks(means_RK.reshape(len(competing), len(columns)), _higher(columns))
     found = {row.name: rank for row, rank in zip(competing, ranks, strict=True)}
@@ -119,7 +180,11 @@ def _columns(runs: list[Run]) -> tuple[Column, ...]:
 
 
 def _row(
-    group: Group, groups: Sequence[Group], columns: tuple[Column, ...], baseline: Baseline
+    group: Group,
+    groups: Sequence[Group],
+    columns: tuple[Column, ...],
+    shared: Mapping[str, Any],
+    baseline: Baseline,
 ) -> Row:
     runs, ls = group.runs, group.beside(groups, "ls")
     held = _hold_against(group.beside(groups, "stl"), runs, columns, baseline)
@@ -136,7 +201,9 @@ def _row(
     )
     return Row(
         name=group.name,
+        label=group.label,
         seeds=tuple(group.by_seed),
+        unsealed=tuple(run.record.seed for run in runs if not run.record.sealed),
         hashes=tuple(run.record.hash for run in runs),
         metrics=tuple(_spread_of(_values(runs, c.task, c.metric)) for c in columns),
         delta_m=own_delta_m,
@@ -150,10 +217,10 @@ def _row(
         if group.label in ("ls", "stl")
         else probability_of_improvement(values_NK, _array(ls_runs, columns), higher_K),
         parameters=next((r.summary.get("parameters", {}).get("total") for r in runs), None),
-        epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs)),
+        epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs), "LS"),
         step_times=step_times(runs),
         untrained=untrained,
-        notes=tuple(_notes(group, held, own_delta_m, untrained)),
+        notes=tuple(_notes(group, shared, held, own_delta_m, untrained)),
     )
 
 
@@ -199,12 +266,19 @@ def _hold_against(
 
 
 def _notes(
-    group: Group, held: _Held, own_delta_m: Spread | None, untrained: Sequence[str]
+    group: Group,
+    shared: Mapping[str, Any],
+    held: _Held,
+    own_delta_m: Spread | None,
+    untrained: Sequence[str],
 ) -> Iterator[str]:
     runs = group.runs
+    own = {k: v for k, v in group.overrides.items() if k.startswith(OWN) and k not in shared}
     if group.others is not None:
         told = f": {describe(group.others)}" if group.others else ""
         yield f"one of several configurations of {group.label}{told}"
+    elif own and runs[0].record.variant is None:  # a variant is a name for them
+        yield f"with {describe(own)}"
     if untrained:
         yield (
             f"no training label of {', '.join(untrained)} in the whole run: the numbers there are "

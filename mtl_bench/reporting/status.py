@@ -18,6 +18,9 @@ STYLES = {
     "interrupted": "yellow",
     "missing": "dim",
 }
+UNSEALED = (
+    "unsealed: DONE holds no hashes of the record's files, so that a change would go unnoticed."
+)
 HINT = "The same train command again resumes what was interrupted and retries what failed."
 
 
@@ -36,6 +39,8 @@ def render_status(records: Sequence[Record], width: int = 100) -> Text:
     by_place = sorted(records, key=lambda r: (r.profile, r.dataset))
     for place, members in groupby(by_place, key=lambda r: (r.profile, r.dataset)):
         _append_place(text, f"{place[0]} / {place[1]}", list(members), width)
+    if any(not record.sealed for record in records):
+        text.append(f"{UNSEALED}\n", "italic")
     if any(record.state in ("failed", "interrupted") for record in records):
         text.append(HINT, "italic")
     text.rstrip()
@@ -58,7 +63,11 @@ def _append_place(text: Text, title: str, records: list[Record], width: int) -> 
         _append_grid(text, labels, grid[piece], widths[piece])
     missing = sum(not cell for _, cells in grid for cell in cells)
     counts = Counter(record.state for record in records) + Counter(missing=missing)
-    text.append(", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state]) + "\n")
+    unsealed = sum(not record.sealed for record in records)
+    told = {state: f"{counts[state]} {state}" for state in STYLES if counts[state]}
+    if unsealed:
+        told["finished"] += f" ({unsealed} unsealed)"
+    text.append(", ".join(told.values()) + "\n")
     for record in records:
         if record.error:
             text.append(f"{record.label} {record.path.name}: ", STYLES[record.state])
@@ -97,8 +106,11 @@ def _plain(runs: list[Record]) -> str:
 
 
 def describe(record: Record) -> str:
-    """Return ``done``, or the state with how far the run is, for instance ``running 3/30``."""
+    """Return ``done``, or the state with how far the run is, for instance ``running 3/30``.
+
+    A finished run whose files have no hashes is ``done unsealed``.
+    """
     if record.state == "finished":
-        return "done"
+        return "done" if record.sealed else "done unsealed"
     total = "?" if record.epochs_total is None else record.epochs_total
     return f"{record.state} {record.epochs_done}/{total}"

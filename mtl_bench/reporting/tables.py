@@ -6,15 +6,15 @@ the reference of Δm, so that none of them travels without its conditions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Row, Spread
+from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Cost, Row, Spread
 from mtl_bench.reporting.inference import FEWEST, Interval, Mark, marks
 from mtl_bench.reporting.layout import NOTHING
 from mtl_bench.reporting.notes import (
-    COSTS,
     MARKS,
+    VERDICTS,
     agreement,
     cautions,
     conditions,
@@ -22,9 +22,10 @@ from mtl_bench.reporting.notes import (
     few_seeds,
     left_out,
     marked_names,
+    place_text,
 )
 from mtl_bench.reporting.published import published_delta
-from mtl_bench.reporting.statistics import compare, runs_under
+from mtl_bench.reporting.statistics import compare_parts, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 
 
@@ -36,7 +37,9 @@ def render_tables(
     form: Format = "markdown",
     width: int = 100,
 ) -> str:
-    """Return one table per profile, data set, protocol, architecture and length.
+    """Return a table per profile, data set, protocol, architecture and length.
+
+    Ablations have a table of their own.
 
     Args:
         records: as ``find_records`` returns them; unfinished ones are counted below the tables.
@@ -45,7 +48,7 @@ def render_tables(
         form: what the tables are written in.
         width: terminal cells to fill. A table that is wider is turned round, or cut by columns.
     """
-    found = compare(runs_under(records, selection), baseline)
+    found = compare_parts(runs_under(records, selection), baseline)
     blocks = [render(map(table_of, found), form, width)] if found else []
     if form == "markdown":
         blocks += [f"{line}\n" for line in left_out(records, selection, width)]
@@ -55,19 +58,20 @@ def render_tables(
 def table_of(found: Comparison) -> Table:
     """Return a comparison as a table."""
     names, notes = marked_names(found)
-    setting = found.setting
+    verdict = _verdict(found)
+    meanings = [text for head, text in VERDICTS.items() if head in verdict.heads]
     return Table(
-        f"{setting.profile} / {setting.dataset}",
+        place_text(found),
         "method",
         names,
         metric_columns(found.columns, found.rows),
-        _verdict(found),
+        verdict,
         [
-            f"{conditions(found)} {MARKS} {COSTS}",
+            " ".join([conditions(found), MARKS, *meanings]),
             *few_seeds(found.rows),
             *agreement(found),
             *notes,
-            *costless(found),
+            *costless({row.name: row.epoch_cost for row in found.rows}),
             *cautions(found),
         ],
     )
@@ -92,7 +96,7 @@ def metric_columns(columns: Sequence[Column], rows: Sequence[Row | None]) -> Col
 def _competing(rows: Sequence[Row | None], spreads: Sequence[Spread | None]) -> list[float | None]:
     """Return the means of the multi-task methods: STL is what they are held against."""
     return [
-        value.mean if row and value and not row.name.startswith("stl") else None
+        value.mean if row and value and row.label != "stl" else None
         for row, value in zip(rows, spreads, strict=True)
     ]
 
@@ -164,20 +168,34 @@ def _verdict(found: Comparison) -> Columns:
         "MR ↓": [_number(row.mean_rank, "{:.2f}") for row in rows],
         "P(> LS) ↑": [_number(row.improvement, "{:.2f}") for row in rows],
         "n": [seed_count(row) for row in rows],
-        "epoch cost": [_number(row.epoch_cost, "x{:.2f}") for row in rows],
+        **cost_columns("epoch cost", [row.epoch_cost for row in rows]),
         "parameters": [_number(row.parameters, "{:,}") for row in rows],
         "paper Δm": [_printed(published_delta(found.setting, row.name)) for row in rows],
     }
-    shown = {
+    shown = filled(columns)
+    return Columns(list(shown), list(shown.values()))
+
+
+def filled(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
+    """Return the columns of a verdict that say something."""
+    return {
         head: cells
         for head, cells in columns.items()
         if head in ALWAYS or any(cell != NO_CELL for cell in cells)
     }
-    return Columns(list(shown), list(shown.values()))
 
 
-ALWAYS = ("Δm [%] ↓", "Δt [%] ↓", "n", "epoch cost")
+ALWAYS = ("Δm [%] ↓", "Δt [%] ↓", "n")
 """Columns of the verdict that are shown even where they are empty."""
+
+
+def cost_columns(head: str, costs: Sequence[Cost | None]) -> dict[str, list[Cell]]:
+    """Return the columns of a cost: by the clock, of CPU time, and over how many seeds."""
+    return {
+        head: [_number(own and own.ratio, "x{:.2f}") for own in costs],
+        f"{head}, CPU": [_number(own and own.cpu, "x{:.2f}") for own in costs],
+        f"{head}, n": [_number((own and own.seeds) or None, "{}") for own in costs],
+    }
 
 
 def seed_count(row: Row) -> Cell:

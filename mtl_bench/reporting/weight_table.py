@@ -11,11 +11,15 @@ import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.records.reader import Record
+from mtl_bench.records.steps import find_parts
 from mtl_bench.reporting.figures.logs import read_steps
 from mtl_bench.reporting.figures.scene import Scene, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
+from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
 from mtl_bench.reporting.statistics import Run
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+
+VERDICT = ("moves", "negative", "effective tasks", "at bounds")
 
 LAST = 5
 """The last one in so many updates is looked at."""
@@ -37,22 +41,28 @@ def render_weights(records: Sequence[Record], *, form: Format, width: int) -> st
 
 def _table(scene: Scene) -> Table | None:
     names, cells, without = list[str](), list[list[Cell]](), list[str]()
+    remarks = list[str]()
     for row in scene.comparison.rows:
+        remarks += [f"- {row.name}: {note}." for note in unsealed_note(row.unsealed)]
         for run in scene.runs[row.name]:
             name = f"{row.name} seed {run.record.seed}"
-            found = _cells(run, list(scene.tasks))
+            try:
+                found = _cells(run, list(scene.tasks))
+            except RecordError as error:
+                remarks.append(f"- {name}: {error}.")
+                continue
             if found is None:
                 without.append(name)
             else:
                 names.append(name)
                 cells.append(found)
-    if not names:
+    if not names and not remarks:
         return None
-    columns = [[row[k] for row in cells] for k in range(len(cells[0]))]
-    kind = scene.setting.data_kind
+    shown = len(scene.tasks)
+    columns = [[row[k] for row in cells] for k in range(shown + len(VERDICT))]
     notes = [
-        f"Profile {scene.setting.profile}, {kind if kind == 'real' else kind.upper()} data, the "
-        f"last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
+        f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)} data, "
+        f"the last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
         f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
         "share over the updates, mean over the tasks. Negative: part of all weights. Effective "
         "tasks: 1 / Σ of the squared mean shares. At bounds: share of "
@@ -60,19 +70,23 @@ def _table(scene: Scene) -> Table | None:
     ]
     if without:
         notes.append(f"No step log of {', '.join(without)}.")
-    shown = len(scene.tasks)
+    notes += remarks
     return Table(
-        f"weights: {scene.setting.profile} / {scene.setting.dataset}",
+        f"weights: {place_text(scene.comparison)}",
         "run",
         names,
         Columns(list(scene.tasks.values()), columns[:shown]),
-        Columns(["moves", "negative", "effective tasks", "at bounds"], columns[shown:]),
+        Columns(VERDICT, columns[shown:]),
         notes,
     )
 
 
 def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
-    """Return a share per task, and the columns of the verdict; None without a step log."""
+    """Return a share per task, and the columns of the verdict; None without a step log.
+
+    Raises:
+        RecordError: a part of the log is missing or can't be read.
+    """
     weights_NT = _tail(run, [f"weight/{task}" for task in tasks])
     if weights_NT is None:
         return None
@@ -89,10 +103,9 @@ def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
 
 
 def _tail(run: Run, columns: list[str]) -> Array | None:
-    try:
-        found = read_steps(run.record.path, columns)
-    except RecordError:
+    if not find_parts(run.record.path / "steps"):
         return None
+    found = read_steps(run.record.path, columns, run.summary.get("steps"))
     return None if found is None else found[1][-(len(found[1]) // LAST or 1) :]
 
 

@@ -17,6 +17,8 @@ from torch import nn
 
 from mtl_bench.algorithms.base import Algorithm
 from mtl_bench.config.groups import GROUPS, find_choices, find_sources
+from mtl_bench.config.identity import settings_of
+from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.writer import now
 from mtl_bench.runtime.determinism import set_determinism
@@ -96,6 +98,7 @@ def describe_environment(
     return {
         "started": now(),
         "command": ["mtl-bench", *sys.argv[1:]],
+        "overrides": find_overrides(settings_of(config)),
         "git": _git_state(Path(__file__).parent),
         "added": describe_added(config),
         "python": platform.python_version(),

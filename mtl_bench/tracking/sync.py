@@ -76,5 +76,5 @@ def _send(records: list[Record], logger: dict[str, str | None], every: int) -> i
                 "goes on there"
             ) from error
         else:
-            print(record.path)
+            print(record.path if record.sealed else f"{record.path} unsealed")
     return failed

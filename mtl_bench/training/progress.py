@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mtl_bench.runtime.processor import time_without_core
+
 if TYPE_CHECKING:
     from mtl_bench.training.update import StepResult
 
-PHASES = ("data", "forward", "method", "optimizer", "validation", "test", "checkpoint")
+TRAINING = ("data", "forward", "method", "optimizer")
+PHASES = (*TRAINING, "validation", "test", "checkpoint")
 """Where a run's time goes. ``method`` is gradients, weights and whatever else a method does."""
 
 
@@ -30,6 +35,9 @@ class Progress:
         weight_sums: task -> sum of the running epoch's weights.
         seconds: phase -> time in the running epoch.
         total_seconds: phase -> time in the whole run.
+        cpu_seconds: seconds of CPU time that the running epoch's training has taken.
+        waiting_seconds: seconds in the running epoch, its evaluation included, in which the
+            training was ready and had no core; NaN where the system doesn't tell.
         history: lines of metrics.jsonl.
         peak_memory_bytes: the most memory that a process of this run has used.
     """
@@ -44,13 +52,25 @@ class Progress:
     weight_sums: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     total_seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    cpu_seconds: float = 0.0
+    waiting_seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     peak_memory_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        self._cpu: float | None = None
+        self._waiting = time_without_core()
+
     def add_time(self, phase: str, seconds: float) -> None:
-        """Add time to a phase."""
+        """Add time to a phase that has just ended."""
         self.seconds[phase] += seconds
         self.total_seconds[phase] += seconds
+        before, self._cpu = self._cpu, time.process_time()
+        if phase not in TRAINING:  # not after every step, since asking takes its time
+            waited, self._waiting = self._waiting, time_without_core()
+            self.waiting_seconds += self._waiting - waited
+        elif before is not None:
+            self.cpu_seconds += self._cpu - before
 
     def add_step(self, results: Sequence[StepResult]) -> None:
         """Count one step, and the losses and weights of each component's update."""
@@ -81,6 +101,7 @@ class Progress:
             learning_rate: that it was trained with.
         """
         counted = self.batch - self.skipped
+        waiting = None if math.isnan(self.waiting_seconds) else self.waiting_seconds
         return {
             "epoch": self.epoch,
             "train_loss": self.mean_losses(),
@@ -89,7 +110,7 @@ class Progress:
             "learning_rate": learning_rate,
             "skipped": self.skipped,
             "solver_fallbacks": self.fallbacks,
-            "seconds": dict(self.seconds),
+            "seconds": {**self.seconds, "cpu": self.cpu_seconds, "waiting": waiting},
         }
 
     def finish_epoch(self, line: dict[str, Any]) -> None:
@@ -99,6 +120,7 @@ class Progress:
         self.batch = self.skipped = self.fallbacks = 0
         self.loss_sums, self.loss_counts, self.weight_sums = {}, {}, {}
         self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.cpu_seconds = self.waiting_seconds = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from mtl_bench.records.writer import FORMAT
-from mtl_bench.training.progress import loss_key
+from mtl_bench.training.progress import PHASES, TRAINING, loss_key
 from mtl_bench.training.selection import select
 from mtl_bench.training.trainer import Trainer
 
@@ -23,10 +24,7 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
     metrics, epochs = select(
         progress.history, algorithm.selected_epochs(), config["protocol"]["last_k"]
     )
-    spent = [
-        sum(line["seconds"][phase] for phase in ("data", "forward", "method", "optimizer"))
-        for line in progress.history
-    ]
+    seconds = [line["seconds"] for line in progress.history]
     return {
         "format": FORMAT,
         "status": "finished",
@@ -51,7 +49,7 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
             )
         ],
         "parameters": algorithm.parameter_counts(),
-        "seconds": {**progress.total_seconds, "train_epoch": median(spent)},
+        "seconds": progress.total_seconds | median_epoch(seconds),
         "peak_memory_bytes": progress.peak_memory_bytes,
         "epochs": len(progress.history),
         "skipped": sum(line["skipped"] for line in progress.history),
@@ -61,3 +59,27 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
         "data": algorithm.origin,
         "device": str(trainer.device),
     }
+
+
+def median_epoch(epochs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return what training for an epoch takes: seconds, CPU seconds, and seconds without a core.
+
+    Args:
+        epochs: ``seconds`` of each line of metrics.jsonl; those of earlier versions have no CPU
+            time. The time without a core is told of a whole epoch; training has its share of it.
+    """
+    trained = [sum(own[phase] or 0.0 for phase in TRAINING) for own in epochs]
+    waited = [
+        waiting * seconds / sum(own[phase] or 0.0 for phase in PHASES)
+        for own, seconds in zip(epochs, trained, strict=True)
+        if (waiting := own.get("waiting")) is not None
+    ]
+    return {
+        "train_epoch": median(trained),
+        "train_epoch_cpu": _median([own["cpu"] or 0.0 for own in epochs if "cpu" in own]),
+        "train_epoch_waiting": _median(waited),
+    }
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None

@@ -255,6 +255,9 @@ def test_the_ablation_from_the_sweep_to_the_table(tiny_desk):
     ]
     assert [row[4].strip() for row in rows[2:]] == ["1", "–", *["1"] * 5]
     assert "missing" not in shown.stdout
+    changed = "dataset.batch_size=20, dataset.test_size=20, dataset.train_size=40"
+    changed = f"smoke with {changed}, dataset.val_size=20, trainer.epochs=1, real data"
+    assert f"Profile {changed}" in " ".join(shown.stdout.split())
     refused = call("train", "ablation=raw", *sizes[1:], cwd=tiny_desk)
     assert refused.returncode == 2
     assert "method.observation=raw is computed, not run" in only_line(refused.stderr)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+TIME = "2026-01-01T00:00:00+00:00"
 
 QM9 = {
     "mu": ("μ", "D", 3, 0.0671),
@@ -71,22 +74,29 @@ def write_record(
     epochs_total: int = 30,
     error: str | None = None,
     settings: dict[str, Any] | None = None,
+    environment: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
-    """Write one record; ``settings`` go into its configuration, ``changes`` into its summary."""
+    """Write one record; ``settings`` go into its configuration, ``changes`` into its summary.
+
+    Without ``environment`` environment.json says no more than that nothing is overridden.
+    """
     method, _, variant = label.partition("-")
     hash8 = hash8 or f"{abs(seed):04x}abcd"
     path = results / profile / dataset / label / f"seed{seed}-{hash8}"
     path.mkdir(parents=True)
-    config = {
+    config: dict[str, Any] = {
         "seed": seed,
         "variant": variant or None,
         "profile": {"name": profile},
         "dataset": {"name": dataset},
+        "method": {"name": method},
         "trainer": {"epochs": epochs_total},
-        **(settings or {}),
     }
+    for section, fields in (settings or {}).items():
+        config[section] = config.get(section, {}) | fields
     (path / "config.yaml").write_text(json.dumps(config))
+    (path / "environment.json").write_text(json.dumps(environment or {"overrides": {}}))
     lines = [{"epoch": epoch, "train_loss": {"mu": 0.5}} for epoch in range(1, epochs_done + 1)]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if error is not None:
@@ -113,9 +123,29 @@ def write_record(
             "data": {"kind": "real", "source": "qm9pack 1.0.3", "manifest": "0123"},
             "device": "cpu",
         } | changes
+        seconds = summary["seconds"]
+        timed = {"train_epoch_cpu": seconds.get("train_epoch"), "train_epoch_waiting": 0.0}
+        summary["seconds"] = timed | seconds
         (path / "summary.json").write_text(json.dumps(summary))
-        (path / "DONE").write_text("2026-01-01T00:00:00+00:00\n")
+        finish(path)
     return path
+
+
+def finish(path: Path) -> None:
+    """Write DONE as it is once no other file of a record will change."""
+    files = ("summary.json", "metrics.jsonl", "config.yaml", "environment.json")
+    hashes = {
+        name: hashlib.sha256((path / name).read_bytes()).hexdigest()
+        if (path / name).exists()
+        else None
+        for name in files
+    }
+    (path / "DONE").write_text(json.dumps({"finished": TIME, "sha256": hashes}))
+
+
+def unseal(path: Path) -> None:
+    """Make DONE what it was before it held hashes."""
+    (path / "DONE").write_text(f"{TIME}\n")
 
 
 def scaled(factor: float, *names: str) -> dict[str, dict[str, float]]:

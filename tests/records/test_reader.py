@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records, is_locked
 from mtl_bench.records.writer import RunRecord, record_path
-from tests.records.synthetic import qm9_tasks, scaled, write_record
+from tests.records.synthetic import finish, qm9_tasks, scaled, unseal, write_record
 
 HOMO = {"values": scaled(2.0, "homo"), "tasks": qm9_tasks("homo")}
 
@@ -143,6 +144,7 @@ def test_damaged_summary_is_listed_as_failed(
         (path / name).unlink()
     else:
         (path / name).write_bytes(text.encode(errors="surrogateescape"))
+    finish(path)
     damaged, sound = find_records(tmp_path)
     assert damaged.state == "failed"
     assert damaged.error is not None
@@ -184,11 +186,65 @@ def test_a_summary_of_the_wrong_shape_never_reaches_the_tables(
     path = write_record(tmp_path, "ls", 0, **HOMO)
     summary = json.loads((path / "summary.json").read_text())
     (path / "summary.json").write_text(json.dumps(summary | change))
+    finish(path)
     (record,) = find_records(tmp_path)
     assert record.state == "failed"
     assert record.summary is None
     assert record.error is not None
     assert message in record.error
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("mini/qm9/mgda-alt/seed0-0000abcd", "method taskforce, the folder's name says mgda"),
+        ("mini/qm9/taskforce/seed0-0000abcd", "variant alt, the folder's name says None"),
+        ("mini/qm9/taskforce-de/seed0-0000abcd", "variant alt, the folder's name says de"),
+        ("mini/nyuv2/taskforce-alt/seed0-0000abcd", "dataset qm9, the folder's name says nyuv2"),
+        ("paper/qm9/taskforce-alt/seed0-0000abcd", "profile mini, the folder's name says paper"),
+        ("mini/qm9/taskforce-alt/seed7-0000abcd", "seed 0, the folder's name says 7"),
+        ("mini/qm9/taskforce-alt/seed0-0007abcd", "hash 0000abcd, the folder's name says 0007"),
+    ],
+)
+def test_a_copy_under_the_name_of_another_run_is_refused(
+    tmp_path: Path, folder: str, message: str, done: bool
+) -> None:
+    path = write_record(tmp_path / "first", "taskforce-alt", 0, done=done, **HOMO)
+    copy = shutil.copytree(path, tmp_path / "second" / folder)
+    (record,) = find_records(tmp_path / "second")
+    if "hash" in message and not done:  # which an unfinished run's files don't tell
+        assert record.state == "interrupted"
+        return
+    assert (record.path, record.state, record.summary) == (copy, "failed", None)
+    assert record.error is not None
+    assert record.error.startswith("summary.json" if done else "config.yaml")
+    assert message in record.error
+
+
+@pytest.mark.parametrize(("variant", "label"), [(0.5, "ls-0.5"), ("", "ls"), (0, "ls")])
+def test_a_variant_that_is_no_text_is_the_folders(
+    tmp_path: Path, variant: object, label: str
+) -> None:
+    write_record(tmp_path, label, 0, **HOMO | {"variant": variant})
+    assert [record.state for record in find_records(tmp_path)] == ["finished"]
+
+
+def test_a_record_without_hashes_is_read_and_told(tmp_path: Path) -> None:
+    write_record(tmp_path, "ls", 0, **HOMO)
+    unseal(write_record(tmp_path, "ls", 1, **HOMO))
+    records = find_records(tmp_path)
+    assert [(record.state, record.sealed) for record in records] == [
+        ("finished", True),
+        ("finished", False),
+    ]
+
+
+def test_every_committed_record_is_whole_and_sealed() -> None:
+    results = Path(__file__).parents[2] / "results"
+    records = [r for folder in ("", "precision") for r in find_records(results / folder)]
+    assert len(records) > 100
+    assert [r.path for r in records if r.state != "finished" or not r.sealed] == []
 
 
 @pytest.mark.parametrize(
@@ -228,7 +284,10 @@ def test_what_the_writer_leaves_is_what_the_reader_sees(tmp_path: Path) -> None:
         "paths": {"results": str(tmp_path)},
     }
     summary = json.loads(
-        (write_record(tmp_path / "other", "taskforce-alt", 1, **HOMO) / "summary.json").read_text()
+        (
+            write_record(tmp_path / "other", "taskforce-alt", 1, hash8="0123abcd", **HOMO)
+            / "summary.json"
+        ).read_text()
     )
 
     def seen() -> tuple[str, int, int | None]:
@@ -264,6 +323,8 @@ def test_no_file_of_a_record_is_trusted_with_time_or_memory(tmp_path: Path) -> N
     for seed in range(5):
         write_record(tmp_path, "ls", seed, done=seed < 3, error="earlier", **HOMO)
     folders = [record.path for record in find_records(tmp_path)]
+    for folder in folders[:3]:
+        unseal(folder)  # its summary is read whatever it is
     (folders[0] / "summary.json").unlink()
     os.mkfifo(folders[0] / "summary.json")
     os.truncate(folders[1] / "summary.json", 10**12)
@@ -277,7 +338,7 @@ def test_no_file_of_a_record_is_trusted_with_time_or_memory(tmp_path: Path) -> N
             "summary.json can't be read as JSON: it is no plain file",
             "summary.json can't be read as JSON: 1000000000000 bytes, at most",
             "summary.json can't be read as JSON: nested too deep",
-            "config.yaml names no trainer.epochs: it has references, or is nested too deep",
+            "config.yaml names no run or no trainer.epochs: it has references, or is nested too",
             "metrics.jsonl line 0 holds no epoch: 1000000000000 bytes, at most",
         ),
         strict=True,
@@ -327,6 +388,7 @@ def test_whatever_a_summary_says_the_commands_end(
             if value is not ...:
                 node[key] = value
             path.write_text(json.dumps(summary))
+            finish(path.parent)
             for command in ("status", "tables"):
                 assert main([command, f"paths.results={tmp_path}"]) == 0, (place, value)
         capsys.readouterr()

@@ -11,7 +11,7 @@ from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.comparison import Comparison, Row
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.tables import render_tables
-from tests.records.synthetic import SCENE_TASKS, write_record
+from tests.records.synthetic import SCENE_TASKS, finish, write_record
 
 OTHER_METHOD = {"method": {"lambda_g": 7}}
 OTHER_RATE = {"optimizer": {"lr": 0.5}}
@@ -103,7 +103,9 @@ def test_what_else_the_rows_differ_in_is_said(tmp_path: Path) -> None:
 
 def test_a_configuration_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
     add(tmp_path, "ls", 0, 40.0)
-    (add(tmp_path, "mgda", 0, 40.0) / "config.yaml").write_text("a: *b")
+    path = add(tmp_path, "mgda", 0, 40.0)
+    (path / "config.yaml").write_text("a: *b")
+    finish(path)
     found = compared(tmp_path)
     assert [row.name for row in found.rows] == ["ls", "mgda"]
     assert found.differences == ()

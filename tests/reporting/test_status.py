@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.status import render_status
-from tests.records.synthetic import qm9_tasks, scaled, write_record
+from tests.records.synthetic import qm9_tasks, scaled, unseal, write_record
 
 HOMO = {"values": scaled(2.0, "homo"), "tasks": qm9_tasks("homo")}
 
@@ -44,6 +44,15 @@ def test_the_whole_page(tmp_path: Path) -> None:
         "\n"
         "The same train command again resumes what was interrupted and retries what failed."
     )
+
+
+def test_records_without_hashes_are_told(tmp_path: Path) -> None:
+    write_record(tmp_path, "ls", 0, **HOMO)
+    assert "unsealed" not in render_status(find_records(tmp_path)).plain
+    unseal(write_record(tmp_path, "ls", 1, **HOMO))
+    text = render_status(find_records(tmp_path)).plain
+    assert "ls   done     done unsealed\n2 finished (1 unsealed), 2 missing\n" in text
+    assert "unsealed: DONE holds no hashes" in text
 
 
 def test_two_configurations_of_one_seed_share_a_cell(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_tables_are_written_in_every_form(tmp_path, capsys):
     assert names == {f"{stem}.{end}" for stem in stems for end in ("md", "tex", "csv")}
     first = (folder / "table1.md").read_text()
     assert first in capsys.readouterr().out
-    assert rows_of(first, "RLW")[0][1] == "missing"
+    assert "missing" in rows_of(first, "RLW")[0]
     assert (folder / "table5.md").read_text().count("x1.00") >= 3
 
 

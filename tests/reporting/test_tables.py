@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from statistics import stdev
 
@@ -23,6 +24,8 @@ SMALL_TABLE = {
     "P(> LS) ↑": ["–", "–", "1.00", "1.00"],
     "n": ["2", "2", "1", "2"],
     "epoch cost": ["x1.00", "x1.00", "x1.00", "x1.50"],
+    "epoch cost, CPU": ["x1.00", "x1.00", "x1.00", "x1.40"],
+    "epoch cost, n": ["2", "2", "1", "2"],
     "parameters": ["617,675"] * 4,
     "paper Δm": ["0.0", "177.6", "120.5", "59.0"],
 }
@@ -31,9 +34,10 @@ Profile mini, real data (qm9pack 1.0.3), protocol nash, architecture mpnn, 30 ep
 selection best_val, seeds 0, 1; mean ± sample standard deviation over n seeds. Δm and Δt are against
 our own STL runs above, of the same seeds. Bold: the best multi-task method, where 95 % bootstrap
 intervals over three or more seeds do not overlap; italic: likewise the second. MR: mean over
-metrics of the rank of the means over seeds, among the rows of this table but STL. P(> LS):
+metrics of the rank of the means over seeds, among the methods of this table. P(> LS):
 probability that a run beats one of LS, averaged over metrics. Epoch cost: training time of an epoch
-relative to LS with the same seed on the same device, median over seeds.
+relative to LS with the same seed on the same device under the same load; CPU: likewise of the
+process's CPU time; medians over the number of seeds behind them.
 An interval of fewer than 10 seeds is too narrow: bootstrap intervals of 2, 3 and 5 seeds hold the
 true mean in about 50, 75 and 84 % of cases instead of 95 %.
 - ¹ only seed 0.
@@ -62,7 +66,8 @@ def cell(text: str, label: str, head: str) -> str:
 def test_a_small_table_in_full(tmp_path: Path) -> None:
     for seed, miou in ((0, 39.0), (1, 41.0)):
         scene(tmp_path, "stl", seed, miou, 0.5)
-        scene(tmp_path, "taskforce", seed, miou + 4, 0.45, seconds={"train_epoch": 4.5})
+        seconds = {"train_epoch": 4.5, "train_epoch_cpu": 4.2}
+        scene(tmp_path, "taskforce", seed, miou + 4, 0.45, seconds=seconds)
         scene(tmp_path, "ls", seed, miou - 4, 0.55)
     scene(tmp_path, "mgda", 0, 40.0, 0.5)
     text = render_tables(find_records(tmp_path), width=240)
@@ -71,6 +76,47 @@ def test_a_small_table_in_full(tmp_path: Path) -> None:
     assert dict(zip(heads, map(list, zip(*rows, strict=True)), strict=True)) == SMALL_TABLE
     below = text[text.index("Profile mini") :]
     assert " ".join(below.split()) == " ".join(SMALL_NOTES.split())
+
+
+TWO_IMAGES = {"overrides": {"dataset.train_size": 2}}
+OF_BEFORE = {"device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("environments", "told", "notes"),
+    [
+        ([TWO_IMAGES, TWO_IMAGES], " with dataset.train_size=2", []),
+        ([OF_BEFORE, TWO_IMAGES], " with dataset.train_size=2", []),
+        ([TWO_IMAGES, {"overrides": {}}], "", []),
+        ([{"overrides": {"dataset.train_size": 3}}, TWO_IMAGES], "", []),
+        ([None, {"overrides": "no mapping"}], "", []),
+        (
+            [{"overrides": {"method.c": 1}}, {"overrides": {"method.c": 0.9}}],
+            "",
+            ["with method.c=1", "with method.c=0.9"],
+        ),
+        ([{"overrides": {"method.c": 1}}] * 2, " with method.c=1", []),
+    ],
+)
+def test_the_heading_tells_what_the_rows_have_in_place_of_the_profile(
+    tmp_path: Path, environments: list, told: str, notes: list[str]
+) -> None:
+    for label, environment in zip(("ls", "cagrad"), environments, strict=True):
+        settings = {"dataset": {"train_size": 2}}
+        scene(tmp_path, label, 0, 40.0, 0.5, environment=environment, settings=settings)
+    text = render_tables(find_records(tmp_path), width=240)
+    assert text.startswith(f"## mini / qm9{told}\n")
+    assert f"\nProfile mini{told}, real data (qm9pack 1.0.3), protocol nash" in text
+    for form in ("csv", "latex"):
+        assert "train" in render_tables(find_records(tmp_path), form=form) or "train" not in told
+    assert [line[4:-1] for line in text.splitlines() if re.match("- . with", line)] == notes
+
+
+def test_a_variant_is_a_name_for_its_own_settings(tmp_path: Path) -> None:
+    changed = {"overrides": {"method.c": 1}}
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    scene(tmp_path, "cagrad-c1", 0, 40.0, 0.5, environment=changed)
+    assert "- ¹ with method.c=1" not in render_tables(find_records(tmp_path), width=240)
 
 
 def test_delta_uses_stl_of_the_methods_own_seeds(tmp_path: Path) -> None:
@@ -227,6 +273,90 @@ def test_times_of_another_device_are_not_compared(tmp_path: Path) -> None:
     text = render_tables(find_records(tmp_path), width=240)
     costs = [cell(text, method, "epoch cost") for method in ("ls", "mgda", "uw")]
     assert costs == ["x1.00", "–", "x2.00"]
+    assert "- No cost of mgda: needs a run of LS with the same seed on the same device." in text
+
+
+def timed(seconds: float, cpu: float | None, waiting: float | None) -> dict[str, float | None]:
+    return {"train_epoch": seconds, "train_epoch_cpu": cpu, "train_epoch_waiting": waiting}
+
+
+@pytest.mark.parametrize(
+    ("ls", "uw", "expected"),
+    [
+        (timed(10, 10, 0), timed(9, 9.5, 0), ("x0.90", "x0.95", "1")),
+        # the work of both is the same; half of the time of LS went to another process
+        (timed(20, 10, 10), timed(10, 10, 0), "timed under another load than LS"),
+        (timed(10, 10, 0), timed(20, 10, 10), "timed under another load than LS"),
+        # both had to wait alike
+        (timed(20, 10, 10), timed(40, 20, 20), ("x2.00", "x2.00", "1")),
+        (timed(20, 10, 10), timed(19, 10, 9), ("x0.95", "x1.00", "1")),
+        # several threads: as much CPU time as one likes is no sign of load
+        (timed(10, 40, 0.1), timed(15, 45, 0.1), ("x1.50", "x1.12", "1")),
+        # of an earlier version, or of a system that doesn't tell
+        (timed(10, None, None), timed(6.8, None, None), "the records tell no CPU time"),
+        (timed(10, 10, 0), timed(6.8, None, None), "the records tell no CPU time"),
+        (timed(10, 10, None), timed(6.8, 6.8, None), "the records tell no CPU time"),
+        (timed(10, 10, 0), timed(10, 10, 11), "the records tell no CPU time"),
+    ],
+)
+def test_costs_are_told_of_runs_under_the_same_load_alone(
+    tmp_path: Path, ls: dict, uw: dict, expected: tuple[str, ...] | str
+) -> None:
+    scene(tmp_path, "ls", 0, 40.0, 0.5, seconds=ls)
+    scene(tmp_path, "uw", 0, 40.0, 0.5, seconds=uw)
+    text = render_tables(find_records(tmp_path), width=240)
+    heads = rows_of(text, "method")[0]
+    shown = dict(zip(heads, rows_of(text, "uw")[0], strict=True))
+    told = tuple(shown.get(f"epoch cost{end}", "–") for end in ("", ", CPU", ", n"))
+    assert told == (("–",) * 3 if isinstance(expected, str) else expected)
+    if isinstance(expected, str):
+        assert re.search(rf"- No cost( of uw)?: {expected}", text)
+
+
+def test_a_cost_is_over_the_seeds_of_the_same_load(tmp_path: Path) -> None:
+    for seed in range(4):
+        scene(tmp_path, "ls", seed, 40.0, 0.5, seconds=timed(10, 10, 0))
+        own = timed(60, 20, 30) if seed == 3 else timed(20 + seed, 18, 0)
+        scene(tmp_path, "uw", seed, 40.0, 0.5, seconds=own)
+    text = render_tables(find_records(tmp_path), width=240)
+    assert [cell(text, "uw", f"epoch cost{end}") for end in ("", ", CPU", ", n")] == [
+        *("x2.10", "x1.80", "3")
+    ]
+    assert cell(text, "uw", "n") == "4"
+
+
+def ranks_of(text: str) -> dict[str, str]:
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    return {
+        row.split("|")[1].strip(): cell(text, row.split("|")[1].strip(), "MR ↓") for row in rows
+    }
+
+
+def test_ranks_are_over_methods_and_ablations_have_a_table_of_their_own(tmp_path: Path) -> None:
+    """Twenty variants that all beat MGDA must not put it on place 23."""
+    for label, miou in (("stl", 50.0), ("ls", 40.0), ("mgda", 30.0), ("taskforce", 45.0)):
+        scene(tmp_path, label, 0, miou, 0.5)
+    for number in range(20):
+        scene(tmp_path, f"taskforce-v{number}", 0, 35.0 + number / 10, 0.4)
+    methods, ablations = render_tables(find_records(tmp_path), width=240).split("\n\n## ")
+    assert methods.startswith("## mini / qm9\n")
+    assert ranks_of(methods) == {"stl": "–", "ls": "2.00", "mgda": "2.50", "taskforce": "1.50"}
+    assert ablations.startswith("mini / qm9: ablations\n")
+    names = [line.split("|")[1].strip() for line in ablations.splitlines() if line.startswith("| ")]
+    variants = {f"taskforce-v{number}" for number in range(20)}
+    assert set(names[2:]) == {"stl", "taskforce", *variants}
+    assert "MR" not in ablations
+
+
+def test_ablations_beside_all_the_methods_that_there_are_need_no_other_table(
+    tmp_path: Path,
+) -> None:
+    for label in ("stl", "taskforce", "taskforce-alt"):
+        scene(tmp_path, label, 0, 40.0, 0.5)
+    text = render_tables(find_records(tmp_path), width=240)
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## mini / qm9: ablations"
+    ]
 
 
 def test_selection_rule_is_the_records_own_unless_named(tmp_path: Path) -> None:

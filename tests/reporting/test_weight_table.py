@@ -28,7 +28,7 @@ def write_weights(path, weights, saturated):
 
 
 def test_shares_of_the_last_fifth(tmp_path):
-    path = write_run(tmp_path, "taskforce", 0)
+    path = write_run(tmp_path, "taskforce", 0, steps=10)
     early, late = [[9.0, 1.0]] * 8, [[0.5, 0.5], [1.0, -3.0]]
     write_weights(path, early + late, 0.25)
     ((name, semantic, depth, moves, negative, effective, bounds),) = rows_of(
@@ -46,6 +46,27 @@ def test_equal_weights_count_all_tasks_and_missing_logs_are_named(tmp_path):
     text = render_weights(find_records(tmp_path), form="markdown", width=100)
     assert rows_of(text) == [["ls seed 0", "50.0", "50.0", "0.0", "0 %", "2.0", "–"]]
     assert "No step log of ls seed 1." in text
+
+
+@pytest.mark.parametrize(
+    ("part", "told"), [(0, "lacks updates 1 to 12"), (1, "lacks updates 13 to 24")]
+)
+def test_a_missing_part_is_told_and_its_run_has_no_row(tmp_path, part, told):
+    """A share over the last fifth of what is left would be of other updates than the others'."""
+    write_run(tmp_path, "ls", 0)
+    path = write_run(tmp_path, "ls", 1)
+    sorted((path / "steps").iterdir())[part].unlink()
+    text = render_weights(find_records(tmp_path), form="markdown", width=1000)
+    assert [row[0] for row in rows_of(text)] == ["ls seed 0"]
+    assert f"- ls seed 1: {path / 'steps'} {told}.\n" in text
+
+
+def test_where_every_log_is_damaged_each_is_named(tmp_path):
+    path = write_run(tmp_path, "ls", 0)
+    sorted((path / "steps").iterdir())[0].write_bytes(b"no parquet")
+    text = render_weights(find_records(tmp_path), form="markdown", width=1000)
+    assert rows_of(text) == []
+    assert f"- ls seed 0: {path / 'steps' / 'part-000000001.parquet'} can't be read" in text
 
 
 def test_without_any_log_it_says_so(tmp_path, capsys):

@@ -96,6 +96,7 @@ ENTRIES = {
 BOOKS = {
     *(f"learners.0.scheduler.{name}" for name in ("last_epoch", "_last_lr")),
     *("progress.seconds", "progress.total_seconds", "progress.peak_memory_bytes"),
+    *("progress.cpu_seconds", "progress.waiting_seconds"),
 }
 """What changes no number of a result: torch's own books, and what a run has cost."""
 
@@ -167,6 +168,7 @@ def test_what_a_run_has_cost_goes_on(whole):
         assert after["total_seconds"][phase] >= seconds > 0
     for phase in ("data", "forward", "method", "optimizer"):
         assert after["history"][4]["seconds"][phase] > before["seconds"][phase] > 0
+    assert after["history"][4]["seconds"]["cpu"] > before["cpu_seconds"] > 0
     assert after["peak_memory_bytes"] >= before["peak_memory_bytes"] > 0
 
 

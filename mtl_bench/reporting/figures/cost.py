@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,9 +31,9 @@ def draw(scene: Scene) -> Drawing:
         CannotDrawError: no method has both numbers.
     """
     points = [
-        (row.name, row.epoch_cost, row.delta_m)
+        (row.name, row.epoch_cost.ratio, row.delta_m)
         for row in scene.rows
-        if row.epoch_cost and row.delta_m and math.isfinite(row.epoch_cost)
+        if row.epoch_cost.ratio and row.delta_m
     ]
     shown = [name for name, _, _ in points]
     others = [row for row in scene.rows if row.name not in shown]
@@ -51,7 +50,8 @@ def draw(scene: Scene) -> Drawing:
             scene,
             rows,
             "Whiskers: sample standard deviation over n seeds. Cost: training time of an epoch "
-            "relative to LS with the same seed on the same device, median over seeds.",
+            "relative to LS with the same seed on the same device under the same load, median over "
+            "seeds.",
             f"Not shown: {without}." if without else "",
         ),
     )
@@ -71,7 +71,7 @@ def _missing(scene: Scene, rows: Sequence[Row]) -> tuple[str, ...]:
     for row in rows:
         reason = "; ".join(row.notes)
         if row.delta_m is not None:
-            reason = f"no cost without an LS run on its device{scene.command_of('ls')}"
+            reason = f"no cost: {row.epoch_cost.reason}{scene.command_of('ls')}"
         names.setdefault(reason, []).append(row.name)
     return tuple(f"{', '.join(members)}: {reason}" for reason, members in names.items())
 

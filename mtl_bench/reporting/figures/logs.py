@@ -14,24 +14,27 @@ import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.files import parse_json, read_text_file
-from mtl_bench.records.steps import open_part
+from mtl_bench.records.steps import find_parts, first_step, missing_steps, open_part
 
 Array = np.ndarray
 
 
-def read_steps(record: Path, columns: Sequence[str]) -> tuple[Array, Array] | None:
+def read_steps(
+    record: Path, columns: Sequence[str], updates: int | None = None
+) -> tuple[Array, Array] | None:
     """Return the steps, (N,), and the named columns, (N, K) in float64; None if some aren't there.
 
     Args:
         record: folder of the run.
         columns: names as ``StepLog`` writes them; nothing else is read from the disk.
+        updates: of the whole run, as its summary says; None if it doesn't.
 
     Raises:
-        RecordError: there is no step log, or a part of it can't be read.
+        RecordError: there is no step log, or a part of it is missing or can't be read.
     """
     from pyarrow import ArrowException
 
-    parts = sorted((record / "steps").glob("part-*.parquet"))
+    parts = find_parts(record / "steps")
     if not parts:
         raise RecordError(f"{record} has no step log")
     tables = []
@@ -44,6 +47,9 @@ def read_steps(record: Path, columns: Sequence[str]) -> tuple[Array, Array] | No
         except (OSError, ArrowException) as error:
             reason = " ".join(str(error).split())
             raise RecordError(f"{part} can't be read: {reason}") from error
+    rows = zip(map(first_step, parts), (table.num_rows for table in tables), strict=True)
+    if missing := missing_steps(rows, updates):
+        raise RecordError(f"{record / 'steps'} lacks updates {missing}")
     steps_N = np.concatenate([table["step"].to_numpy() for table in tables])
     values_NK = [
         np.stack([np.asarray(table[name], dtype=np.float64) for name in columns], axis=1)

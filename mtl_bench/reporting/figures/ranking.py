@@ -14,7 +14,7 @@ import numpy as np
 
 from mtl_bench.reporting.figures.looks import FAINT, Look, method_looks
 from mtl_bench.reporting.figures.panels import page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer, label_of
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
 from mtl_bench.reporting.figures.series import Array, rank_table
 from mtl_bench.reporting.statistics import Column, Row, Run
 
@@ -49,13 +49,15 @@ def rank_rows(scene: Scene) -> Ranking:
     """Rank the multi-task methods over the seeds that most of them have, of two sets the larger.
 
     A rank among fewer methods would not be comparable, so a method without one of these seeds or
-    without one of the metrics is left out. STL is no multi-task method and isn't ranked.
+    without one of the metrics is left out. STL is no multi-task method and isn't ranked; nor are
+    ablations, of which there may be any number.
     """
-    rows = [row for row in scene.rows if label_of(row) != "stl"]
+    rows = [row for row in scene.rows if row.label != "stl" and not row.is_ablation]
     counts = Counter(row.seeds for row in rows)
     seeds = max(counts, key=lambda own: (counts[own], len(own)), default=())
     columns = scene.comparison.columns
-    ranked, values, left_out = [], [], []
+    ranked, values = [], []
+    left_out = [f"{row.name} (an ablation)" for row in scene.rows if row.is_ablation]
     for row in rows:
         runs = {run.record.seed: run for run in scene.runs[row.name]}
         lacking = ", ".join(str(seed) for seed in seeds if seed not in runs)

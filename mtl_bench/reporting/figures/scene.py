@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import train_command
+from mtl_bench.reporting.notes import profile_text, seeds_text, setting_text
 from mtl_bench.reporting.statistics import Comparison, Row, Run, Setting, compare, runs_under
 
 if TYPE_CHECKING:
@@ -160,20 +161,23 @@ def footer(scene: Scene, rows: Sequence[Row], *notes: str) -> str:
     seeds = sorted({seed for row in rows for seed in row.seeds})
     counts = sorted({len(row.seeds) for row in rows})
     number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    kind = setting.data_kind if setting.data_kind == "real" else setting.data_kind.upper()
     conditions = (
-        f"Profile {setting.profile}, {kind} data ({setting.data_source}), protocol "
-        f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs, "
-        f"selection {setting.selection}, seed{'s' if len(seeds) > 1 else ''} "
-        f"{', '.join(map(str, seeds))} (n\u00a0=\u00a0{number})."
+        f"Profile {profile_text(scene.comparison)}, {setting_text(setting)}, "
+        f"selection {setting.selection}, {seeds_text(seeds)} (n\u00a0=\u00a0{number})."
     )
     shown = {row.name for row in scene.rows}
     hidden = scene.left_out if all(row.name in shown for row in rows) else ()
     others = f"{len(hidden)} other rows are not shown." if hidden else ""
+    unsealed = [
+        f"{row.name} {seeds_text(own)}"
+        for row in rows
+        if (own := [seed for seed in row.unsealed if seed in row.seeds])
+    ]
+    seals = f"Unsealed records: {', '.join(unsealed)}." if unsealed else ""
     files = "The runs read different data files." if len(scene.comparison.manifests) > 1 else ""
     untrained = " ".join(
         f"No training label of {', '.join(row.untrained)} in {row.name}."
         for row in rows
         if row.untrained
     )
-    return " ".join(text for text in (conditions, *notes, untrained, others, files) if text)
+    return " ".join(text for text in (conditions, *notes, untrained, others, seals, files) if text)

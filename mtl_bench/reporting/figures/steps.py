@@ -59,7 +59,7 @@ def read_row(
             without.append(seed)
             continue
         try:
-            found = read_steps(path, columns)
+            found = read_steps(path, columns, run.summary.get("steps"))
         except RecordError as error:
             again = f"restore it from a copy, or move {path} away and run `{rerun_command(path)}`"
             problems.append(f"{row.name}: {error}: {again}")

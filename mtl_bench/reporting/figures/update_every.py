@@ -65,12 +65,15 @@ def _speeds(cells: dict[str, Cell]) -> tuple[dict[str, float], str]:
     reference = cells[EXPERIMENTS["figure3"].reference].row
     if reference is None:
         return {}, "No speeds: the run with update_every=1 isn't there."
-    speeds = {}
+    speeds, reasons = dict[str, float](), dict[str, None]()
     for label, cell in cells.items():
-        ratio = cost(cell.row.step_times, reference.step_times) if cell.row else None
-        if ratio:
-            speeds[label] = 1 / ratio
-    return speeds, "Speed: training time of a step, same seed and device, median over seeds."
+        found = cell.row and cost(cell.row.step_times, reference.step_times, "update_every=1")
+        if found and found.ratio:
+            speeds[label] = 1 / found.ratio
+        elif found:
+            reasons[found.reason] = None
+    note = "Speed: training time of a step, same seed, device and load, median over seeds."
+    return speeds, " ".join([note, *(f"No speed: {reason}." for reason in reasons)])
 
 
 def _write(panel: Axes, points: dict[int, tuple[float, str]]) -> None:

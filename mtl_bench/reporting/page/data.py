@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.layout import row_order
 from mtl_bench.reporting.page.results import results_under, selections
-from mtl_bench.reporting.page.runs import grid, run_data
-from mtl_bench.reporting.page.series import Bins, read_epochs, read_steps
+from mtl_bench.reporting.page.runs import FACTS, grid, run_data, run_files
+from mtl_bench.reporting.page.series import Bins, Steps, read_epochs, read_steps
 from mtl_bench.reporting.statistics import columns_of
 from mtl_bench.reporting.tables import metric_header
 
 CHARACTERS = 2_400_000
 """Most characters of all curves together, so that the page of sixty runs stays below 3 MB."""
 
+MOST = 300
+"""Most runs with curves, and most rows of a data set that are shown under every selection rule; a
+screen shows far fewer at a time."""
+
 
 @dataclass
 class Curves:
-    """The curves of one run: those over epochs, those over updates, and parts left out."""
+    """The curves of one run: those over epochs and those over updates."""
 
     epochs: Bins
-    steps: list[Bins]
-    damaged: list[str]
+    steps: Steps
+
+    @property
+    def points(self) -> int:
+        """Bins of each kind of curve together."""
+        return sum(bins.sums_CB.shape[1] for bins in (self.epochs, *self.steps.curves))
 
 
 def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, Any]:
@@ -38,12 +47,16 @@ def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, 
         profile: its name.
         base: folder of the page, from which records are linked.
     """
-    curves = thin_out([_read_curves(record) for record in records], CHARACTERS)
+    order = first_runs(records)[:MOST]
+    curves = thin_out(_read_what_fits([records[number] for number in order]), CHARACTERS)
+    found = dict(zip(order, curves, strict=False))
     methods = {record.label: record.method for record in records}
-    pairs = zip(records, curves, strict=True)
+    pairs = [(record, found.get(number)) for number, record in enumerate(records)]
     return {
         "profile": profile,
         "labels": sorted(methods, key=lambda label: row_order(methods[label], label)),
+        "left_out": len(records) - len(found),
+        "facts": FACTS,
         "datasets": [
             _dataset(name, list(members), base)
             for name, members in groupby(pairs, key=lambda pair: pair[0].dataset)
@@ -51,39 +64,93 @@ def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, 
     }
 
 
-def thin_out(curves: list[Curves], limit: int) -> list[Curves]:
-    """Merge the bins of all runs alike until their JSON has at most ``limit`` characters.
+def first_runs(records: Sequence[Record]) -> list[int]:
+    """Return the numbers of the records: the first of every label, then the second ones, and so on.
 
-    Curves that are short already are left as they are, so that very many runs may take more.
+    Args:
+        records: as ``find_records`` returns them, so that the seeds of a label rise.
     """
-    size = _characters(curves)
-    while size > limit:
-        curves = [
-            Curves(run.epochs.halved(), [bins.halved() for bins in run.steps], run.damaged)
-            for run in curves
-        ]
-        before, size = size, _characters(curves)
-        if size == before:
+    seen = Counter[tuple[str, str]]()
+    turns = []
+    for record in records:
+        place = record.dataset, record.label
+        turns.append(seen[place])
+        seen[place] += 1
+    return sorted(range(len(records)), key=turns.__getitem__)
+
+
+def _read_what_fits(records: Sequence[Record]) -> list[Curves]:
+    """Return the curves of the first records, of no more than fit into the page at their thinnest.
+
+    Reading is what takes the time.
+    """
+    curves, size = list[Curves](), 0
+    for record in records:
+        curves.append(_read_curves(record))
+        size += _characters(_thinnest(curves[-1]))
+        if size > CHARACTERS:
             break
     return curves
 
 
-def _characters(curves: list[Curves]) -> int:
-    return sum(len(json.dumps(_curves(run), separators=(",", ":"))) for run in curves)
+def thin_out(curves: list[Curves], limit: int) -> list[Curves]:
+    """Merge the bins of all runs alike until their JSON has at most ``limit`` characters.
+
+    Curves that are short already are left as they are; where that is not enough, all runs but the
+    first are left out from the end.
+    """
+    sizes = [_characters(run) for run in curves]
+    while sum(sizes) > limit:
+        curves = [_halved(run) for run in curves]
+        before, sizes = sizes, [_characters(run) for run in curves]
+        if sizes == before:
+            break
+    kept = sum(end <= limit for end in accumulate(sizes))
+    return curves[: max(kept, 1)]
+
+
+def _halved(run: Curves) -> Curves:
+    steps = run.steps._replace(curves=[bins.halved() for bins in run.steps.curves])
+    return Curves(run.epochs.halved(), steps)
+
+
+def _thinnest(run: Curves) -> Curves:
+    halved = _halved(run)
+    while halved.points < run.points:
+        run, halved = halved, _halved(halved)
+    return run
+
+
+def _characters(run: Curves) -> int:
+    return len(json.dumps(_curves(run), separators=(",", ":")))
 
 
 def _read_curves(record: Record) -> Curves:
-    return Curves(read_epochs(record.path / "metrics.jsonl"), *read_steps(record.path / "steps"))
+    updates = record.summary.get("steps") if record.summary else None
+    return Curves(
+        read_epochs(record.path / "metrics.jsonl"), read_steps(record.path / "steps", updates)
+    )
 
 
-def _dataset(name: str, members: list[tuple[Record, Curves]], base: Path) -> dict[str, Any]:
+def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path) -> dict[str, Any]:
     members = sorted(members, key=lambda pair: _order(pair[0]))
     records = [record for record, _ in members]
-    runs = [run_data(record, base) | _curves(curves) for record, curves in members]
+    headers: list[list[str]] = []
+    runs = [
+        run_data(record, base, headers) | (run_files(record) | _curves(curves) if curves else {})
+        for record, curves in members
+    ]
+    own, *rules = selections(records)
+    results = [results_under(records, own)]
+    if sum(len(found["rows"]) for found in results[0]["comparisons"]) <= MOST:
+        results += [results_under(records, rule) for rule in rules]
+        rules = []
     return {
         "name": name,
         "kinds": sorted({run["kind"] for run in runs if run["kind"]}),
-        "results": [results_under(records, rule) for rule in selections(records)],
+        "results": results,
+        "left_out_rules": rules,
+        "headers": headers,
         "tasks": _tasks(members),
         "grid": grid(records),
         "runs": runs,
@@ -97,7 +164,7 @@ def _order(record: Record) -> tuple[Any, ...]:
 def _curves(curves: Curves) -> dict[str, Any]:
     """Return the curves of a run; those over updates carry how many an entry stands for."""
     steps: dict[str, Any] = {}
-    for bins in curves.steps:
+    for bins in curves.steps.curves:
         for kind, tree in bins.tree().items():
             steps[kind] = {"width": bins.width, "bins": bins.sums_CB.shape[1], "curves": tree}
     epochs = curves.epochs
@@ -108,11 +175,12 @@ def _curves(curves: Curves) -> dict[str, Any]:
             "curves": epochs.tree(),
         },
         "steps": steps,
-        "damaged": curves.damaged,
+        "damaged": curves.steps.damaged,
+        "missing": curves.steps.missing,
     }
 
 
-def _tasks(members: list[tuple[Record, Curves]]) -> list[dict[str, Any]]:
+def _tasks(members: list[tuple[Record, Curves | None]]) -> list[dict[str, Any]]:
     """Return name, label and metrics of every task; one no summary describes has its bare name."""
     tasks: dict[str, dict[str, Any]] = {}
     for record, _ in members:
@@ -120,7 +188,8 @@ def _tasks(members: list[tuple[Record, Curves]]) -> list[dict[str, Any]]:
             task = tasks.setdefault(column.task, {"label": column.label, "metrics": {}})
             task["metrics"].setdefault(column.metric, metric_header(column, with_metric=True))
     for _, curves in members:
-        for key in (key for bins in (curves.epochs, *curves.steps) for key in bins.keys):
+        every = (curves.epochs, *curves.steps.curves) if curves else ()
+        for key in (key for bins in every for key in bins.keys):
             for name in key[1:] if key[0] == "cosine" else key[1:2]:
                 tasks.setdefault(name, {"label": name, "metrics": {}})
             if len(key) == 3 and key[0] != "cosine":

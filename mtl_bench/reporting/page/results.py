@@ -7,11 +7,18 @@ from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Column, Comparison, Run, Setting, Spread
-from mtl_bench.reporting.notes import MARKS, cautions, conditions, few_seeds
+from mtl_bench.reporting.notes import (
+    MARKS,
+    cautions,
+    conditions,
+    costless,
+    few_seeds,
+    unsealed_note,
+)
 from mtl_bench.reporting.published import MAIN_TABLES, NAMES, has_published, read_published
-from mtl_bench.reporting.statistics import compare, runs_under
+from mtl_bench.reporting.statistics import compare_parts, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell
-from mtl_bench.reporting.tables import delta_cells, metric_columns, metric_header, spread_text
+from mtl_bench.reporting.tables import delta_cells, metric_columns, spread_text
 
 PUBLISHED = {
     "nyuv2": (("Δm", "delta_m"), ("Δt", "delta_t")),
@@ -49,19 +56,17 @@ def results_under(records: Sequence[Record], rule: str) -> dict[str, Any]:
         "title": rule or f"{' and '.join(own)} (as configured)",
         "left_out": finished - len(runs),
         "comparisons": [
-            _comparison(found, {record.label for record in records}) for found in compare(runs)
+            _comparison(found, {record.label for record in records})
+            for found in compare_parts(runs)
         ],
     }
 
 
-def own_metrics(run: Run, columns: Sequence[Column]) -> list[list[str]]:
-    """Return header and value of every metric of a run."""
+def own_metrics(run: Run, columns: Sequence[Column]) -> list[str]:
+    """Return every metric of a run as the tables print it."""
     values = [run.metrics.get(column.task, {}).get(column.metric) for column in columns]
     return [
-        [
-            metric_header(column, with_metric=True),
-            spread_text(None if value is None else Spread(value, None), column.decimals),
-        ]
+        spread_text(None if value is None else Spread(value, None), column.decimals)
         for column, value in zip(columns, values, strict=True)
     ]
 
@@ -71,7 +76,7 @@ def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
     names = [_label(row.name, labels) for row in found.rows]
     empty = [_shown(NO_CELL)] * len(heads)
     return {
-        "setting": _short(found.setting),
+        "setting": _short(found),
         "conditions": conditions(found),
         "marks": MARKS,
         "procedural": found.setting.data_kind != "real",
@@ -82,7 +87,12 @@ def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
             for row, label in zip(_rows(found), names, strict=True)
         ],
         "cautions": [
-            text.removeprefix("- ") for text in (*few_seeds(found.rows), *cautions(found))
+            text.removeprefix("- ")
+            for text in (
+                *few_seeds(found.rows),
+                *costless({row.name: row.epoch_cost for row in found.rows}),
+                *cautions(found),
+            )
         ],
     }
 
@@ -99,17 +109,20 @@ def _rows(found: Comparison) -> list[dict[str, Any]]:
             "interval": intervals[index].text,
             "delta_t": _shown(delta_t[index]),
             "mean_rank": _number(row.mean_rank),
-            "cost": _number(row.epoch_cost),
+            "cost": _number(row.epoch_cost.ratio),
+            "cost_cpu": _number(row.epoch_cost.cpu),
+            "cost_seeds": row.epoch_cost.seeds,
             "metrics": [_shown(column[index]) for column in metrics],
-            "notes": list(row.notes),
+            "notes": [*row.notes, *unsealed_note(row.unsealed)],
         }
         for index, row in enumerate(found.rows)
     ]
 
 
-def _short(setting: Setting) -> str:
+def _short(found: Comparison) -> str:
+    setting, part = found.setting, "Ablations, " if found.part == "ablations" else ""
     return (
-        f"protocol {setting.protocol}, {setting.architecture}, {setting.epochs} epochs, "
+        f"{part}protocol {setting.protocol}, {setting.architecture}, {setting.epochs} epochs, "
         f"selection {setting.selection}, {setting.data_kind} data ({setting.data_source})"
     )
 

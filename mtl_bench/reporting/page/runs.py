@@ -8,23 +8,35 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mtl_bench.files import parse_json, printable
+from mtl_bench.files import printable, read_json
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.layout import row_order
 from mtl_bench.reporting.page.results import own_metrics
 from mtl_bench.reporting.statistics import columns_of, runs_under
 from mtl_bench.reporting.status import describe
+from mtl_bench.reporting.tables import metric_header
+
+FACTS = (
+    *("protocol", "architecture", "selection", "epochs", "updates", "parameters"),
+    *("shared parameters", "device", "median training epoch", "its CPU time"),
+    *("its time without a core", "peak memory", "no training label of", "data"),
+)
+"""Names of what a finished run tells about itself."""
 
 
-def run_data(record: Record, base: Path) -> dict[str, Any]:
-    """Return what the page tells of a run beside its curves.
+def run_data(record: Record, base: Path, headers: list[list[str]]) -> dict[str, Any]:
+    """Return what the page tells of every run.
 
     Args:
         record: the run.
         base: folder of the page, from which the record is linked.
+        headers: of metrics that runs before had; those of this one are added if they are others.
     """
-    environment = _text(record.path / "environment.json")
     summary = record.summary or {}
+    columns = columns_of(summary["tasks"]) if summary else []
+    own = [metric_header(column, with_metric=True) for column in columns]
+    if own not in headers:
+        headers.append(own)
     runs = runs_under([record], None)
     relative = os.path.relpath(record.path, base)
     return {
@@ -36,11 +48,18 @@ def run_data(record: Record, base: Path) -> dict[str, Any]:
         "error": record.error,
         "folder": printable("/".join(record.path.parts[-4:])),
         "link": quote(os.fsencode(relative)) + "/",
-        "kind": _kind(summary, environment),
+        "kind": _kind(record),
         "facts": _facts(summary),
-        "metrics": own_metrics(runs[0], columns_of(summary["tasks"])) if runs else [],
+        "headers": headers.index(own),
+        "metrics": own_metrics(runs[0], columns) if runs else [],
+    }
+
+
+def run_files(record: Record) -> dict[str, str | None]:
+    """Return the text of a record's files that the page shows, None for one that is missing."""
+    return {
         "config": _text(record.path / "config.yaml"),
-        "environment": environment,
+        "environment": _text(record.path / "environment.json"),
     }
 
 
@@ -68,35 +87,35 @@ def _text(path: Path) -> str | None:
     return "\n".join(map(printable, lines))
 
 
-def _kind(summary: dict[str, Any], environment: str | None) -> str | None:
+def _kind(record: Record) -> str | None:
     """Return ``real`` or ``procedural``; an unfinished run has it in its environment alone."""
     try:
-        data = summary["data"] if summary else parse_json((environment or "").encode())["data"]
-        return str(data["kind"])
-    except (ValueError, TypeError, KeyError):
+        told = record.summary or read_json(record.path / "environment.json")
+        return str(told["data"]["kind"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _facts(summary: dict[str, Any]) -> list[list[str]]:
-    """Return name and text of what a finished run tells about itself."""
+def _facts(summary: dict[str, Any]) -> list[str | None]:
+    """Return the texts of what a finished run tells about itself, in the order of ``FACTS``."""
     if not summary:
         return []
     parameters, memory = summary.get("parameters") or {}, summary.get("peak_memory_bytes")
-    facts = {
-        "protocol": summary["protocol"],
-        "architecture": summary["architecture"],
-        "selection": summary["selection"],
-        "epochs": f"{summary['epochs']:,}",
-        "updates": _whole(summary.get("steps")),
-        "parameters": _whole(parameters.get("total")),
-        "shared parameters": _whole(parameters.get("shared")),
-        "device": summary["device"],
-        "median training epoch": _seconds(summary["seconds"].get("train_epoch")),
-        "peak memory": f"{memory / 2**20:,.0f} MiB" if memory else None,
-        "no training label of": ", ".join(summary.get("untrained", [])),
-        "data": f"{summary['data'].get('kind')} ({summary['data'].get('source')})",
-    }
-    return [[name, text] for name, text in facts.items() if text]
+    seconds = summary["seconds"]
+    return [
+        summary["protocol"],
+        summary["architecture"],
+        summary["selection"],
+        f"{summary['epochs']:,}",
+        _whole(summary.get("steps")),
+        _whole(parameters.get("total")),
+        _whole(parameters.get("shared")),
+        summary["device"],
+        *(_seconds(seconds.get(f"train_epoch{end}")) for end in ("", "_cpu", "_waiting")),
+        f"{memory / 2**20:,.0f} MiB" if memory else None,
+        ", ".join(summary.get("untrained", [])) or None,
+        f"{summary['data'].get('kind')} ({summary['data'].get('source')})",
+    ]
 
 
 def _whole(value: int | None) -> str | None:

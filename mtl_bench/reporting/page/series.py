@@ -11,13 +11,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.files import parse_json, read_text_file
-from mtl_bench.records.steps import open_part
+from mtl_bench.records.steps import find_parts, first_step, missing_steps, open_part
 from mtl_bench.records.summary import LARGEST, is_usable
 
 if TYPE_CHECKING:
@@ -143,25 +143,41 @@ def _numbers(entry: dict[str, Any]) -> Iterable[tuple[Key, float]]:
                     yield (split, task, metric), float(value)
 
 
-def read_steps(folder: Path) -> tuple[list[Bins], list[str]]:
-    """Return the curves of the step log, and the names of the parts that can't be read.
+class Steps(NamedTuple):
+    """What there is of a step log.
+
+    Args:
+        curves: those of single tasks, and those of pairs of tasks.
+        damaged: names of the parts that can't be read.
+        missing: the updates that no part holds, such as ``301 to 600``; "" if all are there.
+    """
+
+    curves: list[Bins]
+    damaged: list[str]
+    missing: str
+
+
+def read_steps(folder: Path, updates: int | None = None) -> Steps:
+    """Return the curves of the step log of a run that had so many updates, None if nobody knows.
 
     Keys: ("weight", task); in bins of their own, as they may be many, ("cosine", task, task); where
     the Gram matrix was logged ("norm", task), the length of the task's gradient.
     """
-    parts, damaged = sorted(folder.glob("part-*.parquet")), []
-    found: list[Bins] = []
-    for path in reversed(parts):  # the last part tells how many updates there are
-        part = _open(path)
-        if part is not None:
-            first = int(path.stem.partition("-")[2])
-            found = _empty(part.schema_arrow.names, first + part.metadata.num_rows - 1)
-            break
-    for path in parts:
-        part = _open(path)
-        if part is None or not _add(part, found):
-            damaged.append(path.name)
-    return found, damaged
+    paths = find_parts(folder)
+    parts = [(first_step(path), _open(path)) for path in paths]
+    rows = [(first, part and part.metadata.num_rows) for first, part in parts]
+    missing = missing_steps(rows, updates)
+    sound = [(first, part) for first, part in parts if part is not None]
+    if not sound:
+        return Steps([], [path.name for path in paths], missing)
+    first, last = sound[-1]  # tells how many updates there are
+    found = _empty(last.schema_arrow.names, first + last.metadata.num_rows - 1)
+    damaged = [
+        path.name
+        for path, (_, part) in zip(paths, parts, strict=True)
+        if part is None or not _add(part, found)
+    ]
+    return Steps(found, damaged, missing)
 
 
 def _open(path: Path) -> ParquetFile | None:

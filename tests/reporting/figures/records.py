@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.records.steps import StepLog
-from tests.records.synthetic import QM9, SCENE_TASKS, qm9_tasks, write_record
+from tests.records.synthetic import QM9, SCENE_TASKS, finish, qm9_tasks, write_record
 
 METHODS = (
     "stl", "ls", "alignedmtl", "cagrad", "dwa", "graddrop", "igbv2", "imtl", "mgda", "nashmtl",
@@ -57,6 +57,7 @@ def write_run(
     path = write_record(results, label, seed, **own | changes)
     write_epochs(path, values, generator)
     write_steps(path, tuple(values), method, generator, steps)
+    finish(path)
     return path
 
 

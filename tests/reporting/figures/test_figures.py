@@ -24,7 +24,7 @@ from mtl_bench.reporting.experiments import EXPERIMENTS
 from mtl_bench.reporting.figures.command import FIGURES
 from mtl_bench.reporting.figures.ranking import rank_rows
 from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, find_scenes
-from tests.records.synthetic import QM9, SCENE_TASKS, write_record
+from tests.records.synthetic import QM9, SCENE_TASKS, finish, unseal, write_record
 from tests.reporting.figures.records import (
     METHODS,
     PROCEDURAL,
@@ -249,6 +249,8 @@ def test_cost_and_delta_are_those_of_the_tables(tmp_path: Path) -> None:
         write_run(tmp_path, label, 0, factor=factor, seconds={"train_epoch": seconds})
     write_run(tmp_path, "mgda", 0, factor=1.1, device="cuda")
     write_run(tmp_path, "rlw", 3, factor=1.1)
+    busy = {"train_epoch": 6.0, "train_epoch_cpu": 3.0, "train_epoch_waiting": 3.0}
+    write_run(tmp_path, "dwa", 0, factor=1.1, seconds=busy)
     with style():
         drawing = FIGURES["cost"](scene_of(tmp_path))
     points = [
@@ -257,10 +259,21 @@ def test_cost_and_delta_are_those_of_the_tables(tmp_path: Path) -> None:
         if line.get_marker() != "None"
     ]
     assert points == [pytest.approx(p) for p in ([3.0, 0.0], [1.0, 50.0], [1.5, 20.0])]
-    mgda, rlw = drawing.missing
-    assert "mgda: no cost without an LS run on its device: `mtl-bench train -m method=ls" in mgda
+    dwa, mgda, rlw = drawing.missing
+    assert dwa == "dwa: no cost: timed under another load than LS"
+    needed = "mgda: no cost: needs a run of LS with the same seed on the same device"
+    assert f"{needed}: `mtl-bench train -m method=ls" in mgda
     assert "no Δm without STL runs of the same seeds: `mtl-bench train method=stl seed=" in rlw
-    assert "Not shown: mgda, rlw." in shown_words(drawing.figure)
+    assert "Not shown: dwa, mgda, rlw." in shown_words(drawing.figure)
+
+
+def test_ablations_are_not_ranked(tmp_path: Path) -> None:
+    for label in ("stl", "ls", "mgda", "taskforce", "taskforce-alt", "ls-bf16"):
+        write_run(tmp_path, label, 0)
+    ranking = rank_rows(scene_of(tmp_path))
+    assert {row.name for row in ranking.rows} == {"ls", "mgda", "taskforce"}
+    assert ranking.ranks_MCS.max() <= 3
+    assert ranking.left_out == ("ls-bf16 (an ablation)", "taskforce-alt (an ablation)")
 
 
 def test_ranks_follow_the_direction_of_each_metric(tmp_path: Path) -> None:
@@ -331,6 +344,7 @@ def test_nan_and_short_logs_are_drawn(tmp_path: Path, name: str) -> None:
                 gram_SS = np.full((1, 1), 4.0 * seed)
                 log.add(1, 1, (0,), np.ones(1), np.full(2, np.nan), gram_SS, {})
                 log.flush()
+            finish(path)
     draw(name, scene_of(tmp_path))
 
 
@@ -342,10 +356,32 @@ def test_what_cannot_be_read_is_told_and_the_rest_drawn(tmp_path: Path, name: st
     for part in (paths[1] / "steps").iterdir():
         part.unlink()
     (paths[1] / "metrics.jsonl").unlink()
+    for path in paths:
+        finish(path)
     with style():
         drawing = FIGURES[name](scene_of(tmp_path))
     assert len(drawing.missing) == 2
     assert all(str(path) in text for path, text in zip(paths, drawing.missing, strict=False))
+
+
+@pytest.mark.parametrize("name", ["figure4", "gradients"])
+def test_a_missing_part_is_told_and_the_rest_drawn(tmp_path: Path, name: str) -> None:
+    paths = [write_run(tmp_path, "taskforce", seed) for seed in (0, 1)]
+    sorted((paths[1] / "steps").iterdir())[0].unlink()
+    with style():
+        drawing = FIGURES[name](scene_of(tmp_path))
+    assert drawing.missing == (f"taskforce: {paths[1] / 'steps'} lacks updates 1 to 12",)
+    assert "seed 0 (n = 1)" in shown_words(drawing.figure).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("name", OF_METHODS)
+def test_unsealed_records_are_told_in_the_footer(tmp_path: Path, name: str) -> None:
+    for label in ("stl", "ls", "taskforce"):
+        for seed in (0, 1):
+            path = write_run(tmp_path, label, seed)
+            if (label, seed) == ("taskforce", 1):
+                unseal(path)
+    assert "Unsealed records: taskforce seed 1." in shown_words(draw(name, scene_of(tmp_path)))
 
 
 @pytest.mark.parametrize("name", ["figure4", "gradients"])

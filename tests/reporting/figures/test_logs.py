@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pyarrow import parquet
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.steps import ROWS_MAX, StepLog
+from mtl_bench.records.steps import ROWS_MAX, StepLog, missing_steps
 from mtl_bench.reporting.figures.logs import epoch_series, read_epochs, read_steps
 from mtl_bench.reporting.page import series as page
 from mtl_bench.tracking.feed import Feed
@@ -41,6 +41,34 @@ def test_a_damaged_part_is_named(record):
     (record / "steps" / "part-000000010.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(RecordError, match=r"part-000000010\.parquet can't be read"):
         read_steps(record, ["weight/a"])
+
+
+@pytest.mark.parametrize(("part", "missing"), [(1, "1 to 9"), (10, "10 to 10"), (11, "11 to 25")])
+def test_a_missing_part_of_a_whole_run_is_told(record, part, missing):
+    (record / "steps" / f"part-{part:09d}.parquet").unlink()
+    with pytest.raises(RecordError, match=f"steps lacks updates {missing}$"):
+        read_steps(record, ["weight/a"], 25)
+
+
+def test_the_end_of_a_run_of_unknown_length_cannot_be_missed(record):
+    assert len(read_steps(record, ["weight/a"])[0]) == 25
+    with pytest.raises(RecordError, match=r"lacks updates 26 to 30$"):
+        read_steps(record, ["weight/a"], 30)
+
+
+@pytest.mark.parametrize(
+    ("parts", "steps", "missing"),
+    [
+        ([], 0, ""),
+        ([(1, 5), (6, 5)], 10, ""),
+        ([(3, 2), (8, 1)], 10, "1 to 2, 5 to 7, 9 to 10"),
+        ([(1, None), (6, 5)], 10, ""),
+        ([(1, 5), (6, None)], 10, ""),
+        ([(4, None), (6, 3)], 10, "1 to 3, 9 to 10"),
+    ],
+)
+def test_missing_steps(parts, steps, missing):
+    assert missing_steps(parts, steps) == missing
 
 
 def test_no_step_log_is_told(tmp_path):
@@ -90,7 +118,7 @@ def test_a_crafted_part_is_named_and_takes_no_memory(record, columns, message):
     (record / "metrics.jsonl").write_text('{"epoch": 1}\n')
     with pytest.raises(RecordError, match=message):
         list(Feed(record, 1).read())
-    assert page.read_steps(record / "steps")[1] == ["part-000000010.parquet"]
+    assert page.read_steps(record / "steps").damaged == ["part-000000010.parquet"]
 
 
 @pytest.mark.parametrize("step", [-5, 0, 2**62, None])
@@ -98,5 +126,8 @@ def test_the_page_survives_any_numbers(record, step):
     part_of(record, {"step": [step], "loss/a": [1e308], "weight/a": [1e308], "weight/b": [None]})
     entry = {"epoch": 1, "train_loss": {"a": 10**400}, "test": {"a": {"mae": 1e308}}}
     (record / "metrics.jsonl").write_text(json.dumps(entry) + "\n" + "[" * 100_000 + "\n")
-    for bins in (page.read_epochs(record / "metrics.jsonl"), *page.read_steps(record / "steps")[0]):
+    for bins in (
+        page.read_epochs(record / "metrics.jsonl"),
+        *page.read_steps(record / "steps").curves,
+    ):
         assert np.isfinite(bins.sums_CB).all()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.records.steps import StepLog
-from tests.records.synthetic import write_record
+from tests.records.synthetic import finish, write_record
 
 EVIL = """</script><b class="evil">x</b><img src=x onerror="evil=1">'"&amp; ünï Δ \u2028"""
 EVIL_VARIANT = "<b class=evil>\"'&ü #%"
@@ -84,6 +84,8 @@ def add_run(
     ]
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     add_steps(path, UPDATES * epochs // EPOCHS, gram=gram, seed=seed)
+    if done:
+        finish(path)
     return path
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.page import data
 from mtl_bench.reporting.page.write import write_report
-from mtl_bench.reporting.statistics import compare, runs_under
+from mtl_bench.reporting.statistics import compare_parts, runs_under
 from tests.reporting.page.chromium import EXECUTABLE, Chromium
 from tests.reporting.page.runs import EVIL, EVIL_VARIANT, write_profile
 
@@ -57,7 +58,8 @@ def rooms(browser: Chromium, page: Path) -> Iterator[Chromium]:
 
 def rows(browser: Chromium) -> list[str]:
     return browser.run(
-        "[...document.querySelectorAll('#panel-data-rooms .comparison tbody th.name')]"
+        "[...document.querySelector('#panel-data-rooms .comparison')"
+        ".querySelectorAll('tbody th.name')]"
         ".map((cell) => cell.textContent)"
     )
 
@@ -95,6 +97,30 @@ def test_every_part_is_drawn_without_errors_or_requests(browser: Chromium, page:
     }
 
 
+def test_runs_without_curves_are_told_and_shown(
+    browser: Chromium, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "MOST", 4)
+    short = write_report(page.parents[1], "mini", tmp_path / "short.html")
+    browser.show(1280)
+    for tab in TABS:
+        browser.open(short, tab)
+    browser.run("document.querySelectorAll('details.run').forEach((node) => (node.open = true))")
+    browser.settle()
+    runs = "[...document.querySelectorAll('details.run')]"
+    total = browser.run(f"{runs}.length")
+    alone = browser.run(
+        f"{runs}.filter((n) => n.textContent.includes('in the record alone')).length"
+    )
+    assert alone == total - 4
+    assert browser.run(f"{runs}.filter((n) => n.textContent.includes('miou')).length") > 4
+    browser.open(short, "data-rooms")
+    told = browser.run("document.querySelector('#panel-data-rooms').textContent")
+    assert f"The page has the curves of 4 of {total - 2} runs" in told
+    assert "those under other selection rules are left out: last." in told
+    assert browser.problems == []
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_is_wider_than_the_window(
@@ -113,7 +139,7 @@ def test_nothing_is_wider_than_the_window(
 
 
 def test_headers_sort_by_number_and_leave_dashes_last(rooms: Chromium, page: Path) -> None:
-    (found,) = compare(runs_under(find_records(page.parents[1], dataset="rooms"), None))
+    found, _ = compare_parts(runs_under(find_records(page.parents[1], dataset="rooms"), None))
     assert rows(rooms) == [row.name for row in found.rows]
     with_delta = [row for row in found.rows if row.delta_m is not None]
     without = [row.name for row in found.rows if row.delta_m is None]
@@ -147,7 +173,7 @@ def test_tabs_follow_the_arrow_keys(rooms: Chromium) -> None:
 
 def test_the_selection_rule_changes_the_numbers(rooms: Chromium, page: Path) -> None:
     change(rooms, "document.querySelector('#panel-data-rooms select')", "box.value = '1'")
-    (found,) = compare(runs_under(find_records(page.parents[1], dataset="rooms"), "last"))
+    found, _ = compare_parts(runs_under(find_records(page.parents[1], dataset="rooms"), "last"))
     shown = rooms.run("document.querySelector('#panel-data-rooms .comparison').textContent")
     assert "selection last" in shown
     ls = next(row for row in found.rows if row.name == "ls")

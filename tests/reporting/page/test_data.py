@@ -8,12 +8,14 @@ from urllib.parse import unquote
 import pytest
 
 from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.page import data
 from mtl_bench.reporting.page.data import Curves, page_data, thin_out
 from mtl_bench.reporting.page.series import read_epochs, read_steps
 from mtl_bench.reporting.published import read_published
-from mtl_bench.reporting.statistics import compare, runs_under
+from mtl_bench.reporting.statistics import compare, compare_parts, runs_under
 from mtl_bench.reporting.tables import table_of
-from tests.records.synthetic import qm9_tasks, scaled, write_record
+from tests.records.campaign import METHODS, write_campaign
+from tests.records.synthetic import qm9_tasks, scaled, unseal, write_record
 from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_run, add_steps, write_profile
 
 
@@ -33,14 +35,15 @@ def rooms(page: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_rows_are_those_of_the_statistics(folder: Path, rooms: dict[str, Any]) -> None:
-    """Every number of the page comes from ``compare``, under every rule."""
+    """Every number of the page comes from ``compare_parts``, under every rule."""
     records = find_records(folder.parent, dataset="rooms")
     assert [found["rule"] for found in rooms["results"]] == ["", "last"]
     for found in rooms["results"]:
-        (expected,) = compare(runs_under(records, found["rule"] or None))
-        (shown,) = found["comparisons"]
-        assert [row["name"] for row in shown["rows"]] == [row.name for row in expected.rows]
-        for row, source in zip(shown["rows"], expected.rows, strict=True):
+        expected = compare_parts(runs_under(records, found["rule"] or None))
+        shown = [row for comparison in found["comparisons"] for row in comparison["rows"]]
+        sources = [row for comparison in expected for row in comparison.rows]
+        assert [row["name"] for row in shown] == [row.name for row in sources]
+        for row, source in zip(shown, sources, strict=True):
             for cell, spread in (
                 (row["delta_m"], source.delta_m),
                 (row["delta_t"], source.delta_t),
@@ -48,7 +51,10 @@ def test_rows_are_those_of_the_statistics(folder: Path, rooms: dict[str, Any]) -
             ):
                 assert cell["value"] == (None if spread is None else spread.mean)
                 assert cell.get("spread") == (None if spread is None else spread.sd)
-            assert row["cost"]["value"] == source.epoch_cost
+            assert row["cost"]["value"] == source.epoch_cost.ratio
+            assert row["cost_cpu"]["value"] == source.epoch_cost.cpu
+            assert row["cost_seeds"] == source.epoch_cost.seeds
+            assert row["mean_rank"]["value"] == source.mean_rank
             assert row["seeds"] == list(source.seeds)
 
 
@@ -79,7 +85,8 @@ def test_the_best_is_marked_only_where_the_tables_mark_it(tmp_path: Path) -> Non
 
 
 def row_of(rooms: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(row for row in rooms["results"][0]["comparisons"][0]["rows"] if row["name"] == name)
+    found = rooms["results"][0]["comparisons"]
+    return next(row for comparison in found for row in comparison["rows"] if row["name"] == name)
 
 
 def test_missing_values_are_dashes(rooms: dict[str, Any]) -> None:
@@ -142,6 +149,17 @@ def test_curves_of_unfinished_runs_are_there_with_what_can_be_read(rooms: dict[s
     assert run["kind"] == "procedural"
 
 
+def test_records_without_hashes_and_missing_parts_are_told(tmp_path: Path) -> None:
+    paths = [add_run(tmp_path, "ls", seed, 1.0, dataset="rooms") for seed in (0, 1)]
+    unseal(paths[1])
+    (paths[1] / "steps" / "part-000000301.parquet").unlink()
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    assert [run["progress"] for run in dataset["runs"]] == ["done", "done unsealed"]
+    assert [run["missing"] for run in dataset["runs"]] == ["", "301 to 600"]
+    (row,) = dataset["results"][0]["comparisons"][0]["rows"]
+    assert "seed 1 unsealed: a change of the record would go unnoticed" in row["notes"]
+
+
 def test_a_run_without_any_file_has_no_curves(rooms: dict[str, Any]) -> None:
     run = run_of(rooms, "igbv2")
     assert run["epochs"]["bins"] == 0
@@ -165,7 +183,7 @@ def test_kinds_of_data_are_told_apart(page: dict[str, Any]) -> None:
 def test_published_numbers_stand_beside_real_data_of_the_same_network(
     tmp_path: Path, changes: dict[str, Any], shown: bool
 ) -> None:
-    for label in ("stl", "alignedmtl", "taskforce-de"):
+    for label in ("stl", "alignedmtl", "torchjd"):
         write_record(tmp_path, label, 0, values=scaled(1.5), tasks=qm9_tasks(), **changes)
     (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path)["datasets"]
     comparison = dataset["results"][0]["comparisons"][0]
@@ -177,11 +195,51 @@ def test_published_numbers_stand_beside_real_data_of_the_same_network(
 
 def test_curves_are_thinned_until_they_fit(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
-    curves = Curves(read_epochs(tmp_path / "none"), *read_steps(tmp_path / "steps"))
-    whole = len(json.dumps(curves.steps[0].tree()))
+    curves = Curves(read_epochs(tmp_path / "none"), read_steps(tmp_path / "steps"))
+    whole = len(json.dumps(curves.steps.curves[0].tree()))
     (same,) = thin_out([curves], 10 * whole)
-    assert same.steps[0].width == 3
+    assert same.steps.curves[0].width == 3
     (thin,) = thin_out([curves], whole)
-    assert thin.steps[0].width == 6
+    assert thin.steps.curves[0].width == 6
     (least,) = thin_out([curves], 1)
-    assert least.steps[0].sums_CB.shape[1] >= 50
+    assert least.steps.curves[0].sums_CB.shape[1] >= 50
+    size = len(json.dumps(least.steps.curves[0].tree()))
+    assert len(thin_out([curves] * 9, 4 * size)) in (2, 3)  # each has other curves, too
+
+
+def test_the_page_of_many_runs_has_the_curves_of_the_first_seeds_of_every_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many runs there are the page stays small; the numbers of all are there."""
+    monkeypatch.setattr(data, "CHARACTERS", 1_000_000)
+    write_campaign(tmp_path, 120)
+    records = find_records(tmp_path)
+    page = page_data(records, "mini", tmp_path / "mini")
+    assert sum(len(json.dumps(dataset)) for dataset in page["datasets"]) < 1_600_000
+    for dataset in page["datasets"]:
+        seeds = dict[str, list[int]]()
+        for run in dataset["runs"]:
+            assert run["metrics"]
+            assert len(run["metrics"]) == len(dataset["headers"][run["headers"]])
+            assert ("config" in run) == ("environment" in run) == ("epochs" in run)
+            if "epochs" in run:
+                assert run["steps"]["weight"]["bins"] >= 50
+                seeds.setdefault(run["label"], []).append(run["seed"])
+        assert seeds.keys() == set(METHODS)
+        lengths = {len(own) for own in seeds.values()}
+        assert max(lengths) - min(lengths) <= 1
+        assert all(own == list(range(len(own))) for own in seeds.values())
+    shown = sum("epochs" in run for dataset in page["datasets"] for run in dataset["runs"])
+    assert page["left_out"] == 120 - shown > 0
+
+
+def test_many_rows_are_shown_under_their_own_rule_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("stl", "ls", "uw"):
+        add_run(tmp_path, label, 0, 1.0, dataset="rooms")
+    for most, rules, left_out in ((3, ["", "last"], []), (2, [""], ["last"])):
+        monkeypatch.setattr(data, "MOST", most)
+        (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path)["datasets"]
+        assert [found["rule"] for found in dataset["results"]] == rules
+        assert dataset["left_out_rules"] == left_out

@@ -73,8 +73,8 @@ def test_merged_bins_are_the_bins_of_twice_the_width(
 
 def test_the_step_log_gives_weights_lengths_and_cosines(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
-    (single, pairs), damaged = read_steps(tmp_path / "steps")
-    assert damaged == []
+    (single, pairs), damaged, missing = read_steps(tmp_path / "steps", 900)
+    assert (damaged, missing) == ([], "")
     tree = single.tree()
     assert tree["weight"]["semantic"] == 1
     assert tree["weight"]["normal"] == [
@@ -94,14 +94,27 @@ def test_a_torn_part_leaves_a_gap_of_its_own(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
     torn = tmp_path / "steps" / "part-000000301.parquet"
     torn.write_bytes(torn.read_bytes()[:200])
-    (single, _), damaged = read_steps(tmp_path / "steps")
-    assert damaged == [torn.name]
+    (single, _), damaged, missing = read_steps(tmp_path / "steps", 900)
+    assert (damaged, missing) == ([torn.name], "")
     weights = single.tree()["weight"]["semantic"]
     assert [value is None for value in weights] == [100 <= bin < 200 for bin in range(300)]
 
 
+@pytest.mark.parametrize(
+    ("first", "missing"), [(1, "1 to 300"), (301, "301 to 600"), (601, "601 to 900")]
+)
+def test_a_missing_part_is_a_gap_that_is_told(tmp_path: Path, first: int, missing: str) -> None:
+    add_steps(tmp_path, 900, gram=True)
+    (tmp_path / "steps" / f"part-{first:09d}.parquet").unlink()
+    (single, _), damaged, told = read_steps(tmp_path / "steps", 900)
+    assert (damaged, told) == ([], missing)
+    found = sum(value is not None for value in single.tree()["weight"]["normal"])
+    assert found * single.width == 600
+
+
 def test_without_parts_there_are_no_curves(tmp_path: Path) -> None:
-    assert read_steps(tmp_path / "steps") == ([], [])
+    assert read_steps(tmp_path / "steps") == ([], [], "")
+    assert read_steps(tmp_path / "steps", 900) == ([], [], "1 to 900")
     assert read_epochs(tmp_path / "metrics.jsonl").tree() == {}
 
 

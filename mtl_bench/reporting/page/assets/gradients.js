@@ -3,7 +3,7 @@
 const FIRST_PAIRS = 3;
 
 function gradientsSection(dataset) {
-  const runs = dataset.runs.filter((run) => run.steps.norm);
+  const runs = dataset.runs.filter((run) => run.steps && run.steps.norm);
   const about = "Methods that ask for the Gram matrix of the task gradients log it at every update.";
   if (runs.length === 0) return section("Task gradients", `${about} No run here has done so.`);
   const looks = taskLooks(dataset.tasks);

@@ -25,6 +25,12 @@ function datasetPanel(dataset, looks) {
             { class: "conditions" },
             `Not shown: ${count(found.left_out, "run")} without metrics under this rule.`,
           ),
+        dataset.left_out_rules.length > 0 &&
+          h(
+            "p",
+            { class: "conditions" },
+            `With so many rows those under other selection rules are left out: ${dataset.left_out_rules.join(", ")}.`,
+          ),
       ),
       found.comparisons.length > 0
         ? section(
@@ -40,10 +46,17 @@ function datasetPanel(dataset, looks) {
   return [
     h("div", { class: "title" }, h("h2", { class: "dataset" }, dataset.name), dataset.kinds.map(badge)),
     results,
+    dataset.runs.some((run) => !run.epochs) && h("p", { class: "conditions" }, leftOut(dataset)),
     weightsSection(dataset),
     trainingSection(dataset, looks),
     gradientsSection(dataset),
   ];
+}
+
+/** Which runs have curves, where not all have. */
+function leftOut(dataset) {
+  const shown = dataset.runs.filter((run) => run.epochs).length;
+  return `The page has the curves of ${shown} of ${count(dataset.runs.length, "run")}: those of the first seeds of every method.`;
 }
 
 function masthead(page) {

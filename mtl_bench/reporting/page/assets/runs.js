@@ -30,7 +30,7 @@ function runsPanel(page) {
               "section",
               { class: "card" },
               h("h2", {}, dataset.name),
-              runs.map((run) => runDetails(run)),
+              runs.map((run) => runDetails(run, page.facts, dataset.headers)),
             )
           : "";
       }),
@@ -64,7 +64,7 @@ function runsPanel(page) {
   ];
 }
 
-function runDetails(run) {
+function runDetails(run, facts, headers) {
   const details = h(
     "details",
     { class: "run" },
@@ -85,11 +85,12 @@ function runDetails(run) {
       h(
         "div",
         { class: "body" },
-        h("p", {}, "Record: ", h("a", { href: run.link }, run.folder)),
-        run.facts.length > 0 && pairsList("Facts", run.facts),
-        run.metrics.length > 0 && pairsList("Test metrics", run.metrics),
-        textBlock("Configuration", run.config),
-        textBlock("Environment", run.environment),
+        h("p", {}, "Record: ", h("a", { href: run.link }, run.folder), ".", damagedText(run)),
+        run.facts.length > 0 && pairsList("Facts", facts, run.facts),
+        run.metrics.length > 0 && pairsList("Test metrics", headers[run.headers], run.metrics),
+        run.epochs
+          ? [textBlock("Configuration", run.config), textBlock("Environment", run.environment)]
+          : h("p", { class: "empty" }, "Its curves, configuration and environment are in the record alone."),
       ),
     );
   });
@@ -100,13 +101,14 @@ function stateMark(run) {
   return h("span", { class: `state ${run.state}` }, run.progress);
 }
 
-function pairsList(title, pairs) {
+/** Names and texts; a name without a text is left out. */
+function pairsList(title, names, texts) {
   return [
     h("h3", {}, title),
     h(
       "dl",
       {},
-      pairs.map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))),
+      texts.map((text, index) => text && h("div", {}, h("dt", {}, names[index]), h("dd", {}, text))),
     ),
   ];
 }

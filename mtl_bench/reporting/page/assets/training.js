@@ -8,7 +8,7 @@ const QUANTITIES = [
 const FIRST_SHOWN = 6;
 
 function trainingSection(dataset, methods) {
-  const runs = dataset.runs.filter((run) => run.epochs.bins > 0);
+  const runs = dataset.runs.filter((run) => run.epochs && run.epochs.bins > 0);
   const kinds = QUANTITIES.filter(([kind]) => runs.some((run) => run.epochs.curves[kind]));
   if (kinds.length === 0) return section("Training curves", "No run here has finished an epoch yet.");
   const labels = [...methods.keys()].filter((label) => runs.some((run) => run.label === label));

@@ -1,7 +1,7 @@
 /* The task weights of one run over its updates. */
 
 function weightsSection(dataset) {
-  const runs = dataset.runs.filter((run) => run.steps.weight);
+  const runs = dataset.runs.filter((run) => run.steps && run.steps.weight);
   if (runs.length === 0) return section("Task weights", "No run here has logged weights yet.");
   const looks = taskLooks(dataset.tasks);
   const host = h("div", { class: "plot" });
@@ -79,8 +79,11 @@ function weightsSection(dataset) {
   return node;
 }
 
+/** What the step log lacks. */
 function damagedText(run) {
-  return run.damaged.length
-    ? ` Parts of the step log that can't be read are left out: ${run.damaged.join(", ")}.`
-    : "";
+  return (
+    (run.damaged && run.damaged.length
+      ? ` Parts of the step log that can't be read are left out: ${run.damaged.join(", ")}.`
+      : "") + (run.missing ? ` The step log lacks updates ${run.missing}.` : "")
+  );
 }

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from mtl_bench.datasets import rooms, streets
+from mtl_bench.datasets.procedural.rooms import synth as rooms
+from mtl_bench.datasets.procedural.streets import synth as streets
 from tests import synthetic_qm9
 
 ROOT = Path(__file__).resolve().parents[1]

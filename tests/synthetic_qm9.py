@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_bench.datasets.cache import write_cache
-from mtl_bench.datasets.qm9_targets import TARGETS
+from mtl_bench.datasets.qm9.targets import TARGETS
+from mtl_bench.datasets.store.cache import write_cache
 
 MOLECULES = 20_960
 """The split holds out 20,000, so that 960 are left to train on, as the profile smoke does."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mtl_bench.advice import command, data_command, setting
 from mtl_bench.config.compose import compose_config
-from mtl_bench.datasets.cityscapes_prepare import prepare
-from mtl_bench.datasets.qm9 import require_enough
+from mtl_bench.datasets.cityscapes.prepare import prepare
+from mtl_bench.datasets.qm9.dataset import require_enough
 from mtl_bench.errors import DataError
 from mtl_bench.words import parse_settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.datasets.download import download
+from mtl_bench.datasets.store.download import download
 from mtl_bench.errors import DataError, MtlBenchError, UnwritableError, warn
 from mtl_bench.files import explain_write_errors, refuse_compressed, sha256_of, take_lock
 

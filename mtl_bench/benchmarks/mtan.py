@@ -15,7 +15,7 @@ from mtl_bench.benchmarks.libmtl import libmtl_steps
 from mtl_bench.benchmarks.random_images import random_batches
 from mtl_bench.benchmarks.steps import Problem, Variant
 from mtl_bench.benchmarks.torchjd import torchjd_step
-from mtl_bench.datasets.nyuv2_tasks import CLASSES, nyuv2_tasks
+from mtl_bench.datasets.nyuv2.tasks import CLASSES, nyuv2_tasks
 
 SIZE = (2, 288, 384)
 """Images, rows, columns of a batch."""

@@ -12,7 +12,7 @@ from mtl_bench.architectures.pspnet import PSPNet
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.benchmarks.random_images import random_batches
 from mtl_bench.benchmarks.steps import Problem, Variant
-from mtl_bench.datasets.cityscapes_tasks import cityscapes_tasks
+from mtl_bench.datasets.cityscapes.tasks import cityscapes_tasks
 
 SIZE = (8, 256, 512)
 """Images, rows, columns of a batch; targets are at an eighth of it."""

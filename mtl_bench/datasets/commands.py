@@ -1,10 +1,11 @@
 """What ``mtl-bench data`` can do for a data set, found in a module beside it.
 
-For a class in ``package.x`` this is ``package.x_prepare``. Its functions ``prepare``, ``synth`` (a
-procedural stand-in) and ``verify`` take the data set's folder first. Their other positional
-parameters are the settings of the command line, checked and converted by annotation; keyword-only
-ones are for callers in Python. ``remedy``, which need not be there, takes the folder and says in a
-few words what to do about the faults that ``verify`` returns.
+For a class in ``package.x`` this is ``package.x_prepare``, or ``package.x.prepare`` where ``x`` is
+a package. Its functions ``prepare``, ``synth`` (a procedural stand-in) and ``verify`` take the data
+set's folder first. Their other positional parameters are the settings of the command line, checked
+and converted by annotation; keyword-only ones are for callers in Python. ``remedy``, which need not
+be there, takes the folder and says in a few words what to do about the faults that ``verify``
+returns.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ def _command_module(name: str) -> str:
         target = yaml.safe_load(path.read_text(encoding="utf-8"))["dataset"]["_target_"]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} names no dataset._target_") from error
-    module = f"{target.rpartition('.')[0]}_prepare"
-    if find_source(module) is None:
-        raise ConfigError(f"data set {name} has nothing to prepare: there is no module {module}")
+    home = target.rpartition(".")[0]
+    module = next(filter(find_source, (f"{home}.prepare", f"{home}_prepare")), None)
+    if module is None:
+        raise ConfigError(
+            f"data set {name} has nothing to prepare: there is no module {home}_prepare"
+        )
     return module

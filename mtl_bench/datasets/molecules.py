@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl_bench.datasets.qm9_targets import ELEMENTS
+from mtl_bench.datasets.qm9.targets import ELEMENTS
 
 NODE_FEATURES = 11
 """One-hot element (5), atomic number, aromatic, sp, sp2, sp3, number of bonded hydrogens."""

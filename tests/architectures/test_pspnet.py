@@ -15,7 +15,7 @@ from mtl_bench.architectures.resnet import ResNetEncoder
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, DataError
 from tests.architectures.plain_networks import DILATED, plain_pyramid_head, plain_resnet
-from tests.datasets.test_download import CONTENT, SHA256, Server
+from tests.datasets.store.test_download import CONTENT, SHA256, Server
 
 TASKS = ("segmentation", "instance", "disparity")
 WIDTH = 1 / 16

@@ -5,7 +5,7 @@ import pytest
 
 from mtl_bench import build_dataset
 from mtl_bench.benchmarks.constant import Constant, measure, render
-from mtl_bench.datasets.nyuv2_prepare import synth
+from mtl_bench.datasets.nyuv2.prepare import synth
 from mtl_bench.errors import DataError
 
 

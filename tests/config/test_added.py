@@ -314,10 +314,12 @@ def test_a_target_within_a_field_stays_data(tmp_path):
 DATA = "# @package _global_\n# Mine: a data set\ndataset:\n  _target_: added_one.mine.Mine\n"
 
 
-def test_a_data_set_is_prepared_by_the_module_beside_it(install, tmp_path):
+@pytest.mark.parametrize("module", ["added_one/mine_prepare.py", "added_one/mine/prepare.py"])
+def test_a_data_set_is_prepared_by_the_module_beside_it(install, tmp_path, module):
     files = {
         "added_one/configs/dataset/mine.yaml": DATA,
-        "added_one/mine_prepare.py": "def prepare(folder, size: int):\n    folder.mkdir()\n",
+        "added_one/mine/__init__.py": "",
+        module: "def prepare(folder, size: int):\n    folder.mkdir()\n",
     }
     install(files)
     command, settings = find_command("mine", "prepare")

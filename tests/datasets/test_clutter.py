@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from mtl_bench.datasets.cityscapes import Cityscapes
-from mtl_bench.datasets.cityscapes_prepare import verify as verify_cityscapes
+from mtl_bench.datasets.cityscapes.prepare import verify as verify_cityscapes
 from mtl_bench.datasets.nyuv2 import NYUv2
-from mtl_bench.datasets.nyuv2_prepare import synth as synth_rooms
-from mtl_bench.datasets.nyuv2_prepare import verify as verify_nyuv2
-from mtl_bench.datasets.streets import synth as synth_streets
+from mtl_bench.datasets.nyuv2.prepare import synth as synth_rooms
+from mtl_bench.datasets.nyuv2.prepare import verify as verify_nyuv2
+from mtl_bench.datasets.procedural.streets.synth import synth as synth_streets
 from mtl_bench.errors import DataError
-from tests.datasets import nyuv2_folder
-from tests.datasets.cityscapes_raw import write_raw
+from tests.datasets.cityscapes.raw import write_raw
+from tests.datasets.nyuv2 import folder as nyuv2_folder
 
 
 def litter(root):

@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from mtl_bench.cli import main
-from mtl_bench.datasets import rooms, streets
-from mtl_bench.datasets.cityscapes_prepare import prepare
-from mtl_bench.datasets.cityscapes_prepare import verify as verify_cityscapes
-from mtl_bench.datasets.nyuv2_prepare import verify as verify_nyuv2
-from tests.datasets import nyuv2_folder
-from tests.datasets.cityscapes_raw import TRAIN, write_raw
+from mtl_bench.datasets.cityscapes.prepare import prepare
+from mtl_bench.datasets.cityscapes.prepare import verify as verify_cityscapes
+from mtl_bench.datasets.nyuv2.prepare import verify as verify_nyuv2
+from mtl_bench.datasets.procedural.rooms import synth as rooms
+from mtl_bench.datasets.procedural.streets import synth as streets
+from tests.datasets.cityscapes.raw import TRAIN, write_raw
+from tests.datasets.nyuv2 import folder as nyuv2_folder
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from mtl_bench.datasets import streets
+from mtl_bench.datasets.procedural.streets import synth as streets
 from tests.end_to_end.processes import ENVIRONMENT, ROOT, call, results_of
 
 SIZES = (2, 4, 6, 8, 12, 16)

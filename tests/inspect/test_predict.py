@@ -8,7 +8,7 @@ import yaml
 
 from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
-from mtl_bench.datasets.rooms import synth
+from mtl_bench.datasets.procedural.rooms.synth import synth
 from mtl_bench.errors import RecordError
 from mtl_bench.inspect.predict import predict_samples
 from mtl_bench.training.run import run

@@ -13,10 +13,10 @@ from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.build import build_data
 from mtl_bench.config.groups import describe_group
-from mtl_bench.datasets.cityscapes_tasks import IGNORE as VOID
-from mtl_bench.datasets.cityscapes_tasks import cityscapes_tasks
+from mtl_bench.datasets.cityscapes.tasks import IGNORE as VOID
+from mtl_bench.datasets.cityscapes.tasks import cityscapes_tasks
 from mtl_bench.datasets.images import ImageBatch
-from mtl_bench.datasets.nyuv2_tasks import IGNORE, nyuv2_tasks
+from mtl_bench.datasets.nyuv2.tasks import IGNORE, nyuv2_tasks
 from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.methods import LS, MGDA
 from mtl_bench.records.writer import RunRecord

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mtl_bench.config.compose import compose_config
-from mtl_bench.datasets.nyuv2_prepare import synth
+from mtl_bench.datasets.nyuv2.prepare import synth
 from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.training.run import run
 from tests.training.runs import differences, stop_at, train

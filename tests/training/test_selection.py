@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from mtl_bench.config.build import build_data
-from mtl_bench.datasets.qm9_targets import TARGETS
+from mtl_bench.datasets.qm9.targets import TARGETS
 from mtl_bench.metrics import MeanAbsoluteError
 from mtl_bench.tasks import Metric
 from tests.training.runs import METHODS, Watcher, config_of, differences, stop_at, train

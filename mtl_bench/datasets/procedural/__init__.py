@@ -1,0 +1,1 @@
+"""Drawn scenes that stand in for data sets of images."""

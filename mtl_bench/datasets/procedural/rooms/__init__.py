@@ -1,0 +1,1 @@
+"""Procedural rooms in the layout of NYU-v2."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from functools import partial
@@ -101,8 +102,10 @@ def require_method(config: dict[str, Any]) -> None:
 
 
 def build_optimizer(section: dict[str, Any], parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Build an optimiser; the fused implementation is the fastest on CPU and GPU alike."""
-    optimizer: Optimizer = build(section, params=list(parameters), fused=True)
+    """Build an optimiser; where it has a fused form, that is the fastest on CPU and GPU alike."""
+    accepted = inspect.signature(resolve_name(section["_target_"])).parameters
+    fused = {"fused": True} if "fused" in accepted else {}
+    optimizer: Optimizer = build(section, params=list(parameters), **fused)
     return optimizer
 
 
@@ -137,6 +140,7 @@ def build_algorithm(config: dict[str, Any], data: Dataset, device: torch.device)
         device=device,
         accumulate=settings["accumulate"],
         clip_norm=settings.get("clip_norm"),
+        warmup_epochs=settings.get("warmup_epochs", 0),
         loading={
             "workers": choose_workers(settings["workers"], device),
             "pin": device.type == "cuda",

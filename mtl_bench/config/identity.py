@@ -26,6 +26,7 @@ left out."""
 NEUTRAL = {
     "trainer.accumulate": 1,
     "trainer.clip_norm": None,
+    "trainer.warmup_epochs": 0,
     "trainer.precision": "float32",
     "gradients.level": "parameters",
     "method.observation": "gram",

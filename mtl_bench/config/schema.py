@@ -32,14 +32,50 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
-class Optimizer(Section):
-    """The optimiser of the trained network."""
+class Adam(Section):
+    """Adam, or AdamW with decoupled weight decay."""
 
     target: Literal["torch.optim.Adam", "torch.optim.AdamW"] = Field(alias="_target_")
     lr: Positive
     betas: tuple[Fraction, Fraction]
     eps: Positive
     weight_decay: NonNegative
+
+
+class SGD(Section):
+    """Gradient descent with momentum, Nesterov's or the plain one."""
+
+    target: Literal["torch.optim.SGD"] = Field(alias="_target_")
+    lr: Positive
+    momentum: Fraction
+    nesterov: bool
+    weight_decay: NonNegative
+
+
+class RMSprop(Section):
+    """Gradient descent divided by a running root mean square, centered or not."""
+
+    target: Literal["torch.optim.RMSprop"] = Field(alias="_target_")
+    lr: Positive
+    alpha: Fraction
+    eps: Positive
+    momentum: Fraction
+    centered: bool
+    weight_decay: NonNegative
+
+
+class Adagrad(Section):
+    """Gradient descent divided by the root of the sum of squares so far."""
+
+    target: Literal["torch.optim.Adagrad"] = Field(alias="_target_")
+    lr: Positive
+    lr_decay: NonNegative
+    eps: Positive
+    weight_decay: NonNegative
+
+
+Optimizer = Annotated[Adam | SGD | RMSprop | Adagrad, Field(discriminator="target")]
+"""The optimiser of the trained network."""
 
 
 class PlateauScheduler(Section):
@@ -67,8 +103,17 @@ class MultiStepScheduler(Section):
     gamma: Fraction
 
 
+class CosineScheduler(Section):
+    """Lowers the learning rate to ``eta_min`` within ``T_max`` epochs, along half a cosine."""
+
+    target: Literal["torch.optim.lr_scheduler.CosineAnnealingLR"] = Field(alias="_target_")
+    T_max: PositiveInt
+    eta_min: NonNegative
+
+
 Scheduler = Annotated[
-    PlateauScheduler | StepScheduler | MultiStepScheduler, Field(discriminator="target")
+    PlateauScheduler | StepScheduler | MultiStepScheduler | CosineScheduler,
+    Field(discriminator="target"),
 ]
 """A schedule of the learning rate, one step an epoch."""
 
@@ -85,6 +130,7 @@ class Trainer(Section):
     epochs: PositiveInt
     accumulate: PositiveInt
     clip_norm: Positive | None
+    warmup_epochs: NonNegativeInt
     precision: Literal["float32", "bf16"]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: Annotated[int, Ge(1), Le(1024)] | None

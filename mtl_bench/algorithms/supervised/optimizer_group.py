@@ -29,6 +29,8 @@ class OptimizerGroup:
         parameters: what is optimised.
         optimizer: makes the optimiser of the parameters.
         scheduler: makes its schedule, None for none.
+        warmup_epochs: W first epochs, the e-th of which has e / (W + 1) of the learning rate. The
+            schedule begins after them, with the whole rate.
     """
 
     def __init__(
@@ -37,10 +39,14 @@ class OptimizerGroup:
         parameters: Iterable[nn.Parameter],
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], Scheduler] | None = None,
+        warmup_epochs: int = 0,
     ) -> None:
         self.tasks = tuple(tasks)
         self.optimizer = optimizer(parameters)
         self.scheduler = scheduler(self.optimizer) if scheduler is not None else None
+        self.warmup_epochs = warmup_epochs
+        self._whole_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self._warm_up(1)
         self.best_criterion = float("inf")
         self.best_epoch = 0
         directions = {
@@ -84,13 +90,21 @@ class OptimizerGroup:
         """
         if criterion is not None and criterion <= self.best_criterion:
             self.best_criterion, self.best_epoch = criterion, epoch
-        if isinstance(self.scheduler, ReduceLROnPlateau):
+        if epoch <= self.warmup_epochs:
+            self._warm_up(epoch + 1)
+        elif isinstance(self.scheduler, ReduceLROnPlateau):
             assert criterion is not None  # refused before training
             self.scheduler.step(criterion)
         elif self.scheduler is not None:
             with warnings.catch_warnings():  # a run may be resumed after an epoch's last update
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
                 self.scheduler.step()
+
+    def _warm_up(self, epoch: int) -> None:
+        """Set the learning rate of one of the first epochs; torch's warm-up knows no plateaus."""
+        share = min(1.0, epoch / (self.warmup_epochs + 1))
+        for group, whole in zip(self.optimizer.param_groups, self._whole_rates, strict=True):
+            group["lr"] = share * whole
 
     def learning_rate(self) -> float:
         """Return the present learning rate."""

@@ -41,6 +41,7 @@ class Supervised(Algorithm):
         device: where the network lives.
         accumulate: batches of one update, whose losses and gradients are averaged.
         clip_norm: see ``Component``.
+        warmup_epochs: see ``OptimizerGroup``.
         loading: options of the data set's batches, ``workers`` and ``pin``.
         **gradients: ``precision``, ``level`` and ``backend`` of ``BatchGradients``.
     """
@@ -56,6 +57,7 @@ class Supervised(Algorithm):
         device: torch.device,
         accumulate: int = 1,
         clip_norm: float | None = None,
+        warmup_epochs: int = 0,
         loading: dict[str, Any] | None = None,
         **gradients: Any,  # noqa: ANN401 - checked by BatchGradients
     ) -> None:
@@ -77,6 +79,7 @@ class Supervised(Algorithm):
                 [*shared, *network.own_parameters([task.name for task in group])],
                 optimizer,
                 scheduler,
+                warmup_epochs,
             )
             for group in together
         ]

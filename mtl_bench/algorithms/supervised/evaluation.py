@@ -20,6 +20,8 @@ from mtl_bench.tasks import Accumulator, Task
 class MeanLoss:
     """The mean of a task's loss over a set; every batch counts by its number of samples.
 
+    A batch without a valid target of the task does not count.
+
     Args:
         task: whose loss, a mean over a batch, is averaged.
     """
@@ -27,12 +29,14 @@ class MeanLoss:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.total: Tensor | float = 0.0
-        self.samples = 0
+        self.samples: Tensor | int = 0
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in one batch; the shapes are the task's own."""
-        self.total = self.total + len(target) * self.task.loss(prediction, target).double()
-        self.samples += len(target)
+        valid = self.task.valid
+        samples = len(target) if valid is None else len(target) * valid(target).any()
+        self.total = self.total + samples * self.task.loss(prediction, target).double()
+        self.samples = self.samples + samples
 
     def compute(self) -> dict[str, float]:
         """Return {"loss": value}.
@@ -42,7 +46,7 @@ class MeanLoss:
         """
         if not self.samples:
             raise no_valid_target()
-        return {"loss": float(self.total) / self.samples}
+        return {"loss": float(self.total) / int(self.samples)}
 
 
 @torch.inference_mode()

@@ -150,7 +150,9 @@ class _StepInspector(Observer):
         if made != self.step:
             return
         self._watching.close()
-        result = error.result if isinstance(error, NonFiniteError) else results[0]
+        if error is not None and not isinstance(error, NonFiniteError):
+            return  # it ends a replay as it ends a training
+        result = results[0] if error is None else error.result
         assert result is not None
         incident = self._where | {"update": {"samples": self._samples, **result.describe()}}
         origins = [*self._origins, *(f"output of {name}" for name in self._outputs)]

@@ -111,6 +111,17 @@ def test_the_mean_loss_counts_samples_and_only_labelled_ones() -> None:
     assert losses["near"].compute() == {"loss": pytest.approx((2 * 3 + 1 * 1) / 3)}
 
 
+def test_batches_without_a_valid_target_do_not_count_in_the_mean_loss() -> None:
+    task = replace(TASKS[0], valid=lambda target: target != 0)
+    loss = MeanLoss(task)
+    batches = [batch(1.0, near=2), batch(1.0, near=0), batch(1.0, near=4)]
+    evaluate(Echo(), batches, [task], torch.device("cpu"), losses={"near": loss})
+    assert loss.compute() == {"loss": pytest.approx((1 + 3) / 2)}
+    none = MeanLoss(task)
+    with pytest.raises(DataError, match=r"^task near: no target of the evaluated set is valid"):
+        evaluate(Echo(), batches[1:2], [task], torch.device("cpu"), losses={"near": none})
+
+
 def test_a_loss_that_is_not_finite_is_named() -> None:
     task = replace(TASKS[0], loss=lambda prediction, target: prediction.sum() / 0)
     losses = {"near": MeanLoss(task)}

@@ -49,6 +49,12 @@ class ListsOthers(MPNN):
         return list(self.others)
 
 
+class CutTask(MPNN):
+    def predict(self, representation, batch):
+        cut_off = super().predict(representation.detach(), batch)
+        return super().predict(representation, batch) | {"homo": cut_off["homo"]}
+
+
 def with_architecture(config, kind):
     config["architecture"]["_target_"] = f"{__name__}.{kind.__name__}"
     return config
@@ -176,6 +182,15 @@ def test_nothing_is_said_of_our_networks(dataset, method, small_data, tmp_path):
         assert watcher.messages == []
 
 
+def test_a_person_is_told_once(tiny_data, tmp_path):
+    config = with_architecture(config_of(tiny_data, tmp_path, "method=mgda"), CutTask)
+    watcher = Watcher()
+    with RunRecord(tmp_path / "record") as record:
+        trainer_of(config, record, watcher).run()
+    (line,) = [text for text in watcher.messages if "look for detach()" in text]
+    assert "reached by the losses of homo: look for detach()" in line
+
+
 def of(network):
     return BatchGradients(network, TASKS, MGDA(3), CPU)
 
@@ -240,6 +255,17 @@ class InPlaceLater(MPNN):
         return super().predict(representation.exp().mul_(2), batch)
 
 
+class Twice(MPNN):
+    def shared_parameters(self):
+        return [self.embedding.weight, *super().shared_parameters()]
+
+
+class Lazy(MPNN):
+    def __init__(self, tasks, **sizes):
+        super().__init__(tasks, **sizes)
+        self.heads[tasks[0]] = nn.LazyLinear(1)
+
+
 class ReentrantMiddle(MPNN):
     def representation(self, batch):
         return checkpoint(torch.tanh, super().representation(batch), use_reentrant=True)
@@ -250,10 +276,12 @@ class ReentrantMiddle(MPNN):
     [
         (InPlaceHead, r"the network changes in place .*a leaf Variable.*ReLU\(inplace=False\)"),
         (InPlaceLater, r"the network changes in place .*modified by an inplace operation\)"),
+        (Twice, r"parameter embedding.weight of Twice is listed twice in the shared parameters"),
+        (Lazy, r"heads.mu.\w+ of Lazy is lazy and has no shape yet"),
         (ReentrantMiddle, r"the network checkpoints with use_reentrant=True.*use_reentrant=False"),
     ],
 )
-def test_what_torch_says_of_a_network_becomes_one_line(kind, line, tiny_data, tmp_path):
+def test_a_run_with_such_a_network_ends_with_one_line(kind, line, tiny_data, tmp_path):
     config = with_architecture(config_of(tiny_data, tmp_path, "method=mgda"), kind)
     with pytest.raises(ConfigError, match=line) as info:
         run(config)

@@ -168,3 +168,11 @@ def test_parameters_and_targets():
         targets: ClassVar = {"a": torch.tensor([1.0, math.nan]), "b": torch.tensor([1, 2])}
 
     assert bad_targets([Batch()], [["x", "y"]]) == ["a of sample y"]
+
+
+def test_a_step_that_can_not_be_run_ends_the_replay_as_it_ended_the_run(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, "method=taskforce", "method.observation=raw")
+    record = record_path(config, config_hash(config))
+    for again in (lambda: run(config), lambda: replay(record, step=1)):
+        with pytest.raises(ConfigError, match=r"method.observation=raw is computed, not run"):
+            again()

@@ -72,6 +72,9 @@ class Supervised(Algorithm):
         together = (
             [(task,) for task in self.tasks] if type(method).separate_networks else [self.tasks]
         )
+        names = [task.name for task in self.tasks]
+        flow = GradientFlow(network, names, lambda text: self.tell(text))
+        source = BatchGradients(network, self.tasks, method, device, flow=flow, **gradients)
         shared = network.shared_parameters()
         self.groups = [
             OptimizerGroup(
@@ -87,18 +90,7 @@ class Supervised(Algorithm):
             Component(
                 "",
                 network,
-                BatchGradients(
-                    network,
-                    self.tasks,
-                    method,
-                    device,
-                    flow=GradientFlow(
-                        network,
-                        [task.name for task in self.tasks],
-                        lambda text: self.tell(text),
-                    ),
-                    **gradients,
-                ),
+                source,
                 method,
                 [group.optimizer for group in self.groups],
                 clip_norm,

@@ -39,7 +39,7 @@ def find_overrides(settings: Mapping[str, Any]) -> dict[str, Any]:
     own = NEUTRAL | dict(settings)
     return chosen | {
         key: own[key]
-        for key in usual
+        for key in sorted(usual)
         if key in own and own[key] != usual[key] and not key.endswith(GIVEN)
     }
 

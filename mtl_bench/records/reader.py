@@ -96,7 +96,9 @@ class Record:
         if told is None:
             usual = find_overrides(self.settings | {"method.name": "ls"})
             told = {key: usual[key] for key in usual if not key.startswith("method.")}
-        return {key: told[key] for key in told if "." in key} if isinstance(told, dict) else {}
+        return (
+            {key: told[key] for key in sorted(told) if "." in key} if isinstance(told, dict) else {}
+        )
 
     @cached_property
     def device(self) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,31 +21,51 @@ ROWS_MAX = 4_000_000
 """Rows of a part; one is written at every checkpoint. Few bytes can stand for far more rows."""
 
 
+class Span(NamedTuple):
+    """Which steps a part of a step log holds: the first, the last, and how many."""
+
+    first: int
+    last: int
+    rows: int
+
+
 def find_parts(folder: Path) -> list[Path]:
-    """Return the parts of a step log in the order of their steps; see ``first_step``."""
+    """Return the parts of a step log in the order of their steps."""
     return sorted(folder.glob(PATTERN))
 
 
-def first_step(part: Path) -> int:
-    """Return the number of a part's first step, which its name ends with."""
-    return int(part.stem.removeprefix("part-"))
+def span_of(steps_R: np.ndarray) -> Span | None:
+    """Return what a part holds by the numbers of its steps; None where they are no such numbers."""
+    if not len(steps_R) or not np.issubdtype(steps_R.dtype, np.integer):
+        return None
+    return Span(int(steps_R[0]), int(steps_R[-1]), len(steps_R))
 
 
-def missing_steps(parts: Iterable[tuple[int, int | None]], steps: int | None) -> str:
+def missing_steps(spans: Sequence[Span | None], steps: int | None) -> str:
     """Return which steps of a run no part of its log holds, such as ``301 to 600``; "" if none.
 
+    A log may keep every N-th step alone: N is the longest way from one to the next within a part.
+
     Args:
-        parts: first step and number of rows of each part in their order, None for the rows of a
-            part that can't be read, which is no missing one.
+        spans: of the parts in their order; None for one that can't be read, which isn't missing.
         steps: of the whole run; None where nothing says so, and its end can't be missed.
     """
-    missing = list[str]()
-    following: int | None = 1
-    for first, rows in (*parts, ((steps or 0) + 1, 0)):
-        if following is not None and following < first:
-            missing.append(f"{following} to {first - 1}")
-        following = None if rows is None else max(following or 0, first + rows)
+    every = _step_width([span for span in spans if span is not None])
+    missing, last = list[str](), 0
+    for before, span in zip((Span(0, 0, 0), *spans), spans, strict=False):
+        last = span.last if span else last
+        if before and span and span.first - before.last > every:
+            missing.append(f"{before.last + 1} to {span.first - 1}")
+    if steps is not None and steps - last >= every and (not spans or spans[-1]):
+        missing.append(f"{last + 1} to {steps}")
     return ", ".join(missing)
+
+
+def _step_width(spans: Sequence[Span]) -> int:
+    within = [(span.last - span.first) // (span.rows - 1) for span in spans if span.rows > 1]
+    ends = [0, *(span.last for span in spans)]
+    between = [after - before for before, after in pairwise(ends)]
+    return max(1, max(within) if within else min(between, default=1))
 
 
 def open_part(path: Path) -> ParquetFile:

@@ -14,7 +14,7 @@ import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.files import parse_json, read_text_file
-from mtl_bench.records.steps import find_parts, first_step, missing_steps, open_part
+from mtl_bench.records.steps import find_parts, missing_steps, open_part, span_of
 
 Array = np.ndarray
 
@@ -47,10 +47,10 @@ def read_steps(
         except (OSError, ArrowException) as error:
             reason = " ".join(str(error).split())
             raise RecordError(f"{part} can't be read: {reason}") from error
-    rows = zip(map(first_step, parts), (table.num_rows for table in tables), strict=True)
-    if missing := missing_steps(rows, updates):
+    steps = [table["step"].to_numpy() for table in tables]
+    if missing := missing_steps([span_of(steps_R) for steps_R in steps], updates):
         raise RecordError(f"{record / 'steps'} lacks updates {missing}")
-    steps_N = np.concatenate([table["step"].to_numpy() for table in tables])
+    steps_N = np.concatenate(steps)
     values_NK = [
         np.stack([np.asarray(table[name], dtype=np.float64) for name in columns], axis=1)
         for table in tables

@@ -17,7 +17,7 @@ import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.files import parse_json, read_text_file
-from mtl_bench.records.steps import find_parts, first_step, missing_steps, open_part
+from mtl_bench.records.steps import PATTERN, Span, find_parts, missing_steps, open_part, span_of
 from mtl_bench.records.summary import LARGEST, is_usable
 
 if TYPE_CHECKING:
@@ -164,27 +164,31 @@ def read_steps(folder: Path, updates: int | None = None) -> Steps:
     the Gram matrix was logged ("norm", task), the length of the task's gradient.
     """
     paths = find_parts(folder)
-    parts = [(first_step(path), _open(path)) for path in paths]
-    rows = [(first, part and part.metadata.num_rows) for first, part in parts]
-    missing = missing_steps(rows, updates)
-    sound = [(first, part) for first, part in parts if part is not None]
-    if not sound:
-        return Steps([], [path.name for path in paths], missing)
-    first, last = sound[-1]  # tells how many updates there are
-    found = _empty(last.schema_arrow.names, first + last.metadata.num_rows - 1)
+    parts = [_open(path) for path in paths]
+    spans = [part and part[1] for part in parts]
+    sound = [part for part in parts if part is not None]
+    found = list[Bins]()
+    if sound:
+        found = _empty(sound[-1][0].schema_arrow.names, max(span.last for _, span in sound))
     damaged = [
         path.name
-        for path, (_, part) in zip(paths, parts, strict=True)
-        if part is None or not _add(part, found)
+        for path, part in zip(paths, parts, strict=True)
+        if part is None or not _add(part[0], found)
     ]
-    return Steps(found, damaged, missing)
+    elsewhere = not paths and any(folder.glob(f"*/{PATTERN}"))  # of several components
+    return Steps(found, damaged, "" if elsewhere else missing_steps(spans, updates))
 
 
-def _open(path: Path) -> ParquetFile | None:
+def _open(path: Path) -> tuple[ParquetFile, Span] | None:
+    """Return a part and which steps it holds; None if it can't be read."""
+    import pyarrow as pa
+
     try:
-        return open_part(path)
-    except RecordError:
+        part = open_part(path)
+        span = span_of(part.read(["step"])["step"].to_numpy())
+    except (RecordError, OSError, KeyError, pa.ArrowException):
         return None
+    return span and (part, span)
 
 
 def _empty(columns: Sequence[str], updates: int) -> list[Bins]:

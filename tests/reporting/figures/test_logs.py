@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pyarrow import parquet
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.steps import ROWS_MAX, StepLog, missing_steps
+from mtl_bench.records.steps import ROWS_MAX, Span, StepLog, missing_steps
 from mtl_bench.reporting.figures.logs import epoch_series, read_epochs, read_steps
 from mtl_bench.reporting.page import series as page
 from mtl_bench.tracking.feed import Feed
@@ -17,7 +17,6 @@ from mtl_bench.tracking.feed import Feed
 @pytest.fixture
 def record(tmp_path):
     log = StepLog(tmp_path / "steps", ("a", "b"))
-    log.folder.mkdir()
     for step in range(1, 26):
         weights_T = np.array([step, 100 - step], dtype=float)
         log.add(step, 1, (0, 1), np.ones(2), weights_T, None, {})
@@ -60,15 +59,45 @@ def test_the_end_of_a_run_of_unknown_length_cannot_be_missed(record):
     ("parts", "steps", "missing"),
     [
         ([], 0, ""),
-        ([(1, 5), (6, 5)], 10, ""),
-        ([(3, 2), (8, 1)], 10, "1 to 2, 5 to 7, 9 to 10"),
-        ([(1, None), (6, 5)], 10, ""),
-        ([(1, 5), (6, None)], 10, ""),
-        ([(4, None), (6, 3)], 10, "1 to 3, 9 to 10"),
+        ([], 10, "1 to 10"),
+        ([(1, 5, 5), (6, 10, 5)], 10, ""),
+        ([(3, 4, 2), (8, 8, 1)], 10, "1 to 2, 5 to 7, 9 to 10"),
+        ([None, (6, 10, 5)], 10, ""),
+        ([(1, 5, 5), None], 10, ""),
+        ([None, (6, 8, 3)], 10, "9 to 10"),
+        ([(2, 3, 2), None, (8, 8, 1)], 8, "1 to 1"),
+        # every third step
+        ([(3, 6, 2), (9, 9, 1)], 11, ""),
+        ([(3, 6, 2), (12, 15, 2)], 18, "7 to 11, 16 to 18"),
+        # a checkpoint at every step that is kept
+        ([(1, 1, 1), (2, 2, 1), (4, 4, 1)], 4, "3 to 3"),
+        ([(5, 5, 1), (10, 10, 1), (20, 20, 1)], 21, "11 to 19"),
+        ([(1, 1, 1)], 24, "2 to 24"),
+        ([(24, 24, 1)], 24, ""),
+        # every fifth step, and after another start each
+        ([(5, 10, 2), (11, 14, 4)], 14, ""),
+        ([(1, 4, 4), (5, 15, 3)], 17, ""),
     ],
 )
 def test_missing_steps(parts, steps, missing):
-    assert missing_steps(parts, steps) == missing
+    assert missing_steps([part and Span(*part) for part in parts], steps) == missing
+
+
+@pytest.mark.parametrize(("every", "last"), [(1, 50), (4, 48)])
+def test_a_log_of_every_fourth_step_is_whole(tmp_path, every, last):
+    log = StepLog(tmp_path / "steps", ("a", "b"), every=every)
+    for step in range(1, 101):
+        log.add(step, 1, (0, 1), np.ones(2), np.array([step, 1.0]), None, {})
+        if step % 25 == 0:
+            log.flush()
+    steps_N, weights_NK = read_steps(tmp_path, ["weight/a"], 100)
+    assert_array_equal(steps_N, range(every, 101, every))
+    assert_array_equal(weights_NK[:, 0], steps_N)
+    (bins, _), damaged, missing = page.read_steps(tmp_path / "steps", 100)
+    assert (damaged, missing) == ([], "")
+    assert bins.counts_CB[0].sum() == 100 // every
+    sorted((tmp_path / "steps").iterdir())[2].unlink()
+    assert page.read_steps(tmp_path / "steps", 100).missing == f"{last + 1} to 75"
 
 
 def test_no_step_log_is_told(tmp_path):

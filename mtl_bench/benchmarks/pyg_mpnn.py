@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.mpnn import MPNN
-from mtl_bench.datasets.molecules import BOND_TYPES, NODE_FEATURES, MoleculeBatch
+from mtl_bench.datasets.molecules import BOND_TYPES, NODE_FEATURES
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Batch
 
 RENAMED = {
     "convolution.hidden": "convolution.nn.0",
@@ -42,7 +44,8 @@ class PyGMPNN(Architecture):
     Args:
         peer: the network whose sizes and parameters it takes.
 
-    ``forward`` takes the result of ``pyg_graph``, so that the conversion is not timed.
+    ``forward`` takes the result of ``to_pyg``, with edges between all pairs, so that the conversion
+    is not timed.
     """
 
     def __init__(self, peer: MPNN) -> None:
@@ -62,16 +65,15 @@ class PyGMPNN(Architecture):
         self.heads = nn.ModuleDict({task: nn.Linear(dim, 1) for task in peer.heads})
         self.load_state_dict({pyg_name(k): v for k, v in peer.state_dict().items()})
 
-    def forward(self, graph: tuple[Tensor, Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+    def forward(self, graph: Batch) -> dict[str, Tensor]:
         """Return task -> standardised predictions, (B,)."""
-        atoms, edge_index, edge_attr, molecule = graph
-        h = functional.relu(self.embedding(atoms))
+        h = functional.relu(self.embedding(graph.x))
         state = h[None]
         for _ in range(self.rounds):
-            message = functional.relu(self.convolution(h, edge_index, edge_attr))
+            message = functional.relu(self.convolution(h, graph.edge_index, graph.edge_attr))
             output, state = self.gru(message[None], state)
             h = output[0]
-        z = functional.relu(self.readout(self.set2set(h, molecule)))
+        z = functional.relu(self.readout(self.set2set(h, graph.batch)))
         return {task: head(z)[:, 0] for task, head in self.heads.items()}
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -81,22 +83,3 @@ class PyGMPNN(Architecture):
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters of one task's head."""
         return list(self.heads[task].parameters())
-
-
-def pyg_graph(batch: MoleculeBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return a batch as PyG has it: node features, edge_index, edge_attr, molecule of each atom."""
-    sources: list[Tensor] = []
-    targets: list[Tensor] = []
-    attributes: list[Tensor] = []
-    sizes: Sequence[int] = [n for n, count in batch.groups for _ in range(count)]
-    atom = pair = 0
-    for n in sizes:
-        i, j = (~torch.eye(n, dtype=torch.bool)).nonzero(as_tuple=True)
-        sources.append(atom + j)
-        targets.append(atom + i)
-        scaled = batch.pairs_PE[pair + i * n + j]
-        attributes.append(scaled[:, :-1] / scaled[:, -1:])
-        atom, pair = atom + n, pair + n * n
-    edge_index = torch.stack([torch.cat(sources), torch.cat(targets)])
-    molecule = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    return batch.atoms_AF, edge_index, torch.cat(attributes), molecule

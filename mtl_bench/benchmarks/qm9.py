@@ -10,9 +10,10 @@ from typing import Any
 
 from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.architectures.mpnn import MPNN
+from mtl_bench.architectures.pyg import to_pyg
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.benchmarks.libmtl import libmtl_steps
-from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph
+from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN
 from mtl_bench.benchmarks.steps import Problem, Step, Variant, adam
 from mtl_bench.benchmarks.torchjd import torchjd_step
 from mtl_bench.errors import MissingExtraError
@@ -101,4 +102,4 @@ def pyg_step(network: MPNN, tasks: Any) -> Step:  # noqa: ANN401 - tasks of QM9
         method.step(TaskGradients(losses, shared, own))
         optimizer.step()
 
-    return Step(step, convert=lambda batch: (pyg_graph(batch), batch.targets))
+    return Step(step, convert=lambda batch: (to_pyg(batch, "pairs"), batch.targets))

@@ -28,6 +28,7 @@ class MoleculeBatch:
 
     Args:
         atoms_AF: node features, (A, 11).
+        positions_A3: coordinates in Å.
         pairs_PE: edge features of every ordered pair, (P, 6): bond type one-hot (4), distance in Å
             and a constant 1, all times the pair's factor in the mean over neighbours: 1 / (n - 1)
             off the diagonal, 0 on it. Row-major per molecule and symmetric.
@@ -37,6 +38,7 @@ class MoleculeBatch:
     """
 
     atoms_AF: Tensor
+    positions_A3: Tensor
     pairs_PE: Tensor
     slots_A: Tensor
     groups: tuple[tuple[int, int], ...]
@@ -57,6 +59,7 @@ class MoleculeBatch:
         return replace(
             self,
             atoms_AF=self.atoms_AF.to(device, non_blocking=True),
+            positions_A3=self.positions_A3.to(device, non_blocking=True),
             pairs_PE=self.pairs_PE.to(device, non_blocking=True),
             slots_A=self.slots_A.to(device, non_blocking=True),
             targets={name: y.to(device, non_blocking=True) for name, y in self.targets.items()},
@@ -67,6 +70,7 @@ class MoleculeBatch:
         return replace(
             self,
             atoms_AF=self.atoms_AF.pin_memory(),
+            positions_A3=self.positions_A3.pin_memory(),
             pairs_PE=self.pairs_PE.pin_memory(),
             slots_A=self.slots_A.pin_memory(),
             targets={name: y.pin_memory() for name, y in self.targets.items()},
@@ -145,16 +149,16 @@ class MoleculeStore:
         sizes_B = self.sizes_M[ids_B]
         atoms_A = ranges(self.arrays["atom_offsets"][ids_B], sizes_B)
         pairs_P = ranges(self.pair_offsets_M[ids_B], sizes_B**2)
+        positions_A3 = self.arrays["positions"][atoms_A]
         values, counts = np.unique(sizes_B, return_counts=True)
         targets_BT = torch.from_numpy(self.targets_MT[ids_B])
         return MoleculeBatch(
             atoms_AF=torch.from_numpy(
                 node_features(self.arrays["numbers"][atoms_A], self.arrays["hydrogens"][atoms_A])
             ),
+            positions_A3=torch.from_numpy(positions_A3),
             pairs_PE=torch.from_numpy(
-                pair_features(
-                    self.arrays["positions"][atoms_A], self.arrays["bonds"][pairs_P], sizes_B
-                )
+                pair_features(positions_A3, self.arrays["bonds"][pairs_P], sizes_B)
             ),
             slots_A=torch.from_numpy(ranges(np.arange(len(sizes_B)) * int(sizes_B[-1]), sizes_B)),
             groups=tuple(zip(values.tolist(), counts.tolist(), strict=True)),

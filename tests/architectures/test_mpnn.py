@@ -8,7 +8,8 @@ import torch
 from mtl_bench.architectures import edge_messages
 from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges
 from mtl_bench.architectures.mpnn import MPNN
-from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_graph, pyg_name
+from mtl_bench.architectures.pyg import to_pyg
+from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_name
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.testing import check_architecture
 from tests.molecules import random_store
@@ -29,7 +30,7 @@ def test_outputs_and_gradients_equal_pyg(dim, hidden):
     theirs.load_state_dict({pyg_name(k): v for k, v in ours.state_dict().items()})
     batch = doubled(random_store(SIZES).__getitems__(range(len(SIZES))))
     got = ours(batch)
-    expected = theirs(pyg_graph(batch))
+    expected = theirs(to_pyg(batch, "pairs"))
     for task in got:
         torch.testing.assert_close(got[task], expected[task], rtol=1e-5, atol=1e-6)
         loss = (got[task] - batch.targets[task]).square().mean()

@@ -7,8 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import stat
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,36 +19,14 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-TEXT_LIMIT = 64 << 20
-"""Bytes of the largest JSON or YAML file that is read; those of this program are far smaller."""
-YAML_DEPTH = 50
-
-
-def read_text_file(path: Path, limit: int = TEXT_LIMIT) -> bytes:
-    """Return the content of a small file that somebody else may have written.
-
-    Raises:
-        OSError: it can't be read.
-        ValueError: it is larger than ``limit``, or no plain file (a pipe would never end).
-    """
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        raise ValueError("it is no plain file")
-    if state.st_size > limit:
-        raise ValueError(f"{state.st_size} bytes, at most {limit} are read")
-    return path.read_bytes()
-
 
 def parse_json(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value of a JSON text, with all names and texts in it `printable`.
 
     Raises:
-        ValueError: it is none, or nested too deep.
+        ValueError: it is none.
     """
-    try:
-        return all_printable(json.loads(text))
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
+    return all_printable(json.loads(text))
 
 
 def printable(text: str) -> str:
@@ -77,15 +53,12 @@ def all_printable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a JSON file; raises what `read_text_file` and `parse_json` do."""
-    return parse_json(read_text_file(path))
+    """Return the value of a JSON file; OSError or ValueError if there is none."""
+    return parse_json(path.read_bytes())
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401 - any YAML value of plain types
-    """Return the value of a YAML file of plain values, as this program writes them.
-
-    Tags of Python objects are refused, and so are references (``*name``), with which a few lines
-    stand for a value larger than the memory.
+    """Return the value of a YAML file; tags of Python objects are refused.
 
     Raises:
         OSError: it can't be read.
@@ -93,34 +66,10 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401 - any YAML value of plain type
     """
     import yaml  # type: ignore[import-untyped]  # few commands pay for the import
 
-    text = read_text_file(path)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    depth = 0
     try:
-        for event in yaml.parse(text, loader):
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or depth > YAML_DEPTH:
-                raise ValueError("it has references, or is nested too deep")
-        return yaml.load(text, loader)
+        return yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
-
-
-def refuse_compressed(file: Path | IO[bytes]) -> None:
-    """Refuse a zip file with compressed members, which could unpack to more than the memory holds.
-
-    torch saves its members as they are, so that no honest file has such.
-
-    Raises:
-        ValueError: it has.
-        zipfile.BadZipFile: it begins like a zip file and is none.
-    """
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            for member in archive.infolist():
-                if member.compress_type != zipfile.ZIP_STORED:
-                    raise ValueError(f"its member {member.filename} is compressed")
 
 
 @contextmanager

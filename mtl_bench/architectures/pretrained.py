@@ -12,12 +12,10 @@ from torch import Tensor, nn
 
 from mtl_bench.datasets.store.download import download
 from mtl_bench.errors import DataError, MtlBenchError, UnwritableError, warn
-from mtl_bench.files import explain_write_errors, refuse_compressed, sha256_of, take_lock
+from mtl_bench.files import explain_write_errors, sha256_of, take_lock
 
 RESNET50_URL = "https://download.pytorch.org/models/resnet50-19c8e357.pth"
 """torchvision's first ImageNet weights, those of the Cityscapes benchmark."""
-RESNET50_LIMIT = 200_000_000
-"""Bytes; the file has half as many."""
 
 CLASSIFIER = {"fc.weight", "fc.bias"}
 """Parameters of a checkpoint that the encoder has no use for."""
@@ -56,7 +54,7 @@ def fetch_weights(url: str = RESNET50_URL, folder: Path | None = None) -> Path:
         with lock:
             take_lock(lock, fcntl.LOCK_EX, folder, "two downloads at once spoil it")
             if not target.exists():
-                download(url, target, RESNET50_LIMIT, report=tell)
+                download(url, target, report=tell)
     if not sha256_of(target).startswith(target.stem.rpartition("-")[2]):
         raise DataError(
             f"{target} is damaged, its SHA-256 does not begin as its name says: delete it and give "
@@ -78,7 +76,6 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise DataError(f"architecture.pretrained={path}: there is no such file")
     try:
-        refuse_compressed(path)
         given = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).partition("\n")[0]

@@ -22,7 +22,6 @@ from mtl_bench.files import (
     parse_json,
     printable,
     read_json,
-    read_text_file,
     read_yaml,
     take_lock,
 )
@@ -217,7 +216,7 @@ def _last_epoch(path: Path) -> int:
         return 0
     lines: list[bytes] = []
     try:
-        lines = read_text_file(path).rpartition(b"\n")[0].splitlines()
+        lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
         return int(parse_json(lines[-1])["epoch"]) if lines else 0
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise RecordError(f"{path.name} line {len(lines)} holds no epoch: {error}") from error

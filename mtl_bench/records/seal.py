@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mtl_bench.files import parse_json, read_text_file
+from mtl_bench.files import parse_json
 
 SEAL = "DONE"
 FILES = ("summary.json", "metrics.jsonl", "config.yaml", "environment.json")
@@ -33,7 +33,7 @@ def broken(record: Path) -> list[str]:
     ``is_sealed``.
     """
     try:
-        text = read_text_file(record / SEAL)
+        text = (record / SEAL).read_bytes()
         if _TIME_ALONE.fullmatch(text):
             return []
         hashes = parse_json(text)["sha256"]
@@ -47,11 +47,11 @@ def is_sealed(record: Path) -> bool:
 
     Without them a later change of the record's files goes unnoticed.
     """
-    return not _TIME_ALONE.fullmatch(read_text_file(record / SEAL))
+    return not _TIME_ALONE.fullmatch((record / SEAL).read_bytes())
 
 
 def _sha256(path: Path) -> str | None:
     try:
-        return hashlib.sha256(read_text_file(path)).hexdigest()
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except (FileNotFoundError, ValueError):
         return None

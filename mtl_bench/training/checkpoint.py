@@ -20,7 +20,7 @@ from typing import IO, Any
 import torch
 
 from mtl_bench.errors import MtlBenchError, RecordError
-from mtl_bench.files import explain_write_errors, refuse_compressed, write_atomically
+from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.runtime.explain import means_no_memory
 
 FORMAT = 3
@@ -206,7 +206,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _read(stream: IO[bytes]) -> dict[str, Any]:
     """Return what an open file holds; raises one of ``DAMAGE`` where that is no checkpoint."""
-    refuse_compressed(stream)
     with zipfile.ZipFile(stream) as archive:
         damaged = archive.testzip()
     if damaged is not None:

@@ -1,7 +1,5 @@
 """``mtl-bench show`` of a record that somebody else made."""
 
-import os
-
 import pytest
 import torch
 import yaml
@@ -69,32 +67,19 @@ def test_classes_and_arguments_are_checked_before_anything_is_called(record, cha
     assert message in refusal(record)
 
 
-LAUGHS = "a: &a [x, x]\n" + "".join(
-    f"{new}: &{new} [*{old}, *{old}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
-)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: !!python/object/apply:os.mkdir [ran]\n", "could not determine a constructor"),
         ("dataset: [\n", "did not find expected node content"),
         ("seed: 0\n", "is no configuration of a run (KeyError: 'dataset')"),
-        (LAUGHS, "it has references"),
-        ("[" * 10_000, "nested too deep"),
         ("", "is no configuration"),
         ("\x00", "is no configuration"),
     ],
 )
-def test_a_crafted_text_runs_nothing_and_stays_small(record, text, message):
+def test_a_crafted_text_runs_nothing(record, text, message):
     (record / "config.yaml").write_text(text)
     assert message in refusal(record)
-
-
-def test_a_huge_file_and_a_pipe_are_not_read(record):
-    (record / "config.yaml").touch()
-    os.truncate(record / "config.yaml", 10**12)
-    assert "1000000000000 bytes, at most" in refusal(record)
 
 
 def test_the_command_says_so_in_one_line(record, capsys):

@@ -22,9 +22,6 @@ PARTS: tuple[Part, Part] = ("train", "val")
 STRIDE = 32
 """Pixels of a frame from one pixel of the targets to the next."""
 
-SIDE_MAX = 4096
-"""Pixels; real frames have 2048 x 1024. What a header says becomes memory when it is decoded."""
-
 PROCEDURAL = "procedural.json"
 """Written beside the raw folders by the procedural stand-in; the real data set hasn't got it."""
 
@@ -122,10 +119,10 @@ def frame_size(frames: list[Frame]) -> tuple[int, int]:
     if isinstance(header, str):
         raise DataError(f"{path}: {header}")
     for length in (header.height, header.width):
-        if length % STRIDE or not 0 < length <= SIDE_MAX:
+        if length % STRIDE or not length:
             raise DataError(
                 f"{path}: {header.width} x {header.height} pixels; both must be multiples of "
-                f"{STRIDE}, at most {SIDE_MAX}"
+                f"{STRIDE}"
             )
     return header.height, header.width
 

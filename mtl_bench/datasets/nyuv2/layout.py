@@ -19,7 +19,7 @@ from mtl_bench.advice import data_command
 from mtl_bench.datasets.store.cache import MANIFEST
 from mtl_bench.datasets.store.npy import Header, read_header
 from mtl_bench.datasets.store.preparation import MILLIMETRES, NO_DEPTH, NO_LABEL, NO_NORMAL
-from mtl_bench.files import is_clutter, parse_json, read_text_file
+from mtl_bench.files import is_clutter, parse_json
 
 Folder = Literal["train", "val"]
 FOLDERS: tuple[Folder, ...] = ("train", "val")
@@ -221,7 +221,7 @@ def _read_manifest(path: Path, found: Scan) -> None:
     if not path.is_file():
         return
     try:
-        raw = read_text_file(path)
+        raw = path.read_bytes()
         manifest = parse_json(raw)
         if manifest["kind"] not in ("real", "procedural"):
             raise ValueError(f"kind {manifest['kind']}")

@@ -15,12 +15,9 @@ from mtl_bench.errors import DataError
 from mtl_bench.files import sha256_of
 
 ARCHIVE_URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/molnet_publish/qm9.zip"
-ARCHIVE_LIMIT = 500_000_000
-ARCHIVE_FILES = {"gdb9.sdf": 1_000_000_000, "gdb9.sdf.csv": 200_000_000}
-"""Name -> bytes that it can't exceed: several times those of 133,885 molecules."""
+ARCHIVE_FILES = ("gdb9.sdf", "gdb9.sdf.csv")
 EXCLUDED_URL = "https://ndownloader.figshare.com/files/3195404"
 EXCLUDED_FILE = "uncharacterized.txt"
-EXCLUDED_LIMIT = 2_000_000
 EXCLUDED_SHA256 = "3aa5115d540b356de94791d4a74c3bf1ed91c469ecf52a4f5d7cc0506fe02e24"
 """As TensorFlow Datasets has it. For the archive no published hash was found: its zip checksums,
 the hashes kept in the cache's manifest and `verify` stand in for one."""
@@ -35,11 +32,11 @@ def fetch_pyg(folder: Path, report: Callable[[str], None] = print) -> None:
     if not all((folder / name).exists() for name in ARCHIVE_FILES):
         archive = folder / "qm9.zip"
         if not archive.exists():
-            download(ARCHIVE_URL, archive, ARCHIVE_LIMIT, report=report)
+            download(ARCHIVE_URL, archive, report=report)
         extract_members(archive, ARCHIVE_FILES, folder)
         archive.unlink()
     if not (folder / EXCLUDED_FILE).exists():
-        download(EXCLUDED_URL, folder / EXCLUDED_FILE, EXCLUDED_LIMIT, EXCLUDED_SHA256, report)
+        download(EXCLUDED_URL, folder / EXCLUDED_FILE, EXCLUDED_SHA256, report)
 
 
 def check_pyg(folder: Path) -> dict[str, str]:

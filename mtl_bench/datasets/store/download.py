@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead
@@ -21,15 +21,10 @@ CHUNK_BYTES = 1 << 20
 ATTEMPTS = 3
 TIMEOUT_S = 60
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ENCRYPTED = 1
-"""Bit of a zip member's flags."""
-
 
 def download(
     url: str,
     target: Path,
-    limit: int,
     sha256: str | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
@@ -38,13 +33,12 @@ def download(
     Args:
         url: where to fetch from.
         target: where the complete, checked file goes; its folder is made if needed.
-        limit: bytes of the largest file to accept, so that no server can fill the disk.
         sha256: the known hash, or None where nobody publishes one.
         report: gets one line at the start of each attempt.
 
     Raises:
-        DataError: the network failed (the part stays for the next call), or the file is too large
-            or has another hash (the part is removed).
+        DataError: the network failed (the part stays for the next call), or the file has another
+            hash (the part is removed).
         MtlBenchError: the disk is full or can't be written.
     """
     part = target.with_name(f"{target.name}.part")
@@ -53,7 +47,7 @@ def download(
     for attempt in range(1, ATTEMPTS + 1):
         report(f"downloading {url} (attempt {attempt} of {ATTEMPTS})")
         try:
-            _transfer(url, part, limit)
+            _transfer(url, part)
             break
         except (OSError, HTTPException) as error:
             failure = error
@@ -73,34 +67,22 @@ def download(
     sync_folder(target.parent)
 
 
-def extract_members(archive: Path, limits: Mapping[str, int], folder: Path) -> None:
+def extract_members(archive: Path, names: Iterable[str], folder: Path) -> None:
     """Take the named members, and nothing else, out of a zip archive.
-
-    No path in the archive is used: a member is found by its whole name, which is a plain file name,
-    and written as a plain file whatever kind the archive says it is.
 
     Args:
         archive: the zip file.
-        limits: member name -> bytes of the largest such member to accept. A member that is longer
-            than it says fails its checksum.
+        names: of the members, plain file names.
         folder: each member is written to FOLDER/NAME whole or not at all.
 
     Raises:
-        DataError: the archive is damaged, lacks a member, or has one that is too large, encrypted
-            or compressed in another way than by deflation.
+        DataError: the archive is damaged or lacks a member.
         MtlBenchError: the disk is full or can't be written.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            for name, limit in limits.items():
-                info = opened.getinfo(name)
-                if info.file_size > limit:
-                    raise zipfile.BadZipFile(
-                        f"{name} unpacks to {info.file_size} bytes, at most {limit} are expected"
-                    )
-                if info.compress_type not in METHODS or info.flag_bits & ENCRYPTED:
-                    raise zipfile.BadZipFile(f"{name} is encrypted or compressed in an unknown way")
-                with opened.open(info) as member:
+            for name in names:
+                with opened.open(name) as member:
                     write_atomically(folder / name, partial(shutil.copyfileobj, member))
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         raise DataError(
@@ -109,10 +91,8 @@ def extract_members(archive: Path, limits: Mapping[str, int], folder: Path) -> N
         ) from error
 
 
-def _transfer(url: str, part: Path, limit: int) -> None:
+def _transfer(url: str, part: Path) -> None:
     """Fetch what is missing from ``part``; OSError or HTTPException where the network fails."""
-    if part.is_symlink():
-        part.unlink()  # else what it leads to would be written
     start = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={start}-"} if start else {}
     request = urllib.request.Request(url, headers=headers)
@@ -128,16 +108,7 @@ def _transfer(url: str, part: Path, limit: int) -> None:
             start = 0  # The server sends the whole file.
         length = response.headers.get("Content-Length")
         with explain_write_errors(part), part.open("ab" if start else "wb") as stream:
-            received = start
-            while chunk := response.read(CHUNK_BYTES):
-                received += len(chunk)
-                if received > limit:
-                    part.unlink()
-                    raise DataError(
-                        f"{url} gives more than the {limit} bytes that are expected: it is another "
-                        f"file; fetch the right one by other means and put it at {part.parent}"
-                    )
-                stream.write(chunk)
+            shutil.copyfileobj(response, stream, CHUNK_BYTES)
             stream.flush()
             os.fsync(stream.fileno())
     if length is not None and part.stat().st_size != start + int(length):

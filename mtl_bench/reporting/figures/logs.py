@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.files import parse_json, read_text_file
+from mtl_bench.files import parse_json
 from mtl_bench.records.steps import find_parts, missing_steps, open_part, span_of
 
 Array = np.ndarray
@@ -66,7 +66,7 @@ def read_epochs(record: Path) -> list[dict[str, Any]]:
     """
     path = record / "metrics.jsonl"
     try:
-        lines = [parse_json(line) for line in read_text_file(path).splitlines()]
+        lines = [parse_json(line) for line in path.read_bytes().splitlines()]
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} can't be read: {error}") from error
     if not all(isinstance(line, dict) for line in lines):

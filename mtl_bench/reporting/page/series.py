@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.files import parse_json, read_text_file
+from mtl_bench.files import parse_json
 from mtl_bench.records.steps import PATTERN, Span, find_parts, missing_steps, open_part, span_of
 from mtl_bench.records.summary import LARGEST, is_usable
 
@@ -112,7 +112,7 @@ def read_epochs(path: Path) -> Bins:
     """
     rows: list[tuple[int, dict[Key, float]]] = []
     try:
-        lines = read_text_file(path).splitlines()
+        lines = path.read_bytes().splitlines()
     except (OSError, ValueError):
         lines = []
     for line in lines:

@@ -173,13 +173,13 @@ def test_verify_lists_every_fault_and_a_summary(raw, capsys):
     )
 
 
-@pytest.mark.parametrize("size", [(2**20, 2**20), (8192, 8192), (0, 0), (2**31, 32)])
-def test_a_size_that_would_fill_the_memory_is_refused_by_the_header(raw, size):
+@pytest.mark.parametrize("size", [(0, 0), (100, 64), (64, 100)])
+def test_a_size_that_targets_cannot_be_sampled_from_is_refused_by_the_header(raw, size):
     for path in raw.rglob("*_*.png"):
         content = bytearray(path.read_bytes())
         content[16:24] = b"".join(length.to_bytes(4, "big") for length in size)
         path.write_bytes(content)
-    message = f"{size[0]} x {size[1]} pixels; both must be multiples of 32, at most 4096"
+    message = f"{size[0]} x {size[1]} pixels; both must be multiples of 32"
     (fault,) = verify(raw, jobs=1)
     assert message in fault
     with pytest.raises(DataError, match=message):

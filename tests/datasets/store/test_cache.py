@@ -1,6 +1,5 @@
 import errno
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -204,41 +203,6 @@ def test_a_flipped_byte_is_found_by_the_hashes(tmp_path):
     assert len(verify_files(folder)) == 2
 
 
-ENTRY = {"sha256": "", "shape": [3], "dtype": "<f8", "bytes": 152}
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"../outside": ENTRY}, "'../outside' is no name of an array"),
-        ({"/etc/x": ENTRY}, "'/etc/x' is no name of an array"),
-        ({"a": {}}, "KeyError.'sha256'"),
-        ({"a": ENTRY | {"bytes": "152"}}, "bytes of a is '152'"),
-        ({"a": None}, "TypeError"),
-        ([], "AttributeError"),
-    ],
-)
-def test_a_crafted_manifest_leads_nowhere(tmp_path, arrays, message):
-    np.save(tmp_path / "outside.npy", np.zeros(3))
-    write_cache(tmp_path / "toy", ARRAYS, {})
-    (tmp_path / "toy" / "manifest.json").write_text(json.dumps({"format": 1, "arrays": arrays}))
-    with pytest.raises(
-        DataError, match=rf"manifest\.json is damaged .*{message}.*data prepare toy"
-    ):
-        open_cache(tmp_path / "toy", "toy")
-
-
-def test_a_manifest_nested_beyond_the_stack_or_too_large_is_damaged(tmp_path):
-    write_cache(tmp_path / "toy", ARRAYS, {})
-    path = tmp_path / "toy" / "manifest.json"
-    path.write_text("[" * 100_000)
-    with pytest.raises(DataError, match="nested too deep"):
-        open_cache(tmp_path / "toy", "toy")
-    os.truncate(path, 10**12)  # without a byte on the disk
-    with pytest.raises(DataError, match="1000000000000 bytes, at most"):
-        open_cache(tmp_path / "toy", "toy")
-
-
 @pytest.fixture
 def mine(tmp_path):
     """A folder outside the data, which no command may touch."""
@@ -246,20 +210,6 @@ def mine(tmp_path):
     folder.mkdir()
     (folder / "letter").write_text("mine")
     return folder
-
-
-@pytest.mark.parametrize("name", [".toy.building", ".toy.retired"])
-@pytest.mark.parametrize("older", [True, False])
-def test_clearing_leftovers_follows_no_link(tmp_path, mine, name, older):
-    folder = tmp_path / "data" / "toy"
-    if older:
-        write_cache(folder, ARRAYS, {"version": 1})
-    folder.parent.mkdir(exist_ok=True)
-    (folder.parent / name).symlink_to(mine)
-    write_cache(folder, ARRAYS, {"version": 2})
-    assert open_cache(folder, "toy").manifest["version"] == 2
-    assert names_in(folder.parent) == ["toy"]
-    assert names_in(mine) == ["letter"]
 
 
 def test_a_link_is_not_replaced(tmp_path, mine):

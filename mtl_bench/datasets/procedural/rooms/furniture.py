@@ -163,15 +163,8 @@ def shelf(generator: np.random.Generator) -> Piece:
                 kind, height = "objects", room * generator.uniform(0.3, 0.8)
             if generator.random() < 0.8:
                 material, span = draw_material(generator, kind), (start, stop)
-                boxes.append(
-                    Box(
-                        CLASSES.index(kind),
-                        material,
-                        span,
-                        (-y + 0.02, front),
-                        (floor, floor + height),
-                    )
-                )
+                spans = span, (-y + 0.02, front), (floor, floor + height)
+                boxes.append(Box(CLASSES.index(kind), material, *spans))
             start = stop + generator.uniform(0.01, 0.1)
     return Piece(tuple(boxes), 2 * x, 2 * y)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,16 +181,9 @@ class _Plan:
         cosine, sine = np.cos(yaw), np.sin(yaw)
         turn_33 = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
         for box in piece.boxes:
-            middle_3, half = _middle_and_half((box.x, box.y, box.z))
-            x, y, z = place_3 + turn_33 @ middle_3
-            self.solids.append(Solid((float(x), float(y), float(z)), half, float(yaw)))
+            low_3, high_3 = np.array((box.x, box.y, box.z)).T
+            x, y, z = (place_3 + turn_33 @ ((low_3 + high_3) / 2)).tolist()
+            half_x, half_y, half_z = ((high_3 - low_3) / 2).tolist()
+            self.solids.append(Solid((x, y, z), (half_x, half_y, half_z), float(yaw)))
             self.labels.append(box.label)
             self.materials.append(box.material)
-
-
-def _middle_and_half(
-    spans: Sequence[tuple[float, float]],
-) -> tuple[np.ndarray, tuple[float, float, float]]:
-    low_3, high_3 = np.array(spans).T
-    half = (high_3 - low_3) / 2
-    return (low_3 + high_3) / 2, (float(half[0]), float(half[1]), float(half[2]))

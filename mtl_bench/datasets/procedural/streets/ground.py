@@ -106,13 +106,13 @@ def draw_ground(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> Non
         colour
         * (1 + grain * np.where(labels == TERRAIN, np.float32(2.5), np.float32(1)))[..., None]
     )
-    colour = np.where(joint[..., None], colour * 0.75, colour)
-    colour = np.where(kerb[..., None], 0.6 + 0.1 * fine[..., None], colour)
-    colour = np.where(line[..., None], 0.8 + 0.25 * fine[..., None], colour)
+    colour = paint.choose(joint, colour * 0.75, colour)
+    colour = paint.choose(kerb, 0.6 + 0.1 * fine[..., None], colour)
+    colour = paint.choose(line, 0.8 + 0.25 * fine[..., None], colour)
     if rng.random() < 0.5:  # one row of houses shades the street
         edge = rng.uniform(-0.6, 0.6) * layout.road + 0.4 * np.sin(z / 7)
         shaded = (aside < edge) if rng.random() < 0.5 else (aside > edge)
-        colour = np.where(shaded[..., None], colour * 0.62, colour)
+        colour = paint.choose(shaded, colour * 0.62, colour)
     canvas.colour_HW3[rows] = colour
     canvas.labels_HW[rows] = canvas.instances_HW[rows] = labels
     canvas.depth_HW[rows] = z

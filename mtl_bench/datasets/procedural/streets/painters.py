@@ -32,7 +32,8 @@ def lively(
     return np.clip(value * (1 + tint), 0.02, 0.95).astype(np.float32)
 
 
-def _choose(condition: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+def choose(condition: np.ndarray, yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+    """Return one of two colours for each point."""
     return np.where(condition[..., None], yes, no)
 
 
@@ -54,9 +55,9 @@ def facade(canvas: Canvas, rng: np.random.Generator, height: float) -> Painter:
         window = inside_s & inside_y & (y < eaves - 0.4)
         mixed = np.sin(column * 12.9898 + floor * 78.233 + shift % 97) * 437.585
         shine = (mixed - np.floor(mixed))[..., None]
-        colour = _choose(y < storey * 0.95, base, wall) * (1 + 0.12 * grain[..., None])
-        colour = _choose(window, glass * (0.5 + 1.3 * shine), colour)
-        colour = _choose(y > eaves, roof * (1 + 0.2 * grain[..., None]), colour)
+        colour = choose(y < storey * 0.95, base, wall) * (1 + 0.12 * grain[..., None])
+        colour = choose(window, glass * (0.5 + 1.3 * shine), colour)
+        colour = choose(y > eaves, roof * (1 + 0.2 * grain[..., None]), colour)
         return Paint(np.ones_like(grain, bool), colour)
 
     return paint
@@ -150,7 +151,7 @@ def sign(rng: np.random.Generator, centre: float, size: float) -> Painter:
             radius = np.maximum(-up * 1.6, np.abs(across) * 1.1 + 0.6 * up + 0.2)
         else:
             radius = np.maximum(np.abs(across), np.abs(up)) + 0 * up
-        return Paint(radius < 1, _choose(radius > 0.72, rim, field))
+        return Paint(radius < 1, choose(radius > 0.72, rim, field))
 
     return paint
 
@@ -165,7 +166,7 @@ def signals(rng: np.random.Generator, bottom: float, width: float) -> Painter:
         centre = bottom + 0.317 * (index + 0.5)
         lamp = np.hypot(s - width / 2, y - centre) < 0.13
         shine = np.where(index == lit, np.float32(1), np.float32(0.18))[..., None]
-        colour = _choose(lamp, lamps[index] * shine, grey(0.06))
+        colour = choose(lamp, lamps[index] * shine, grey(0.06))
         return Paint((y > bottom) & (s >= 0), colour)
 
     return paint
@@ -192,8 +193,8 @@ def person(rng: np.random.Generator, height: float, seat: float = 0.0) -> Painte
         torso = (np.abs(x) < 0.2 + 0.05 * (up < 0.78)) & (up > 0.47) & (up < 0.85)
         spread = stride * (0.5 - up).clip(0) * 2
         legs = (np.abs(np.abs(x) - spread - 0.05) < 0.085) & (up <= 0.48)
-        colour = _choose(torso, coat, trousers * np.ones_like(y)[..., None])
-        colour = _choose(head, np.where((up > 0.95)[..., None], hair, skin), colour)
+        colour = choose(torso, coat, trousers * np.ones_like(y)[..., None])
+        colour = choose(head, np.where((up > 0.95)[..., None], hair, skin), colour)
         return Paint((head | torso | legs) & (y > seat), colour)
 
     return paint
@@ -216,7 +217,7 @@ def two_wheeler(rng: np.random.Generator, length: float, motor: bool) -> Painter
         saddle = (np.abs(s - length * 0.35) < 0.14) & (np.abs(y - 0.88) < 0.06)
         tyre = wheel < radius
         dark = tyre & (wheel > 0.75 * radius)
-        colour = _choose(body | post | saddle, frame, grey(0.35) * np.ones_like(y)[..., None])
-        return Paint(tyre | body | post | saddle, _choose(dark, grey(0.05), colour))
+        colour = choose(body | post | saddle, frame, grey(0.35) * np.ones_like(y)[..., None])
+        return Paint(tyre | body | post | saddle, choose(dark, grey(0.05), colour))
 
     return paint

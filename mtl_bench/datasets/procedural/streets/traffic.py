@@ -7,12 +7,11 @@ import numpy as np
 from mtl_bench.datasets.procedural.streets import painters as paint
 from mtl_bench.datasets.procedural.streets.scene import Street
 from mtl_bench.datasets.procedural.streets.vehicles import (
+    LONG,
     Body,
-    bus_body,
     car_body,
     draw_vehicle,
-    tram_body,
-    truck_body,
+    long_body,
 )
 
 PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE = 24, 25, 26, 27, 28, 31, 32, 33
@@ -45,19 +44,18 @@ def draw_traffic(street: Street) -> None:
                 z += body.length / 2 + rng.uniform(0.5, 3)
     free = layout.road - layout.parking
     lanes = [lane for lane in np.arange(1.6, free, 3.2) if lane + 1.2 < free]
-    big = {"truck": (truck_body, TRUCK), "bus": (bus_body, BUS), "tram": (tram_body, TRAIN)}
+    labels = {"car": CAR, "truck": TRUCK, "bus": BUS, "tram": TRAIN}
     for side in (-1, 1):
         for lane in lanes:
             z = rng.uniform(9, 40)
             own = side > 0 and abs(lane - layout.camera) < 1
             while z < 120:
-                body, kind = car_body(rng), ("car", CAR)
+                body, kind = car_body(rng), "car"
                 if rng.random() < 0.3:
-                    name = str(rng.choice(list(big)))
-                    make, label = big[name]
-                    body, kind = make(rng), (name, label)
+                    kind = str(rng.choice(list(LONG)))
+                    body = long_body(rng, kind)
                 z += body.length / 2 + (4 if own else 0)
-                _draw_vehicle(street, body, side * lane, z, *kind)
+                _draw_vehicle(street, body, side * lane, z, kind, labels[kind])
                 z += body.length / 2 + rng.uniform(6, 60)
 
 

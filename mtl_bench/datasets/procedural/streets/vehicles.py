@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtl_bench.datasets.procedural.streets.canvas import Canvas, Paint, Painter, Point
-from mtl_bench.datasets.procedural.streets.painters import Colour, grey, lively, rgb
+from mtl_bench.datasets.procedural.streets.painters import Colour, choose, grey, lively, rgb
 
 GLASS = rgb(0.14, 0.17, 0.2)
 
@@ -49,22 +49,19 @@ def car_body(rng: np.random.Generator) -> Body:
     )
 
 
-def bus_body(rng: np.random.Generator) -> Body:
-    """Return a bus."""
-    length = rng.uniform(9, 13)
-    return Body(length, 2.5, rng.uniform(2.9, 3.3), 1.2, (0.0, length), 0.0)
+LONG: dict[str, tuple[tuple[float, float], float, tuple[float, float], float]] = {
+    "truck": ((6, 11), 2.4, (2.9, 3.8), 1.5),
+    "bus": ((9, 13), 2.5, (2.9, 3.3), 1.2),
+    "tram": ((18, 30), 2.4, (3.3, 3.7), 1.3),
+}
+"""Kind -> range of the length, width, range of the height, waist."""
 
 
-def tram_body(rng: np.random.Generator) -> Body:
-    """Return a tram."""
-    length = rng.uniform(18, 30)
-    return Body(length, 2.4, rng.uniform(3.3, 3.7), 1.3, (0.0, length), 0.0)
-
-
-def truck_body(rng: np.random.Generator) -> Body:
-    """Return a truck."""
-    length = rng.uniform(6, 11)
-    return Body(length, 2.4, rng.uniform(2.9, 3.8), 1.5, (0.0, length), 0.0)
+def long_body(rng: np.random.Generator, kind: str) -> Body:
+    """Return a body of a `LONG` kind."""
+    lengths, width, heights, waist = LONG[kind]
+    length = rng.uniform(*lengths)
+    return Body(length, width, rng.uniform(*heights), waist, (0.0, length), 0.0)
 
 
 def _side(body: Body, colour: Colour, kind: str, box: Colour) -> Painter:
@@ -82,15 +79,11 @@ def _side(body: Body, colour: Colour, kind: str, box: Colour) -> Painter:
         pane = band & (s > begin + 0.12) & (s < end - 0.12) & (s % 1.35 > 0.1)
         if kind == "truck":
             pane &= s < 0.22 * body.length
-        painted = np.where((s > 0.25 * body.length)[..., None], box, colour)
+        painted = choose(s > 0.25 * body.length, box, colour)
         painted = painted * (0.8 + 0.25 * (y / body.height))[..., None]
-        painted = np.where(pane[..., None], GLASS * (0.7 + rise[..., None]), painted)
+        painted = choose(pane, GLASS * (0.7 + rise[..., None]), painted)
         tyre = wheel < radius
-        painted = np.where(
-            tyre[..., None],
-            np.where((wheel < 0.55 * radius)[..., None], grey(0.45), grey(0.04)),
-            painted,
-        )
+        painted = choose(tyre, choose(wheel < 0.55 * radius, grey(0.45), grey(0.04)), painted)
         return Paint(upper | lower | tyre, painted)
 
     return paint
@@ -111,12 +104,12 @@ def _end(body: Body, colour: Colour, kind: str, rear: bool, box: Colour) -> Pain
             pane = np.zeros_like(pane)
         lamp = (across > 0.68) & (across < 0.96) & (np.abs(y - 0.62 * body.waist) < 0.09)
         plate = (across < 0.28) & (np.abs(y - 0.42 * body.waist) < 0.06)
-        painted = np.where((y < 0.42)[..., None], shade * 0.35, shade)
+        painted = choose(y < 0.42, shade * 0.35, shade)
         painted = painted * (0.75 + 0.3 * (y / body.height))[..., None]
-        painted = np.where(pane[..., None], GLASS * (0.8 + 0.8 * rise[..., None]), painted)
-        painted = np.where(lamp[..., None], lamps, painted)
-        painted = np.where(plate[..., None], grey(0.85), painted)
-        painted = np.where(tyre[..., None], grey(0.04), painted)
+        painted = choose(pane, GLASS * (0.8 + 0.8 * rise[..., None]), painted)
+        painted = choose(lamp, lamps, painted)
+        painted = choose(plate, grey(0.85), painted)
+        painted = choose(tyre, grey(0.04), painted)
         return Paint((shape & (y > 0.22)) | tyre, painted)
 
     return paint

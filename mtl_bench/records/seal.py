@@ -53,5 +53,5 @@ def is_sealed(record: Path) -> bool:
 def _sha256(path: Path) -> str | None:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, IsADirectoryError):
         return None

@@ -20,7 +20,6 @@ def rows_of(text):
 def write_weights(path, weights, saturated):
     shutil.rmtree(path / "steps")
     log = StepLog(path / "steps", ("semantic", "depth"))
-    log.folder.mkdir()
     for step, weights_T in enumerate(weights, start=1):
         weights_T = np.asarray(weights_T, dtype=float)
         log.add(step, 1, range(2), np.ones(2), weights_T, None, {"saturated": saturated})

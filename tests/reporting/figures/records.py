@@ -77,7 +77,6 @@ def write_steps(
     """Write a step log in two parts; weights drift away from equal ones unless constant."""
     count = len(tasks)
     log = StepLog(path / "steps", tuple(tasks))
-    log.folder.mkdir()
     towards = generator.normal(size=count)
     for step in range(1, steps + 1):
         chosen = towards * np.tanh(2 * step / steps) + 0.3 * generator.normal(size=count)

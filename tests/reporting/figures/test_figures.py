@@ -164,7 +164,6 @@ def write_weights(path: Path, weights_N: np.ndarray) -> None:
     """Replace the step log by one with these weights of the first of two tasks, in percent."""
     shutil.rmtree(path / "steps")
     log = StepLog(path / "steps", tuple(SCENE_TASKS))
-    log.folder.mkdir()
     for step, weight in enumerate(weights_N, start=1):
         log.add(step, 1, (0, 1), np.ones(2), np.array([weight, 100.0 - weight]), None, {})
     log.flush()
@@ -202,7 +201,6 @@ def write_one_against_all(path: Path, tasks: Sequence[str], updates: int) -> Non
     """In every update the next task's gradient is the opposite of all others."""
     shutil.rmtree(path / "steps")
     log = StepLog(path / "steps", tuple(tasks))
-    log.folder.mkdir()
     everyone, equal = range(len(tasks)), np.ones(len(tasks))
     for step in range(updates):
         signs_T = np.where(np.arange(len(tasks)) == step % len(tasks), -1.0, 1.0)

@@ -17,7 +17,6 @@ from mtl_bench.tracking.feed import Feed
 @pytest.fixture
 def record(tmp_path):
     log = StepLog(tmp_path / "steps", ("a", "b"))
-    log.folder.mkdir()
     for step in range(1, 26):
         weights_T = np.array([step, 100 - step], dtype=float)
         log.add(step, 1, (0, 1), np.ones(2), weights_T, None, {})

@@ -113,8 +113,8 @@ def _carry_out(plan: Plan, task: Task, left: dict[str, list[str]]) -> dict[str |
 def _wait_for_one(paths: Iterable[str]) -> bool:
     """Wait until another process is done with one of these records; False on a request to stop."""
     locks = [Path(path) / ".lock" for path in paths]
-    print(f"waiting for {len(locks)} of the runs, which another process trains", flush=True)
     with StopRequest() as stop:
+        print(f"waiting for {len(locks)} of the runs, which another process trains", flush=True)
         while stop.name is None:
             if not all(map(is_locked, locks)):
                 return True

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.end_to_end.processes import ENVIRONMENT
+from tests.end_to_end.processes import ENVIRONMENT, bound_by_permissions, call
 from tests.end_to_end.test_command_line import TINY
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 
@@ -97,20 +97,10 @@ def test_what_a_figure_lacks_is_made_by_what_it_advises(desk):
     ],
 )
 def test_a_folder_that_cant_be_written_names_the_setting_for_another(words, tmp_path):
-    from tests.end_to_end.test_bad_input import bound_by_permissions
-
     tasks = qm9_tasks("homo")
     write_record(tmp_path / "results", "ls", 0, values=scaled(1.0, "homo"), tasks=tasks)
     (tmp_path / "locked").mkdir(mode=0o555)
-    done = subprocess.run(
-        [sys.executable, "-m", "mtl_bench.cli", *words],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        preexec_fn=bound_by_permissions,
-    )
+    done = call(*words, cwd=tmp_path, before=bound_by_permissions)
     assert done.returncode == 1, done
     setting = words[-1].partition("=")[0]
     assert re.fullmatch(

@@ -3,13 +3,9 @@
 The commands run in processes of their own.
 """
 
-import ctypes
-import os
-import subprocess
-
 import pytest
 
-from tests.end_to_end.processes import ENVIRONMENT, PROGRAM, call
+from tests.end_to_end.processes import bound_by_permissions, call
 from tests.end_to_end.test_command_line import TINY, only_line
 
 SMOKE = ("train", "profile=smoke", "method=ls")
@@ -47,13 +43,6 @@ def test_a_name_that_no_folder_can_have_is_one_line(tiny_data, tmp_path):
     assert "File name too long" in only_line(done.stderr)
 
 
-def bound_by_permissions():
-    """Take root's right to write anywhere from the process that follows; others lack it."""
-    drop, override = 24, 1  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
-    if os.geteuid() == 0 and ctypes.CDLL(None).prctl(drop, override, 0, 0, 0) != 0:
-        raise PermissionError
-
-
 @pytest.mark.parametrize("made", [True, False], ids=["results", "no results"])
 def test_a_read_only_folder_of_results_is_one_line(made, tiny_data, tmp_path):
     folder = tmp_path / "desk"
@@ -61,15 +50,7 @@ def test_a_read_only_folder_of_results_is_one_line(made, tiny_data, tmp_path):
     results.mkdir(parents=True)
     (folder / "data").symlink_to(tiny_data)
     results.chmod(0o555)
-    done = subprocess.run(
-        [*PROGRAM, *TINY],
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        preexec_fn=bound_by_permissions,
-    )
+    done = call(*TINY, cwd=folder, before=bound_by_permissions)
     results.chmod(0o755)
     assert done.returncode == 1, done
     line = only_line(done.stderr)

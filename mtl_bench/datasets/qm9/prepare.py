@@ -109,7 +109,7 @@ def remedy(folder: Path) -> str:
         source = read_json(folder / MANIFEST)["source"]
     except (OSError, ValueError, KeyError, TypeError):
         source = None
-    other = None if source in (None, "qm9pack") else source
+    other = "pyg" if source == "pyg" else None
     return f"run `{data_command('prepare', 'qm9', folder, source=other)}`"
 
 

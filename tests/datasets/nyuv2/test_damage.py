@@ -144,7 +144,9 @@ def test_verify_lists_every_fault_and_a_summary(tmp_path, capsys):
     ):
         assert sum(message in fault for fault in faults) == 1, message
     assert len(faults) == 6
-    assert summary == f"mtl-bench: {root} has 6 faults: run `mtl-bench data prepare nyuv2`"
+    assert summary == (
+        f"mtl-bench: {root} has 6 faults: get what is named again from where the data set came"
+    )
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def test_verify_lists_every_fault_and_a_summary(tmp_path, capsys):
     for name in ("positions.npy has changed", "bonds.npy has changed", "the complete set has"):
         assert sum(name in fault for fault in faults) == 1
     assert summary == (
-        f"mtl-bench: {data / 'qm9'} has {len(faults)} faults: run `mtl-bench data prepare qm9`"
+        f"mtl-bench: {data / 'qm9'} has {len(faults)} faults: run "
+        f"`mtl-bench data prepare qm9 paths.data={data}`"
     )
 
 

@@ -1,98 +1,92 @@
-"""Cost of the T x T solvers on random Gram matrices."""
+"""Cost of choosing weights from a T x T Gram matrix."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-import numpy as np
+import torch
 
 from mtl_bench.benchmarks.steps import render_left_out
 from mtl_bench.errors import MissingExtraError
-from mtl_bench.methods.imtl import equal_projections
-from mtl_bench.solvers import solve_cagrad, solve_min_norm, solve_nash
-from mtl_bench.solvers.ccp import ConvexConcave
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.methods import IMTL, MGDA, AlignedMTL, CAGrad, NashMTL, PCGrad
+from mtl_bench.methods.base import Method
 
-SIZES = (2, 3, 11, 40)
+SIZES = (2, 3, 11, 40, 100)
 REPEATS = 20
-SLOW = "nash_ccp"
+SLOW = "nashmtl, ccp"
+KINDS = {"independent": 4.0, "dependent": 0.5}
+"""Dimensions of the gradients as a multiple of T."""
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Time each solver on Gram matrices of T random gradients in 4 T dimensions.
+    """Time the methods' weights for Gram matrices of T random gradients, in CPU time.
 
     Args:
-        rounds: matrices of each size; each is solved 20 times by every solver in turn, once by the
-            slow ``nash_ccp``, which is left out where cvxpy or ECOS is not installed.
+        rounds: matrices of each size and kind; each is given 20 times to every method in turn, once
+            to the slow official procedure of Nash-MTL, which is left out where cvxpy or ECOS is
+            not installed.
 
     Returns:
-        Median microseconds and, for the two Nash solvers, largest max_t |a_t (Ka)_t - 1|; both
-        solver -> T -> value.
+        Median microseconds and, for methods with a solver, the largest residual; both kind ->
+        method -> T -> value.
     """
-    solvers: dict[str, Callable[[Array], Solution | Array]] = {
-        "min_norm": solve_min_norm,
-        "cagrad": lambda gram_TT: solve_cagrad(gram_TT, 0.4),
-        "nash": solve_nash,
-        "imtl": equal_projections,
-    }
     left_out: dict[str, str] = {}
-    rng = np.random.default_rng(0)
-    seconds: dict[str, dict[int, list[float]]] = {}
-    residuals: dict[str, dict[int, float]] = {}
-    for size in SIZES:
-        contestants = dict(solvers)
-        try:
-            contestants[SLOW] = _procedure(size)
-        except MissingExtraError as error:
-            left_out[SLOW] = str(error)
-        for _ in range(rounds):
-            gradients_TP = rng.normal(size=(size, 4 * size))
-            gram_TT = gradients_TP @ gradients_TP.T
-            for repeat in range(REPEATS):
-                for name, solve in contestants.items():
-                    if name == SLOW and repeat > 0:
-                        continue
-                    begin = time.perf_counter()
-                    solution = solve(gram_TT)
-                    spent = time.perf_counter() - begin
-                    seconds.setdefault(name, {}).setdefault(size, []).append(spent)
-                    if name.startswith("nash") and isinstance(solution, Solution):
-                        worst = residuals.setdefault(name, {})
-                        worst[size] = max(worst.get(size, 0.0), solution.residual)
+    generator = torch.Generator().manual_seed(0)
+    medians: dict[str, dict[str, dict[str, float]]] = {}
+    residuals: dict[str, dict[str, dict[str, float]]] = {}
+    for kind, share in KINDS.items():
+        for size in SIZES:
+            seconds: dict[str, list[float]] = {}
+            contestants: dict[str, Method] = {
+                method.__name__.lower(): method(size)
+                for method in (MGDA, CAGrad, NashMTL, IMTL, PCGrad, AlignedMTL)
+            }
+            try:
+                contestants[SLOW] = NashMTL(size, solver="ccp")
+            except MissingExtraError as error:
+                left_out[SLOW] = str(error)
+            losses_T = torch.ones(size)
+            for _ in range(rounds):
+                shape = (size, max(1, int(share * size)))
+                gradients_TP = torch.randn(shape, generator=generator, dtype=torch.float64)
+                gram_TT = gradients_TP @ gradients_TP.T
+                for repeat in range(REPEATS):
+                    for name, method in contestants.items():
+                        if name == SLOW and repeat > 0:
+                            continue
+                        begin = time.process_time()
+                        method.weights(losses_T, gram_TT)
+                        seconds.setdefault(name, []).append(time.process_time() - begin)
+                        if "solver_residual" in method.diagnostics:
+                            worst = residuals.setdefault(kind, {}).setdefault(name, {})
+                            found = method.diagnostics["solver_residual"]
+                            worst[str(size)] = max(worst.get(str(size), 0.0), found)
+            for name, values in seconds.items():
+                by_size = medians.setdefault(kind, {}).setdefault(name, {})
+                by_size[str(size)] = 1e6 * median(values)
     return {
-        "median_microseconds": {
-            name: {str(size): 1e6 * median(values) for size, values in by_size.items()}
-            for name, by_size in seconds.items()
-        },
-        "residual": {
-            name: {str(size): value for size, value in by_size.items()}
-            for name, by_size in residuals.items()
-        },
+        "median_cpu_microseconds": medians,
+        "residual": residuals,
         "left_out": left_out,
         "rounds": rounds,
     }
 
 
-def _procedure(size: int) -> Callable[[Array], Solution]:
-    """Return the official procedure of Nash-MTL."""
-    procedure = ConvexConcave(size)
-    return lambda gram_TT: procedure.solve(gram_TT, np.ones(size))
-
-
 def render(result: dict[str, Any]) -> str:
-    """Return the measurement as a Markdown table."""
-    medians = result["median_microseconds"]
-    lines = [
-        "| median µs | " + " | ".join(f"T = {size}" for size in SIZES) + " |",
-        "|---|" + "---|" * len(SIZES),
-    ]
-    for name, by_size in medians.items():
-        cells = " | ".join(f"{by_size[str(size)]:.0f}" for size in SIZES)
-        lines.append(f"| {name} | {cells} |")
-    for name, worst in result["residual"].items():
-        cells = " | ".join(f"{worst[str(size)]:.0e}" for size in SIZES)
-        lines.append(f"| {name}: largest residual | {cells} |")
-    return "\n".join([*lines, *render_left_out(result["left_out"])])
+    """Return the measurement as Markdown tables."""
+    tables = []
+    for kind, share in KINDS.items():
+        head = f"{kind} gradients, in {share:g} T dimensions: median CPU µs"
+        lines = [
+            f"| {head} | " + " | ".join(f"T = {size}" for size in SIZES) + " |",
+            "|---|" + "---|" * len(SIZES),
+        ]
+        for name, by_size in result["median_cpu_microseconds"][kind].items():
+            lines.append(f"| {name} | " + " | ".join(f"{v:.0f}" for v in by_size.values()) + " |")
+        for name, worst in result["residual"][kind].items():
+            cells = " | ".join(f"{value:.0e}" for value in worst.values())
+            lines.append(f"| {name}: largest residual | {cells} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join([*tables, *render_left_out(result["left_out"])])

@@ -36,7 +36,8 @@ class IMTL(Method):
     The codes invert a (T-1) x (T-1) matrix of gradient differences, and add 1e-8 to it when that
     fails; here one least-squares problem in the cosines gives the same weights, and those of
     smallest norm where several serve. A task with zero gradient gets 1/T, the others share the
-    rest. A fallback is reported where there are no equal projections.
+    rest. Where gradients are dependent, it can be that nothing but an update of zero, or nothing at
+    all, has equal projections: then every task gets 1/T. Both count as fallbacks.
 
     Args:
         num_tasks: T.
@@ -99,7 +100,9 @@ def equal_projections(gram_TT: Array) -> Solution:
     """Return a with sum 1 and (Ka)_t / ||g_t|| equal for all t.
 
     In x_t = a_t ||g_t|| this reads C x = p 1 with C the cosines and p the common projection. The
-    residual is the largest violation of either equation.
+    residual is the largest violation of either equation. Above 1e-6, or if p is zero within the
+    precision of gradients (|p| up to T times float32's epsilon times sum_t |x_t|), all a_t are 1/T,
+    as a fallback.
     """
     num_tasks = len(gram_TT)
     norms_T = np.sqrt(np.maximum(gram_TT.diagonal(), 0.0))
@@ -118,6 +121,10 @@ def equal_projections(gram_TT: Array) -> Solution:
     right[size] = 1.0
     solution = np.linalg.lstsq(system, right, rcond=CUTOFF)[0]
     residual = float(np.abs(system @ solution - right).max())
-    share_S = solution[:size] * norms_S.min() / norms_S
-    weights_T[present] = share_S / share_S.sum() * (size / num_tasks)
-    return Solution(weights_T, 1, residual, residual > 1e-6)
+    unsolved = residual > 1e-6 or np.abs(solution[size]) <= (
+        size * np.finfo(np.float32).eps * np.abs(solution[:size]).sum()
+    )
+    if not unsolved:
+        share_S = solution[:size] * norms_S.min() / norms_S
+        weights_T[present] = share_S / share_S.sum() * (size / num_tasks)
+    return Solution(weights_T, 1, residual, bool(unsolved or size < num_tasks))

@@ -25,8 +25,8 @@ class NashMTL(Method):
     ``newton`` solves the equivalent strictly convex problem (``solvers.nash``). ``ccp`` is the
     official procedure, up to 20 convex programs with cvxpy and ECOS, each started at the weights of
     the step before (``solvers.ccp``; needs the extra ``nash-ccp``). Where gradients differ in scale
-    by two orders of magnitude it stops far from the solution. A program that fails keeps the last
-    weights in both, but there it is silent, and here it is a fallback in the step log. The weights
+    by a factor of 30 or more it stops far from the solution, and a program that fails keeps the
+    last weights: there both are silent, and here they are fallbacks in the step log. The weights
     are renewed at every step, the official default.
 
     ``max_norm`` clips the norm of the shared gradient (and so makes it constant); the tasks' own

@@ -59,7 +59,7 @@ class PCGrad(Method):
         tasks = len(gram_TT)
         rows = tasks if self.permutation == "each" else 1
         noise = torch.rand(rows, tasks, generator=self.generator, dtype=torch.float64)
-        orders_TT = noise.argsort(dim=1).expand(tasks, -1).numpy()
+        orders_TT = np.broadcast_to(noise.numpy().argsort(axis=1), (tasks, tasks))
         projected_TT = project_conflicts(self.finite_gram(gram_TT), orders_TT)
         return torch.from_numpy(projected_TT.sum(axis=0) / self.divisor)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from mtl_bench.solvers.active_set import Move, first_support, minimize_on_simplex
-from mtl_bench.solvers.min_norm import solve_raised
+from mtl_bench.solvers.active_set import CERTIFIED, TOLERANCE, SimplexProblem, is_regular
 from mtl_bench.solvers.solution import Array, Solution
 
 SMOOTHING = 1e-10
@@ -13,6 +14,9 @@ SMOOTHING = 1e-10
 
 CANCELLED = 1e-14
 """Squared norm of the mean gradient, relative to that of the gradients, that counts as zero."""
+
+PATIENCE = 4
+"""Exchanges in a row that may leave no fewer tasks on the wrong side."""
 
 
 def solve_cagrad(gram_TT: Array, c: float) -> Solution:
@@ -27,46 +31,79 @@ def solve_cagrad(gram_TT: Array, c: float) -> Solution:
     of smallest norm, q the direction that stationarity fixes, and s = sqrt(w'Kw + e) the root of
     s^2 = A + C s^2 / r^2. Without a root F falls for ever along q.
 
-    The residual is the duality gap of F, relative to (1 + c) ||g|| ||mean gradient|| with g the
-    largest gradient involved. If the gradients cancel (or c = 0) the answer is 1/T, which is exact;
-    only for gradients that are all zero or cancel does it count as a fallback.
+    The residual is the duality gap of F task by task (``SimplexProblem``): g_t'd falls short of its
+    mean over w by at most residual (||g_t|| + n) m with n and m the sums of the norms in w and d.
+    An answer whose residual is above 1e-6 counts as a fallback. If the gradients cancel (or c = 0)
+    the answer is 1/T, which is exact; only for gradients that are all zero or cancel does it count
+    as a fallback.
 
     Args:
-        gram_TT: K, positive semi-definite up to rounding; negative eigenvalues are cut off.
+        gram_TT: K, positive semi-definite up to rounding.
         c: radius of the ball around the mean gradient, relative to its norm.
     """
-    num_tasks = len(gram_TT)
-    uniform_T = np.full(num_tasks, 1 / num_tasks)
-    largest = gram_TT.diagonal().max()
-    mean_square = gram_TT.mean()
-    if mean_square <= CANCELLED * largest or c == 0:
+    uniform_T = np.full(len(gram_TT), 1 / len(gram_TT))
+    if gram_TT.mean() <= CANCELLED * gram_TT.diagonal().max() or c == 0:
         return Solution(uniform_T, 0, 0.0, c != 0)
-    values_T, vectors_TT = np.linalg.eigh(gram_TT / mean_square)
-    root_TT = vectors_TT * np.sqrt(np.maximum(values_T, 0.0))
-    gram_TT = root_TT @ root_TT.T
-    slope_T = gram_TT @ uniform_T
-    norms_T = np.sqrt(gram_TT.diagonal())
+    dual = _Dual(gram_TT, c)
+    weights_T, residual = dual.solve(int(dual.violation(dual.mean_T).argmax()))
+    beyond_T = dual.radius / dual.length(weights_T / dual.unit_T) * weights_T
+    return Solution(uniform_T + beyond_T, dual.solved, residual, residual > CERTIFIED)
 
-    def length(weights_T: Array) -> float:
-        return float(np.sqrt(weights_T @ gram_TT @ weights_T + SMOOTHING))
 
-    def gradient(weights_T: Array) -> Array:
-        return slope_T + (c / length(weights_T)) * (gram_TT @ weights_T)
+class _Dual(SimplexProblem):
+    """The function F."""
 
-    def move(support: list[int]) -> Move:
-        gram_SS = gram_TT[support][:, support]
-        slope_S = slope_T[support]
-        right_S2 = np.stack([np.ones(len(support)), slope_S], axis=1)
-        ones_S, slopes_S = solve_raised(gram_SS, right_S2).T
-        nearest_S = ones_S / ones_S.sum()
-        direction_S = slopes_S.sum() * nearest_S - slopes_S
-        fall = float(direction_S @ gram_SS @ direction_S) / c**2
+    slope_T: Array
+
+    def __init__(self, gram_TT: Array, c: float) -> None:
+        super().__init__(gram_TT)
+        self.mean_T = 1 / (len(gram_TT) * self.unit_T)
+        self.slope_T = self.gram_TT @ self.mean_T
+        square = float(self.mean_T @ self.slope_T)
+        self.radius = c * math.sqrt(square)
+        self.smoothing = SMOOTHING * square
+
+    def independent(self) -> bool:
+        """Return whether the gradients are linearly independent by a margin.
+
+        Otherwise rounding can make w'Kw negative.
+        """
+        return is_regular(self.gram_TT)
+
+    def length(self, x_T: Array) -> float:
+        """Return s."""
+        return math.sqrt(max(float(x_T @ self.gram_TT @ x_T), 0.0) + self.smoothing)
+
+    def gradient(self, x_T: Array) -> tuple[Array, float]:
+        direction_T = self.mean_T + self.radius / self.length(x_T) * x_T
+        return self.gram_TT @ direction_T, float(self.norms_T @ np.abs(direction_T))
+
+    def minimum(self, nearest_T: Array, square: float, direction_T: Array) -> tuple[Array, bool]:
+        # of the directions along which Kq + b is constant, the one that keeps u'x
+        direction_T = direction_T - float(self.unit_T @ direction_T) * nearest_T
+        fall = -float(self.slope_T @ direction_T) / self.radius**2
         if fall >= 1 - 1e-12:
-            return Move(direction_S, True)
-        square = max(float(nearest_S @ gram_SS @ nearest_S), 0.0) + SMOOTHING
-        return Move(nearest_S + np.sqrt(square / (1 - fall)) / c * direction_S, False)
+            return direction_T, True
+        length = math.sqrt((max(square, 0.0) + self.smoothing) / (1 - fall))
+        return nearest_T + length / self.radius * direction_T, False
 
-    start = first_support(gram_TT, int(gradient(uniform_T).argmin()))
-    solution = minimize_on_simplex(start, gradient, move, (1 + c) * norms_T)
-    weights_T = uniform_T + c / length(solution.weights_T) * solution.weights_T
-    return solution._replace(weights_T=weights_T)
+    def search(self, vertex: int) -> tuple[Array, list[int]]:
+        """Exchange all tasks on the wrong side at once, while their number falls.
+
+        That takes a few systems where Wolfe's scheme takes one for each task that it drops; but it
+        can go in circles, and then Wolfe's scheme begins anew.
+        """
+        inside_T = np.full(len(self.unit_T), self.regular)
+        fewest, patience = len(inside_T), PATIENCE
+        while self.regular and patience > 0:
+            x_T, unbounded = self.affine(np.flatnonzero(inside_T).tolist())
+            wrong_T = inside_T & (x_T <= 0)
+            if not unbounded:
+                wrong_T |= ~inside_T & (self.violation(x_T) > TOLERANCE)
+            count = int(wrong_T.sum())
+            if count == 0:
+                return x_T, np.flatnonzero(inside_T).tolist()
+            patience = PATIENCE if count < fewest else patience - 1
+            fewest = min(fewest, count)
+            inside_T ^= wrong_T
+        return super().search(vertex)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from mtl_bench.solvers.solution import Array, Solution
 
 MAX_PROGRAMS = 20
 MAX_ITERATIONS = 100
+UNSOLVED = 1e-3
+"""Residual above which the procedure has not come to a solution."""
 
 
 class ConvexConcave:
@@ -53,8 +56,9 @@ class ConvexConcave:
     def solve(self, gram_TT: Array, start_T: Array) -> Solution:
         """Return the weights that the procedure ends at.
 
-        The residual is max_t |a_t (Ka)_t - 1|. A program that fails ends the procedure with the
-        last weights, as a fallback; so does a Gram matrix of zeros.
+        The residual is max_t |a_t (Ka)_t - 1|; an answer with one above 1e-3 counts as a fallback.
+        A program that fails, or that cannot be written down since an entry of Ka is zero, ends the
+        procedure with the last weights, as a fallback; so does a Gram matrix of zeros.
         """
         norm = float(np.linalg.norm(gram_TT))
         if norm == 0:
@@ -75,13 +79,19 @@ class ConvexConcave:
                 break
             now_T = new_T
         residual = float(np.abs(now_T * (gram_TT @ now_T) - 1).max())
-        return Solution(now_T.copy(), programs, residual, failed)
+        return Solution(now_T.copy(), programs, residual, failed or residual > UNSOLVED)
 
     def _linearised(self, matrix_TT: Array, now_T: Array, norm: float) -> Array | None:
-        """Solve one program; None if ECOS fails."""
-        self._slope.value = (1 / now_T + (1 / (matrix_TT @ now_T)) @ matrix_TT) / norm
+        """Solve one program; None if it has no finite slope, or if ECOS fails."""
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            slope_T = (1 / now_T + (1 / (matrix_TT @ now_T)) @ matrix_TT) / norm
+        if not np.isfinite(slope_T).all():
+            return None
+        self._slope.value = slope_T
         try:
-            self._problem.solve(solver="ECOS", max_iters=MAX_ITERATIONS)
+            with warnings.catch_warnings():  # the residual tells what they would
+                warnings.simplefilter("ignore")
+                self._problem.solve(solver="ECOS", max_iters=MAX_ITERATIONS)
         except self._failure:
             return None
         new_T = self._a.value

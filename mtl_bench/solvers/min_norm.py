@@ -4,48 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_bench.solvers.active_set import Move, first_support, minimize_on_simplex
+from mtl_bench.solvers.active_set import CERTIFIED, SimplexProblem
 from mtl_bench.solvers.solution import Array, Solution
 
 
 def solve_min_norm(gram_TT: Array) -> Solution:
     """Return argmin over the simplex of 1/2 w'Kw, exactly but for rounding.
 
-    The optimality condition is (Kw)_t >= w'Kw for every task t; the residual is its largest
-    violation, relative to the largest squared norm of the tasks involved. Where the minimiser is
-    not unique, any is returned; if every gradient is zero, the uniform weights, as a fallback.
+    The optimality condition is g_t'p >= ||p||^2 for every task t, with p = sum_t w_t g_t. The
+    residual is its largest violation relative to (||g_t|| + n) n, where n = sum_t w_t ||g_t||: it
+    does not depend on how far the norms of the gradients lie apart, and 1/2 ||p||^2 exceeds the
+    minimum by at most residual n (n + n*). An answer whose residual is above 1e-6 counts as a
+    fallback. Where the minimiser is not unique, any is returned; if every gradient is zero, the
+    uniform weights, as a fallback.
 
     Args:
         gram_TT: K, positive semi-definite up to rounding.
     """
-    num_tasks = len(gram_TT)
-    squares_T = gram_TT.diagonal()
-    if squares_T.max() <= 0:
-        return Solution(np.full(num_tasks, 1 / num_tasks), 0, 0.0, True)
-    gram_TT = gram_TT / squares_T.max()
-    squares_T = gram_TT.diagonal()
-
-    def move(support: list[int]) -> Move:
-        return Move(affine_min_norm(gram_TT[support][:, support]), False)
-
-    start = first_support(gram_TT, int(squares_T.argmin()))
-    return minimize_on_simplex(start, lambda weights_T: gram_TT @ weights_T, move, squares_T)
+    if gram_TT.diagonal().max() <= 0:
+        return Solution(np.full(len(gram_TT), 1 / len(gram_TT)), 0, 0.0, True)
+    problem = _MinNorm(gram_TT)
+    weights_T, residual = problem.solve(int(gram_TT.diagonal().argmin()))
+    return Solution(weights_T, problem.solved, residual, residual > CERTIFIED)
 
 
-def affine_min_norm(gram_SS: Array) -> Array:
-    """Return the (S,) weights, summing to 1, of the smallest norm on an affine hull."""
-    solution_S = solve_raised(gram_SS, np.ones(len(gram_SS)))
-    return np.asarray(solution_S / solution_S.sum())
+class _MinNorm(SimplexProblem):
+    """The function 1/2 w'Kw."""
 
-
-def solve_raised(gram_SS: Array, right: Array) -> Array:
-    """Solve (K + k 11') x = right with k the largest entry of K, by least squares if singular.
-
-    Adding the same number to every entry of K changes nothing where the weights sum to 1, and
-    makes the matrix regular whenever the gradients are affinely independent.
-    """
-    raised_SS = gram_SS + (gram_SS.diagonal().max() or 1.0)
-    try:
-        return np.asarray(np.linalg.solve(raised_SS, right), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        return np.asarray(np.linalg.lstsq(raised_SS, right)[0], dtype=np.float64)
+    def gradient(self, x_T: Array) -> tuple[Array, float]:
+        return self.gram_TT @ x_T, float(self.norms_T @ np.abs(x_T))

@@ -13,6 +13,9 @@ RIDGE = 1e-8
 """Smallest eigenvalue that the matrix of cosines may have."""
 
 MAX_STEPS = 200
+ROUNDING = 1e-6
+"""Squared Newton decrement below which one that does not fall is made of rounding errors."""
+
 DECREMENT = 1e-12
 """Squared Newton decrement at which one last step is taken: steps near the end square the error."""
 
@@ -55,7 +58,7 @@ def _newton(matrix_SS: Array) -> tuple[Array, int, float]:
     size = len(matrix_SS)
     x_S = np.full(size, np.sqrt(size / max(matrix_SS.sum(), RIDGE * size)))
     product_S = matrix_SS @ x_S
-    steps = 0
+    steps, decrement = 0, np.inf
     while steps < MAX_STEPS:
         inverse_S = 1 / x_S
         gradient_S = product_S - inverse_S
@@ -77,6 +80,7 @@ def _newton(matrix_SS: Array) -> tuple[Array, int, float]:
             length *= 0.5
         x_S = x_S + length * step_S
         product_S = matrix_SS @ x_S
-        if -slope < DECREMENT:
+        if -slope < DECREMENT or decrement <= -slope < ROUNDING:
             break
+        decrement = -slope
     return x_S, steps, float(np.abs(x_S * product_S - 1).max())

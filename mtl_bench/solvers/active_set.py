@@ -35,11 +35,12 @@ class SimplexProblem(ABC):
     the task with the smallest gradient, until none is smaller than the average. It needs nothing
     but a closed form on an affine hull, and then works for other functions too.
 
-    Affinely independent gradients begin with all tasks in the support, which is quicker where most
-    tasks stay; others with one task. If the norms of the gradients lie far apart, or the gradients
-    are dependent, the search is for x_t = w_t / u_t with u_t = 1 / ||g_t||, where K becomes the
-    matrix of cosines, whose negative eigenvalues are cut off: otherwise the rounding errors of the
-    longest gradient would hide the others. Elsewhere u_t = 1.
+    Independent gradients whose norms lie within a factor of 1000 begin with all tasks in the
+    support, which is quicker where most tasks stay. For all others the search is for
+    x_t = w_t / u_t with u_t = 1 / ||g_t||, and K becomes the matrix of cosines: otherwise the
+    rounding errors of the longest gradient would hide the others. It begins with one task, since a
+    table that holds the longest gradients beside the shortest is not accurate. The negative
+    eigenvalues of the cosines of dependent gradients are cut off.
 
     The residual is the largest of
 
@@ -54,16 +55,17 @@ class SimplexProblem(ABC):
 
     slope_T: Array | None = None
     """b in the units of the search; None for 0."""
+    solved = 0
+    """How many systems were solved."""
 
     def __init__(self, gram_TT: Array) -> None:
         squares_T = gram_TT.diagonal()
         norms_T = np.sqrt(np.maximum(squares_T / squares_T.max(), SHORTEST**2))
         self.gram_TT = gram_TT / squares_T.max()
         self.norms_T, self.unit_T = norms_T, np.ones(len(gram_TT))
-        self.solved = 0
-        self.near = norms_T.min() * WIDE >= 1 and self.independent()
-        self.regular = self.near
-        if not self.near:
+        self.all_at_once = norms_T.min() * WIDE >= 1 and self.independent()
+        self.regular = self.all_at_once
+        if not self.all_at_once:
             self.gram_TT = self.gram_TT / norms_T[:, None] / norms_T
             self.norms_T, self.unit_T = self.unit_T, 1 / norms_T
             self.regular = self.independent()
@@ -75,7 +77,7 @@ class SimplexProblem(ABC):
         """Return the gradient at x, and the norm m that the length of g_t multiplies in entry t."""
 
     def minimum(self, nearest_T: Array, square: float, direction_T: Array) -> tuple[Array, bool]:
-        """Return the minimum on an affine hull, which is not on the boundary of the function.
+        """Return where the function is smallest on an affine hull.
 
         Args:
             nearest_T: the point of smallest norm.
@@ -100,10 +102,10 @@ class SimplexProblem(ABC):
         return (mean * self.unit_T - gradient_T) / ((self.norms_T + reach * self.unit_T) * size)
 
     def solve(self, vertex: int) -> tuple[Array, float]:
-        """Return w and the residual; ``solved`` counts the systems that were solved.
+        """Return w and the residual.
 
         Args:
-            vertex: the task to begin with if the gradients are dependent.
+            vertex: the task to begin with, unless all do.
         """
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             x_T, support = self.search(vertex)
@@ -115,22 +117,19 @@ class SimplexProblem(ABC):
     def search(self, vertex: int) -> tuple[Array, list[int]]:
         """Return x and its support, in the order in which the tasks came to it."""
         num_tasks = len(self.unit_T)
-        bordered = np.zeros((num_tasks + 1, num_tasks + 1))
-        bordered[:-1, :-1] = self.gram_TT
-        bordered[-1, :-1] = bordered[:-1, -1] = self.unit_T
-        if self.near:
-            support = list(range(num_tasks))
+        support = list(range(num_tasks)) if self.all_at_once else [vertex]
+        if self.all_at_once:
             x_T, unbounded = self.affine(support)
             if not unbounded and x_T.min() > 0:
                 return x_T, support
-            self.solved = 0
-            table = np.negative(np.linalg.inv(bordered), dtype=np.float64)
-            x_T, support = self._descend(1 / (num_tasks * self.unit_T), support, table)
-        else:
-            support = [vertex]
-            table = _swept(bordered, [vertex, num_tasks])
-            x_T = np.zeros(num_tasks)
-            x_T[vertex] = 1 / self.unit_T[vertex]
+        bordered = np.zeros((num_tasks + 1, num_tasks + 1))
+        bordered[:-1, :-1] = self.gram_TT
+        bordered[-1, :-1] = bordered[:-1, -1] = self.unit_T
+        table = _swept(bordered, [*support, num_tasks])
+        self.solved = 0
+        x_T = np.zeros(num_tasks)
+        x_T[support] = 1 / (len(support) * self.unit_T[support])
+        x_T, support = self._descend(x_T, support, table)
         best, best_residual, since_best = (x_T, support), np.inf, 0
         while since_best <= num_tasks:  # rounding can make degenerate supports repeat for ever
             violation_T = self.violation(x_T)

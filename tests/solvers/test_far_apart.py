@@ -231,6 +231,10 @@ def test_a_hundred_tasks_take_few_systems(share):
         rng = np.random.default_rng(seed)
         rows_TP = rng.normal(size=(100, int(100 * share))) + 0.5 * rng.normal(size=int(100 * share))
         gram_TT = rows_TP @ rows_TP.T
-        assert solve_min_norm(gram_TT).iterations <= 200
-        assert solve_cagrad(gram_TT, 0.4).iterations <= (100 if share < 1 else 20)
+        nearest = solve_min_norm(gram_TT)
+        assert shortfall(gram_TT, nearest.weights_T, nearest.weights_T) <= 1e-9
+        assert nearest.iterations <= 200
+        averse = solve_cagrad(gram_TT, 0.4)
+        assert_optimal_for_cagrad(gram_TT, 0.4, averse, 1e-9)
+        assert averse.iterations <= (100 if share < 1 else 20)
         assert solve_nash(gram_TT).iterations <= 40

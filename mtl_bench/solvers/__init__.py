@@ -1,8 +1,8 @@
 """Solvers of the T x T problems behind the gradient methods: float64 NumPy, no torch.
 
-Each takes a Gram matrix K of T task gradients, finite and symmetric, and answers with a
-``Solution``. NumPy, since operations on 11 x 11 numbers are several times quicker there than in
-torch.
+Each takes a Gram matrix K of T task gradients, finite, and symmetric up to rounding, and answers
+with a ``Solution``. NumPy, since operations on 11 x 11 numbers are several times quicker there than
+in torch.
 """
 
 from mtl_bench.solvers.cagrad import solve_cagrad

@@ -50,7 +50,7 @@ class SimplexProblem(ABC):
     relative. The minimum w* is missed by at most residual m (n + n*).
 
     Args:
-        gram_TT: K, positive semi-definite up to rounding, not all zero.
+        gram_TT: K, symmetric and positive semi-definite up to rounding, not all zero.
     """
 
     slope_T: Array | None = None
@@ -215,27 +215,29 @@ def is_regular(matrix_TT: Array) -> bool:
 
 
 def _swept(matrix: Array, places: list[int]) -> Array:
-    """Return a symmetric matrix swept on several rows and columns."""
+    """Return a matrix swept on several rows and columns."""
     inverse = np.linalg.inv(matrix[places][:, places])
     across = matrix[:, places] @ inverse
     table = matrix - across @ matrix[places]
+    table[places] = inverse @ matrix[places]
     table[:, places] = across
-    table[places] = across.T
     table[np.ix_(places, places)] = -inverse
     return table
 
 
 def _sweep(table: Array, place: int, sign: int) -> None:
-    """Sweep a symmetric matrix on a row and column (1), or take that back (-1), in place.
+    """Sweep a matrix on a row and column (1), or take that back (-1), in place.
 
-    With S swept and R the rest, the matrix is -A_SS^-1 in SS, A_SS^-1 A_SR in SR, and
-    A_RR - A_RS A_SS^-1 A_SR in RR (Beaton 1964).
+    With S swept and R the rest, a matrix A has become -A_SS^-1 in SS, A_SS^-1 A_SR in SR,
+    A_RS A_SS^-1 in RS, and A_RR - A_RS A_SS^-1 A_SR in RR (Beaton 1964). It need not be symmetric:
+    Gram matrices that were multiplied in float32 are not quite.
     """
-    column = table[:, place].copy()
-    ratio = column / column[place]
-    table -= np.multiply.outer(ratio, column)
-    table[:, place] = table[place] = sign * ratio
-    table[place, place] = -1 / column[place]
+    column, row = table[:, place].copy(), table[place].copy()
+    pivot = row[place]
+    table -= np.multiply.outer(column, row / pivot)
+    table[:, place] = sign / pivot * column
+    table[place] = sign / pivot * row
+    table[place, place] = -1 / pivot
 
 
 def _positive_part(matrix_TT: Array) -> Array:

@@ -38,7 +38,8 @@ def solve_cagrad(gram_TT: Array, c: float) -> Solution:
     as a fallback.
 
     Args:
-        gram_TT: K, positive semi-definite up to rounding.
+        gram_TT: K, positive semi-definite up to rounding; its lower triangle counts, since F is
+            minimised for a symmetric K.
         c: radius of the ball around the mean gradient, relative to its norm.
     """
     uniform_T = np.full(len(gram_TT), 1 / len(gram_TT))
@@ -56,10 +57,10 @@ class _Dual(SimplexProblem):
     slope_T: Array
 
     def __init__(self, gram_TT: Array, c: float) -> None:
-        super().__init__(gram_TT)
+        super().__init__(np.tril(gram_TT) + np.tril(gram_TT, -1).T)
         self.mean_T = 1 / (len(gram_TT) * self.unit_T)
         self.slope_T = self.gram_TT @ self.mean_T
-        square = float(self.mean_T @ self.slope_T)
+        square = float(gram_TT.mean() / gram_TT.diagonal().max())
         self.radius = c * math.sqrt(square)
         self.smoothing = SMOOTHING * square
 

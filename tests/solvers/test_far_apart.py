@@ -150,7 +150,7 @@ def test_cagrad_is_optimal_where_exchanging_tasks_goes_in_circles(c):
         assert_optimal_for_cagrad(gram_TT, c, solve_cagrad(gram_TT, c), 1e-12)
 
 
-troubles = st.sampled_from(["", "opposed", "duplicate", "zero", "float32"])
+troubles = st.sampled_from(["", "opposed", "duplicate", "zero", "float32", "not symmetric"])
 
 
 @settings(max_examples=150, deadline=None)
@@ -170,7 +170,9 @@ def test_min_norm_point_is_optimal_at_any_scale(seed, num_tasks, size, scale, sp
     assert w.sum() == pytest.approx(1)
     assert not solution.fallback or not gram_TT.any()
     if gram_TT.diagonal().min() > 0:
-        assert shortfall(gram_TT, w, w) <= (1e-6 if trouble == "float32" else 1e-9)
+        assert shortfall(gram_TT, w, w) <= (
+            1e-6 if trouble in ("float32", "not symmetric") else 1e-9
+        )
     else:
         assert w @ gram_TT @ w == 0
 
@@ -205,10 +207,24 @@ def troubled_gram(seed, num_tasks, size, scale, spread, trouble):
         first = {"opposed": -rows_TP[1], "duplicate": rows_TP[1], "zero": 0.0}
         rows_TP[0] = first.get(trouble, rows_TP[0])
     gram_TT = rows_TP @ rows_TP.T
-    if trouble == "float32":
+    if trouble in ("float32", "not symmetric"):
         gram_TT = gram_TT * (1 + 1e-7 * rng.normal(size=gram_TT.shape))
+    if trouble == "float32":
         gram_TT = (gram_TT + gram_TT.T) / 2
     return gram_TT
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_gram_matrix_of_products_in_float32_is_not_symmetric_and_solved_as_it_is(seed):
+    rng = np.random.default_rng(seed)
+    rows_TP = rng.normal(size=(11, 12)) + rng.normal(size=12)
+    gram_TT = rows_TP @ rows_TP.T
+    gram_TT *= 1 + 3e-8 * rng.normal(size=gram_TT.shape)
+    nearest = solve_min_norm(gram_TT)
+    assert shortfall(gram_TT, nearest.weights_T, nearest.weights_T) <= 1e-12
+    assert not nearest.fallback
+    lower_TT = np.tril(gram_TT) + np.tril(gram_TT, -1).T
+    assert_optimal_for_cagrad(lower_TT, 0.4, solve_cagrad(gram_TT, 0.4), 1e-12)
 
 
 @settings(max_examples=60, deadline=None)

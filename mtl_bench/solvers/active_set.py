@@ -23,6 +23,9 @@ MARGIN = 1e-4
 WIDE = 1e3
 """Ratio of gradient norms above which the gradients are measured by their norms."""
 
+PROGRESS = 0.9
+"""What the residual must be multiplied by, at most, within T steps, for the search to go on."""
+
 SHORTEST = 1e-50
 """What a gradient's norm, relative to the largest, is raised to, for the sake of division."""
 
@@ -130,13 +133,16 @@ class SimplexProblem(ABC):
         x_T = np.zeros(num_tasks)
         x_T[support] = 1 / (len(support) * self.unit_T[support])
         x_T, support = self._descend(x_T, support, table)
-        best, best_residual, since_best = (x_T, support), np.inf, 0
-        while since_best <= num_tasks:  # rounding can make degenerate supports repeat for ever
+        best, best_residual = (x_T, support), np.inf
+        milestone, since_milestone = np.inf, 0
+        while since_milestone <= num_tasks:  # rounding can make degenerate supports repeat for ever
             violation_T = self.violation(x_T)
             residual = float(violation_T.max())
-            since_best += 1
+            since_milestone += 1
             if residual < best_residual:
-                best, best_residual, since_best = (x_T, support), residual, 0
+                best, best_residual = (x_T, support), residual
+            if residual < PROGRESS * milestone:
+                milestone, since_milestone = residual, 0
             reach = float(self.norms_T @ x_T)
             entering = int((violation_T * (self.norms_T + reach)).argmax())
             if residual <= TOLERANCE or entering in support or table[entering, entering] <= 0:

@@ -168,6 +168,7 @@ def test_min_norm_point_is_optimal_at_any_scale(seed, num_tasks, size, scale, sp
     w = solution.weights_T
     assert (w >= 0).all()
     assert w.sum() == pytest.approx(1)
+    assert solution.iterations < 400
     assert not solution.fallback or not gram_TT.any()
     if gram_TT.diagonal().min() > 0:
         assert shortfall(gram_TT, w, w) <= (
@@ -193,6 +194,7 @@ def test_cagrad_is_optimal_at_any_scale_or_says_that_it_is_not(
     gram_TT = troubled_gram(seed, num_tasks, size, scale, spread, trouble)
     solution = solve_cagrad(gram_TT, c)
     assert np.isfinite(solution.weights_T).all()
+    assert solution.iterations < 400
     if not solution.fallback:
         beyond_T = solution.weights_T - 1 / num_tasks
         share_T = beyond_T / beyond_T.sum()
@@ -212,6 +214,13 @@ def troubled_gram(seed, num_tasks, size, scale, spread, trouble):
     if trouble == "float32":
         gram_TT = (gram_TT + gram_TT.T) / 2
     return gram_TT
+
+
+def test_rounding_errors_do_not_pass_for_progress():
+    rng = np.random.default_rng(3436)
+    rows_TP = rng.normal(size=(6, 4)) * 10 ** rng.uniform(-6, 6, size=(6, 1))
+    rows_TP[0] = -rows_TP[1]
+    assert solve_cagrad(rows_TP @ rows_TP.T, 0.4).iterations < 100
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -25,23 +25,23 @@ def measure(rounds: int) -> dict[str, Any]:
 
     Args:
         rounds: matrices of each size and kind; each is given 20 times to every method in turn, once
-            to the slow official procedure of Nash-MTL, which takes part where cvxpy and ECOS are
-            installed.
+            to the slow official procedure of Nash-MTL, which is left out where cvxpy or ECOS is
+            not installed.
 
     Returns:
         Median microseconds and, for methods with a solver, the largest residual; both kind ->
         method -> T -> value.
     """
+    left_out: dict[str, str] = {}
     generator = torch.Generator().manual_seed(0)
     medians: dict[str, dict[str, dict[str, float]]] = {}
     residuals: dict[str, dict[str, dict[str, float]]] = {}
-    left_out: dict[str, str] = {}
     for kind, share in KINDS.items():
         for size in SIZES:
             seconds: dict[str, list[float]] = {}
             contestants: dict[str, Method] = {
-                kind.__name__.lower(): kind(size)
-                for kind in (MGDA, CAGrad, NashMTL, IMTL, PCGrad, AlignedMTL)
+                method.__name__.lower(): method(size)
+                for method in (MGDA, CAGrad, NashMTL, IMTL, PCGrad, AlignedMTL)
             }
             try:
                 contestants[SLOW] = NashMTL(size, solver="ccp")

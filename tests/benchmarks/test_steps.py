@@ -95,8 +95,8 @@ def test_a_contestant_that_was_asked_for_is_not_left_out():
 def test_a_solver_whose_package_is_missing_is_left_out_and_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     result = solvers.measure(1)
-    names = {"mgda", "cagrad", "nashmtl", "imtl", "pcgrad", "alignedmtl"}
-    assert set(result["median_cpu_microseconds"]["dependent"]) == names
+    measured = set(result["median_cpu_microseconds"]["independent"])
+    assert measured == {"mgda", "cagrad", "nashmtl", "imtl", "pcgrad", "alignedmtl"}
     last = solvers.render(result).splitlines()[-1]
     assert last.startswith("left out: nashmtl, ccp: ")
     assert "pip install 'mtl_bench[nash-ccp]'" in last

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
-from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import RecordError
 from mtl_bench.files import (
     all_printable,
@@ -85,19 +84,19 @@ class Record:
     def overrides(self) -> dict[str, Any]:
         """The settings that differ from those of the profile and the other choices, by dotted key.
 
-        As environment.json tells. Of a record from before it did they are those beside the method's
-        own, and the profile is that of today.
+        As environment.json tells; of a record from before it did they are the settings that were
+        typed in its command.
         """
         try:
-            told = read_json(self.path / "environment.json").get("overrides")
-        except (OSError, ValueError, AttributeError):
-            told = None
-        if told is None:
-            usual = find_overrides(self.settings | {"method.name": "ls"})
-            told = {key: usual[key] for key in usual if not key.startswith("method.")}
-        return (
-            {key: told[key] for key in sorted(told) if "." in key} if isinstance(told, dict) else {}
-        )
+            environment = read_json(self.path / "environment.json")
+            if "overrides" in environment:
+                told = dict(environment["overrides"])
+            else:
+                keys = {str(word).lstrip("+").partition("=")[0] for word in environment["command"]}
+                told = {key: self.settings[key] for key in keys & self.settings.keys()}
+        except (OSError, ValueError, TypeError, KeyError):
+            return {}
+        return {key: told[key] for key in sorted(told) if "." in key}
 
     @cached_property
     def device(self) -> str | None:

@@ -44,7 +44,7 @@ function headline(comparison, results, looks) {
   const range = [Math.min(0, ...ends), Math.max(0, ...ends)];
   const columns = [
     methodColumn(looks),
-    ...verdictColumns().map((column) => ({ ...column, group: null })),
+    ...verdictColumns(comparison.rows).map((column) => ({ ...column, group: null })),
   ];
   columns.splice(2, 0, {
     title: "",

@@ -51,9 +51,13 @@ function methodColumn(looks) {
   };
 }
 
-function verdictColumns() {
+/** What is said of the rows beside their metrics; costs only where there are any. */
+function verdictColumns(rows) {
+  const priced = rows.some((row) => row.cost.value !== null);
   return [
-    ...VERDICT.map((item) => measureColumn((row) => row[item.key], false, { ...item, group: "verdict" })),
+    ...VERDICT.filter((item) => priced || !item.key.startsWith("cost")).map((item) =>
+      measureColumn((row) => row[item.key], false, { ...item, group: "verdict" }),
+    ),
     {
       title: "n",
       unit: "seeds",
@@ -63,7 +67,7 @@ function verdictColumns() {
       value: (row) => row.seeds.length,
       render: (row) => String(row.seeds.length),
     },
-    {
+    priced && {
       title: "n of cost",
       unit: "seeds",
       group: "verdict",
@@ -72,7 +76,7 @@ function verdictColumns() {
       value: (row) => row.cost_seeds,
       render: (row) => String(row.cost_seeds),
     },
-  ];
+  ].filter(Boolean);
 }
 
 const INTERVAL = {
@@ -116,7 +120,7 @@ function settingOf(comparison, results) {
 /** Tables of one data set under one selection rule, with their notes. */
 function resultTables(results, looks) {
   return results.comparisons.map((comparison) => {
-    const [delta, ...verdict] = verdictColumns();
+    const [delta, ...verdict] = verdictColumns(comparison.rows);
     const columns = [
       methodColumn(looks),
       delta,

@@ -8,7 +8,7 @@ function costPlots(results, looks) {
     : h(
         "p",
         { class: "empty" },
-        "No method has both Δm and an epoch cost here: Δm needs STL runs, the cost LS runs.",
+        "No method has both Δm and an epoch cost here: Δm needs STL runs, the cost LS runs under the same load.",
       );
 }
 

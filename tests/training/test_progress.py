@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mtl_bench.training import processor
+from mtl_bench.runtime import processor
 from mtl_bench.training.progress import PHASES, TRAINING, Progress
 from mtl_bench.training.summary import median_epoch
 

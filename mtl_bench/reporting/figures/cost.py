@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mtl_bench.reporting.costs import NO_PAIR
 from mtl_bench.reporting.figures.labels import Box, place_boxes
 from mtl_bench.reporting.figures.looks import FAINT, GREY, method_looks
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
@@ -71,7 +72,9 @@ def _missing(scene: Scene, rows: Sequence[Row]) -> tuple[str, ...]:
     for row in rows:
         reason = "; ".join(row.notes)
         if row.delta_m is not None:
-            reason = f"no cost: {row.epoch_cost.reason}{scene.command_of('ls')}"
+            unpaired = row.epoch_cost.reason == NO_PAIR.format("LS")  # what a run could mend
+            command = scene.command_of("ls") if unpaired else ""
+            reason = f"no cost: {row.epoch_cost.reason}{command}"
         names.setdefault(reason, []).append(row.name)
     return tuple(f"{', '.join(members)}: {reason}" for reason, members in names.items())
 

@@ -368,7 +368,8 @@ def test_a_missing_part_is_told_and_the_rest_drawn(tmp_path: Path, name: str) ->
     sorted((paths[1] / "steps").iterdir())[0].unlink()
     with style():
         drawing = FIGURES[name](scene_of(tmp_path))
-    assert drawing.missing == (f"taskforce: {paths[1] / 'steps'} lacks updates 1 to 12",)
+    (told,) = drawing.missing
+    assert told.startswith(f"taskforce: {paths[1] / 'steps'} lacks updates 1 to 12: restore it")
     assert "seed 0 (n = 1)" in shown_words(drawing.figure).replace("\u00a0", " ")
 
 

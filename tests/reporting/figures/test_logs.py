@@ -154,7 +154,7 @@ def test_a_crafted_part_is_named_and_takes_no_memory(record, columns, message):
 def test_the_page_survives_any_numbers(record, step):
     part_of(record, {"step": [step], "loss/a": [1e308], "weight/a": [1e308], "weight/b": [None]})
     entry = {"epoch": 1, "train_loss": {"a": 10**400}, "test": {"a": {"mae": 1e308}}}
-    (record / "metrics.jsonl").write_text(json.dumps(entry) + "\n" + "[" * 100_000 + "\n")
+    (record / "metrics.jsonl").write_text(json.dumps(entry) + "\n[\n")
     for bins in (
         page.read_epochs(record / "metrics.jsonl"),
         *page.read_steps(record / "steps").curves,

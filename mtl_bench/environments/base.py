@@ -1,0 +1,179 @@
+"""What multi-task reinforcement learning asks of its environments.
+
+Legend of shape suffixes: T tasks, C copies of each task, O observation numbers, A action numbers,
+n steps of an episode.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from mtl_bench.errors import ConfigError
+from mtl_bench.seeding import derive_seed
+from mtl_bench.values import Positive, PositiveInt
+
+Purpose = Literal["training", "evaluation"]
+"""What the episodes of a suite are for: each has random numbers of its own."""
+
+
+class Outcome(NamedTuple):
+    """What a step led to.
+
+    Args:
+        observations: (T, C, O) float32, of the states that were reached. They are the true ones
+            also at the end of an episode.
+        rewards: (T, C) float32, scaled.
+        successes: (T, C) bool. An episode succeeds if any of its steps does.
+    """
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    successes: np.ndarray
+
+
+class Suite(ABC):
+    """T tasks with C copies of each, whose episodes begin and end together.
+
+    There are no terminal states: an episode ends because its time is over, so the value of its last
+    state counts. All random numbers of an episode are drawn when it begins, from one generator per
+    environment, which depends on the seed, the purpose, the task's name and the copy's number
+    alone.
+
+    Args:
+        tasks: names, in the order of T; defaults are in the class.
+        copies: C.
+        horizon: steps of an episode.
+        seed: of the run.
+        purpose: what the episodes are for.
+        reward_scale: factor of all rewards.
+        task_reward_scales: task -> a further factor of its rewards, for instance to let one task
+            dominate.
+
+    Attributes:
+        simulator: what computes the states and in which version. A run is not continued on
+            another one.
+        reward_scales: (T,) the factors in ``Outcome.rewards``.
+
+    Raises:
+        ConfigError: a task that is unknown or named twice.
+    """
+
+    simulator: str
+    observation_dim: int
+    action_dim: int
+
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        copies: PositiveInt,
+        horizon: PositiveInt,
+        seed: int,
+        purpose: Purpose,
+        reward_scale: Positive,
+        task_reward_scales: Mapping[str, Positive] | None,
+    ) -> None:
+        check_names("tasks", tasks, self.known_tasks())
+        further = task_reward_scales or {}
+        check_names("task_reward_scales", list(further), tasks)
+        self.tasks = tuple(tasks)
+        self.copies = copies
+        self.horizon = horizon
+        self.steps = 0
+        self.reward_scales = reward_scale * np.array([further.get(task, 1.0) for task in tasks])
+        self._generators = [
+            np.random.default_rng(derive_seed(seed, "environment", purpose, task, copy))
+            for task in tasks
+            for copy in range(copies)
+        ]
+        self._beginning = self._generator_states()
+
+    @classmethod
+    @abstractmethod
+    def known_tasks(cls) -> Sequence[str]:
+        """Return the names of all tasks that there are."""
+
+    @abstractmethod
+    def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:
+        """Begin an episode of every environment and return its first observations, (T, C, O).
+
+        Nothing of an earlier episode may have an influence.
+
+        Args:
+            generators: one per environment, T * C of them in task-major order.
+        """
+
+    @abstractmethod
+    def _advance(self, actions_TCA: np.ndarray) -> Outcome:
+        """Make a step with actions in [-1, 1]; its rewards are not scaled yet."""
+
+    def reset(self) -> np.ndarray:
+        """Begin an episode of every environment and return its first observations, (T, C, O)."""
+        self._beginning = self._generator_states()
+        self.steps = 0
+        return self._begin(self._generators).astype(np.float32)
+
+    def step(self, actions_TCA: np.ndarray) -> Outcome:
+        """Make a step of every environment; after ``horizon`` of them, call ``reset``.
+
+        Args:
+            actions_TCA: limited to [-1, 1], and rounded to float32 as a replay buffer keeps them.
+        """
+        if self.steps == self.horizon:
+            raise ValueError(f"the episode is over after {self.horizon} steps: call reset()")
+        self.steps += 1
+        actions = np.clip(np.asarray(actions_TCA, dtype=np.float32), -1, 1)
+        observations, rewards, successes = self._advance(actions)
+        return Outcome(
+            observations.astype(np.float32),
+            (rewards * self.reward_scales[:, None]).astype(np.float32),
+            successes,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the present episode can be made of again, together with its actions.
+
+        These are the generators' states from before it began and its number of steps. Before the
+        first episode, they are what that will begin with.
+        """
+        return {"generators": self._beginning, "steps": self.steps}
+
+    def restore(self, state: Mapping[str, Any], actions_nTCA: np.ndarray) -> np.ndarray:
+        """Go through an episode again and return its latest observations, (T, C, O).
+
+        On the same simulator they are equal to the last bit, and so is all that follows.
+
+        Args:
+            state: as ``state_dict`` returned it.
+            actions_nTCA: of all the steps that it counts.
+        """
+        if len(actions_nTCA) != state["steps"]:
+            raise ValueError(f"{state['steps']} steps, but {len(actions_nTCA)} actions")
+        for generator, value in zip(self._generators, state["generators"], strict=True):
+            generator.bit_generator.state = value
+        observations = self.reset()
+        for actions_TCA in actions_nTCA:
+            observations = self.step(actions_TCA).observations
+        return observations
+
+    def _generator_states(self) -> list[dict[str, Any]]:
+        return [dict(generator.bit_generator.state) for generator in self._generators]
+
+
+def check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Check names of tasks.
+
+    Raises:
+        ConfigError: one is not known or there twice.
+    """
+    for number, name in enumerate(names):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+            raise ConfigError(f"{key}: no task {name}; {hint}")
+        if name in names[:number]:
+            raise ConfigError(f"{key}: {name} is there twice; name each task once")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -46,7 +47,7 @@ class MLP(ControlNetwork):
         appended = len(tasks) if task_id and not shape.separate else 0
         sizes = [shape.inputs + appended, *hidden, shape.outputs]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
             last = layer == len(hidden)
             own = shape.separate or (heads and last)
             rows = (shape.members, len(tasks)) if own else (shape.members,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 class MtlBenchError(Exception):
@@ -43,6 +44,26 @@ class BusyError(RecordError):
 
 class TrainingError(MtlBenchError):
     """A training that had to stop: non-finite numbers, a full disk, a solver that gave up."""
+
+
+class NonFiniteError(TrainingError):
+    """An update that can't be made from its numbers; ``trainer.on_nonfinite`` says what then.
+
+    A loss, gradient, weight or diagnostic is NaN or infinite, or outside of what the method takes.
+
+    Args:
+        message: the number and whose it is.
+        recoverable: whether training can go on without this update.
+
+    Attributes:
+        result: the update as far as it got, a ``StepResult``, once a trainer has caught it.
+    """
+
+    result: Any = None
+
+    def __init__(self, message: str, recoverable: bool = True) -> None:
+        super().__init__(message)
+        self.recoverable = recoverable
 
 
 class Interrupted(MtlBenchError):

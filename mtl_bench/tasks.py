@@ -55,6 +55,8 @@ class Task:
         loss: (prediction, target) -> scalar tensor, the mean over the batch.
         metrics: what is reported, in the order of the tables.
         accumulator: builds an empty accumulator for one evaluation pass.
+        valid: targets -> bool tensor, where the loss learns from them; None where it learns from
+            all. A task takes no part in an update if none of its targets is valid.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Task:
     loss: Callable[[Tensor, Tensor], Tensor]
     metrics: tuple[Metric, ...]
     accumulator: Callable[[], Accumulator]
+    valid: Callable[[Tensor], Tensor] | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return label and metrics as JSON values, as the run record stores them."""

@@ -73,6 +73,7 @@ class Algorithm(ABC):
         components: what a step updates, in this order.
         splits: evaluated after every epoch, ``test`` last.
         steps_per_epoch: steps between two evaluations.
+        tell: shows a line to a person; the trainer sets it.
         origin: kind, source and manifest of what is learned from, all strings; a run is not
             continued on another one.
     """
@@ -82,6 +83,7 @@ class Algorithm(ABC):
     splits: tuple[Split, ...]
     steps_per_epoch: int
     origin: dict[str, str]
+    tell: Callable[[str], None] = staticmethod(print)
 
     @abstractmethod
     def epoch(self, number: int, start: int) -> Iterator[Any]:

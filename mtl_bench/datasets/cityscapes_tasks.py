@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from mtl_bench.losses import disparity_l1, instance_l1, segmentation_nll
+from mtl_bench.losses import (
+    disparity_l1,
+    has_disparity,
+    instance_l1,
+    is_labelled,
+    segmentation_nll,
+)
 from mtl_bench.metrics import DisparityError, InstanceError, SegmentationMetrics
 from mtl_bench.tasks import Metric, Task
 
@@ -30,6 +36,7 @@ def cityscapes_tasks(classes: int) -> tuple[Task, ...]:
             loss=partial(segmentation_nll, ignore=IGNORE),
             metrics=(Metric("miou", unit="%", higher_is_better=True, reference=66.73),),
             accumulator=partial(SegmentationMetrics, classes, reported=("miou",)),
+            valid=partial(is_labelled, ignore=IGNORE),
         ),
         Task(
             name="instance",
@@ -37,6 +44,7 @@ def cityscapes_tasks(classes: int) -> tuple[Task, ...]:
             loss=partial(instance_l1, invalid=IGNORE),
             metrics=(Metric("inst_l1_px", unit="px", reference=10.55),),
             accumulator=partial(InstanceError, IGNORE),
+            valid=partial(is_labelled, ignore=IGNORE),
         ),
         Task(
             name="disparity",
@@ -44,5 +52,6 @@ def cityscapes_tasks(classes: int) -> tuple[Task, ...]:
             loss=disparity_l1,
             metrics=(Metric("disparity_mse", reference=0.33),),
             accumulator=DisparityError,
+            valid=has_disparity,
         ),
     )

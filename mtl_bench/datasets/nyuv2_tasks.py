@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from mtl_bench.losses import depth_l1, normal_cosine, segmentation_nll
+from mtl_bench.losses import (
+    depth_l1,
+    has_depth,
+    has_normal,
+    is_labelled,
+    normal_cosine,
+    segmentation_nll,
+)
 from mtl_bench.metrics import AngleErrors, Average, DepthErrors, SegmentationMetrics
 from mtl_bench.tasks import Metric, Task
 
@@ -35,6 +42,7 @@ def nyuv2_tasks(metric_average: Average) -> tuple[Task, ...]:
                 Metric("pixacc", unit="%", higher_is_better=True, reference=63.76),
             ),
             accumulator=partial(SegmentationMetrics, CLASSES),
+            valid=partial(is_labelled, ignore=IGNORE),
         ),
         Task(
             name="depth",
@@ -45,6 +53,7 @@ def nyuv2_tasks(metric_average: Average) -> tuple[Task, ...]:
                 Metric("rel_err", reference=0.2780),
             ),
             accumulator=partial(DepthErrors, metric_average),
+            valid=has_depth,
         ),
         Task(
             name="normal",
@@ -58,5 +67,6 @@ def nyuv2_tasks(metric_average: Average) -> tuple[Task, ...]:
                 Metric("within_30", unit="%", higher_is_better=True, reference=69.15),
             ),
             accumulator=partial(AngleErrors, metric_average),
+            valid=has_normal,
         ),
     )

@@ -2,15 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor
+
+from mtl_bench.errors import ConfigError
 
 Gradients = tuple[Tensor | None, ...]
 
 RUN_SCALARS = 1 << 22
 """Parameters of a run: 16 MiB of float32 for each task."""
+
+
+def describe_shape(parameter: Tensor) -> str:
+    """Return what a parameter without a name is known by."""
+    return f"of shape {tuple(parameter.shape)}"
+
+
+def check_parameters(
+    shared: Sequence[Tensor],
+    own: Sequence[Sequence[Tensor]],
+    name_of: Callable[[Tensor], str] = describe_shape,
+) -> None:
+    """Raise if the gradients of these parameters would be wrong without a word.
+
+    Args:
+        shared: parameters that several tasks reach.
+        own: for each task, those that it alone reaches.
+        name_of: what a message calls a parameter.
+
+    Raises:
+        ConfigError: one is listed twice or is complex.
+    """
+    parameters = [*shared, *chain.from_iterable(own)]
+    ids = [*map(id, parameters)]
+    if len(set(ids)) < len(ids):
+        twice = next(p for number, p in enumerate(parameters) if ids[number] in ids[:number])
+        raise ConfigError(
+            f"parameter {name_of(twice)} is listed twice in the shared parameters and those of "
+            "the tasks: list it once, as shared if several tasks reach it"
+        )
+    if any(dtype.is_complex for dtype in {parameter.dtype for parameter in parameters}):
+        chosen = next(filter(torch.is_complex, parameters))
+        raise ConfigError(
+            f"parameter {name_of(chosen)} is complex: keep its real and imaginary parts in a real "
+            "one (torch.view_as_complex in forward)"
+        )
+
+
+@contextmanager
+def refusing_sparse() -> Iterator[None]:
+    """Say what to do where torch can't go on with a gradient because it is sparse.
+
+    Raises:
+        ConfigError: it could not.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "sparse" not in str(error).lower():
+            raise
+        raise ConfigError(
+            "the gradient of a parameter is sparse, and task gradients are dense: build "
+            "torch.nn.Embedding and EmbeddingBag with sparse=False"
+        ) from None
+
+
+def widest_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
+    """Return the dtype that holds all of them exactly, float32 at least."""
+    widest = torch.float32
+    for dtype in {tensor.dtype for tensor in tensors}:
+        widest = torch.promote_types(widest, dtype)
+    return widest
 
 
 def differentiate(
@@ -40,23 +106,25 @@ def write_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | N
     on the CPU read memory in order without looking at strides: they would silently give one
     element the update of another.
     """
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is None:
-            parameter.grad = torch.zeros_like(parameter)
-        elif gradient.stride() == parameter.stride():
-            parameter.grad = gradient
-        else:
-            parameter.grad = torch.empty_like(parameter).copy_(gradient)
+    with refusing_sparse():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is None:
+                parameter.grad = torch.zeros_like(parameter)
+            elif gradient.stride() == parameter.stride():
+                parameter.grad = gradient
+            else:
+                parameter.grad = torch.empty_like(parameter).copy_(gradient)
 
 
 def fill(row_P: Tensor, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     """Write gradients one after another into a row, zeros for those that are missing."""
     parts = row_P.split([p.numel() for p in parameters]) if parameters else ()
-    for part, gradient in zip(parts, gradients, strict=True):
-        if gradient is None:
-            part.zero_()
-        else:
-            part.view_as(gradient).copy_(gradient)  # in one pass whatever its strides
+    with refusing_sparse():
+        for part, gradient in zip(parts, gradients, strict=True):
+            if gradient is None:
+                part.zero_()
+            else:
+                part.view_as(gradient).copy_(gradient)  # in one pass whatever its strides
 
 
 def parameter_runs(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from mtl_bench.gradients.autograd import differentiate
+from mtl_bench.gradients.autograd import differentiate, write_gradients
 from mtl_bench.gradients.task_gradients import TaskGradients
 
 
@@ -68,7 +68,8 @@ class StackedGradients(TaskGradients):
         return (weights_T.to(self._graph_T) * self._graph_T).sum()
 
     def _write_own(self, factors_T: Tensor) -> None:
-        for parameter, gradient in zip(self._every_own, self._stacked_gradients, strict=True):
+        def scaled(gradient: Tensor | None) -> Tensor:
             assert gradient is not None
-            factors = factors_T.to(gradient).view(-1, *(1,) * (gradient.dim() - 2))
-            parameter.grad = gradient * factors
+            return gradient * factors_T.to(gradient).view(-1, *(1,) * (gradient.dim() - 2))
+
+        write_gradients(self._every_own, [*map(scaled, self._stacked_gradients)])

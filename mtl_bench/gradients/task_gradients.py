@@ -11,11 +11,15 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from mtl_bench.errors import NonFiniteError
 from mtl_bench.gradients.autograd import (
     Gradients,
+    check_parameters,
     differentiate,
     fill,
     parameter_runs,
+    refusing_sparse,
+    widest_dtype,
     write_gradients,
 )
 from mtl_bench.gradients.cut import Cut
@@ -49,6 +53,10 @@ class TaskGradients:
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
+
+    Raises:
+        NonFiniteError: there is no loss.
+        ConfigError: a parameter is listed twice, is complex or has a sparse gradient.
     """
 
     def __init__(
@@ -63,11 +71,14 @@ class TaskGradients:
     ) -> None:
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
+        if not losses:
+            raise NonFiniteError("a batch has no labels of any task")
         self.losses = tuple(losses)
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
         self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
         self._every_own = [p for parameters in self.own for p in parameters]
+        check_parameters(self.shared, self.own)
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
         self.known_gram_TT: Tensor | None = None
         self._buffer = buffer
@@ -131,7 +142,9 @@ class TaskGradients:
         """
         if self._jacobian_TP is None:
             self._jacobian_TP = self._empty_jacobian()
-            if self._backend == "batched" and self.shared:
+            outputs = self.losses if self._cut is None else (self._cut.output,)
+            reached = bool(self.shared) and any(output.requires_grad for output in outputs)
+            if self._backend == "batched" and reached:
                 self._differentiate_together(self._jacobian_TP)
             else:
                 self._differentiate_in_turn(self._jacobian_TP)
@@ -196,8 +209,7 @@ class TaskGradients:
         if self._buffer is not None and self._buffer.shape == shape:
             return self._buffer
         like = self.shared[0] if self.shared else self.losses[0]
-        wide = torch.promote_types(like.dtype, torch.float32)  # a representation may be in bf16
-        return torch.empty(shape, device=like.device, dtype=wide)
+        return torch.empty(shape, device=like.device, dtype=widest_dtype(self.shared))
 
     def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
         for t in range(len(self.losses)):
@@ -218,7 +230,8 @@ class TaskGradients:
                 output, self.shared, direction, retain_graph=True, materialize_grads=True
             )
 
-        gradients = torch.func.vmap(backward)(directions.to(output))
+        with refusing_sparse():
+            gradients = torch.func.vmap(backward)(directions.to(output))
         parts = jacobian_TP.split([p.numel() for p in self.shared], dim=1)
         for part, gradient in zip(parts, gradients, strict=True):
             part.view_as(gradient).copy_(gradient)
@@ -232,7 +245,8 @@ class TaskGradients:
     def _stream(self) -> Iterable[Tensor]:
         """Yield the columns of the Jacobian run by run of parameters; every graph is kept."""
         for run in parameter_runs(self.shared):
-            rows = run[0].new_empty(len(self.losses), sum(p.numel() for p in run))
+            shape = (len(self.losses), sum(p.numel() for p in run))
+            rows = torch.empty(shape, device=run[0].device, dtype=widest_dtype(run))
             for t, row in enumerate(rows):
                 fill(row, run, self._task_gradients(t, run, keep=True))
             yield rows

@@ -52,7 +52,7 @@ class AlignedMTL(Method):
         """Return the row sums of B, (T,).
 
         Raises:
-            TrainingError: an entry of the Gram matrix is not finite.
+            NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
         solution = _balance(self.finite_gram(gram_TT), self.scale_mode)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.errors import TrainingError
+from mtl_bench.errors import NonFiniteError
 from mtl_bench.values import HeadWeighting, PositiveInt
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Method(nn.Module):
         self.diagnostics: dict[str, float] = {}
         self.present: Tensor | None = None
         """Numbers of the S tasks that the step's batch has labels of; None if it has all."""
+        self.task_names = tuple(map(str, range(num_tasks)))
+        """What messages call the T tasks; a trainer puts their names here."""
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weights of the tasks, shape (T,).
@@ -104,6 +106,10 @@ class Method(nn.Module):
         """Return the entries of the tasks that take part in the step, (S,)."""
         return values_T if self.present is None else values_T[..., self.present]
 
+    def task_name(self, number: int) -> str:
+        """Return the name of one of the tasks that take part in the step, counted from 0."""
+        return self.task_names[number if self.present is None else int(self.present[number])]
+
     def head_weights(self, weights_T: Tensor) -> Tensor:
         """Return what multiplies each task's own gradient, shape (T,)."""
         return weights_T if self.head_weighting == "weighted" else torch.ones_like(weights_T)
@@ -126,20 +132,20 @@ class Method(nn.Module):
         """Return values on the CPU, one or one row per task, as float64.
 
         Raises:
-            TrainingError: one is not finite.
+            NonFiniteError: one is not finite; the line names its task.
         """
         array = values.detach().cpu().double().numpy()
         if not np.isfinite(array).all():
             rows = array.reshape(len(array), -1)
-            task = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-            raise TrainingError(f"{type(self).__name__}: {what} of task {task} is not finite")
+            task = self.task_name(int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0]))
+            raise NonFiniteError(f"{type(self).__name__}: {what} of task {task} is not finite")
         return array
 
     def finite_gram(self, gram_TT: Tensor) -> np.ndarray:
         """Return the Gram matrix on the CPU as float64.
 
         Raises:
-            TrainingError: an entry is not finite; a task whose own gradient is at fault is named.
+            NonFiniteError: an entry is not finite; a task whose own gradient is at fault is named.
         """
         self.finite(gram_TT.diagonal(), "the squared gradient norm")
         return self.finite(gram_TT, "an inner product")

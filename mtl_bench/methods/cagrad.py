@@ -54,7 +54,7 @@ class CAGrad(Method):
         """Return the weights of d, (T,).
 
         Raises:
-            TrainingError: an entry of the Gram matrix is not finite.
+            NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
         return self.factor * self.answer(solve_cagrad(self.finite_gram(gram_TT), self.c))

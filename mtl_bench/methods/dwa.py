@@ -63,7 +63,7 @@ class DWA(Method):
         """Take in the losses and return the weights, (T,).
 
         Raises:
-            TrainingError: a loss is not finite; it is not taken in.
+            NonFiniteError: a loss is not finite; it is not taken in.
         """
         losses_T = self._with_absent(torch.from_numpy(self.finite(losses_T, "the loss")))
         self.seen += 1

@@ -46,7 +46,7 @@ class GradDrop(Method):
         """Write the gradients of every parameter.
 
         Raises:
-            TrainingError: a gradient is not finite.
+            NonFiniteError: a gradient is not finite.
         """
         grads_TP = gradients.jacobian()
         self.finite(grads_TP.sum(dim=1), "the gradient")

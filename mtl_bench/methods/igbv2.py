@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from mtl_bench.errors import ConfigError, TrainingError
+from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.igb.policy import task_weights
 from mtl_bench.igb.replay import make_replay
 from mtl_bench.igb.reward import improvement_reward
@@ -25,7 +25,8 @@ class IGBv2(Method):
     """Improvable gap balancing, second form (Dai, Fei and Lu, UAI 2023).
 
     What is minimised is sum_t w_t log L_t, so that the gradient of task t is multiplied by
-    w_t / L_t. The state of the agent are the losses as they are, its answer the weights w =
+    w_t / L_t, and by 0 where L_t is 0 (or w_t / L_t overflows float32): nothing is left to
+    minimise there. The state of the agent are the losses as they are, its answer the weights w =
     T softmax(u) with u drawn from a Gaussian, also in use. The reward is the relative drop, in
     units of the mean losses of epoch ``base_epoch``, of the loss that has improved least from one
     step to the next. Transitions are stored from the end of that epoch on; the weights are those of
@@ -143,6 +144,7 @@ class IGBv2(Method):
         """
         weights_T = self.weights(gradients.losses_T)
         factors_T = weights_T / gradients.losses_T.double()
+        factors_T = torch.where(factors_T.float().isfinite(), factors_T, 0.0)
         gradients.apply(factors_T, self.head_weights(factors_T))
         return StepInfo(weights_T, self.diagnostics)
 
@@ -152,9 +154,9 @@ class IGBv2(Method):
         Every call stores a transition once there is a base, and may train the agent.
 
         Raises:
-            TrainingError: a loss is not positive or not finite. Nothing of it is remembered then.
+            NonFiniteError: a loss is negative or not finite. Nothing of it is remembered then.
         """
-        _require_positive(losses_T)
+        self._require_valid(losses_T)
         losses_T = self._with_absent(losses_T)
         reward = self._remember(losses_T)
         if self.epoch >= self.update_after_epochs and self.iteration % self.update_every == 0:
@@ -180,11 +182,23 @@ class IGBv2(Method):
         weights_S = self.of_present(weights_T)
         return weights_S * (len(weights_S) / weights_S.sum())
 
+    def _require_valid(self, losses_S: Tensor) -> None:
+        """Stop at losses that have no logarithm."""
+        for number, loss in enumerate(losses_S.tolist()):
+            if not 0 <= loss < inf:
+                raise NonFiniteError(
+                    f"task {self.task_name(number)}: loss {loss:g}; igbv2 minimises the logarithms "
+                    "of the losses, which must be finite and not negative: use another method for "
+                    "this loss"
+                )
+
     def _with_absent(self, losses_S: Tensor) -> Tensor:
         """Return (T,) losses: of tasks without labels the last known one, 1 if there is none."""
         if self.present is None:
             return losses_S
-        known_T = torch.where(self.previous_losses_T > 0, self.previous_losses_T, 1.0)
+        known_T = self.previous_losses_T.clone()
+        if self.iteration == 0:
+            known_T.fill_(1.0)
         known_T[self.present] = losses_S.double()
         return known_T
 
@@ -232,13 +246,3 @@ class IGBv2(Method):
         self.epoch_steps = state["epoch_steps"]
         self.updates = state["updates"]
         self.health = Health(*state["health"])
-
-
-def _require_positive(losses_T: Tensor) -> None:
-    """Stop at losses that have no logarithm."""
-    for task, loss in enumerate(losses_T.tolist()):
-        if not 0 < loss < inf:
-            raise TrainingError(
-                f"task {task}: loss {loss:g}; igbv2 minimises the logarithms of the losses, which "
-                "must be finite and above 0: use another method for this loss"
-            )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mtl_bench.methods.base import Method, Needs, StepInfo
-from mtl_bench.methods.learned import LearnedVector
+from mtl_bench.methods.learned import LOG_RESOLUTION, LearnedVector
 from mtl_bench.solvers.solution import Array, Solution
 from mtl_bench.values import HeadWeighting, Positive, PositiveInt
 
@@ -30,7 +30,8 @@ class IMTL(Method):
     balances the losses (IMTL-L): it learns s_t, minimising exp(s_t) L_t - s_t, and combines the
     gradients of the scaled losses, so that the weights of the g_t are exp(s_t) times numbers that
     sum to 1; tasks' own gradients are multiplied by the weight or, unweighted, by exp(s_t) as in
-    LibMTL. The s_t have an Adam of their own, whose rate no schedule lowers.
+    LibMTL. The s_t have an Adam of their own, whose rate no schedule lowers, and end at 31.9, where
+    the s_t of a loss of exactly 0 would rise for ever.
 
     The codes invert a (T-1) x (T-1) matrix of gradient differences, and add 1e-8 to it when that
     fails; here one least-squares problem in the cosines gives the same weights, and those of
@@ -58,7 +59,11 @@ class IMTL(Method):
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
         hybrid = variant == "hybrid"
-        self.log_scales = LearnedVector(num_tasks, 0.0, learning_rate) if hybrid else None
+        self.log_scales = (
+            LearnedVector(num_tasks, 0.0, learning_rate, highest=-LOG_RESOLUTION)
+            if hybrid
+            else None
+        )
 
     def step(self, gradients: TaskGradients) -> StepInfo:
         """Choose the weights and write the gradients of every parameter."""
@@ -72,7 +77,7 @@ class IMTL(Method):
         """Return the weights of the gradients, (T,), and under ``hybrid`` move the scales.
 
         Raises:
-            TrainingError: an entry of the Gram matrix, or a loss under ``hybrid``, is not finite.
+            NonFiniteError: an entry of the Gram matrix, or a loss under ``hybrid``, is not finite.
         """
         assert gram_TT is not None
         gram_TT = torch.from_numpy(self.finite_gram(gram_TT))

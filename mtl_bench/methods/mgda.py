@@ -54,7 +54,7 @@ class MGDA(Method):
         """Return the min-norm weights, (T,).
 
         Raises:
-            TrainingError: a loss or an entry of the Gram matrix is not finite.
+            NonFiniteError: a loss or an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
         self.finite(losses_T, "the loss")

@@ -80,7 +80,7 @@ class NashMTL(Method):
         """Return the bargaining solution, (T,), before any clipping.
 
         Raises:
-            TrainingError: an entry of the Gram matrix is not finite.
+            NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
         gram = self.finite_gram(gram_TT)

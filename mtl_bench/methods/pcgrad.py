@@ -53,7 +53,7 @@ class PCGrad(Method):
         """Return the summed weights of the projected gradients, (T,).
 
         Raises:
-            TrainingError: an entry of the Gram matrix is not finite.
+            NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
         tasks = len(gram_TT)

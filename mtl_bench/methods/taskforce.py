@@ -190,7 +190,7 @@ class TaskForce(Method):
         train the agents, unless that is left to ``after_update``.
 
         Raises:
-            TrainingError: a loss is negative, or a loss or gradient is not finite. Nothing of it
+            NonFiniteError: a loss is negative, or a loss or gradient is not finite. Nothing of it
                 is remembered then.
         """
         assert gram_TT is not None
@@ -223,7 +223,7 @@ class TaskForce(Method):
         Algorithm 2, lines 10 to 17. Returns the diagnostics of the whole step.
 
         Raises:
-            TrainingError: as in ``weights``. It stops the run even where batches that aren't
+            NonFiniteError: as in ``weights``. It stops the run even where batches that aren't
                 finite are skipped, since here the parameters are at fault and not the batch.
         """
         present = None
@@ -238,7 +238,7 @@ class TaskForce(Method):
 
     def _observe(self, losses_T: Tensor, gram_TT: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (T, O) observation and the (T, T) Gram matrix in it."""
-        require_valid(losses_T, gram_TT)
+        require_valid(losses_T, gram_TT, self.task_names)
         normalized_TT = normalize_gram(gram_TT, normalizers(gram_TT, losses_T, self.normalize))
         return observe(normalized_TT, losses_T), normalized_TT
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.errors import ConfigError, MissingExtraError, TrainingError
+from mtl_bench.errors import ConfigError, MissingExtraError, NonFiniteError
 from mtl_bench.methods.base import Method, StepInfo
 from mtl_bench.seeding import seeded
 from mtl_bench.values import HeadWeighting, Name
@@ -85,7 +85,7 @@ class TorchJD(Method):
         """Aggregate and write the gradients of every parameter.
 
         Raises:
-            TrainingError: the gradients, or what TorchJD makes of them, are not finite.
+            NonFiniteError: the gradients, or what TorchJD makes of them, are not finite.
         """
         if self._returns_weights:
             grads = gradients.gram() if self.needs == "gram" else gradients.jacobian()
@@ -96,7 +96,8 @@ class TorchJD(Method):
         self._finite_rows(grads_TP)
         gradient_P = self._call(grads_TP)
         if not bool(gradient_P.isfinite().all()):
-            raise TrainingError(f"TorchJD: the gradient of {type(self._chosen[0]).__name__} is bad")
+            name = type(self._chosen[0]).__name__
+            raise NonFiniteError(f"TorchJD: the gradient that {name} returns is not finite")
         gradients.apply_vector(gradient_P)
         return StepInfo(torch.ones(len(grads_TP), dtype=torch.float64))
 
@@ -108,7 +109,7 @@ class TorchJD(Method):
             gram_TT: what the weighting looks at: the Gram matrix, or the (T, P) gradients.
 
         Raises:
-            TrainingError: that, or the answer, is not finite.
+            NonFiniteError: that, or the answer, is not finite.
         """
         assert gram_TT is not None
         if self.needs == "gram":
@@ -128,7 +129,7 @@ class TorchJD(Method):
             try:
                 answer: Tensor = self._chosen[0](matrix)
             except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
-                raise TrainingError(
+                raise NonFiniteError(
                     f"TorchJD: {type(self._chosen[0]).__name__}: {error}"
                 ) from error
         return answer

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mtl_bench.methods.base import Method
-from mtl_bench.methods.learned import LearnedVector
+from mtl_bench.methods.learned import LOG_RESOLUTION, LearnedVector
 from mtl_bench.values import HeadWeighting, Positive, PositiveInt
 
 
@@ -20,6 +20,9 @@ class UW(Method):
     Nash-MTL and MTAN codes (the latter starts at s_t = -0.5). ``classification`` minimises
     sum_t exp(-s_t) L_t + 1/2 s_t (Eq. 10), so that w_t = exp(-s_t): the form of the Aligned-MTL
     code. The weights have no fixed sum.
+
+    The s_t of a loss of exactly 0 would fall for ever. It ends at -31.9, the logarithm of float32's
+    squared rounding error, and w_t stays finite; losses above 2e-14 have their best s_t above that.
 
     The s_t have an Adam of their own with a constant learning rate. The codes put them into the
     network's optimiser, in a group with this rate, where the network's schedule lowers it too.
@@ -45,13 +48,15 @@ class UW(Method):
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
         self.factor = 0.5 if form == "regression" else 1.0
-        self.log_variances = LearnedVector(num_tasks, initial_log_variance, learning_rate)
+        self.log_variances = LearnedVector(
+            num_tasks, initial_log_variance, learning_rate, lowest=LOG_RESOLUTION
+        )
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weights, (T,), and then move the log-variances.
 
         Raises:
-            TrainingError: a loss is not finite; the log-variances stay as they are.
+            NonFiniteError: a loss is not finite; the log-variances stay as they are.
         """
         losses_T = torch.from_numpy(self.finite(losses_T, "the loss"))
         weights_T = self.factor * torch.exp(-self.of_present(self.log_variances.now()))

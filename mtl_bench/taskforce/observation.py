@@ -5,13 +5,14 @@ Legend of shape suffixes: T tasks, O = T + 1 numbers that one agent observes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import TrainingError
+from mtl_bench.errors import NonFiniteError
 
 Normalize = Literal["none", "l2", "loss", "loss+"]
 
@@ -62,16 +63,16 @@ def observe(gram_TT: Tensor, losses_T: Tensor) -> Tensor:
     return columns.clamp(-LIMIT, LIMIT).float()
 
 
-def require_valid(losses_T: Tensor, gram_TT: Tensor) -> None:
+def require_valid(losses_T: Tensor, gram_TT: Tensor, names: Sequence[str]) -> None:
     """Stop at numbers that would stay in the replay buffer and spoil the agents much later.
 
     Raises:
-        TrainingError: a loss is negative, or a loss or gradient is not finite.
+        NonFiniteError: a loss is negative, or a loss or gradient is not finite.
     """
-    pairs = zip(losses_T.tolist(), gram_TT.diagonal().tolist(), strict=True)
-    for task, (loss, square) in enumerate(pairs):
+    numbers = zip(names, losses_T.tolist(), gram_TT.diagonal().tolist(), strict=True)
+    for task, loss, square in numbers:
         if not (0 <= loss < inf and square < inf):
-            raise TrainingError(
+            raise NonFiniteError(
                 f"task {task}: loss {loss:g}, squared gradient norm {square:g}; taskforce takes "
                 "finite losses that are not negative, and finite gradients"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mtl_bench.errors import MtlBenchError, TrainingError
+from mtl_bench.errors import ConfigError, MtlBenchError, TrainingError
 
 NO_MEMORY = (
     "can't allocate memory",
@@ -16,6 +16,11 @@ NO_MEMORY = (
 """What torch, the kernel, Python and the loader of libraries say."""
 WORKER = ("DataLoader worker", "DataLoader timed out")
 NOT_DETERMINISTIC = "does not have a deterministic implementation"
+IN_PLACE = (
+    "leaf Variable that requires grad is being used in an in-place operation",
+    "has been modified by an inplace operation",
+)
+REENTRANT = "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad()"
 
 
 def means_no_memory(error: BaseException) -> bool:
@@ -50,6 +55,17 @@ def explain(error: BaseException) -> MtlBenchError | None:
         return TrainingError(
             f"trainer.determinism=strict: {text.partition(', ')[0]}; trainer.determinism=warn goes "
             "on with a warning"
+        )
+    if isinstance(error, RuntimeError) and any(words in text for words in IN_PLACE):
+        return ConfigError(
+            f"the network changes in place what its backward pass needs ({text.partition(':')[0]}):"
+            " use operations that make a new tensor, such as nn.ReLU(inplace=False), above all "
+            "where a head begins"
+        )
+    if isinstance(error, RuntimeError) and REENTRANT in text:
+        return ConfigError(
+            "the network checkpoints with use_reentrant=True, through which single tasks can't be "
+            "differentiated: torch.utils.checkpoint.checkpoint(..., use_reentrant=False)"
         )
     return None
 

@@ -17,6 +17,7 @@ from mtl_bench.errors import (
     ConfigError,
     Interrupted,
     MtlBenchError,
+    NonFiniteError,
     RecordError,
     warn,
 )
@@ -33,7 +34,7 @@ from mtl_bench.training.probe import (
     watch_outputs,
 )
 from mtl_bench.training.trainer import Trainer, TrainerSettings
-from mtl_bench.training.update import NonFiniteError, StepResult
+from mtl_bench.training.update import StepResult
 
 
 class Replay(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 
 from mtl_bench.advice import command
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
-from mtl_bench.errors import Interrupted, MtlBenchError, TrainingError
+from mtl_bench.errors import Interrupted, MtlBenchError, NonFiniteError, TrainingError
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.seeding import generator_states, set_generator_states
@@ -20,7 +20,7 @@ from mtl_bench.training.checkpoint import Checkpoints, restoring
 from mtl_bench.training.memory import peak_memory_bytes
 from mtl_bench.training.observer import Observer
 from mtl_bench.training.progress import Progress
-from mtl_bench.training.update import NonFiniteError, StepResult, Update, check_finite_state
+from mtl_bench.training.update import StepResult, Update, check_finite_state
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ class Trainer:
         self.algorithm, self.settings, self.record = algorithm, settings, record
         self.checkpoints, self.device, self.observers = checkpoints, device, tuple(observers)
         self.names = tuple(task.name for task in algorithm.tasks)
+        algorithm.tell = self.tell
+        for component in algorithm.components:
+            component.method.task_names = self.names
         self.update = Update(self.names, restore=settings.on_nonfinite == "skip")
         self.progress = Progress()
         self.step_logs = {

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from mtl_bench.algorithms.base import Component
-from mtl_bench.errors import MtlBenchError, TrainingError
+from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.training.restore import keep_state
 
 
@@ -65,24 +65,6 @@ class StepResult:
         return known
 
 
-class NonFiniteError(MtlBenchError):
-    """A number of an update is NaN or infinite; the text says which.
-
-    Args:
-        message: the number and whose it is.
-        recoverable: whether nothing is lost when the update is left out.
-
-    Attributes:
-        result: the update as far as it got.
-    """
-
-    result: StepResult | None = None
-
-    def __init__(self, message: str, recoverable: bool = True) -> None:
-        super().__init__(message)
-        self.recoverable = recoverable
-
-
 class Update:
     """Makes updates: compute the combined gradient, then apply it.
 
@@ -100,10 +82,10 @@ class Update:
         """Make one update.
 
         Raises:
-            NonFiniteError: a loss, a gradient, a weight or a diagnostic is not finite, and
-                ``result`` tells what is known. Parameters and optimisers are as they were, unless
-                a method that reevaluates found it; the method and the network's buffers are so
-                only with ``restore``.
+            NonFiniteError: a loss, a gradient, a weight or a diagnostic is not finite, or the
+                method refuses one; ``result`` tells what is known. Parameters and optimisers are
+                as they were, unless a method that reevaluates found it; the method and the
+                network's buffers are so only with ``restore``.
         """
         result = StepResult(component.name, self.names)
         with _restoring(component) if self.restore else nullcontext():
@@ -129,7 +111,8 @@ class Update:
             check_finite(squares, "the squared gradient norm of task {} is {}")
         info = method.step_with(gradients)
         result.weights_T, result.diagnostics = info.weights_T, info.diagnostics
-        check_finite(result.weights, "the weight of task {} is {}")
+        usable = info.weights_T.float().tolist()  # gradients have no larger range
+        check_finite(dict(zip(self.names, usable, strict=True)), "the weight of task {} is {}")
         _check_health(component, result)
         end = time.perf_counter()
         result.seconds = {"forward": losses_known - begin, "method": end - losses_known}
@@ -139,18 +122,30 @@ class Update:
         begin = time.perf_counter()
         parameters = [p for p in component.parameters if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        check_finite({"parameters": norm.item()}, "the norm of the gradient of all {} is {}")
+        if not norm.isfinite():
+            gradients = {name: p.grad for name, p in component.module.named_parameters()}
+            if (name := find_nonfinite(gradients)) is not None:
+                raise NonFiniteError(f"the gradient of {name} is not finite")
+            raise NonFiniteError(f"the norm of the gradient of all parameters is {norm.item()}")
         if component.clip_norm is not None:
             clip_grads_with_norm_(parameters, component.clip_norm, norm)
         for optimizer in component.optimizers:
             optimizer.step()
         moved = time.perf_counter()
         if component.method.looks_again:
-            with component.gradients.reevaluate(data) as updated:
-                result.diagnostics = component.method.after_update(updated)
+            result.diagnostics = _reevaluate(component, data)
             _check_health(component, result)
         result.seconds["optimizer"] = moved - begin
         result.seconds["method"] += time.perf_counter() - moved
+
+
+def _reevaluate(component: Component, data: Any) -> dict[str, float]:  # noqa: ANN401
+    """Show the method what the update did; what is wrong now is wrong in the parameters."""
+    try:
+        with component.gradients.reevaluate(data) as updated:
+            return component.method.after_update(updated)
+    except NonFiniteError as error:
+        raise NonFiniteError(str(error), recoverable=False) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from mtl_bench.config.build import build, build_network, build_run_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group, find_config_folder
 from mtl_bench.config.identity import config_hash
-from mtl_bench.datasets.commands import data_command
+from mtl_bench.datasets.commands import find_command
 from mtl_bench.errors import ConfigError
 from tests.added import announce, write_files
 
@@ -320,7 +320,7 @@ def test_a_data_set_is_prepared_by_the_module_beside_it(install, tmp_path):
         "added_one/mine_prepare.py": "def prepare(folder, size: int):\n    folder.mkdir()\n",
     }
     install(files)
-    command, settings = data_command("mine", "prepare")
+    command, settings = find_command("mine", "prepare")
     assert settings == {"size": None}
     with pytest.raises(ConfigError, match="size=x"):
         command(tmp_path / "mine", {"size": "x"})
@@ -338,9 +338,9 @@ def test_a_data_set_is_prepared_by_the_module_beside_it(install, tmp_path):
 def test_a_data_set_with_nothing_to_prepare_says_so(install, text, message):
     install({"added_one/configs/dataset/mine.yaml": text})
     with pytest.raises(ConfigError, match=message):
-        data_command("mine", "prepare")
+        find_command("mine", "prepare")
 
 
 def test_a_data_set_that_is_not_there_is_named_with_what_is():
     with pytest.raises(ConfigError, match=r"no data set qm8; allowed: .*qm9"):
-        data_command("qm8", "prepare")
+        find_command("qm8", "prepare")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, task_gradients
 from mtl_bench.gradients.autograd import parameter_runs
 from tests.accelerator import DEVICE, pretend
@@ -356,3 +357,92 @@ def test_gradients_lie_in_memory_as_their_parameters(needs_jacobian, heads):
     expected[2:] = [g * f / w for g, f, w in zip(expected[2:], factors, weights, strict=True)]
     for p, old, gradient in zip(trained, before, expected, strict=True):
         assert torch.equal(torch.sign(old - p.detach()), torch.sign(gradient))
+
+
+BACKENDS = ["loop", "batched", "streamed"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("narrow", [[torch.bfloat16] * 2, [torch.bfloat16, torch.float32]])
+def test_gradients_of_coarse_parameters_are_multiplied_in_float32(way, narrow):
+    torch.manual_seed(0)
+    backend, is_cut = way
+    layers = [nn.Linear(5, 40).to(narrow[0]), nn.Linear(40, 4).to(narrow[1])]
+    shared = [p for layer in layers for p in layer.parameters()]
+    x = torch.randn(6, 5)
+
+    def trunk():
+        hidden = layers[0](x.to(narrow[0])).tanh()
+        return layers[1](hidden.to(narrow[1])).float()
+
+    cut = Cut.at(trunk()) if is_cut else None
+    z = trunk() if cut is None else cut.leaf
+    losses = [(z - t).square().mean() * (t + 1) for t in range(3)]
+    reference = [((trunk() - t).square().mean() * (t + 1)) for t in range(3)]
+    rows = [torch.autograd.grad(loss, shared) for loss in reference]
+    rows_TP = torch.stack([torch.cat([g.flatten().double() for g in row]) for row in rows])
+    gradients = TaskGradients(losses, shared, [[], [], []], backend=backend, cut=cut)
+    torch.testing.assert_close(gradients.gram(), rows_TP @ rows_TP.T, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("cut_off", ["all", "one", "trunk", "unused"])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_what_no_loss_reaches_has_gradients_of_zero(backend, cut_off, is_cut):
+    net, x, _ = make()
+    shared, own = net.split()
+    z = net.trunk(x)
+    if cut_off == "trunk":
+        z = z.detach()
+    if cut_off == "unused":
+        shared = [net.unused]
+    cut = Cut.at(z) if is_cut else None
+    above = z if cut is None else cut.leaf
+    losses = [(head(above) - t).square().mean() for t, head in enumerate(net.heads)]
+    for t in {"all": (0, 1, 2), "one": (1,)}.get(cut_off, ()):
+        losses[t] = losses[t].detach()
+    gradients = TaskGradients(losses, shared, own, backend=backend, cut=cut)
+    lengths = gradients.gram().diagonal()
+    assert (lengths > 0).tolist() == [cut_off == "one" and t != 1 for t in range(3)]
+    gradients.apply(torch.ones(3))
+    assert all(p.grad is not None for p in shared if p.requires_grad)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loss_is_needed(backend):
+    with pytest.raises(NonFiniteError, match="a batch has no labels of any task"):
+        TaskGradients([], [nn.Parameter(torch.ones(1))], [], backend=backend)
+
+
+@pytest.mark.parametrize("place", ["shared", "both", "own"])
+def test_a_parameter_that_is_listed_twice_is_refused(place):
+    net, x, _ = make()
+    shared, own = net.split()
+    twice = shared[0] if place != "own" else own[0][0]
+    (shared if place == "shared" else own[1]).append(twice)
+    with pytest.raises(
+        ConfigError, match=r"parameter of shape \(.*\) is listed twice in the shared"
+    ):
+        TaskGradients(net.losses(x), shared, own)
+
+
+def test_complex_parameters_are_refused():
+    phase = nn.Parameter(torch.ones(2, 3, dtype=torch.complex64))
+    losses = [phase.abs().sum(), phase.real.sum()]
+    with pytest.raises(ConfigError, match=r"parameter of shape \(2, 3\) is complex: keep its real"):
+        TaskGradients(losses, [phase], [[], []])
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("needs", ["gram", "weights"])
+def test_sparse_gradients_are_refused(backend, needs):
+    table = nn.Embedding(9, 4, sparse=True)
+    z = table(torch.tensor([1, 2, 2]))
+    gradients = TaskGradients(
+        [z.square().sum(), z.sum()], [table.weight], [[], []], backend=backend
+    )
+    with pytest.raises(
+        ConfigError, match=r"dense: build torch.nn.Embedding and .* with sparse=False"
+    ):
+        gradients.gram() if needs == "gram" else gradients.apply(torch.ones(2))

@@ -234,7 +234,6 @@ def test_seeds_decide_everything_and_global_randomness_nothing():
 @pytest.mark.parametrize(
     ("losses", "message"),
     [
-        ([1.0, 0.0], "task 1: loss 0;"),
         ([-0.5, 1.0], "task 0: loss -0.5;"),
         ([1.0, math.nan], "task 1: loss nan;"),
         ([math.inf, 1.0], "task 0: loss inf;"),
@@ -247,6 +246,30 @@ def test_losses_without_a_logarithm_stop_before_they_are_remembered(losses, mess
     with pytest.raises(TrainingError, match=message):
         method.weights(torch.tensor(losses))
     assert as_plain(method.state_dict()) == before
+
+
+@pytest.mark.parametrize("tiny", [0.0, 1e-42])
+def test_a_loss_of_zero_has_no_part_in_the_gradient(tiny):
+    shared = torch.ones(2, requires_grad=True)
+    method = IGBv2(2, **SMALL)
+    losses = [3 * shared[0], shared[1] - shared[1].detach() + tiny]
+    info = method.step(TaskGradients(losses, [shared], [[], []]))
+    assert info.weights_T.sum().item() == pytest.approx(2)
+    torch.testing.assert_close(
+        shared.grad, torch.stack([info.weights_T[0], torch.tensor(0.0)]).float()
+    )
+
+
+def test_a_loss_of_zero_is_remembered_where_the_task_has_no_labels():
+    method = IGBv2(2, **SMALL)
+    for losses in ([2.0, 0.0], [2.0, 0.0]):
+        method.weights(torch.tensor(losses))
+    method.present = torch.tensor([0])
+    method.weights(torch.tensor([1.5]))
+    assert method.previous_losses_T.tolist() == [1.5, 0]
+    method.end_epoch()  # base: (11/6, 0)
+    method.weights(torch.tensor([1.0]))
+    assert method.diagnostics["reward"] == pytest.approx(0.5 / (5.5 / 3))
 
 
 def test_updates_before_there_is_a_base_are_refused():

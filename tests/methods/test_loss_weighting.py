@@ -1,11 +1,11 @@
-"""RLW, DWA and UW, which look at losses alone."""
+"""RLW, DWA and UW, which look at losses alone, and what IMTL learns from them."""
 
 import math
 
 import pytest
 import torch
 
-from mtl_bench.methods import DWA, RLW, UW
+from mtl_bench.methods import DWA, IMTL, RLW, UW
 from mtl_bench.methods.learned import LearnedVector
 
 
@@ -128,3 +128,22 @@ def test_dwa_epoch_counts_an_absent_task_with_its_mean_so_far():
     method.end_epoch()  # means (2, 9)
     weights_T = weigh(method, [1.0, 1.0])
     assert [w / 2 for w in weights_T] == mixed(2 / 2, 9 / 3.5, temperature=1.0)
+
+
+@pytest.mark.parametrize("form", ["regression", "classification"])
+def test_the_weight_of_a_task_that_is_fitted_ends_at_the_resolution_of_float32(form):
+    """1,000 steps at 100 times the rate come as far as 100,000: Adam moves by its rate."""
+    method, alone = UW(2, form=form, learning_rate=2.5), UW(1, form=form, learning_rate=2.5)
+    for step in range(1000):
+        weights_T = method.weights(torch.tensor([0.3, 0.0]))
+        assert torch.equal(weights_T[:1], alone.weights(torch.tensor([0.3])))
+        assert weights_T.float().isfinite().all(), step
+    assert weights_T[1].item() == pytest.approx(method.factor * 2.0**46)
+
+
+def test_the_scale_of_a_task_that_is_fitted_ends_where_that_of_the_smallest_loss_is():
+    method = IMTL(2, variant="hybrid", learning_rate=2.5)
+    gram_TT = torch.diag(torch.tensor([1.0, 0.0])).double()
+    for _ in range(1000):
+        assert method.weights(torch.tensor([0.3, 0.0]), gram_TT).float().isfinite().all()
+    assert method._scales()[1].item() == pytest.approx(2.0**46)

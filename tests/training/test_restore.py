@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from mtl_bench.algorithms.base import Component
+from mtl_bench.errors import NonFiniteError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.testing.methods import advance, rounds
-from mtl_bench.training.update import NonFiniteError, Update
+from mtl_bench.training.update import Update
 from tests.methods.streams import METHODS, build
 from tests.training.runs import differences
 from tests.training.test_checkpoint_entries import AT_WORK

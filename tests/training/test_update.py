@@ -8,14 +8,17 @@ import pytest
 import torch
 from torch import nn
 
+from mtl_bench.algorithms.base import Component
 from mtl_bench.config.build import build_data
 from mtl_bench.config.identity import config_hash
-from mtl_bench.errors import TrainingError
+from mtl_bench.errors import NonFiniteError, TrainingError
+from mtl_bench.gradients import TaskGradients
+from mtl_bench.methods.base import Method
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.run import run
 from mtl_bench.training.summary import summarize
 from mtl_bench.training.update import (
-    NonFiniteError,
+    Update,
     check_finite,
     check_finite_state,
     find_nonfinite,
@@ -143,6 +146,40 @@ def test_a_failure_after_a_batch_that_was_left_out_does_not_blame_it(trainer):
     hook.remove()
     assert trainer.progress.skipped == 1
     assert "update" not in trainer.incident()
+
+
+def test_the_parameter_whose_gradient_is_not_finite_is_named(trainer):
+    name = next(
+        name for name, _ in trainer.algorithm.network.named_parameters() if name.startswith("heads")
+    )
+    hook = trainer.algorithm.network.get_parameter(name).register_hook(
+        lambda gradient: gradient * math.inf
+    )
+    with pytest.raises(TrainingError, match=f"^the gradient of {name} is not finite at epoch 1"):
+        train_steps(trainer, 1)
+    hook.remove()
+
+
+def test_a_weight_that_float32_does_not_hold_is_named():
+    class Huge(Method):
+        def weights(self, losses_T, gram_TT=None):
+            return torch.tensor([1.0, 1e39], dtype=torch.float64)
+
+    def gradients(_):
+        shared = torch.ones(1, requires_grad=True)
+        return TaskGradients([shared.sum(), 0 * shared.sum()], [shared], [[], []])
+
+    component = Component("", nn.Identity(), gradients, Huge(2), [])
+    with pytest.raises(NonFiniteError, match=r"^the weight of task b is inf$"):
+        Update("ab")(component, None)
+
+
+def test_what_a_second_look_finds_is_not_skipped(tiny_data, tmp_path):
+    words = ("method.transition=same_batch", "trainer.on_nonfinite=skip", "optimizer.lr=1e30")
+    config = config_of(tiny_data, tmp_path, *METHODS["taskforce"], *words)
+    with pytest.raises(TrainingError, match=r"^task \w+: loss .* at epoch 1, step 1; ") as info:
+        run(config)
+    assert "skip" not in str(info.value)
 
 
 def test_names_of_samples_are_those_of_the_batch(tiny_data, tmp_path):

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mtl_bench.algorithms.supervised.network_checks import GradientFlow, check_network
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import ConfigError, TrainingError
+from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, choose_backend
+from mtl_bench.gradients.autograd import widest_dtype
 from mtl_bench.methods.base import Method
 from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.tasks import Task
@@ -37,9 +39,11 @@ class BatchGradients:
             parameters, Jacobian, Gram matrix and method stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
+        flow: looks at the graph of every task's first loss.
 
     Raises:
-        ConfigError: the network has no representation to take the gradients of.
+        ConfigError: the network has no representation to take the gradients of, or
+            ``check_network`` refuses it.
     """
 
     def __init__(
@@ -52,10 +56,13 @@ class BatchGradients:
         precision: str = "float32",
         level: str = "parameters",
         backend: Any = "auto",  # noqa: ANN401 - a checked name
+        flow: GradientFlow | None = None,
     ) -> None:
+        check_network(network, [task.name for task in tasks])
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
         self.shared = network.shared_parameters()
         self.own = [network.task_parameters(task.name) for task in tasks]
+        self.flow = flow
         self.needs_gradients = method.needs != "losses"
         self.at_representation = level == "representation" and self.needs_gradients
         if self.at_representation and not network.has_representation:
@@ -71,10 +78,12 @@ class BatchGradients:
     def __call__(self, data: Sequence[Batch]) -> TaskGradients:
         """Return the gradients of the mean losses of the batches of one update.
 
-        Tasks that no batch has labels of are not among them, and have no gradients after a step.
+        Tasks that no batch has a valid target of are not among them, and have no gradients after a
+        step.
 
         Raises:
-            TrainingError: a batch has no labels at all.
+            NonFiniteError: no batch has a valid target of any task.
+            ConfigError: no loss reaches what is trained, as ``flow`` says.
         """
         for parameters in self.own:
             for parameter in parameters:
@@ -100,15 +109,19 @@ class BatchGradients:
             set_generator_states(present, self.device)
 
     def _of(self, batches: Sequence[Batch]) -> TaskGradients:
+        here = (batch.to(self.device) for batch in batches)
         if len(batches) == 1:
-            return self._of_batch(batches[0].to(self.device), buffer=0)
+            return self._differentiable(*self._forward(next(here)), buffer=0)
         if self.needs_gradients:
-            parts = (self._of_batch(batch.to(self.device), buffer=1) for batch in batches)
+            passes = map(self._forward, here)
+            parts = (self._differentiable(*each, buffer=1) for each in passes if each[0])
             return TaskGradients.mean(parts, self.shared, self.own, self._buffer(0))
         losses: dict[int, list[Tensor]] = {}
-        for batch in batches:
-            values = self._repeatable_losses(batch.to(self.device))
-            for t, loss in zip(self._labelled(batch), values, strict=True):
+        for batch in here:
+            found = self._valid(batch, self._repeatable_losses(batch))
+            if self.flow is not None:
+                self.flow.check(found)
+            for t, loss in found.items():
                 losses.setdefault(t, []).append(loss)
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
@@ -120,9 +133,8 @@ class BatchGradients:
             predictions = self.network(batch)
         return self._losses(predictions, batch)
 
-    def _of_batch(self, batch: Batch, buffer: int) -> TaskGradients:
-        tasks = self._labelled(batch)
-        own = [self.own[t] for t in tasks]
+    def _forward(self, batch: Batch) -> tuple[dict[int, Tensor], Cut | None]:
+        """Return the losses of the tasks that have a valid target, by number, and the cut."""
         cut = None
         with self._precision():
             if self.network.has_representation:
@@ -130,12 +142,21 @@ class BatchGradients:
                 predictions = self.network.predict(cut.leaf, batch)
             else:
                 predictions = self.network(batch)
-        losses = self._losses(predictions, batch)
+        losses = self._valid(batch, self._losses(predictions, batch))
+        if self.flow is not None:
+            self.flow.check(losses, cut)
+        return losses, cut
+
+    def _differentiable(
+        self, losses: dict[int, Tensor], cut: Cut | None, buffer: int
+    ) -> TaskGradients:
+        tasks, values = list(losses), list(losses.values())
+        own = [self.own[t] for t in tasks]
         if self.at_representation and cut is not None:
-            return RepresentationGradients(losses, self.shared, own, cut, tasks)
+            return RepresentationGradients(values, self.shared, own, cut, tasks)
         kept = self._buffer(buffer)
         return TaskGradients(
-            losses,
+            values,
             self.shared,
             own,
             buffer=None if kept is None else kept[: len(tasks)],
@@ -151,16 +172,20 @@ class BatchGradients:
             if task.name in batch.targets
         ]
 
-    def _labelled(self, batch: Batch) -> list[int]:
-        """Return the numbers of the tasks that a batch has labels of.
+    def _valid(self, batch: Batch, losses: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Return those of a batch's losses that have a valid target, by the task's number.
 
-        Raises:
-            TrainingError: it has none.
+        A device is waited for, once: the losses, which are asked for next, are queued already.
         """
         labelled = [t for t, task in enumerate(self.tasks) if task.name in batch.targets]
-        if not labelled:
-            raise TrainingError("a batch has no labels of any task: leave it out of the data set")
-        return labelled
+        by_task = dict(zip(labelled, losses, strict=True))
+        masks = {t: valid for t in labelled if (valid := self.tasks[t].valid) is not None}
+        if masks:
+            valid_any = [mask(batch.targets[self.tasks[t].name]).any() for t, mask in masks.items()]
+            for t, some in zip(masks, torch.stack(valid_any).tolist(), strict=True):
+                if not some:
+                    del by_task[t]
+        return by_task
 
     def _repeatable_losses(self, batch: Batch) -> list[Tensor]:
         def forward(batch: Batch, here: Tensor) -> list[Tensor]:
@@ -186,8 +211,10 @@ class BatchGradients:
         if not self.needs_gradients or self.backend == "streamed":
             return None
         while len(self._buffers) <= number:
-            scalars = sum(p.numel() for p in self.shared if p.requires_grad)
-            self._buffers.append(torch.empty(len(self.tasks), scalars, device=self.device))
+            trained = [p for p in self.shared if p.requires_grad]
+            shape = (len(self.tasks), sum(p.numel() for p in trained))
+            buffer = torch.empty(shape, device=self.device, dtype=widest_dtype(trained))
+            self._buffers.append(buffer)
         return self._buffers[number]
 
 

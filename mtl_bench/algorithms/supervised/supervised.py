@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.algorithms.supervised.evaluation import MeanLoss, evaluate
+from mtl_bench.algorithms.supervised.network_checks import GradientFlow
 from mtl_bench.algorithms.supervised.optimizer_group import (
     OptimizerGroup,
     Scheduler,
@@ -66,7 +67,9 @@ class Supervised(Algorithm):
         self.steps_per_epoch = -(-data.steps_per_epoch // accumulate)
         self.origin = data.origin
         self.validation_losses: dict[str, float] = {}
-        together = [(task,) for task in self.tasks] if method.separate_networks else [self.tasks]
+        together = (
+            [(task,) for task in self.tasks] if type(method).separate_networks else [self.tasks]
+        )
         shared = network.shared_parameters()
         self.groups = [
             OptimizerGroup(
@@ -81,7 +84,18 @@ class Supervised(Algorithm):
             Component(
                 "",
                 network,
-                BatchGradients(network, self.tasks, method, device, **gradients),
+                BatchGradients(
+                    network,
+                    self.tasks,
+                    method,
+                    device,
+                    flow=GradientFlow(
+                        network,
+                        [task.name for task in self.tasks],
+                        lambda text: self.tell(text),
+                    ),
+                    **gradients,
+                ),
                 method,
                 [group.optimizer for group in self.groups],
                 clip_norm,

@@ -117,7 +117,8 @@ def _import() -> Mapping[str, Any]:
         from metaworld.env_dict import ALL_V3_ENVIRONMENTS
     except ImportError as error:
         raise ConfigError(
-            f"Meta-World can't be imported ({error}): pip install 'mtl_bench[rl]'"
+            f"Meta-World can't be imported ({error}): pip install 'mtl_bench[rl]' "
+            "with Python 3.11, 3.12 or 3.13"
         ) from error
     constructors: Mapping[str, Any] = ALL_V3_ENVIRONMENTS
     return constructors

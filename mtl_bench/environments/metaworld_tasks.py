@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-# in Meta-World's order, which is that of MT50
-ALL_TASKS = tuple(
-    """
-    assembly basketball bin-picking box-close button-press-topdown button-press-topdown-wall
-    button-press button-press-wall coffee-button coffee-pull coffee-push dial-turn disassemble
-    door-close door-lock door-open door-unlock hand-insert drawer-close drawer-open faucet-open
-    faucet-close hammer handle-press-side handle-press handle-pull-side handle-pull lever-pull
-    pick-place-wall pick-out-of-hole pick-place plate-slide plate-slide-side plate-slide-back
-    plate-slide-back-side peg-insert-side peg-unplug-side soccer stick-push stick-pull push
-    push-wall push-back reach reach-wall shelf-place sweep-into sweep window-open window-close
-    """.split()
-)
-
+# in the order of Meta-World, which is that of MT50
+NAMES = """
+assembly basketball bin-picking box-close button-press-topdown button-press-topdown-wall
+button-press button-press-wall coffee-button coffee-pull coffee-push dial-turn disassemble
+door-close door-lock door-open door-unlock hand-insert drawer-close drawer-open faucet-open
+faucet-close hammer handle-press-side handle-press handle-pull-side handle-pull lever-pull
+pick-place-wall pick-out-of-hole pick-place plate-slide plate-slide-side plate-slide-back
+plate-slide-back-side peg-insert-side peg-unplug-side soccer stick-push stick-pull push
+push-wall push-back reach reach-wall shelf-place sweep-into sweep window-open window-close
+"""
+ALL_TASKS = tuple(NAMES.split())
 MT4 = ("handle-press", "coffee-button", "plate-slide", "button-press-topdown")
 MT10 = (
     "reach",

@@ -125,7 +125,7 @@ clean: ## remove .venv and caches; data and results stay
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	@$(PIP) --editable '.[qm9,pyg,nash-ccp,slurm,wandb,tensorboard,test,dev]'
+	@$(PIP) --editable '.[qm9,pyg,nash-ccp,rl,slurm,wandb,tensorboard,test,dev]'
 	@touch $@
 
 $(DATA): | .venv/.ready

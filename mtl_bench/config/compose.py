@@ -17,6 +17,7 @@ from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 from mtl_bench.config.groups import GROUPS, describe_group, find_choices, require_served
 from mtl_bench.config.schema import (
     ANNOTATIONS,
+    check_algorithm,
     check_constants,
     check_objects,
     check_sections,
@@ -68,6 +69,7 @@ def compose_config(
             _put(config, values or {}, "")
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        check_algorithm(config)  # which may look up what its data sets have
         raise ConfigError(_first_line(error)) from error
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}

@@ -63,6 +63,7 @@ class Suite(ABC):
         ConfigError: a task that is unknown or named twice.
     """
 
+    has_validation = False
     simulator: str
     observation_dim: int
     action_dim: int
@@ -91,6 +92,11 @@ class Suite(ABC):
             for copy in range(copies)
         ]
         self._beginning = self._generator_states()
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What is learned from, in the words of ``Dataset.origin``."""
+        return {"kind": "simulated", "source": self.simulator, "manifest": ""}
 
     @classmethod
     @abstractmethod

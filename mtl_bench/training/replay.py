@@ -241,5 +241,5 @@ def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step
         warn(f"{reason}: the replay begins at the first step")
         useless = True
     if useless:
-        for copy in record.checkpoints.iterdir():
+        for copy in record.checkpoints.glob("*.pt"):
             copy.unlink()

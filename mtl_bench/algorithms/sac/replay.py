@@ -61,7 +61,12 @@ class EpisodeReplay:
 
     def __len__(self) -> int:
         """Return how many vector steps can be drawn from."""
-        return self._step_number() - self._first()
+        return self.vector_steps - self._first()
+
+    @property
+    def vector_steps(self) -> int:
+        """Steps of every environment so far."""
+        return max(0, self.begun - 1) * self._horizon + self.steps
 
     def begin(self, observations_TCO: np.ndarray) -> None:
         """Begin an episode, in place of the oldest one if there is no free slot."""
@@ -163,9 +168,6 @@ class EpisodeReplay:
     @property
     def _slot(self) -> int:
         return (self.begun - 1) % self.slots
-
-    def _step_number(self) -> int:
-        return max(0, self.begun - 1) * self._horizon + self.steps
 
     def _first(self) -> int:
         return max(0, self.begun - self.slots) * self._horizon

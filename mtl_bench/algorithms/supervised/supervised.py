@@ -102,6 +102,11 @@ class Supervised(Algorithm):
             ),
         )
 
+    @classmethod
+    def serves(cls, data: type) -> bool:
+        """Tell whether there are batches."""
+        return hasattr(data, "train_batches")
+
     def epoch(self, number: int, start: int) -> Iterator[list[Batch]]:
         """Yield the batches of each update of an epoch."""
         self.network.train()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import partial
 from pkgutil import resolve_name
@@ -185,5 +185,5 @@ def _of_sac(config: dict[str, Any], suite: Suite, device: torch.device) -> dict[
     }
 
 
-BUILDERS = {"supervised": _of_supervised, "sac": _of_sac}
+BUILDERS: dict[str, Callable[..., dict[str, Any]]] = {"supervised": _of_supervised, "sac": _of_sac}
 """Name of an algorithm -> function that makes what it is built with besides its fields."""

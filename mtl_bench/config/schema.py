@@ -231,12 +231,12 @@ def check_objects(config: dict[str, Any]) -> None:
         ConfigError: a class from elsewhere than this package or the one that offers the choice, or
             a bad argument.
     """
+    check_algorithm(config)
     for group, built_with in BUILT_WITH.items():
         section = config[group]
         arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
         model = schema_of(class_of(group, section), built_with)
         _validate(model, arguments, f"{group}.")
-    check_algorithm(config)
 
 
 def check_algorithm(config: Mapping[str, Any]) -> None:

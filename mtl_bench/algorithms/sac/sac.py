@@ -28,7 +28,7 @@ from mtl_bench.environments.base import Suite
 from mtl_bench.errors import ExplodedError, RecordError
 from mtl_bench.methods.base import Method
 from mtl_bench.tasks import ControlTask, Metric
-from mtl_bench.values import Fraction, NonNegativeInt, Positive, PositiveInt
+from mtl_bench.values import Fraction, Positive, PositiveInt
 
 METRICS = (
     Metric("success", higher_is_better=True, decimals=3),

@@ -1,0 +1,211 @@
+"""Multi-task SAC through the real trainer: stopped at any step, what it refuses, what it learns."""
+
+import json
+import shutil
+from contextlib import suppress
+
+import pytest
+import torch
+
+from mtl_bench.config.build import build_algorithm, build_data
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.groups import describe_group
+from mtl_bench.config.identity import config_hash
+from mtl_bench.errors import ConfigError, ExplodedError, Interrupted, RecordError
+from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.training.checkpoint import Checkpoints
+from mtl_bench.training.summary import summarize
+from mtl_bench.training.trainer import Trainer, TrainerSettings
+from tests.training.runs import Watcher, differences, read_steps, stop_at
+
+CPU = torch.device("cpu")
+SMALL = (
+    *("dataset=pendulum6", "profile=smoke", "logger.progress=off", "trainer.device=cpu"),
+    *("dataset.tasks=[standard,reversed,heavy]", "dataset.horizon=6", "dataset.copies=2"),
+    *("algorithm.batch_size=4", "algorithm.buffer_size=30", "algorithm.random_episodes=2"),
+    *("algorithm.epoch_episodes=2", "architecture.hidden=[8]", "trainer.epochs=3"),
+)
+"""12 steps an epoch; the buffer has room for four episodes."""
+
+
+def config_of(results, *overrides):
+    return compose_config([*SMALL, f"paths.results={results}", *overrides])
+
+
+def trainer_of(config, record, *observers):
+    return Trainer(
+        build_algorithm(config, build_data(config), CPU),
+        TrainerSettings.of(config["trainer"]),
+        record,
+        Checkpoints(record.checkpoints, config, config_hash(config)),
+        CPU,
+        observers,
+    )
+
+
+def train(config, *observers):
+    """Train, or go on, until the end or an interruption; return the trainer and its summary."""
+    digest = config_hash(config)
+    with RunRecord(record_path(config, digest)) as record:
+        trainer = trainer_of(config, record, *observers)
+        trainer.resume()
+        summary = None
+        with suppress(Interrupted):
+            trainer.run()
+            summary = summarize(config, digest, trainer)
+        return trainer, summary
+
+
+def state_of(trainer):
+    """Return all that a run is, but the names of files, which depend on when it was saved."""
+    state = trainer.state_dict()
+    del state["step_log"], state["replay"]
+    replay = trainer.algorithm.replay
+    drawn = replay.sample(300, torch.Generator().manual_seed(0))
+    return [state, list(replay.running()), list(drawn)]
+
+
+def logs_of(trainer):
+    lines = (trainer.record.path / "metrics.jsonl").read_text().splitlines()
+    steps = [read_steps(trainer.record.steps / name) for name in ("critic", "actor")]
+    return [json.loads(line) for line in lines], steps
+
+
+@pytest.mark.parametrize("method", ["ls", "taskforce", "stl"])
+@pytest.mark.parametrize("stop", [1, 5, 6, 12, 20, 31])
+def test_stopped_and_resumed_it_equals_an_uninterrupted_run(method, stop, tmp_path):
+    overrides = [f"method={method}", "method.batch_size=4"][: 1 + (method == "taskforce")]
+    straight, expected = train(config_of(tmp_path / "straight", *overrides))
+    config = config_of(tmp_path / "stopped", *overrides)
+    assert train(config, stop_at(stop))[1] is None
+    resumed, summary = train(config)
+    assert differences(state_of(straight), state_of(resumed)) == []
+    assert differences(logs_of(straight), logs_of(resumed)) == []
+    assert differences(expected["metrics"], summary["metrics"]) == []
+
+
+def test_an_evaluation_leaves_no_trace(tmp_path):
+    trainer, _ = train(config_of(tmp_path, "method=pcgrad"))
+    algorithm = trainer.algorithm
+    before = state_of(trainer)
+    first = algorithm.evaluate("test", "", lambda: None)
+    assert algorithm.evaluate("test", "", lambda: None) == first
+    assert differences(before, state_of(trainer)) == []
+
+
+def spoil(path):
+    path.write_bytes(path.read_bytes()[:-8] + b"\0" * 7 + b"\1")
+
+
+def test_a_damaged_part_is_named_and_the_checkpoint_before_is_used(tmp_path):
+    config = config_of(tmp_path, "method=ls")
+    straight, _ = train(config)
+    expected = state_of(straight)
+    shutil.rmtree(straight.record.path)
+    stopped, _ = train(config, stop_at(20))
+    newest = max((stopped.record.checkpoints / "replay").iterdir())
+    spoil(newest)
+    watcher = Watcher()
+    resumed, _ = train(config, watcher)
+    assert any(str(newest) in line and "previous.pt" in line for line in watcher.messages)
+    assert differences(expected, state_of(resumed)) == []
+
+
+def test_without_any_whole_checkpoint_the_run_is_refused(tmp_path):
+    config = config_of(tmp_path, "method=ls")
+    stopped, _ = train(config, stop_at(20))
+    for part in (stopped.record.checkpoints / "replay").iterdir():
+        part.unlink()
+    with pytest.raises(RecordError, match="no checkpoint is left"):
+        train(config)
+
+
+def test_another_simulator_is_refused(tmp_path, monkeypatch):
+    from mtl_bench.environments.pendulum import Pendulum
+
+    config = config_of(tmp_path, "method=ls")
+    train(config, stop_at(3))
+    monkeypatch.setattr(Pendulum, "simulator", "pendulum 2")
+    with pytest.raises(RecordError, match=r"begun on pendulum 1, and this is pendulum 2"):
+        train(config)
+
+
+def test_an_episode_that_takes_another_course_is_refused(tmp_path, monkeypatch):
+    from mtl_bench.environments import pendulum
+
+    config = config_of(tmp_path, "method=ls")
+    train(config, stop_at(3))
+    monkeypatch.setattr(pendulum, "STEP_SECONDS", 0.051)
+    with pytest.raises(RecordError, match="another course"):
+        train(config)
+
+
+def test_a_loss_above_the_bound_ends_the_run_as_exploded(tmp_path):
+    config = config_of(tmp_path, "method=ls", "algorithm.largest_loss=1e-6")
+    with pytest.raises(ExplodedError, match=r"exploded.*largest_loss=1e-06"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    ("method", "method_on", "actor"),
+    [
+        *(("pcgrad", "auto", "PCGrad"), ("pcgrad", "critic", "LS"), ("nashmtl", "both", "NashMTL")),
+        *(("dwa", "auto", "LS"), ("taskforce", "auto", "LS"), ("uw", "both", "UW")),
+        *(("ls", "auto", "LS"), ("graddrop", "auto", "GradDrop"), ("stl", "auto", "STL")),
+    ],
+)
+def test_method_on_says_which_components_a_method_acts_on(method, method_on, actor, tmp_path):
+    config = config_of(tmp_path, f"method={method}", f"algorithm.method_on={method_on}")
+    algorithm = build_algorithm(config, build_data(config), CPU)
+    critic_method, actor_method = (c.method for c in algorithm.components)
+    assert type(critic_method).__name__.lower() == method
+    assert type(actor_method).__name__ == actor
+    assert critic_method is not actor_method
+    if actor == type(critic_method).__name__ and method == "pcgrad":
+        states = [m.generator.get_state() for m in (critic_method, actor_method)]
+        assert not torch.equal(*states)
+
+
+@pytest.mark.parametrize("method", [m for m in describe_group("method") if m != "torchjd"])
+@pytest.mark.parametrize("architecture", ["mlp", "multihead"])
+def test_every_method_makes_a_whole_run(method, architecture, tmp_path):
+    overrides = [f"method={method}", f"architecture={architecture}"]
+    if method == "taskforce":
+        overrides.append("method.batch_size=4")
+    trainer, summary = train(config_of(tmp_path, *overrides))
+    assert trainer.progress.step == 36
+    assert summary["untrained"] == []
+    assert summary["metrics"]["last"].keys() == {"standard", "reversed", "heavy"}
+    line = trainer.progress.history[-1]
+    assert line["success_test"] == 0.0  # no episode is that short
+    assert line["environment_steps"] == 2 * (12 + 36)
+    assert line["training_success"].keys() == summary["metrics"]["last"].keys()
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("trainer.accumulate=2", "trainer.accumulate=2: algorithm=sac takes 1 alone"),
+        ("trainer.precision=bf16", "trainer.precision=bf16: algorithm=sac takes float32 alone"),
+        ("gradients.level=representation", "gradients.level=representation: algorithm=sac"),
+        ("algorithm=supervised", "algorithm=supervised can't learn from dataset=pendulum6"),
+        ("architecture=mpnn", "architecture=mpnn can't serve dataset=pendulum6"),
+        ("algorithm.gamma=1.5", r"algorithm.gamma=1.5"),
+        ("algorithm.gama=0.9", "algorithm.gama"),
+        ("dataset.task_reward_scales={heavy: -1.0}", "task_reward_scales"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(override, told, tmp_path):
+    with pytest.raises(ConfigError, match=told):
+        config_of(tmp_path, "method=ls", override)
+
+
+def test_soft_actor_critic_is_refused_on_a_data_set():
+    with pytest.raises(ConfigError, match="algorithm=sac can't learn from dataset=qm9"):
+        compose_config(["dataset=qm9", "method=ls", "algorithm=sac"])
+
+
+def test_it_asks_for_no_validation_data(tmp_path):
+    config = config_of(tmp_path, "method=ls", "protocol.selection=best_val")
+    with pytest.raises(ConfigError, match="dataset=pendulum6 has none.*: use last_k_mean"):
+        build_data(config)

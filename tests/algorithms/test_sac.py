@@ -3,19 +3,23 @@
 import json
 import shutil
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import torch
 
+from mtl_bench.algorithms.sac.temperature import Temperatures
 from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, ExplodedError, Interrupted, RecordError
+from mtl_bench.methods import LS, PCGrad
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.checkpoint import Checkpoints
 from mtl_bench.training.summary import summarize
 from mtl_bench.training.trainer import Trainer, TrainerSettings
+from tests.algorithms.mirror import TASKS, mirror_sac
 from tests.training.runs import Watcher, differences, read_steps, stop_at
 
 CPU = torch.device("cpu")
@@ -214,3 +218,86 @@ def test_it_asks_for_no_validation_data(tmp_path):
     config = config_of(tmp_path, "method=ls", "protocol.selection=best_val")
     with pytest.raises(ConfigError, match="dataset=pendulum6 has none.*: use last_k_mean"):
         build_data(config)
+
+
+@pytest.mark.parametrize("method", [LS, PCGrad])
+def test_two_opposite_tasks_are_learned(method, tmp_path):
+    algorithm = mirror_sac({"critic": method(2), "actor": method(2)}, seed=0)
+    with RunRecord(tmp_path) as record:
+        checkpoints = Checkpoints(record.checkpoints, {}, "digest")
+        trainer = Trainer(algorithm, TrainerSettings(epochs=1), record, checkpoints, CPU)
+        before = algorithm.evaluate("test", "", lambda: None)
+        trainer.run()
+    metrics = trainer.progress.history[-1]["test"]
+    for task in TASKS:
+        assert metrics[task]["success"] > 0.75 > before[task]["success"]
+        assert metrics[task]["return"] > before[task]["return"] / 2
+
+
+class Recorder:
+    """Takes the place of the trainer's update: keeps losses and gradients, moves nothing."""
+
+    def __init__(self):
+        self.losses, self.gradients = {}, {}
+
+    def __call__(self, component, data):
+        found = component.gradients(data)
+        component.method.step_with(found)
+        self.losses[component.name] = found.losses_T
+        self.gradients[component.name] = [p.grad.clone() for p in component.parameters]
+
+
+def test_losses_targets_and_slow_critics_are_those_of_the_formulas():
+    algorithm = mirror_sac({"critic": LS(2), "actor": PCGrad(2)}, seed=1, tau=0.25)
+    batch = next(algorithm.epoch(1, 0))
+    with torch.no_grad():
+        for p in algorithm.slow_critics.parameters():
+            p.add_(0.1)
+    slow = [p.clone() for p in algorithm.slow_critics.parameters()]
+    state, policy = algorithm.generator.get_state(), algorithm.policy
+    alpha_T1 = algorithm.temperatures.alpha_T1
+
+    def act(observations, noise):
+        mean, log_std = policy(observations)[0].chunk(2, dim=-1)
+        normal = torch.distributions.Normal(mean, log_std.exp())
+        inner = mean + log_std.exp() * noise
+        actions = inner.tanh()
+        jacobian = (1 - actions.square()).log()
+        return actions, (normal.log_prob(inner) - jacobian).sum(dim=-1)
+
+    def value(critics, observations, actions):
+        return critics(torch.cat([observations, actions], dim=2))[..., 0]
+
+    generator = torch.Generator()
+    generator.set_state(state)
+    noise, next_noise = (torch.randn(batch.actions_TBA.shape, generator=generator) for _ in "ab")
+    actions, log_probs = act(batch.next_TBO, next_noise)
+    best = value(algorithm.slow_critics, batch.next_TBO, actions).min(dim=0).values
+    targets = (batch.rewards_TB + 0.5 * (best - alpha_T1 * log_probs)).detach()
+    errors = value(algorithm.critics, batch.observations_TBO, batch.actions_TBA) - targets
+    critic_T = errors.square().sum(dim=0).mean(dim=1)
+    actions, log_probs = act(batch.observations_TBO, noise)
+    best = value(algorithm.critics, batch.observations_TBO, actions).min(dim=0).values
+    actor_T = (alpha_T1 * log_probs - best).mean(dim=1)
+
+    recorder = Recorder()
+    algorithm.step(batch, recorder)
+    torch.testing.assert_close(recorder.losses["critic"], critic_T.detach())
+    torch.testing.assert_close(recorder.losses["actor"], actor_T.detach())
+    expected = torch.autograd.grad(critic_T.sum(), list(algorithm.critics.parameters()))
+    torch.testing.assert_close(recorder.gradients["critic"], list(expected))
+    assert all(p.grad is not None for p in policy.parameters())
+    for p, before, fast in zip(
+        algorithm.slow_critics.parameters(), slow, algorithm.critics.parameters(), strict=True
+    ):
+        torch.testing.assert_close(p, 0.75 * before + 0.25 * fast.detach())
+
+
+@pytest.mark.parametrize("loss", ["log_alpha", "alpha"])
+def test_each_temperature_falls_while_its_policy_is_more_random_than_the_target(loss):
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    temperatures = Temperatures(2, 0.5, -1.0, loss, sgd, None, CPU)
+    temperatures.update(torch.tensor([[-2.0, -4.0], [2.0, 4.0]]))  # entropies 3 and -3
+    slopes = torch.tensor([4.0, -2.0]) * (0.5 if loss == "alpha" else 1.0)
+    expected = torch.tensor(0.5).log() - 0.1 * slopes
+    torch.testing.assert_close(temperatures.log_alpha_T.detach(), expected)

@@ -187,7 +187,9 @@ def test_log_probabilities_are_those_of_a_transformed_normal_distribution(mean, 
 def test_weights_begin_within_their_bounds(initialization):
     torch.manual_seed(0)
     shape = Shape(inputs=30, outputs=20, output_bound=1e-3)
-    network = MLP(("a",), shape, (40,), task_id=False, initialization=initialization)
+    network = MLP(
+        ("a",), shape, heads=False, hidden=(40,), task_id=False, initialization=initialization
+    )
     first, last = (weight.abs().max().item() for weight in network.weights)
     bound = math.sqrt(6 / (30 if initialization == "he" else 70))
     assert 0.95 * bound < first <= bound

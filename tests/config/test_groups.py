@@ -11,7 +11,9 @@ from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.config.schema import ANNOTATIONS, BUILT_WITH
 
 OBJECTS = [
-    (group, choice) for group in ("algorithm", "architecture", "method") for choice in describe_group(group)
+    (group, choice)
+    for group in ("algorithm", "architecture", "method")
+    for choice in describe_group(group)
 ]
 
 

@@ -28,8 +28,8 @@ class MLP(ControlNetwork):
     Args:
         tasks: names of the tasks.
         shape: what it is for.
-        hidden: units of the hidden layers.
         heads: whether each task has a last layer of its own.
+        hidden: units of the hidden layers.
         task_id: whether a one-hot vector of the task follows the inputs.
         initialization: of the weights.
     """
@@ -38,8 +38,9 @@ class MLP(ControlNetwork):
         self,
         tasks: Sequence[str],
         shape: Shape,
+        *,
+        heads: bool,
         hidden: Sequence[PositiveInt] = (400, 400, 400),
-        heads: bool = False,
         task_id: bool = True,
         initialization: Literal["he", "xavier"] = "he",
     ) -> None:

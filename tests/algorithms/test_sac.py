@@ -216,7 +216,7 @@ def test_an_algorithm_is_refused_on_what_it_can_not_learn_from(algorithm, datase
 
 def test_it_asks_for_no_validation_data(tmp_path):
     config = config_of(tmp_path, "method=ls", "protocol.selection=best_val")
-    with pytest.raises(ConfigError, match="dataset=pendulum6 has none.*: use last_k_mean"):
+    with pytest.raises(ConfigError, match=r"dataset=pendulum6 has none.*: use last_k_mean"):
         build_data(config)
 
 

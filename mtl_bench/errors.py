@@ -66,6 +66,10 @@ class NonFiniteError(TrainingError):
         self.recoverable = recoverable
 
 
+class ExplodedError(TrainingError):
+    """A loss above the bound from which a run is counted as exploded."""
+
+
 class Interrupted(MtlBenchError):
     """A training that was asked to stop and can be continued."""
 

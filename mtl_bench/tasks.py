@@ -45,8 +45,40 @@ class Accumulator(Protocol):
         """Return metric name -> value over everything taken in, in the metric's unit."""
 
 
+class TaskSpec:
+    """What the trainer, the records and the tables know of a task.
+
+    Attributes:
+        name: key in configs and records.
+        label: what tables print.
+        metrics: what is reported, in the order of the tables.
+    """
+
+    name: str
+    label: str
+    metrics: tuple[Metric, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """Return label and metrics as JSON values, as the run record stores them."""
+        metrics = {metric.name: asdict(metric) for metric in self.metrics}
+        for fields in metrics.values():
+            del fields["name"]
+            if not math.isfinite(fields["reference"] or 0):
+                fields["reference"] = None
+        return {"label": self.label, "metrics": metrics}
+
+
 @dataclass(frozen=True)
-class Task:
+class ControlTask(TaskSpec):
+    """One task of a suite of environments; see ``TaskSpec``."""
+
+    name: str
+    label: str
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True)
+class Task(TaskSpec):
     """One task of a data set.
 
     Args:
@@ -65,12 +97,3 @@ class Task:
     metrics: tuple[Metric, ...]
     accumulator: Callable[[], Accumulator]
     valid: Callable[[Tensor], Tensor] | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Return label and metrics as JSON values, as the run record stores them."""
-        metrics = {metric.name: asdict(metric) for metric in self.metrics}
-        for fields in metrics.values():
-            del fields["name"]
-            if not math.isfinite(fields["reference"] or 0):
-                fields["reference"] = None
-        return {"label": self.label, "metrics": metrics}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import nn
 from torch.optim import Optimizer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mtl_bench.datasets.base import Split
     from mtl_bench.gradients import TaskGradients
     from mtl_bench.methods.base import Method
-    from mtl_bench.tasks import Task
+    from mtl_bench.tasks import TaskSpec
 
 Metrics = dict[str, dict[str, float]]
 """Task -> metric -> value."""
@@ -76,14 +77,21 @@ class Algorithm(ABC):
         tell: shows a line to a person; the trainer sets it.
         origin: kind, source and manifest of what is learned from, all strings; a run is not
             continued on another one.
+        fixed: keys of a configuration that the algorithm has no choice of, and their values.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[TaskSpec, ...]
     components: tuple[Component, ...]
     splits: tuple[Split, ...]
     steps_per_epoch: int
     origin: dict[str, str]
+    fixed: ClassVar[Mapping[str, Any]] = {}
     tell: Callable[[str], None] = staticmethod(print)
+
+    @classmethod
+    @abstractmethod
+    def serves(cls, data: type) -> bool:
+        """Tell whether it can learn from a class of the group ``dataset``."""
 
     @abstractmethod
     def epoch(self, number: int, start: int) -> Iterator[Any]:
@@ -139,3 +147,17 @@ class Algorithm(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
+
+    def keep_in(self, folder: Path) -> None:  # noqa: B027 - most algorithms have no such data
+        """Keep data that is too large for a state in files below a folder.
+
+        Args:
+            folder: of the run's checkpoints, each of which names the files that it needs.
+        """
+
+    def write(self) -> None:  # noqa: B027
+        """Write what of such data is new; a state that names it is saved next."""
+
+    def damaged(self, state: dict[str, Any]) -> list[str]:
+        """Return the files of such data that a state names and that are not what they were."""
+        return []

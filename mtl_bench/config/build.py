@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import partial
 from pkgutil import resolve_name
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from mtl_bench.algorithms.base import Algorithm
     from mtl_bench.architectures.base import Architecture
+    from mtl_bench.architectures.control.base import ControlNetwork
     from mtl_bench.datasets.base import Dataset
+    from mtl_bench.environments.base import Suite
     from mtl_bench.methods.base import Method
 
 
@@ -41,22 +43,24 @@ def build(section: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401 - a
         raise ConfigError(f"{section['_target_']}: {error}") from error
 
 
-def build_data(config: dict[str, Any]) -> Dataset:
-    """Build the data set of a run.
+def build_data(config: dict[str, Any]) -> Any:  # noqa: ANN401 - what the algorithm learns from
+    """Build the data set of a run, or the suite of environments.
 
     Raises:
         ConfigError: it has no validation data, and something else of the run asks for them.
     """
-    data: Dataset = build(config["dataset"], seed=config["seed"])
+    data: Any = build(config["dataset"], seed=config["seed"])
     if not data.has_validation:
         for asking, value, instead in (
             ("protocol.selection", config["protocol"]["selection"], "last_k_mean"),
             ("scheduler._target_", (config["scheduler"] or {}).get("_target_"), "StepLR"),
         ):
             if value in ("best_val", "torch.optim.lr_scheduler.ReduceLROnPlateau"):
+                hold_out = "hold some out (dataset.holdout=N) or "
                 raise ConfigError(
-                    f"{asking}={value} needs validation data, and dataset={data.name} has none as "
-                    f"it is configured: hold some out (dataset.holdout=N) or use {instead}"
+                    f"{asking}={value} needs validation data, and dataset="
+                    f"{config['dataset']['name']} has none as it is configured: "
+                    f"{hold_out * ('holdout' in config['dataset'])}use {instead}"
                 )
     return data
 
@@ -83,11 +87,10 @@ def build_network(config: dict[str, Any], tasks: Sequence[str]) -> Architecture:
     return SingleTask(tasks, initialise) if separate else initialise(tasks)
 
 
-def build_run_method(config: dict[str, Any], num_tasks: int) -> Method:
-    """Build the method of a run."""
-    method: Method = build(
-        config["method"], num_tasks=num_tasks, seed=derive_seed(config["seed"], "method")
-    )
+def build_run_method(config: dict[str, Any], num_tasks: int, *component: str) -> Method:
+    """Build the method of a run, or that of a component by its name."""
+    seed = derive_seed(config["seed"], "method", *component)
+    method: Method = build(config["method"], num_tasks=num_tasks, seed=seed)
     return method
 
 
@@ -98,7 +101,8 @@ def require_method(config: dict[str, Any]) -> None:
         MissingExtraError: it needs a package that is not installed.
         ConfigError: it refuses its fields.
     """
-    build_run_method(config, len(class_of("dataset", config["dataset"]).task_names))
+    kind, section = class_of("dataset", config["dataset"]), config["dataset"]
+    build_run_method(config, len(getattr(kind, "task_names", None) or section["tasks"]))
 
 
 def build_optimizer(section: dict[str, Any], parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -115,36 +119,75 @@ def build_scheduler(section: dict[str, Any], optimizer: Optimizer) -> LRSchedule
     return scheduler
 
 
-def build_algorithm(config: dict[str, Any], data: Dataset, device: torch.device) -> Algorithm:
+def build_algorithm(config: dict[str, Any], data: Any, device: torch.device) -> Algorithm:  # noqa: ANN401
     """Build what a run learns from; every global generator is seeded first.
 
     Args:
         config: the run's configuration.
-        data: its data set.
-        device: where the network lives.
+        data: its data set or suite of environments.
+        device: where the networks live.
     """
-    from mtl_bench.algorithms.supervised import Supervised
+    seed_everything(config["seed"])
+    arguments = BUILDERS[config["algorithm"]["name"]](config, data, device)
+    algorithm: Algorithm = build(
+        config["algorithm"],
+        optimizer=partial(build_optimizer, config["optimizer"]),
+        device=device,
+        clip_norm=config["trainer"].get("clip_norm"),
+        **arguments,
+    )
+    return algorithm
+
+
+def _of_supervised(config: dict[str, Any], data: Dataset, device: torch.device) -> dict[str, Any]:
+    """Return what supervised learning is built with."""
     from mtl_bench.runtime.environment import choose_workers
 
     settings = config["trainer"]
-    seed_everything(config["seed"])
     tasks = [task.name for task in data.tasks]
     method = build_run_method(config, len(tasks))
-    network = build_network(config, tasks)
-    return Supervised(
-        data,
-        network.to(device),
-        method,
-        partial(build_optimizer, config["optimizer"]),
-        config["scheduler"] and partial(build_scheduler, config["scheduler"]),
-        device=device,
-        accumulate=settings["accumulate"],
-        clip_norm=settings.get("clip_norm"),
-        warmup_epochs=settings.get("warmup_epochs", 0),
-        loading={
+    return {
+        "data": data,
+        "network": build_network(config, tasks).to(device),
+        "method": method,
+        "scheduler": config["scheduler"] and partial(build_scheduler, config["scheduler"]),
+        "accumulate": settings["accumulate"],
+        "warmup_epochs": settings.get("warmup_epochs", 0),
+        "loading": {
             "workers": choose_workers(settings["workers"], device),
             "pin": device.type == "cuda",
         },
-        precision=settings["precision"],
+        "precision": settings["precision"],
         **config["gradients"],
-    )
+    }
+
+
+def _of_sac(config: dict[str, Any], suite: Suite, device: torch.device) -> dict[str, Any]:
+    """Return what a soft actor-critic is built with."""
+    from mtl_bench.architectures.control.base import Shape
+    from mtl_bench.methods.ls import LS
+
+    tasks, seed, method_on = suite.tasks, config["seed"], config["algorithm"]["method_on"]
+    critic = build_run_method(config, len(tasks), "critic")
+    alone = method_on == "critic" or (method_on == "auto" and critic.reads_losses)
+    actor = LS(len(tasks)) if alone else build_run_method(config, len(tasks), "actor")
+
+    def network(name: str, shape: Shape) -> ControlNetwork:
+        shape = shape._replace(separate=type(critic).separate_networks)
+        with seeded(derive_seed(seed, "network", name)):
+            built: ControlNetwork = build(config["architecture"], tasks=tasks, shape=shape)
+        return built.to(device)
+
+    observation, action = suite.observation_dim, suite.action_dim
+    return {
+        "suite": suite,
+        "evaluation": build(config["dataset"], seed=seed, purpose="evaluation"),
+        "policy": network("actor", Shape(observation, 2 * action, output_bound=1e-3)),
+        "critics": network("critic", Shape(observation + action, 1, members=2, output_bound=3e-3)),
+        "methods": {"critic": critic, "actor": actor},
+        "seed": derive_seed(seed, "algorithm"),
+    }
+
+
+BUILDERS: dict[str, Callable[..., dict[str, Any]]] = {"supervised": _of_supervised, "sac": _of_sac}
+"""Name of an algorithm -> function that makes what it is built with besides its fields."""

@@ -15,7 +15,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
 from mtl_bench.config.groups import GROUPS, describe_group, find_choices, require_served
-from mtl_bench.config.objects import ANNOTATIONS, check_constants, check_objects, class_of
+from mtl_bench.config.objects import (
+    ANNOTATIONS,
+    check_algorithm,
+    check_constants,
+    check_objects,
+    class_of,
+)
 from mtl_bench.config.schema import check_sections, unknown_key
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
@@ -79,6 +85,7 @@ def resolve_config(
             _put(config, values or {}, "")
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
+        check_algorithm(config)  # which may look up what its data sets have
         raise ConfigError(_first_line(error)) from error
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}

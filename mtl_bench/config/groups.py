@@ -20,6 +20,7 @@ from mtl_bench.errors import ConfigError
 
 GROUPS = {
     "datasets": "dataset",
+    "algorithms": "algorithm",
     "architectures": "architecture",
     "methods": "method",
     "protocols": "protocol",

@@ -15,6 +15,7 @@ NOT_NUMBERS_IN = {
     "dataset": ("root",),
     "architecture": ("serves",),
     "gradients": ("backend",),
+    "algorithm": ("_target_",),
 }
 """Keys of other sections that don't."""
 
@@ -29,6 +30,7 @@ NEUTRAL = {
     "trainer.warmup_epochs": 0,
     "trainer.precision": "float32",
     "gradients.level": "parameters",
+    "algorithm.name": "supervised",
     "method.observation": "gram",
     "method.agents": "multi",
     "method.critic": "joint",
@@ -72,8 +74,9 @@ def _numbers(config: dict[str, Any]) -> dict[str, Any]:
         for section, value in config.items()
         if section not in NOT_NUMBERS
     }
-    if not numbers.get("gradients", True):
-        del numbers["gradients"]
+    for section in ("gradients", "algorithm"):
+        if not numbers.get(section, True):
+            del numbers[section]
     plain: dict[str, Any] = json.loads(json.dumps(numbers), parse_float=_plain_number)
     return plain
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -22,17 +23,26 @@ class Build(Section):
 
 
 BUILT_WITH = {
-    "dataset": frozenset({"seed"}),
-    "architecture": frozenset({"tasks"}),
+    "dataset": frozenset({"seed", "purpose"}),
+    "algorithm": frozenset(
+        {"data", "network", "method", "scheduler", "accumulate", "loading", "warmup_epochs"}
+        | {"suite", "evaluation", "policy", "critics", "methods", "seed"}
+        | {"optimizer", "device", "clip_norm"}
+    ),
+    "architecture": frozenset({"tasks", "shape"}),
     "method": frozenset({"num_tasks", "seed"}),
 }
 """Arguments that the program passes when it builds an object of the group."""
 
 BASES = {
-    "architecture": "mtl_bench.architectures.base.Architecture",
-    "method": "mtl_bench.methods.base.Method",
+    "algorithm": ("mtl_bench.algorithms.base.Algorithm",),
+    "architecture": (
+        "mtl_bench.architectures.base.Architecture",
+        "mtl_bench.architectures.control.base.ControlNetwork",
+    ),
+    "method": ("mtl_bench.methods.base.Method",),
 }
-"""What a class of the group inherits from."""
+"""What a class of the group inherits one of."""
 
 ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task"})
 """Keys of such a section that are not arguments of its constructor."""
@@ -45,11 +55,30 @@ def check_objects(config: dict[str, Any]) -> None:
         ConfigError: a class from elsewhere than this package or the one that offers the choice, or
             a bad argument.
     """
+    check_algorithm(config)
     for group, built_with in BUILT_WITH.items():
         section = config[group]
         arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
         model = schema_of(class_of(group, section), built_with)
         validate(model, arguments, f"{group}.")
+
+
+def check_algorithm(config: Mapping[str, Any]) -> None:
+    """Check that the algorithm can learn from the data set, as everything else is set.
+
+    Raises:
+        ConfigError: it can't, or a key that it has no choice of has another value.
+    """
+    name, dataset = config["algorithm"]["name"], config["dataset"]
+    algorithm = class_of("algorithm", config["algorithm"])
+    if not algorithm.serves(class_of("dataset", dataset)):
+        raise ConfigError(f"algorithm={name} can't learn from dataset={dataset['name']}")
+    for key, only in algorithm.fixed.items():
+        section, _, field = key.partition(".")
+        found = config[section][field] if field else config[section]
+        if found != only:
+            shown = found if field else found["_target_"]
+            raise ConfigError(f"{key}={shown}: algorithm={name} takes {only} alone")
 
 
 def check_num_tasks(num_tasks: object) -> None:
@@ -74,8 +103,9 @@ def class_of(group: str, section: dict[str, Any]) -> Any:  # noqa: ANN401 - a cl
         allowed = " or ".join(f"{package}." for package in packages)
         raise ConfigError(f"{group}._target_={target}: must start with {allowed}")
     kind = import_class(target)
-    if group in BASES and not issubclass(kind, import_class(BASES[group])):
-        raise ConfigError(f"{group}._target_={target}: must be a subclass of {BASES[group]}")
+    if group in BASES and not issubclass(kind, tuple(map(import_class, BASES[group]))):
+        allowed = " or ".join(BASES[group])
+        raise ConfigError(f"{group}._target_={target}: must be a subclass of {allowed}")
     return kind
 
 
@@ -86,9 +116,10 @@ def _package_of(group: str, name: str) -> str:
 
 
 def check_constants(protocol: dict[str, Any]) -> None:
-    """Check a protocol's constants of single methods and data sets against their constructors.
+    """Check a protocol's constants of single choices against their constructors.
 
-    Those that the file of the method or data set looks up are allowed; others would have no effect.
+    Those that the file of the method, data set, algorithm or architecture looks up are allowed;
+    others would have no effect.
 
     Raises:
         ConfigError: an unknown constant, or a bad value.
@@ -99,7 +130,7 @@ def check_constants(protocol: dict[str, Any]) -> None:
 
 
 def _model_of_constants(owner: str) -> type[BaseModel]:
-    for group in ("method", "dataset"):
+    for group in ("method", "dataset", "algorithm", "architecture"):
         choice = find_choices(group).get(owner)
         text = "" if choice is None else choice.path.read_text(encoding="utf-8")
         if names := re.findall(rf"\bprotocol\.{re.escape(owner)}\.(\w+)", text):

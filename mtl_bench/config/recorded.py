@@ -9,6 +9,11 @@ from mtl_bench.config.objects import check_objects
 from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.files import read_yaml
 
+SUPERVISED = {
+    "_target_": "mtl_bench.algorithms.supervised.supervised.Supervised",
+    "name": "supervised",
+}
+
 
 def read_config(record: Path) -> dict[str, Any]:
     """Return the configuration of a record, which may have come from somebody else.
@@ -25,6 +30,7 @@ def read_config(record: Path) -> dict[str, Any]:
         raise RecordError(f"{record} holds no run: give results/PROFILE/DATASET/METHOD/RUN")
     try:
         config: dict[str, Any] = read_yaml(path)
+        config.setdefault("algorithm", SUPERVISED)  # the only one before the key existed
         check_objects(config)
         for section in ("protocol", "gradients"):
             config[section].items()

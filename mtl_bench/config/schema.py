@@ -203,6 +203,7 @@ class Run(Section):
     variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] | None
     debug: bool
     dataset: dict[str, Any]
+    algorithm: dict[str, Any]
     architecture: dict[str, Any]
     method: dict[str, Any]
     optimizer: Optimizer

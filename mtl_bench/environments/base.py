@@ -69,6 +69,7 @@ class Suite(ABC):
     benchmarks: ClassVar[dict[str, tuple[str, ...]]]
     observation_dim: ClassVar[int]
     action_dim: ClassVar[int]
+    has_validation: ClassVar[bool] = False
     simulator: str
 
     def __init__(
@@ -98,6 +99,11 @@ class Suite(ABC):
             for copy in range(copies)
         ]
         self._beginning = self._generator_states()
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What is learned from, in the words of ``Dataset.origin``."""
+        return {"kind": "simulated", "source": self.simulator, "manifest": ""}
 
     @abstractmethod
     def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:

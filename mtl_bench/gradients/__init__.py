@@ -3,6 +3,15 @@
 from mtl_bench.gradients.choice import choose_backend
 from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.representation import RepresentationGradients
+from mtl_bench.gradients.stacked import StackedGradients, copies_for_tasks
 from mtl_bench.gradients.task_gradients import Backend, TaskGradients
 
-__all__ = ["Backend", "Cut", "RepresentationGradients", "TaskGradients", "choose_backend"]
+__all__ = [
+    "Backend",
+    "Cut",
+    "RepresentationGradients",
+    "StackedGradients",
+    "TaskGradients",
+    "choose_backend",
+    "copies_for_tasks",
+]

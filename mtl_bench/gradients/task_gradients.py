@@ -77,6 +77,7 @@ class TaskGradients:
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
         self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
+        self._every_own = [p for parameters in self.own for p in parameters]
         check_parameters(self.shared, self.own)
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
         self.known_gram_TT: Tensor | None = None
@@ -270,7 +271,7 @@ class TaskGradients:
         return self._cotangents
 
     def _apply_in_one_pass(self, weights_T: Tensor, heads_T: Tensor) -> None:
-        own = [p for parameters in self.own for p in parameters]
+        own = self._every_own
         if torch.equal(weights_T, heads_T):
             gradients = differentiate(self._weighted(weights_T), self.shared + own)
         else:

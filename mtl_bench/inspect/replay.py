@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ class _StepInspector(Observer):
         self._watching = ExitStack()
         self._where: dict[str, Any] = {}
         self._samples: list[list[str]] = []
-        self._outputs: list[str] = []
+        self._outputs: list[list[str]] = []
         self._origins: list[str] = []
         self._largest: tuple[str, float] = ("", 0.0)
 
@@ -131,16 +132,23 @@ class _StepInspector(Observer):
         """Look at targets and parameters, and begin to watch the outputs."""
         if trainer.progress.step + 1 != self.step:
             return
-        (component,) = trainer.algorithm.components
-        network = component.module
+        networks = {c.name: c.module for c in trainer.algorithm.components}
         samples = trainer.algorithm.sample_names(trainer.progress.epoch, trainer.progress.batch)
         self._where, self._samples = trainer.incident(), samples
-        self._largest = largest_parameter(network)
+        largest = [(name, *largest_parameter(network)) for name, network in networks.items()]
+        owner, parameter, value = max(largest, key=lambda found: abs(found[2]))
+        self._largest = f"{owner} {parameter}".strip(), value
         self._origins = [
-            *(f"target {target}" for target in bad_targets(data, samples)),
-            *(f"parameter {name}" for name in bad_parameters(network)),
+            *(f"target {target}" for target in (bad_targets(data, samples) if samples else ())),
+            *(
+                f"parameter {f'{owner} {name}'.strip()}"
+                for owner, network in networks.items()
+                for name in bad_parameters(network)
+            ),
         ]
-        self._outputs = self._watching.enter_context(watch_outputs(network))
+        self._outputs = [
+            self._watching.enter_context(watch_outputs(network)) for network in networks.values()
+        ]
 
     def on_step_end(
         self, trainer: Trainer, results: Sequence[StepResult], error: MtlBenchError | None
@@ -155,7 +163,7 @@ class _StepInspector(Observer):
         result = results[0] if error is None else error.result
         assert result is not None
         incident = self._where | {"update": {"samples": self._samples, **result.describe()}}
-        origins = [*self._origins, *(f"output of {name}" for name in self._outputs)]
+        origins = [*self._origins, *(f"output of {name}" for name in chain(*self._outputs))]
         self.replay = Replay(
             self.step,
             self.start,
@@ -243,5 +251,5 @@ def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step
         warn(f"{reason}: the replay begins at the first step")
         useless = True
     if useless:
-        for copy in record.checkpoints.iterdir():
+        for copy in record.checkpoints.glob("*.pt"):
             copy.unlink()

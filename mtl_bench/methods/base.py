@@ -70,6 +70,11 @@ class Method(nn.Module):
         self.task_names = tuple(map(str, range(num_tasks)))
         """What messages call the T tasks; a trainer puts their names here."""
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether its weights are made from the values of the losses, which must be positive."""
+        return self.needs == "losses"
+
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weights of the tasks, shape (T,).
 

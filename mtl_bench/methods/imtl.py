@@ -66,6 +66,11 @@ class IMTL(Method):
             else None
         )
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether its weights are made from the values of the losses: under ``hybrid``."""
+        return self.log_scales is not None
+
     def step(self, gradients: TaskGradients) -> StepInfo:
         """Choose the weights and write the gradients of every parameter."""
         scales_T = self._scales()

@@ -14,6 +14,11 @@ class LS(Method):
     The baseline of every multi-task paper, also called equal weighting.
     """
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether its weights are made from the values of the losses: never."""
+        return False
+
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return ones, (T,)."""
         return torch.ones_like(losses_T)

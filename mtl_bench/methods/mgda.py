@@ -50,6 +50,11 @@ class MGDA(Method):
         self.normalize = normalize
         self.total = num_tasks if scale == "tasks" else 1
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether its weights are made from the values of the losses: to normalise by them."""
+        return self.normalize in ("loss", "loss+")
+
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the min-norm weights, (T,).
 

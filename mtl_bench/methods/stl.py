@@ -21,6 +21,11 @@ class STL(Method):
 
     separate_networks: ClassVar[bool] = True
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether its weights are made from the values of the losses: never."""
+        return False
+
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return ones, (T,)."""
         return torch.ones_like(losses_T)

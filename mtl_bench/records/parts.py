@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,7 @@ class PartStore:
         self.root, self.folder, self.pattern = root, folder, pattern
         self.parts: dict[str, str] = {}
         self.lost: list[str] = []
+        self._dropped: deque[list[str]] = deque()
 
     def write(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
         """Write a part, whole or not at all.
@@ -41,6 +43,28 @@ class PartStore:
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, write)
         self.parts[self._key(path)] = sha256_of(path)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Leave parts out of the checkpoints to come; call it once for each, with none perhaps.
+
+        Their files go two calls later, when neither of the two checkpoints that are kept names
+        them.
+        """
+        dropped = list(names)
+        for name in dropped:
+            del self.parts[name]
+        self._dropped.append(dropped)
+        if len(self._dropped) > 2:
+            for name in self._dropped.popleft():
+                (self.root / name).unlink(missing_ok=True)
+
+    def damaged(self, state: dict[str, Any]) -> list[str]:
+        """Return the names of a state's parts that are missing or not what they were."""
+        return sorted(
+            name
+            for name, digest in state["parts"].items()
+            if not (self.root / name).is_file() or sha256_of(self.root / name) != digest
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return name -> SHA-256 of the parts, and the names of those that are lost."""

@@ -116,6 +116,8 @@ def score_of(line: Mapping[str, Any]) -> Score | None:
     for split in ("validation", "test"):
         if (delta := line.get(f"delta_m_{split}")) is not None:
             return Score(f"{split} Δm", delta, "{:+.1f} %".format, split == "validation")
+    if (success := line.get("success_test")) is not None:
+        return Score("test success", success, "{:.2f}".format, selects=False)
     if losses := line.get("validation_loss"):
         return Score("validation loss", fmean(losses.values()), number_text, selects=True)
     return None

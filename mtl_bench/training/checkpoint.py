@@ -64,8 +64,14 @@ class Checkpoints:
             _keep(last, self.folder / PREVIOUS)
         write_atomically(last, lambda stream: stream.write(buffer.getbuffer()))
 
-    def load(self, report: Callable[[str], None] = print) -> dict[str, Any] | None:
+    def load(
+        self,
+        report: Callable[[str], None] = print,
+        damaged: Callable[[dict[str, Any]], list[str]] = lambda state: [],
+    ) -> dict[str, Any] | None:
         """Return the state of the newest whole checkpoint of a run whose lock is held.
+
+        A checkpoint is whole if ``damaged`` finds none of the files that its state names.
 
         If that is the previous one it takes the damaged one's place, so that the next save keeps
         it, not the damage, as its fallback.
@@ -73,7 +79,7 @@ class Checkpoints:
         Raises:
             RecordError, MtlBenchError: as `peek`.
         """
-        state, path = self._newest(report)
+        state, path = self._newest(report, damaged)
         if path is not None and path.name != LAST:
             path.replace(self.folder / LAST)
         return state
@@ -90,7 +96,11 @@ class Checkpoints:
         """
         return self._newest(report)[0]
 
-    def _newest(self, report: Callable[[str], None]) -> tuple[dict[str, Any] | None, Path | None]:
+    def _newest(
+        self,
+        report: Callable[[str], None],
+        damaged: Callable[[dict[str, Any]], list[str]] = lambda state: [],
+    ) -> tuple[dict[str, Any] | None, Path | None]:
         """Return the state of the newest whole checkpoint, and its file."""
         faults = []
         for path in (self.folder / LAST, self.folder / PREVIOUS):
@@ -115,6 +125,11 @@ class Checkpoints:
                     f"{path} belongs to another configuration ({changes or 'an older version'}): "
                     "move the folder away or give the command that began it"
                 )
+            with explain_misfit(self.folder.parent):
+                parts = damaged(content["state"])
+            if parts:
+                faults.append(f"{self.folder / parts[0]}, which {path} needs, is damaged or gone")
+                continue
             if faults:
                 report(f"{faults[0]}; going on from {path.name}")
             return content["state"], path
@@ -148,6 +163,11 @@ def require_same_data(record: Path, before: dict[str, str], now: dict[str, str])
     Raises:
         RecordError: they differ.
     """
+    if before != now and now["kind"] == "simulated":
+        raise RecordError(
+            f"{record} was begun on {before['source']}, and this is {now['source']}: install the "
+            "former, or move the folder away to start anew"
+        )
     if before != now:
         old, new = (
             f"{data['kind']}, {data['source']}, manifest {data['manifest'][:8]}"

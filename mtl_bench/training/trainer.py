@@ -63,6 +63,7 @@ class Trainer:
         self.checkpoints, self.device, self.observers = checkpoints, device, tuple(observers)
         self.names = tuple(task.name for task in algorithm.tasks)
         algorithm.tell = self.tell
+        algorithm.keep_in(checkpoints.folder)
         for component in algorithm.components:
             component.method.task_names = self.names
         self.update = Update(self.names, restore=settings.on_nonfinite == "skip")
@@ -99,7 +100,7 @@ class Trainer:
         Raises:
             RecordError: there is, but not of this run; the record is as it was.
         """
-        state = self.checkpoints.load(self.tell)
+        state = self.checkpoints.load(self.tell, self.algorithm.damaged)
         if state is not None:
             with restoring(self.record.path, state, self.algorithm.origin):
                 self.load_state_dict(state)
@@ -255,6 +256,7 @@ class Trainer:
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak)
         for log in self.step_logs.values():
             log.flush()
+        self.algorithm.write()
         state = self.state_dict()
         self.checkpoints.save(state)
         self.progress.add_time("checkpoint", time.perf_counter() - begin)

@@ -11,7 +11,9 @@ from mtl_bench.config.groups import GROUPS, describe_group, find_config_folder
 from mtl_bench.config.objects import ANNOTATIONS, BUILT_WITH
 
 OBJECTS = [
-    (group, choice) for group in ("architecture", "method") for choice in describe_group(group)
+    (group, choice)
+    for group in ("algorithm", "architecture", "method")
+    for choice in describe_group(group)
 ]
 
 
@@ -32,7 +34,11 @@ def same(value, default):
 def test_a_file_has_exactly_the_constructors_fields_and_defaults(group, choice):
     section = section_of(group, choice)
     section = section.get("dataset", section)
-    parameters = dict(inspect.signature(get_class(section["_target_"])).parameters)
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(get_class(section["_target_"])).parameters.items()
+        if parameter.kind != parameter.VAR_KEYWORD
+    }
     for name in BUILT_WITH[group]:
         parameters.pop(name, None)
     fields = {key: value for key, value in section.items() if key not in ANNOTATIONS}

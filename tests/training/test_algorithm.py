@@ -63,6 +63,10 @@ class Pair(Algorithm):
         )
         self.ended = []
 
+    @classmethod
+    def serves(cls, data):
+        return True
+
     def epoch(self, number, start):
         for step in range(start, self.steps_per_epoch):
             generator = torch.Generator().manual_seed(100 * number + step)

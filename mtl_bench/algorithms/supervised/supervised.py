@@ -24,6 +24,7 @@ from mtl_bench.algorithms.supervised.optimizer_group import (
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
 from mtl_bench.methods.base import Method
+from mtl_bench.tasks import Task
 
 
 class Supervised(Algorithm):
@@ -45,6 +46,8 @@ class Supervised(Algorithm):
         loading: options of the data set's batches, ``workers`` and ``pin``.
         **gradients: ``precision``, ``level`` and ``backend`` of ``BatchGradients``.
     """
+
+    tasks: tuple[Task, ...]
 
     def __init__(
         self,
@@ -96,6 +99,11 @@ class Supervised(Algorithm):
                 clip_norm,
             ),
         )
+
+    @classmethod
+    def serves(cls, data: type) -> bool:
+        """Tell whether there are batches."""
+        return hasattr(data, "train_batches")
 
     def epoch(self, number: int, start: int) -> Iterator[list[Batch]]:
         """Yield the batches of each update of an epoch."""

@@ -157,6 +157,11 @@ class TaskForce(Method):
         self.iteration = 0
         self.agent_losses = AgentLosses(0.0, 0.0)
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether its weights are made from the values of the losses: its agents observe them."""
+        return True
+
     def step(self, gradients: TaskGradients) -> StepInfo:
         """Play one iteration of Algorithm 1 or 2 and write the gradients of every parameter.
 

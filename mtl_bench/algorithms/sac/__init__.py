@@ -1,0 +1,1 @@
+"""Soft actor-critic of several tasks: replay, temperatures, and the two components."""

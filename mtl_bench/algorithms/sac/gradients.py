@@ -1,0 +1,54 @@
+"""From the losses of a policy or of critics to their task gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+from torch.func import functional_call
+
+from mtl_bench.architectures.control.base import ControlNetwork
+from mtl_bench.gradients import StackedGradients, copies_for_tasks
+from mtl_bench.methods.base import Method
+
+Network = Callable[[Tensor], Tensor]
+Losses = Callable[[Network, Any], Tensor]
+"""(network, data of an update) -> (T,) losses; the same data give the same losses."""
+
+
+class ControlGradients:
+    """Task gradients of one network's losses, each task's apart if the method asks for them.
+
+    Args:
+        network: whose parameters they are of.
+        losses: of the network.
+        method: what will be done with the gradients.
+    """
+
+    def __init__(self, network: ControlNetwork, losses: Losses, method: Method) -> None:
+        self.network, self.losses, self.method = network, losses, method
+        self.shared = network.shared_parameters()
+        self.stacked = list(network.stacked_parameters().values())
+
+    def __call__(self, data: Any) -> StackedGradients:  # noqa: ANN401 - of the losses
+        """Return the gradients of the losses on the data of an update."""
+        network: Network = self.network
+        copies: dict[str, Tensor] = {}
+        if self.method.needs != "losses":
+            copies = copies_for_tasks(self.shared, self.method.num_tasks)
+
+            def network(inputs_TBI: Tensor) -> Tensor:
+                outputs: Tensor = functional_call(self.network, copies, (inputs_TBI,))
+                return outputs
+
+        losses_T = self.losses(network, data)
+        return StackedGradients(
+            losses_T, list(self.shared.values()), self.stacked, list(copies.values())
+        )
+
+    @contextmanager
+    def reevaluate(self, data: Any) -> Iterator[StackedGradients]:  # noqa: ANN401 - of the losses
+        """Show the gradients on the latest data at the parameters as they are now."""
+        yield self(data)

@@ -1,0 +1,379 @@
+"""Multi-task soft actor-critic.
+
+Legend of shape suffixes: T tasks, C copies of each task's environment, B samples of a task, E
+critics, O observation numbers, A action numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from statistics import fmean
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mtl_bench.algorithms.base import Algorithm, Component, Metrics
+from mtl_bench.algorithms.sac.gradients import ControlGradients, Network
+from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
+from mtl_bench.algorithms.sac.temperature import TemperatureLoss, Temperatures
+from mtl_bench.architectures.control.base import ControlNetwork
+from mtl_bench.architectures.control.policy import best_actions, sample_actions
+from mtl_bench.datasets.base import Split
+from mtl_bench.environments.base import Suite
+from mtl_bench.errors import ExplodedError, RecordError
+from mtl_bench.methods.base import Method
+from mtl_bench.tasks import ControlTask, Metric
+from mtl_bench.values import Fraction, Positive, PositiveInt
+
+METRICS = (
+    Metric("success", higher_is_better=True, decimals=3),
+    Metric("return", higher_is_better=True, decimals=1),
+)
+
+
+class CriticData(NamedTuple):
+    """What the critics learn from: transitions and their values, without a graph."""
+
+    inputs_TBI: Tensor
+    targets_TB: Tensor
+
+
+class ActorData(NamedTuple):
+    """What the policy learns from: observations, and the noise of its actions."""
+
+    observations_TBO: Tensor
+    noise_TBA: Tensor
+
+
+class MultiTaskSAC(Algorithm):
+    """Soft actor-critic of T tasks, with critics and policy as components.
+
+    Haarnoja et al., Soft Actor-Critic Algorithms and Applications, 2018; per task t, with twin
+    critics Q_i, their slow copies Q'_i and a temperature α_t of its own,
+
+        y = r + γ (min_i Q'_i(s', a') - α_t log π(a'|s')),  a' ~ π(s'),
+        L_critic[t] = mean sum_i (Q_i(s, a) - y)²,
+        L_actor[t] = mean (α_t log π(a|s) - min_i Q_i(s, a)),  a ~ π(s).
+
+    Every vector step is followed by one update of critics, policy, temperatures and slow copies, in
+    this order, each from the same number of transitions of every task. Episodes never end in a
+    terminal state, so that the value of the last state counts.
+
+    Args:
+        suite: environments to learn in.
+        evaluation: environments to be evaluated in, always from the same beginnings.
+        policy: (s) -> mean and logarithmic deviation of the actions.
+        critics: (s, a) -> Q_i.
+        methods: one for ``critic`` and one for ``actor``.
+        optimizer: makes an optimiser of parameters.
+        seed: of actions and draws.
+        device: where the networks live.
+        clip_norm: see ``Component``.
+        batch_size: B.
+        buffer_size: transitions of each task that are kept at least.
+        random_episodes: episodes of every environment that come before the first update, of
+            uniformly random actions.
+        epoch_episodes: episodes of every environment between two evaluations.
+        evaluation_rounds: episodes of every environment in an evaluation.
+        gamma: γ.
+        tau: share by which the slow copies follow at every update.
+        initial_temperature: the first α.
+        target_entropy: of the policy; null for -A.
+        temperature_loss: see ``Temperatures``.
+        temperature_lr: null for that of the networks.
+        log_std_bounds: least and greatest logarithm of the policy's deviation.
+        largest_loss: the run has exploded if the tasks' mean critic loss is above.
+        method_on: ``critic`` leaves the policy to LS; ``auto`` does so for methods that read the
+            losses' values, since the policy's may be negative.
+    """
+
+    splits = ("test",)
+    fixed: ClassVar[Mapping[str, Any]] = {
+        "trainer.accumulate": 1,
+        "trainer.precision": "float32",
+        "gradients.level": "parameters",
+        "scheduler": None,
+    }
+
+    def __init__(
+        self,
+        suite: Suite,
+        evaluation: Suite,
+        policy: ControlNetwork,
+        critics: ControlNetwork,
+        methods: Mapping[str, Method],
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        *,
+        seed: int,
+        device: torch.device,
+        clip_norm: float | None = None,
+        batch_size: PositiveInt = 128,
+        buffer_size: PositiveInt = 100_000,
+        random_episodes: PositiveInt = 10,
+        epoch_episodes: PositiveInt = 10,
+        evaluation_rounds: PositiveInt = 10,
+        gamma: Fraction = 0.99,
+        tau: Fraction = 0.005,
+        initial_temperature: Positive = 1.0,
+        target_entropy: float | None = None,
+        temperature_loss: TemperatureLoss = "log_alpha",
+        temperature_lr: Positive | None = None,
+        log_std_bounds: tuple[float, float] = (-20.0, 2.0),
+        largest_loss: Positive = 1e8,
+        method_on: Literal["auto", "critic", "both"] = "auto",
+    ) -> None:
+        self.suite, self.evaluation, self.device = suite, evaluation, device
+        self.batch_size, self.gamma, self.tau = batch_size, gamma, tau
+        self.log_std_bounds, self.largest_loss = log_std_bounds, largest_loss
+        self.random_steps = random_episodes * suite.horizon
+        self.steps_per_epoch = epoch_episodes * suite.horizon
+        self.evaluation_rounds = evaluation_rounds
+        self.evaluation_beginning = evaluation.state_dict()
+        self.tasks = tuple(ControlTask(task, task, METRICS) for task in suite.tasks)
+        self.origin = suite.origin
+        self.policy, self.critics = policy, critics
+        self.slow_critics = deepcopy(critics).requires_grad_(False)
+        self.replay = EpisodeReplay(suite, buffer_size)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.training_successes: dict[str, list[float]] = {task: [] for task in suite.tasks}
+        self._succeeded_TC = torch.zeros(len(suite.tasks), suite.copies, dtype=torch.bool)
+        self._log_probs_TB = torch.empty(0)
+        entropy = -float(suite.action_dim) if target_entropy is None else target_entropy
+        self.temperatures = Temperatures(
+            *(len(suite.tasks), initial_temperature, entropy, temperature_loss),
+            *(optimizer, temperature_lr, device),
+        )
+
+        def component(name: str, network: ControlNetwork, losses: Any) -> Component:  # noqa: ANN401
+            method = methods[name]
+            source = ControlGradients(network, losses, method)
+            return Component(
+                name, network, source, method, [optimizer(network.parameters())], clip_norm
+            )
+
+        self.components = (
+            component("critic", critics, self._critic_losses),
+            component("actor", policy, self._actor_losses),
+        )
+
+    @classmethod
+    def serves(cls, data: type) -> bool:
+        """Tell whether it is a suite of environments."""
+        return issubclass(data, Suite)
+
+    @property
+    def vector_steps(self) -> int:
+        """Steps of every environment so far."""
+        return self.replay.vector_steps
+
+    def epoch(self, number: int, start: int) -> Iterator[Transitions]:
+        """Act and store, and yield what each update learns from."""
+        while self.vector_steps < self.random_steps:
+            self._act()
+        for _ in range(start, self.steps_per_epoch):
+            self._act()
+            yield self.replay.sample(self.batch_size, self.generator)
+
+    def step(self, data: Transitions, update: Callable[[Component, NamedTuple], object]) -> None:
+        """Update critics, policy, temperatures and slow critics, in this order."""
+        batch = data.to(self.device)
+        critic, actor = self.components
+        noise_TBA, next_noise_TBA = (self._noise(batch.actions_TBA.shape) for _ in range(2))
+        inputs_TBI = torch.cat((batch.observations_TBO, batch.actions_TBA), dim=2)
+        update(critic, CriticData(inputs_TBI, self._targets(batch, next_noise_TBA)))
+        update(actor, ActorData(batch.observations_TBO, noise_TBA))
+        self.temperatures.update(self._log_probs_TB)
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.slow_critics.parameters()), list(self.critics.parameters()), self.tau
+            )
+
+    @torch.no_grad()
+    def _targets(self, batch: Transitions, noise_TBA: Tensor) -> Tensor:
+        actions_TBA, log_probs_TB = self._sample(self.policy, batch.next_TBO, noise_TBA)
+        inputs_TBI = torch.cat((batch.next_TBO, actions_TBA), dim=2)
+        values_TB = self.slow_critics(inputs_TBI).amin(dim=0).squeeze(2)
+        soft_TB = values_TB - self.temperatures.alpha_T1 * log_probs_TB
+        return batch.rewards_TB + self.gamma * soft_TB
+
+    def _critic_losses(self, critics: Network, data: CriticData) -> Tensor:
+        values_ETB = critics(data.inputs_TBI).squeeze(3)
+        losses_T = (values_ETB - data.targets_TB).square().mean(dim=2).sum(dim=0)
+        if (mean := losses_T.mean().item()) > self.largest_loss:
+            raise ExplodedError(
+                f"exploded: the mean critic loss is {mean:.3g}, above algorithm.largest_loss="
+                f"{self.largest_loss:g}; another seed or a lower optimizer.lr may help"
+            )
+        return losses_T
+
+    def _actor_losses(self, policy: Network, data: ActorData) -> Tensor:
+        actions_TBA, log_probs_TB = self._sample(policy, *data)
+        inputs_TBI = torch.cat((data.observations_TBO, actions_TBA), dim=2)
+        values_TB = self.critics(inputs_TBI).amin(dim=0).squeeze(2)
+        self._log_probs_TB = log_probs_TB.detach()
+        return (self.temperatures.alpha_T1 * log_probs_TB - values_TB).mean(dim=1)
+
+    def _sample(
+        self, policy: Network, observations_TBO: Tensor, noise_TBA: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return sample_actions(policy(observations_TBO)[0], noise_TBA, self.log_std_bounds)
+
+    def _noise(self, shape: Iterable[int]) -> Tensor:
+        """Draw on the CPU, so that every device gets the same numbers."""
+        return torch.randn(tuple(shape), generator=self.generator).to(self.device)
+
+    @torch.no_grad()
+    def _act(self) -> None:
+        """Make a vector step and store it."""
+        replay, suite = self.replay, self.suite
+        if replay.steps in (0, suite.horizon):
+            replay.begin(suite.reset())
+            self._succeeded_TC.zero_()
+        shape = (len(suite.tasks), suite.copies, suite.action_dim)
+        if self.vector_steps < self.random_steps:
+            actions_TCA = 2 * torch.rand(shape, generator=self.generator) - 1
+        else:
+            observations_TCO = replay.running()[0][-1].to(self.device)
+            actions_TCA = self._sample(self.policy, observations_TCO, self._noise(shape))[0].cpu()
+        outcome = suite.step(actions_TCA.numpy())
+        replay.append(actions_TCA.numpy(), outcome.rewards, outcome.observations)
+        self._succeeded_TC |= torch.from_numpy(outcome.successes)
+        if replay.steps == suite.horizon:
+            for task, rows in zip(suite.tasks, self._succeeded_TC.tolist(), strict=True):
+                self.training_successes[task] += map(float, rows)
+
+    @torch.no_grad()
+    def evaluate(self, split: Split, where: str, pause: Callable[[], None]) -> Metrics:
+        """Return each task's share of successful episodes and mean return, without noise.
+
+        The return is the sum of the rewards as they are before any scaling.
+        """
+        suite = self.evaluation
+        shape = (len(suite.tasks), suite.copies)
+        succeeded_RTC, returns_RTC = [], []
+        observations_TCO = suite.restore(self.evaluation_beginning, np.empty(0))
+        for number in range(self.evaluation_rounds):
+            if number > 0:
+                observations_TCO = suite.reset()
+            succeeded_TC, return_TC = np.zeros(shape, dtype=bool), np.zeros(shape)
+            for _ in range(suite.horizon):
+                inputs_TCO = torch.from_numpy(observations_TCO).to(self.device)
+                actions_TCA = best_actions(self.policy(inputs_TCO)[0]).cpu().numpy()
+                outcome = suite.step(actions_TCA)
+                observations_TCO = outcome.observations
+                succeeded_TC |= outcome.successes
+                return_TC += outcome.rewards / suite.reward_scales[:, None]
+                pause()
+            succeeded_RTC.append(succeeded_TC)
+            returns_RTC.append(return_TC)
+        successes_T = np.mean(succeeded_RTC, axis=(0, 2)).tolist()
+        returns_T = np.mean(returns_RTC, axis=(0, 2)).tolist()
+        return {
+            task: {"success": success, "return": total}
+            for task, success, total in zip(suite.tasks, successes_T, returns_T, strict=True)
+        }
+
+    def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, Any]:
+        """Return the mean success, and what the epoch's training episodes were.
+
+        Returns:
+            ``success_test``, the mean over tasks; ``training_success`` of each task;
+            ``environment_steps`` of each task so far.
+        """
+        successes = {task: fmean(ended) for task, ended in self.training_successes.items()}
+        self.training_successes = {task: [] for task in successes}
+        return {
+            "success_test": fmean(values["success"] for values in metrics["test"].values()),
+            "training_success": successes,
+            "environment_steps": self.vector_steps * self.suite.copies,
+        }
+
+    def describe_score(self) -> str:
+        """Return what the score is."""
+        return "the score is the mean success of the tasks, of the policy without noise"
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of critics and policy."""
+        return fmean(c.optimizers[0].param_groups[0]["lr"] for c in self.components)
+
+    def selected_epochs(self) -> None:
+        """Return nothing: there is no validation."""
+
+    def sample_names(self, epoch: int, step: int) -> list[list[str]]:
+        """Return nothing: transitions have no names."""
+        return []
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Return how many scalars both networks have, each of them, and how many are shared."""
+        counts = {c.name: sum(p.numel() for p in c.module.parameters()) for c in self.components}
+        networks = (self.policy, self.critics)
+        shared = (p for network in networks for p in network.shared_parameters().values())
+        return {
+            "total": sum(counts.values()),
+            "shared": sum(p.numel() for p in shared),
+            **counts,
+        }
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep the replay buffer's parts in a folder."""
+        self.replay.keep_in(folder)
+
+    def write(self) -> None:
+        """Write the episodes that are new."""
+        self.replay.write()
+
+    def damaged(self, state: dict[str, Any]) -> list[str]:
+        """Return the parts of the replay buffer that are missing or damaged."""
+        return self.replay.damaged(state["replay"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all states; the replay buffer's without the parts."""
+        return {
+            "components": {
+                c.name: {
+                    "network": c.module.state_dict(),
+                    "method": c.method.state_dict(),
+                    "optimizer": c.optimizers[0].state_dict(),
+                }
+                for c in self.components
+            },
+            "slow_critics": self.slow_critics.state_dict(),
+            "temperatures": self.temperatures.state_dict(),
+            "replay": self.replay.state_dict(),
+            "suite": self.suite.state_dict(),
+            "succeeded": self._succeeded_TC.clone(),
+            "training_successes": deepcopy(self.training_successes),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; the running episode is gone through again.
+
+        Raises:
+            RecordError: it takes another course than before.
+        """
+        for c in self.components:
+            own = state["components"][c.name]
+            c.module.load_state_dict(own["network"])
+            c.method.load_state_dict(own["method"])
+            c.optimizers[0].load_state_dict(own["optimizer"])
+        self.slow_critics.load_state_dict(state["slow_critics"])
+        self.temperatures.load_state_dict(state["temperatures"])
+        self.replay.load_state_dict(state["replay"])
+        self._succeeded_TC = state["succeeded"].clone()
+        self.training_successes = deepcopy(state["training_successes"])
+        self.generator.set_state(state["generator"])
+        if self.replay.begun:
+            observations, actions, _ = self.replay.running()
+            found = self.suite.restore(state["suite"], actions.numpy())
+            if not np.array_equal(found, observations[-1].numpy()):
+                raise RecordError(
+                    f"the running episode takes another course on {self.suite.simulator} here than "
+                    "where the run was stopped: continue it on that machine, or move the folder "
+                    "away to start anew"
+                )

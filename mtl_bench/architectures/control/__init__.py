@@ -1,0 +1,1 @@
+"""Policies and critics of several tasks, evaluated side by side."""

@@ -1,0 +1,75 @@
+"""Task gradients of a network that evaluates T tasks side by side, from one backward pass.
+
+Legend of shape suffixes: E members of an ensemble, T tasks, P shared parameters flattened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from mtl_bench.gradients.autograd import differentiate, write_gradients
+from mtl_bench.gradients.task_gradients import TaskGradients
+
+
+def copies_for_tasks(shared: Mapping[str, Tensor], tasks: int) -> dict[str, Tensor]:
+    """Return each shared parameter (E, ...) once for every task, (E, T, ...); no memory is taken.
+
+    A network that is called with these reaches copy [:, t] with the loss of task t alone.
+
+    Args:
+        shared: name -> parameter.
+        tasks: T.
+    """
+    return {
+        name: p.detach().unsqueeze(1).expand(-1, tasks, *p.shape[1:]).requires_grad_()
+        for name, p in shared.items()
+    }
+
+
+class StackedGradients(TaskGradients):
+    """T losses whose tasks meet nowhere but in the shared parameters.
+
+    Task t's copy of these gets task t's gradient, so that one backward pass of the sum of the
+    losses makes the whole Jacobian, where other backends make T. Without copies only ``apply``
+    serves: it differentiates the weighted losses, as one pass for all tasks.
+
+    Args:
+        losses_T: with the graphs of the losses, (T,).
+        shared: parameters that the tasks share, (E, ...).
+        stacked: parameters of the tasks' own, (E, T, ...); task t's loss reaches [:, t] alone.
+        copies: what the losses were computed from in place of ``shared``, in the same order.
+    """
+
+    def __init__(
+        self,
+        losses_T: Tensor,
+        shared: Sequence[Tensor],
+        stacked: Sequence[Tensor],
+        copies: Sequence[Tensor] = (),
+    ) -> None:
+        super().__init__(losses_T.unbind(), shared, [()] * len(losses_T))
+        self._every_own = list(stacked)
+        self._graph_T = losses_T
+        self._copies = copies
+        self._stacked_gradients: Sequence[Tensor | None] = ()
+
+    def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
+        count = len(self._copies)
+        gradients = differentiate(self._graph_T.sum(), [*self._copies, *self._every_own])
+        parts = jacobian_TP.split([p.numel() for p in self.shared], dim=1) if self.shared else ()
+        for part, parameter, gradient in zip(parts, self.shared, gradients[:count], strict=True):
+            assert gradient is not None
+            part.view(-1, *parameter.shape).copy_(gradient.transpose(0, 1))
+        self._stacked_gradients = gradients[count:]
+
+    def _weighted(self, weights_T: Tensor) -> Tensor:
+        return (weights_T.to(self._graph_T) * self._graph_T).sum()
+
+    def _write_own(self, factors_T: Tensor) -> None:
+        def scaled(gradient: Tensor | None) -> Tensor:
+            assert gradient is not None
+            return gradient * factors_T.to(gradient).view(-1, *(1,) * (gradient.dim() - 2))
+
+        write_gradients(self._every_own, [*map(scaled, self._stacked_gradients)])

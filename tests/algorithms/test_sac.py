@@ -1,0 +1,303 @@
+"""Multi-task SAC through the real trainer: stopped at any step, what it refuses, what it learns."""
+
+import json
+import shutil
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import torch
+
+from mtl_bench.algorithms.sac.temperature import Temperatures
+from mtl_bench.config.build import build_algorithm, build_data
+from mtl_bench.config.compose import compose_config
+from mtl_bench.config.groups import describe_group
+from mtl_bench.config.identity import config_hash
+from mtl_bench.errors import ConfigError, ExplodedError, Interrupted, RecordError
+from mtl_bench.methods import LS, PCGrad
+from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.training.checkpoint import Checkpoints
+from mtl_bench.training.summary import summarize
+from mtl_bench.training.trainer import Trainer, TrainerSettings
+from tests.algorithms.mirror import TASKS, mirror_sac
+from tests.training.runs import Watcher, differences, read_steps, stop_at
+
+CPU = torch.device("cpu")
+SMALL = (
+    *("dataset=pendulum6", "profile=smoke", "logger.progress=off", "trainer.device=cpu"),
+    *("dataset.tasks=[standard,reversed,heavy]", "dataset.horizon=6", "dataset.copies=2"),
+    *("algorithm.batch_size=4", "algorithm.buffer_size=30", "algorithm.random_episodes=2"),
+    *("algorithm.epoch_episodes=2", "architecture.hidden=[8]", "trainer.epochs=3"),
+)
+"""12 steps an epoch; the buffer has room for four episodes."""
+
+
+def config_of(results, *overrides):
+    return compose_config([*SMALL, f"paths.results={results}", *overrides])
+
+
+def trainer_of(config, record, *observers):
+    return Trainer(
+        build_algorithm(config, build_data(config), CPU),
+        TrainerSettings.of(config["trainer"]),
+        record,
+        Checkpoints(record.checkpoints, config, config_hash(config)),
+        CPU,
+        observers,
+    )
+
+
+def train(config, *observers):
+    """Train, or go on, until the end or an interruption; return the trainer and its summary."""
+    digest = config_hash(config)
+    with RunRecord(record_path(config, digest)) as record:
+        trainer = trainer_of(config, record, *observers)
+        trainer.resume()
+        summary = None
+        with suppress(Interrupted):
+            trainer.run()
+            summary = summarize(config, digest, trainer)
+        return trainer, summary
+
+
+def state_of(trainer):
+    """Return all that a run is, but the names of files, which depend on when it was saved."""
+    state = trainer.state_dict()
+    del state["step_log"], state["replay"]
+    replay = trainer.algorithm.replay
+    drawn = replay.sample(300, torch.Generator().manual_seed(0))
+    return [state, list(replay.running()), list(drawn)]
+
+
+def logs_of(trainer):
+    lines = (trainer.record.path / "metrics.jsonl").read_text().splitlines()
+    steps = [read_steps(trainer.record.steps / name) for name in ("critic", "actor")]
+    return [json.loads(line) for line in lines], steps
+
+
+@pytest.mark.parametrize(
+    ("method", "stop"), [("ls", 1), ("taskforce", 5), ("stl", 6), ("taskforce", 12), ("ls", 31)]
+)
+def test_stopped_and_resumed_it_equals_an_uninterrupted_run(method, stop, tmp_path):
+    overrides = [f"method={method}", "method.batch_size=4"][: 1 + (method == "taskforce")]
+    straight, expected = train(config_of(tmp_path / "straight", *overrides))
+    config = config_of(tmp_path / "stopped", *overrides)
+    assert train(config, stop_at(stop))[1] is None
+    resumed, summary = train(config)
+    assert differences(state_of(straight), state_of(resumed)) == []
+    assert differences(logs_of(straight), logs_of(resumed)) == []
+    assert differences(expected["metrics"], summary["metrics"]) == []
+
+
+def test_an_evaluation_leaves_no_trace(tmp_path):
+    trainer, _ = train(config_of(tmp_path, "method=pcgrad"))
+    algorithm = trainer.algorithm
+    before = state_of(trainer)
+    first = algorithm.evaluate("test", "", lambda: None)
+    assert algorithm.evaluate("test", "", lambda: None) == first
+    assert differences(before, state_of(trainer)) == []
+
+
+def spoil(path):
+    path.write_bytes(path.read_bytes()[:-8] + b"\0" * 7 + b"\1")
+
+
+def test_a_damaged_part_is_named_and_the_checkpoint_before_is_used(tmp_path):
+    config = config_of(tmp_path, "method=ls")
+    straight, _ = train(config)
+    expected = state_of(straight)
+    shutil.rmtree(straight.record.path)
+    stopped, _ = train(config, stop_at(20))
+    newest = max((stopped.record.checkpoints / "replay").iterdir())
+    spoil(newest)
+    watcher = Watcher()
+    resumed, _ = train(config, watcher)
+    assert any(str(newest) in line and "previous.pt" in line for line in watcher.messages)
+    assert differences(expected, state_of(resumed)) == []
+
+
+def test_without_any_whole_checkpoint_the_run_is_refused(tmp_path):
+    config = config_of(tmp_path, "method=ls")
+    stopped, _ = train(config, stop_at(20))
+    for part in (stopped.record.checkpoints / "replay").iterdir():
+        part.unlink()
+    with pytest.raises(RecordError, match="no checkpoint is left"):
+        train(config)
+
+
+def test_another_simulator_is_refused(tmp_path, monkeypatch):
+    from mtl_bench.environments.pendulum import Pendulum
+
+    config = config_of(tmp_path, "method=ls")
+    train(config, stop_at(3))
+    monkeypatch.setattr(Pendulum, "simulator", "pendulum 2")
+    with pytest.raises(RecordError, match=r"begun on pendulum 1, and this is pendulum 2"):
+        train(config)
+
+
+def test_an_episode_that_takes_another_course_is_refused(tmp_path, monkeypatch):
+    from mtl_bench.environments import pendulum
+
+    config = config_of(tmp_path, "method=ls")
+    train(config, stop_at(3))
+    monkeypatch.setattr(pendulum, "STEP_SECONDS", 0.051)
+    with pytest.raises(RecordError, match="another course"):
+        train(config)
+
+
+def test_a_loss_above_the_bound_ends_the_run_as_exploded(tmp_path):
+    config = config_of(tmp_path, "method=ls", "algorithm.largest_loss=1e-6")
+    with pytest.raises(ExplodedError, match=r"exploded.*largest_loss=1e-06"):
+        train(config)
+
+
+@pytest.mark.parametrize(
+    ("method", "method_on", "actor"),
+    [
+        *(("pcgrad", "auto", "PCGrad"), ("pcgrad", "critic", "LS"), ("nashmtl", "both", "NashMTL")),
+        *(("dwa", "auto", "LS"), ("taskforce", "auto", "LS"), ("uw", "both", "UW")),
+        *(("ls", "auto", "LS"), ("graddrop", "auto", "GradDrop"), ("stl", "auto", "STL")),
+    ],
+)
+def test_method_on_says_which_components_a_method_acts_on(method, method_on, actor, tmp_path):
+    config = config_of(tmp_path, f"method={method}", f"algorithm.method_on={method_on}")
+    algorithm = build_algorithm(config, build_data(config), CPU)
+    critic_method, actor_method = (c.method for c in algorithm.components)
+    assert type(critic_method).__name__.lower() == method
+    assert type(actor_method).__name__ == actor
+    assert critic_method is not actor_method
+    if actor == type(critic_method).__name__ and method == "pcgrad":
+        states = [m.generator.get_state() for m in (critic_method, actor_method)]
+        assert not torch.equal(*states)
+
+
+@pytest.mark.parametrize(
+    ("method", "architecture"),
+    [
+        *((method, "mlp") for method in describe_group("method") if method != "torchjd"),
+        *(("ls", "multihead"), ("nashmtl", "multihead"), ("graddrop", "multihead")),
+    ],
+)
+def test_every_method_makes_a_whole_run(method, architecture, tmp_path):
+    overrides = [f"method={method}", f"architecture={architecture}"]
+    if method == "taskforce":
+        overrides.append("method.batch_size=4")
+    trainer, summary = train(config_of(tmp_path, *overrides))
+    assert trainer.progress.step == 36
+    assert summary["untrained"] == []
+    assert summary["metrics"]["last"].keys() == {"standard", "reversed", "heavy"}
+    line = trainer.progress.history[-1]
+    assert line["success_test"] == 0.0  # no episode is that short
+    assert line["environment_steps"] == 2 * (12 + 36)
+    assert line["training_success"].keys() == summary["metrics"]["last"].keys()
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("trainer.accumulate=2", "trainer.accumulate=2: algorithm=sac takes 1 alone"),
+        ("trainer.precision=bf16", "trainer.precision=bf16: algorithm=sac takes float32 alone"),
+        ("gradients.level=representation", "gradients.level=representation: algorithm=sac"),
+        ("algorithm.gamma=1.5", r"algorithm.gamma=1.5"),
+        ("algorithm.gama=0.9", "algorithm.gama"),
+        ("dataset.task_reward_scales={heavy: -1.0}", "task_reward_scales"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(override, told, tmp_path):
+    with pytest.raises(ConfigError, match=told):
+        config_of(tmp_path, "method=ls", override)
+
+
+@pytest.mark.parametrize(("algorithm", "dataset"), [("supervised", "pendulum6"), ("sac", "qm9")])
+def test_an_algorithm_is_refused_on_what_it_can_not_learn_from(algorithm, dataset):
+    with pytest.raises(ConfigError, match=f"algorithm={algorithm} can't learn from .*={dataset}"):
+        compose_config([f"dataset={dataset}", "method=ls", f"algorithm={algorithm}"])
+
+
+def test_it_asks_for_no_validation_data(tmp_path):
+    config = config_of(tmp_path, "method=ls", "protocol.selection=best_val")
+    with pytest.raises(ConfigError, match=r"dataset=pendulum6 has none.*: use last_k_mean"):
+        build_data(config)
+
+
+@pytest.mark.parametrize("method", [LS, PCGrad])
+def test_two_opposite_tasks_are_learned(method, tmp_path):
+    algorithm = mirror_sac({"critic": method(2), "actor": method(2)}, seed=0)
+    with RunRecord(tmp_path) as record:
+        checkpoints = Checkpoints(record.checkpoints, {}, "digest")
+        trainer = Trainer(algorithm, TrainerSettings(epochs=1), record, checkpoints, CPU)
+        before = algorithm.evaluate("test", "", lambda: None)
+        trainer.run()
+    metrics = trainer.progress.history[-1]["test"]
+    for task in TASKS:
+        assert metrics[task]["success"] > 0.75 > before[task]["success"]
+        assert metrics[task]["return"] > before[task]["return"] / 2
+
+
+class Recorder:
+    """Takes the place of the trainer's update: keeps losses and gradients, moves nothing."""
+
+    def __init__(self):
+        self.losses, self.gradients = {}, {}
+
+    def __call__(self, component, data):
+        found = component.gradients(data)
+        component.method.step_with(found)
+        self.losses[component.name] = found.losses_T
+        self.gradients[component.name] = [p.grad.clone() for p in component.parameters]
+
+
+def test_losses_targets_and_slow_critics_are_those_of_the_formulas():
+    algorithm = mirror_sac({"critic": LS(2), "actor": PCGrad(2)}, seed=1, tau=0.25)
+    batch = next(algorithm.epoch(1, 0))
+    with torch.no_grad():
+        for p in algorithm.slow_critics.parameters():
+            p.add_(0.1)
+    slow = [p.clone() for p in algorithm.slow_critics.parameters()]
+    state, policy = algorithm.generator.get_state(), algorithm.policy
+    alpha_T1 = algorithm.temperatures.alpha_T1
+
+    def act(observations, noise):
+        mean, log_std = policy(observations)[0].chunk(2, dim=-1)
+        normal = torch.distributions.Normal(mean, log_std.exp())
+        inner = mean + log_std.exp() * noise
+        actions = inner.tanh()
+        jacobian = (1 - actions.square()).log()
+        return actions, (normal.log_prob(inner) - jacobian).sum(dim=-1)
+
+    def value(critics, observations, actions):
+        return critics(torch.cat([observations, actions], dim=2))[..., 0]
+
+    generator = torch.Generator()
+    generator.set_state(state)
+    noise, next_noise = (torch.randn(batch.actions_TBA.shape, generator=generator) for _ in "ab")
+    actions, log_probs = act(batch.next_TBO, next_noise)
+    best = value(algorithm.slow_critics, batch.next_TBO, actions).min(dim=0).values
+    targets = (batch.rewards_TB + 0.5 * (best - alpha_T1 * log_probs)).detach()
+    errors = value(algorithm.critics, batch.observations_TBO, batch.actions_TBA) - targets
+    critic_T = errors.square().sum(dim=0).mean(dim=1)
+    actions, log_probs = act(batch.observations_TBO, noise)
+    best = value(algorithm.critics, batch.observations_TBO, actions).min(dim=0).values
+    actor_T = (alpha_T1 * log_probs - best).mean(dim=1)
+
+    recorder = Recorder()
+    algorithm.step(batch, recorder)
+    torch.testing.assert_close(recorder.losses["critic"], critic_T.detach())
+    torch.testing.assert_close(recorder.losses["actor"], actor_T.detach())
+    expected = torch.autograd.grad(critic_T.sum(), list(algorithm.critics.parameters()))
+    torch.testing.assert_close(recorder.gradients["critic"], list(expected))
+    assert all(p.grad is not None for p in policy.parameters())
+    for p, before, fast in zip(
+        algorithm.slow_critics.parameters(), slow, algorithm.critics.parameters(), strict=True
+    ):
+        torch.testing.assert_close(p, 0.75 * before + 0.25 * fast.detach())
+
+
+@pytest.mark.parametrize("loss", ["log_alpha", "alpha"])
+def test_each_temperature_falls_while_its_policy_is_more_random_than_the_target(loss):
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    temperatures = Temperatures(2, 0.5, -1.0, loss, sgd, None, CPU)
+    temperatures.update(torch.tensor([[-2.0, -4.0], [2.0, 4.0]]))  # entropies 3 and -3
+    slopes = torch.tensor([4.0, -2.0]) * (0.5 if loss == "alpha" else 1.0)
+    expected = torch.tensor(0.5).log() - 0.1 * slopes
+    torch.testing.assert_close(temperatures.log_alpha_T.detach(), expected)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
+from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import RecordError
 from mtl_bench.files import (
     all_printable,
@@ -84,19 +85,19 @@ class Record:
     def overrides(self) -> dict[str, Any]:
         """The settings that differ from those of the profile and the other choices, by dotted key.
 
-        As environment.json tells; of a record from before it did they are the settings that were
-        typed in its command.
+        As environment.json tells. Of a record from before it did they are those beside the method's
+        own, and the profile is that of today.
         """
         try:
-            environment = read_json(self.path / "environment.json")
-            if "overrides" in environment:
-                told = dict(environment["overrides"])
-            else:
-                keys = {str(word).lstrip("+").partition("=")[0] for word in environment["command"]}
-                told = {key: self.settings[key] for key in keys & self.settings.keys()}
-        except (OSError, ValueError, TypeError, KeyError):
-            return {}
-        return {key: told[key] for key in sorted(told) if "." in key}
+            told = read_json(self.path / "environment.json").get("overrides")
+        except (OSError, ValueError, AttributeError):
+            told = None
+        if told is None:
+            usual = find_overrides(self.settings | {"method.name": "ls"})
+            told = {key: usual[key] for key in usual if not key.startswith("method.")}
+        return (
+            {key: told[key] for key in sorted(told) if "." in key} if isinstance(told, dict) else {}
+        )
 
     @cached_property
     def device(self) -> str | None:
@@ -226,7 +227,7 @@ def _planned_epochs(path: Path, identity: dict[str, Any]) -> int | None:
     if not path.exists():
         return None
     try:
-        config = read_yaml(path)
+        config = all_printable(read_yaml(path))
         epochs = int(config["trainer"]["epochs"])
         named = {group: config[group]["name"] for group in ("profile", "dataset", "method")}
         folder = {key: value for key, value in identity.items() if key != "hash"}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtl_bench.errors import RecordError
+from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_parts
 from mtl_bench.reporting.figures.logs import read_steps
@@ -49,7 +50,7 @@ def _table(scene: Scene) -> Table | None:
             try:
                 found = _cells(run, list(scene.tasks))
             except RecordError as error:
-                remarks.append(f"- {name}: {error}.")
+                remarks.append(printable(f"- {name}: {error}."))
                 continue
             if found is None:
                 without.append(name)

@@ -77,7 +77,7 @@ def test_what_is_trained_beside_runs_has_all_that_they_share():
     command = train_command(records, "method=stl", seeds=[1, 0])
     assert words_of(command) == [
         *("-m", "method=stl", "seed=0,1", "dataset=qm9", "profile=mini"),
-        *("trainer.accumulate=2", "dataset.train_size=40"),
+        *("dataset.train_size=40", "trainer.accumulate=2"),
     ]
     alone = train_command(records[:1], "method=stl", seeds=[1])
     assert set(words_of(alone)) == {

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from mtl_bench.cli import main
 from mtl_bench.files import printable
-from tests.records.synthetic import write_record
+from tests.records.synthetic import finish, write_record
 
 CLEAR, BELL, BACK, TURN = "\x1b[2J", "\a", "\b\x7f", "\u202e"
 HOSTILE = f"{CLEAR}a{BELL}{BACK}\r\n\t\x9b31m{TURN}\u2028\ud800b|"
@@ -50,6 +50,7 @@ def write_hostile(results: Path):
         names = [f"{kind}/{name}" for kind in ("loss", "weight") for name in ("depth", f"n{TURN}")]
         columns = {name: np.linspace(0, 1, 4) for name in ("step", *names)}
         parquet.write_table(pa.table(columns), path / "steps" / "part-000000001.parquet")
+        finish(path)
     write_record(results, f"mgda-{BELL}", 1, done=False, error=hostile("no"), tasks=tasks)
 
 

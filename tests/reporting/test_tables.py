@@ -79,9 +79,7 @@ def test_a_small_table_in_full(tmp_path: Path) -> None:
 
 
 TWO_IMAGES = {"overrides": {"dataset.train_size": 2}}
-OF_BEFORE = {
-    "command": ["mtl-bench", "train", "method=ls", "+dataset.train_size=2", "paths.data=x"]
-}
+OF_BEFORE = {"device": "cpu"}
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,10 @@ class IMTL(Method):
 
     The codes invert a (T-1) x (T-1) matrix of gradient differences, and add 1e-8 to it when that
     fails; here one least-squares problem in the cosines gives the same weights, and those of
-    smallest norm where several serve. A task with zero gradient gets 1/T, the others share the
-    rest. Where gradients are dependent, it can be that nothing but an update of zero, or nothing at
-    all, has equal projections: then every task gets 1/T. Both count as fallbacks.
+    smallest norm where several serve. Where gradients are dependent, as they are at a
+    Pareto-stationary point, it can be that nothing but an update of zero has equal projections: the
+    weights are then those of such an update. A task with zero gradient gets 1/T, the others share
+    the rest. Both count as fallbacks, as do projections that are not equal.
 
     Args:
         num_tasks: T.
@@ -105,9 +106,9 @@ def equal_projections(gram_TT: Array) -> Solution:
     """Return a with sum 1 and (Ka)_t / ||g_t|| equal for all t.
 
     In x_t = a_t ||g_t|| this reads C x = p 1 with C the cosines and p the common projection. The
-    residual is the largest violation of either equation. Above 1e-6, or if p is zero within the
-    precision of gradients (|p| up to T times float32's epsilon times sum_t |x_t|), all a_t are 1/T,
-    as a fallback.
+    residual is the largest violation of either equation. The answer is a fallback above 1e-6, if a
+    gradient is zero, or if p is zero within the precision of gradients, up to T times float32's
+    epsilon times sum_t |x_t|.
     """
     num_tasks = len(gram_TT)
     norms_T = np.sqrt(np.maximum(gram_TT.diagonal(), 0.0))
@@ -126,10 +127,8 @@ def equal_projections(gram_TT: Array) -> Solution:
     right[size] = 1.0
     solution = np.linalg.lstsq(system, right, rcond=CUTOFF)[0]
     residual = float(np.abs(system @ solution - right).max())
-    unsolved = residual > 1e-6 or np.abs(solution[size]) <= (
-        size * np.finfo(np.float32).eps * np.abs(solution[:size]).sum()
-    )
-    if not unsolved:
-        share_S = solution[:size] * norms_S.min() / norms_S
-        weights_T[present] = share_S / share_S.sum() * (size / num_tasks)
-    return Solution(weights_T, 1, residual, bool(unsolved or size < num_tasks))
+    share_S = solution[:size] * norms_S.min() / norms_S
+    weights_T[present] = share_S / share_S.sum() * (size / num_tasks)
+    precision = size * np.finfo(np.float32).eps * np.abs(solution[:size]).sum()
+    stands = abs(solution[size]) <= precision
+    return Solution(weights_T, 1, residual, bool(residual > 1e-6 or stands or size < num_tasks))

@@ -81,12 +81,13 @@ def test_steps_of_every_method_are_those_of_the_cpu(name, device):
 
 
 def first_update(config):
-    """Return the trainer after one update, and the update's step."""
+    """Return the trainer after one update, and its result."""
     with RunRecord(Path(config["paths"]["results"])) as record:
         trainer = trainer_of(config, record, Watcher())
         batches = trainer.algorithm.data.train_batches(1, pin=trainer.device.type == "cuda")
         each = config["trainer"]["accumulate"]
-        return trainer, trainer.update([next(batches) for _ in range(each)])
+        (component,) = trainer.algorithm.components
+        return trainer, trainer.update(component, [next(batches) for _ in range(each)])
 
 
 def whole_gradient(trainer):
@@ -104,16 +105,15 @@ def test_the_first_update_is_that_of_the_cpu(looks, accumulate, device, tiny_dat
         return first_update(config_of(tiny_data, tmp_path / str(where), *words))
 
     (one, expected), (other, found) = update(CPU), update(device)
-    assert {p.device.type for p in other.network.parameters()} == {device.type}
-    close(found.gradients.losses_T, expected.gradients.losses_T)
-    if expected.gradients.known_gram_TT is not None:
-        gram_TT = expected.gradients.known_gram_TT
-        scale = gram_TT.diagonal().max()
-        close(found.gradients.known_gram_TT / scale, gram_TT / scale)
+    assert {p.device.type for p in other.algorithm.network.parameters()} == {device.type}
+    close(found.losses_S, expected.losses_S)
+    if expected.gram_SS is not None:
+        scale = expected.gram_SS.diagonal().max()
+        close(found.gram_SS / scale, expected.gram_SS / scale)
     if looks != "gradients":  # GradDrop draws on the device
         gradient_P, again_P = whole_gradient(one), whole_gradient(other)
         assert (again_P - gradient_P).norm() < 1e-3 * gradient_P.norm()
-    assert all(p.isfinite().all() for p in other.network.parameters())
+    assert all(p.isfinite().all() for p in other.algorithm.network.parameters())
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -126,10 +126,11 @@ def test_losses_and_metrics_of_every_data_set_are_those_of_the_cpu(
         with RunRecord(Path(config["paths"]["results"])) as record:
             trainer = trainer_of(config, record, Watcher())
             batches = trainer.algorithm.data.evaluation_batches("test")
-            metrics = evaluate(trainer.algorithm.network, batches, trainer.tasks, trainer.device)
+            algorithm = trainer.algorithm
+            metrics = evaluate(algorithm.network, batches, algorithm.tasks, trainer.device)
             trainer.algorithm.network.train()
             (batch, *_) = trainer.algorithm.data.train_batches(1)
-            return metrics, trainer.gradients([batch]).losses_T
+            return metrics, algorithm.components[0].gradients([batch]).losses_T
 
     (expected, expected_T), (found, found_T) = look(CPU), look(device)
     close(found_T, expected_T)

@@ -9,6 +9,8 @@ from mtl_bench.config.build import build_data, build_network, build_run_method
 from mtl_bench.config.compose import as_literal, compose_config, missing_choice
 from mtl_bench.config.groups import find_choices
 from mtl_bench.config.objects import check_num_tasks, class_of
+from mtl_bench.environments.base import Suite
+from mtl_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from mtl_bench.architectures.base import Architecture
@@ -63,7 +65,13 @@ def build_architecture(
     """
     choices = {"dataset": dataset} | ({"architecture": architecture} if architecture else {})
     config = _compose(choices, profile, seed, {"architecture": fields})
-    return build_network(config, class_of("dataset", config["dataset"]).task_names)
+    kind = class_of("dataset", config["dataset"])
+    if issubclass(kind, Suite):
+        raise ConfigError(
+            f"dataset={dataset} is learned by a policy and critics, not one network: build them "
+            f"from {config['architecture']['_target_']}"
+        )
+    return build_network(config, kind.task_names)
 
 
 def build_method(

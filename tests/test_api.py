@@ -64,7 +64,7 @@ def test_without_a_method_it_is_the_multi_task_network_of_the_paper(
     assert sum(p.numel() for p in network.shared_parameters()) == shared
 
 
-@pytest.mark.parametrize("dataset", describe_group("dataset"))
+@pytest.mark.parametrize("dataset", ["qm9", "nyuv2", "cityscapes"])
 def test_every_data_set_has_the_network_of_a_run(dataset):
     network = build_architecture(dataset, profile="smoke")
     config = compose_config([f"dataset={dataset}", "method=taskforce", "profile=smoke"])
@@ -73,6 +73,11 @@ def test_every_data_set_has_the_network_of_a_run(dataset):
     assert type(network) is type(same)
     for first, second in zip(network.parameters(), same.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_a_suite_of_environments_has_no_single_network():
+    with pytest.raises(ConfigError, match="dataset=pendulum6 is learned by a policy and critics"):
+        build_architecture("pendulum6", profile="smoke")
 
 
 def test_fields_of_a_network_can_be_given():

@@ -101,8 +101,12 @@ def require_method(config: dict[str, Any]) -> None:
         MissingExtraError: it needs a package that is not installed.
         ConfigError: it refuses its fields.
     """
+    from mtl_bench.environments.base import Suite
+
     kind, section = class_of("dataset", config["dataset"]), config["dataset"]
-    build_run_method(config, len(getattr(kind, "task_names", None) or section["tasks"]))
+    simulated = issubclass(kind, Suite)
+    names = kind.names_in(section["tasks"]) if simulated else kind.task_names
+    build_run_method(config, len(names))
 
 
 def build_optimizer(section: dict[str, Any], parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -82,7 +82,7 @@ class Suite(ABC):
         reward_scale: Positive,
         task_reward_scales: dict[str, Positive] | None,
     ) -> None:
-        names = self.benchmarks.get(tasks, (tasks,)) if isinstance(tasks, str) else tuple(tasks)
+        names = self.names_in(tasks)
         if not names:
             raise ConfigError("tasks: there is none; name at least one")
         check_names("tasks", names, self.task_names)
@@ -99,6 +99,11 @@ class Suite(ABC):
             for copy in range(copies)
         ]
         self._beginning = self._generator_states()
+
+    @classmethod
+    def names_in(cls, tasks: str | list[str]) -> tuple[str, ...]:
+        """Return the names of the tasks of a benchmark, of one task, or of a list as it is."""
+        return cls.benchmarks.get(tasks, (tasks,)) if isinstance(tasks, str) else tuple(tasks)
 
     @property
     def origin(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Two tasks that are learned in seconds, and can't be told apart by what is observed."""
 
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,13 +17,11 @@ TASKS = ("same", "mirrored")
 class Mirror(Suite):
     """The goal g is observed; the best action is g in one task and -g in the other."""
 
+    task_names = TASKS
+    benchmarks: ClassVar = {}
     simulator = "mirror 1"
     observation_dim = 1
     action_dim = 1
-
-    @classmethod
-    def known_tasks(cls):
-        return TASKS
 
     def _begin(self, generators):
         drawn = [generator.uniform(-0.9, 0.9) for generator in generators]

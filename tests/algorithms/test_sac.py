@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mtl_bench.algorithms.sac.temperature import Temperatures
-from mtl_bench.config.build import build_algorithm, build_data
+from mtl_bench.config.build import build_algorithm, build_data, require_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group
 from mtl_bench.config.identity import config_hash
@@ -190,6 +190,13 @@ def test_every_method_makes_a_whole_run(method, architecture, tmp_path):
     assert line["success_test"] == 0.0  # no episode is that short
     assert line["environment_steps"] == 2 * (12 + 36)
     assert line["training_success"].keys() == summary["metrics"]["last"].keys()
+
+
+@pytest.mark.parametrize(("tasks", "count"), [("pendulum6", 6), ("heavy", 1), ("[long,heavy]", 2)])
+def test_a_method_is_tried_with_as_many_tasks_as_are_chosen(tasks, count, tmp_path):
+    config = config_of(tmp_path, "method=ls", f"dataset.tasks={tasks}")
+    require_method(config)
+    assert len(build_algorithm(config, build_data(config), CPU).tasks) == count
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a person types, from the first run to the table."""
 
+import csv
 import json
 import re
 import shutil
@@ -247,17 +248,19 @@ def test_the_ablation_from_the_sweep_to_the_table(tiny_desk):
     done = call("train", *words, cwd=tiny_desk)
     assert done.returncode == 0, done.stderr
     assert "6 of 6 runs are finished" in done.stdout
-    shown = call_without(["torch", "hydra"], "tables", "table3", "profile=smoke", cwd=tiny_desk)
-    assert shown.stdout.splitlines()[-1] == "[] 0"
-    rows = [line.split("|") for line in shown.stdout.splitlines() if line.startswith("| ")]
-    assert [row[1].strip() for row in rows[2:]] == [
+    words = ("tables", "table3", "profile=smoke", "format=csv")
+    shown = call_without(["torch", "hydra"], *words, cwd=tiny_desk)
+    *lines, status = shown.stdout.splitlines()
+    assert status == "[] 0"
+    rows = list(csv.DictReader(lines))
+    assert [row["row"] for row in rows] == [
         *("STL", "raw gradients", "gram, one agent", "+ MA", "+ CT", "+ DE", "+ r_G")
     ]
-    assert [row[4].strip() for row in rows[2:]] == ["1", "–", *["1"] * 5]
+    assert [row["n"] for row in rows] == ["1", "", *["1"] * 5]
     assert "missing" not in shown.stdout
     changed = "dataset.batch_size=20, dataset.test_size=20, dataset.train_size=40"
     changed = f"smoke with {changed}, dataset.val_size=20, trainer.epochs=1, real data"
-    assert f"Profile {changed}" in " ".join(shown.stdout.split())
+    assert f"Profile {changed}" in rows[0]["conditions"]
     refused = call("train", "ablation=raw", *sizes[1:], cwd=tiny_desk)
     assert refused.returncode == 2
     assert "method.observation=raw is computed, not run" in only_line(refused.stderr)

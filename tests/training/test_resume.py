@@ -11,6 +11,7 @@ from mtl_bench.config.identity import config_hash
 from mtl_bench.records.writer import RunRecord, record_path
 from tests.training.runs import (
     METHODS,
+    SMALLEST,
     STEPS,
     Watcher,
     config_of,
@@ -23,7 +24,7 @@ from tests.training.runs import (
 
 TOTAL = 3 * STEPS
 
-DATASETS = sorted(describe_group("dataset"))
+DATASETS = sorted(SMALLEST)
 
 AT_WORK = {
     "dwa": ("method.window=1",),

@@ -10,6 +10,7 @@ from mtl_bench.advice import command
 from mtl_bench.config.overrides import find_overrides
 from mtl_bench.files import read_yaml
 from mtl_bench.records.reader import Record, find_record
+from mtl_bench.reporting.grouping import shared_overrides
 
 METHODS_OWN = "method."
 """Beginning of the keys in which the methods of a comparison may differ."""
@@ -26,10 +27,7 @@ def train_command(records: Sequence[Record], *words: str, seeds: Iterable[int]) 
         words: what to train, for instance ``method=ls,mgda``.
         seeds: with which seeds.
     """
-    shared = _beside(records[0])
-    for record in records[1:]:
-        other = _beside(record)
-        shared = {key: value for key, value in shared.items() if other.get(key) == value}
+    shared = shared_overrides([_beside(record) for record in records])
     return _train(records[0], list(words), sorted(set(seeds)), shared)
 
 

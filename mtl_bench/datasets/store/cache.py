@@ -133,6 +133,8 @@ def open_cache(folder: Path, dataset: str, *, every_byte: bool = True) -> Cache:
         manifest = parse_json(raw)
         format_version = manifest["format"]
         files: dict[str, dict[str, Any]] = manifest["arrays"]
+        for facts in files.values():
+            [facts[key] for key in ("sha256", "shape", "dtype", "bytes")]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error!r}): {remedy}") from error
     if format_version != FORMAT:

@@ -9,8 +9,8 @@ import pytest
 
 from mtl_bench.errors import Interrupted, MtlBenchError
 from mtl_bench.launch.cluster import launch
+from tests.launch import stand_ins
 from tests.launch.slurm import make_slurm
-from tests.training import stand_ins
 
 submitit = pytest.importorskip("submitit")
 

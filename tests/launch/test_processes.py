@@ -12,12 +12,12 @@ import pytest
 from mtl_bench.errors import ConfigError
 from mtl_bench.launch.processes import launch
 from tests.end_to_end.processes import ENVIRONMENT
-from tests.training import stand_ins
+from tests.launch import stand_ins
 
 PROGRAM = """
 import sys
 from mtl_bench.launch.processes import launch
-from tests.training import stand_ins
+from tests.launch import stand_ins
 cells = [[f"folder={sys.argv[1]}", f"seed={k}"] for k in range(4)]
 for cell in launch(getattr(stand_ins, sys.argv[2]), cells, {"n_jobs": 2}):
     print(cell.state, cell.error)

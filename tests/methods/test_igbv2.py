@@ -320,7 +320,7 @@ def test_config_shows_every_default():
     config = OmegaConf.load(CONFIG)
     assert CONFIG.read_text().startswith("# IGBv2: ")
     shown = OmegaConf.to_container(config, resolve=False)
-    assert shown.pop("_target_") == f"{IGBv2.__module__}.{IGBv2.__qualname__}"
+    assert shown.pop("_target_") == "mtl_bench.methods.igbv2.IGBv2"
     parameters = inspect.signature(IGBv2).parameters
     elsewhere = {"num_tasks", "seed"}
     assert shown == {k: p.default for k, p in parameters.items() if k not in elsewhere}

@@ -312,7 +312,7 @@ def test_config_shows_every_default():
     config = OmegaConf.load(CONFIG)
     assert CONFIG.read_text().startswith("# TaskForce: ")
     shown = OmegaConf.to_container(config, resolve=False)
-    assert shown.pop("_target_") == f"{TaskForce.__module__}.{TaskForce.__qualname__}"
+    assert shown.pop("_target_") == "mtl_bench.methods.taskforce.TaskForce"
     assert shown.pop("head_weighting") == "${protocol.head_weighting}"
     assert shown.pop("noise_steps") == "${profile.${dataset.name}.exploration_steps}"
     parameters = inspect.signature(TaskForce).parameters

@@ -12,8 +12,8 @@ from mtl_bench.records.writer import RunRecord
 from tests.methods.streams import METHODS, Network, build
 from tests.training.runs import Watcher, smallest, trainer_of
 
-FIRST, LAST = 300, 600
-"""Steps after which is looked. All buffers are full by the first."""
+FIRST, LAST = 600, 900
+"""Steps after which is looked. All buffers are full by the first, and caches nearly so."""
 
 SMALL = {
     "igbv2": {

@@ -10,14 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl_bench.scores import (
+    DeltaM,
+    MeanOf,
+    Score,
     comparable,
     delta_m,
     delta_t,
     describe_incomparable,
     incomparable,
     relative_changes,
+    score_of,
 )
 from mtl_bench.scores import published as published_values
+from mtl_bench.tasks import ControlTask, Metric
 
 RESULTS = Path(__file__).parents[1] / "results"
 PUBLISHED = RESULTS / "published"
@@ -238,3 +243,65 @@ def test_the_delta_of_every_committed_epoch_to_the_bit() -> None:
             assert delta_m(line[split], reference, directions) == line[f"delta_m_{split}"], path
             compared += 1
     assert compared > 2000
+
+
+ACCURACY = Metric("accuracy", "%", higher_is_better=True, decimals=1, reference=50.0)
+ERROR = Metric("error", reference=2.0)
+SPECS = (ControlTask("a", "A", (ACCURACY, ERROR)), ControlTask("b", "B", (ACCURACY,)))
+FOUND = {"a": {"accuracy": 60.0, "error": 1.0}, "b": {"accuracy": 40.0}}
+
+
+def test_a_mean_has_the_unit_and_direction_of_its_metric() -> None:
+    score = MeanOf.of("accuracy", SPECS)
+    assert score.value(FOUND) == pytest.approx(50.0)
+    assert score.value(FOUND, ("b",)) == pytest.approx(40.0)
+    assert score.better(60.0, 50.0)
+    assert not score.better(50.0, 50.0)
+    assert (score.heading, score.text(50.0)) == ("accuracy [%] ↑", "50.0 %")
+    assert score.criterion(FOUND, ("a", "b")) < score.criterion(FOUND, ("b",))
+
+
+def test_a_mean_is_over_the_tasks_that_report_the_metric() -> None:
+    score = MeanOf.of("error", SPECS)
+    assert score.value(FOUND) == pytest.approx(1.0)
+    assert score.covers(("a", "b"))
+    assert not score.covers(("b",))
+    assert score.criterion(FOUND, ("a",)) == pytest.approx(1.0)
+    assert score.value({"a": {"error": None}}) is None
+    assert score.value({"b": {"accuracy": 1.0}}) is None
+
+
+def test_the_delta_of_task_specifications() -> None:
+    score = DeltaM.of(SPECS)
+    assert score.value(FOUND) == pytest.approx((-20.0 - 50.0 + 20.0) / 3)
+    assert score.value(FOUND, ("a",)) == pytest.approx(-35.0)
+    assert score.criterion(FOUND, ("a",)) == pytest.approx(65.0)
+    assert score.better(-1.0, 1.0)
+    assert (score.heading, score.text(2.0)) == ("Δm [%] ↓", "+2.0 %")
+
+
+@pytest.mark.parametrize(
+    "score", [DeltaM.of(SPECS), *(MeanOf.of(metric.name, SPECS) for metric in (ACCURACY, ERROR))]
+)
+def test_a_score_comes_back_from_its_record(score: Score) -> None:
+    tasks = {task.name: task.describe() for task in SPECS}
+    told = score_of(json.loads(json.dumps(score.describe())), tasks)
+    assert (told.heading, told.text(1.0), told.key) == (score.heading, score.text(1.0), score.key)
+    assert told.value(FOUND) == score.value(FOUND)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [{}, {"kind": "sum"}, {"kind": "mean", "metric": "x"}, {"kind": "delta_m", "metric": "x"}],
+)
+def test_what_describes_no_score_is_refused(described: dict) -> None:
+    with pytest.raises(ValueError, match="neither Δm nor the mean of a metric"):
+        score_of(described)
+
+
+def test_the_score_of_every_committed_record_is_delta() -> None:
+    for path in RESULTS.glob("*/*/*/seed*/summary.json"):
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        score = score_of(summary.get("score"), summary["tasks"])
+        expected = delta_m(summary["metrics"]["last"], *published_values(summary["tasks"]))
+        assert score.value(summary["metrics"]["last"]) == expected

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mtl_bench.datasets.base import Split
     from mtl_bench.gradients import TaskGradients
     from mtl_bench.methods.base import Method
+    from mtl_bench.scores import Score
     from mtl_bench.tasks import TaskSpec
 
 Metrics = dict[str, dict[str, float]]
@@ -73,6 +74,7 @@ class Algorithm(ABC):
         tasks: what is learned.
         components: what a step updates, in this order.
         splits: evaluated after every epoch, ``test`` last.
+        score: how well all tasks are solved, in one number.
         steps_per_epoch: steps between two evaluations.
         tell: shows a line to a person; the trainer sets it.
         origin: kind, source and manifest of what is learned from, all strings; a run is not
@@ -83,6 +85,7 @@ class Algorithm(ABC):
     tasks: tuple[TaskSpec, ...]
     components: tuple[Component, ...]
     splits: tuple[Split, ...]
+    score: Score
     steps_per_epoch: int
     origin: dict[str, str]
     fixed: ClassVar[Mapping[str, Any]] = {}
@@ -120,9 +123,10 @@ class Algorithm(ABC):
     def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, Any]:
         """Select the epoch, move schedules on, and return its scores by their key in the record."""
 
-    @abstractmethod
-    def describe_score(self) -> str:
-        """Return one line on what selects an epoch and which metrics it can't compare."""
+    @property
+    def note(self) -> str:
+        """One line for a person on what the score is, and what selects an epoch besides."""
+        return self.score.note
 
     @abstractmethod
     def learning_rate(self) -> float:

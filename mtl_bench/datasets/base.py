@@ -25,7 +25,11 @@ class Batch(Protocol):
 
 
 class Dataset(Protocol):
-    """Tasks and batches. Constructed with ``seed`` and the fields of its configuration."""
+    """Tasks and batches. Constructed with ``seed`` and the fields of its configuration.
+
+    One with an attribute ``score``, the name of a metric, is scored by that metric's mean over the
+    tasks; others by Δm against the references of their metrics.
+    """
 
     name: ClassVar[str]
     task_names: ClassVar[tuple[str, ...]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from mtl_bench.errors import RecordError
 from mtl_bench.records.writer import FORMAT
+from mtl_bench.scores import score_of
 
 TYPES: dict[str, type | tuple[type, ...]] = {
     "dataset": str,
@@ -61,6 +62,10 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
     if not isinstance(value.get("parameters", {}), dict):
         raise RecordError("summary.json has no usable parameters; run the train command again")
     _check_tasks(value["tasks"])
+    try:
+        score_of(value.get("score"))
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"summary.json: {error}; run the train command again") from error
     untrained, names = value.get("untrained", []), list(value["tasks"])
     if not isinstance(untrained, list) or not all(task in names for task in untrained):
         raise RecordError("summary.json names untrained tasks that it does not describe")

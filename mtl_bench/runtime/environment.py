@@ -110,6 +110,7 @@ def describe_environment(
         "determinism": config["trainer"]["determinism"],
         "tf32": uses_tf32(),
         "data": algorithm.origin,
+        "score": algorithm.score.describe(),
         "initial_parameters": parameter_hash(c.module for c in algorithm.components),
     }
 

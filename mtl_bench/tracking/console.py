@@ -16,6 +16,7 @@ from rich.live import Live
 from mtl_bench.reporting.layout import NOTHING, pad
 from mtl_bench.reporting.statistics import columns_of
 from mtl_bench.reporting.tables import metric_header
+from mtl_bench.scores import DeltaM, Score
 from mtl_bench.tracking.panel import panel
 from mtl_bench.tracking.status_line import (
     Progress,
@@ -88,6 +89,7 @@ class TrainingConsole:
         first_epoch: int = 1,
         history: Iterable[Mapping[str, Any]] = (),
         note: str = "",
+        score: Score | None = None,
     ) -> None:
         """Announce the training.
 
@@ -99,8 +101,12 @@ class TrainingConsole:
             first_epoch: above 1 after a resume.
             history: the lines of ``metrics.jsonl`` from before a resume.
             note: what a reader must know of the numbers to come.
+            score: of the run, Δm by default.
         """
-        progress = Progress(title, epochs, steps_per_epoch, tuple(tasks), first_epoch, self._clock)
+        progress = Progress(
+            *(title, epochs, steps_per_epoch, tuple(tasks), first_epoch, self._clock),
+            score or DeltaM(),
+        )
         progress.recall(history)
         self._progress = progress
         self._due = self._clock() + (0.0 if self._live else self._interval)

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.files import read_json, read_yaml
+from mtl_bench.records.processes import latest_process
 from mtl_bench.records.reader import FOLDER
+from mtl_bench.scores import Score, score_of
 from mtl_bench.tracking.feed import Feed, Row
 
 BROKEN = 2
@@ -99,7 +101,12 @@ class Run:
     @property
     def about(self) -> str:
         """What the numbers mean."""
-        return f"Profile {self.place[0]}, {self.data}. Δm is against the published STL."
+        return f"Profile {self.place[0]}, {self.data}. {self.score.note}."
+
+    @property
+    def score(self) -> Score:
+        """What says how good the run is."""
+        return score_of(latest_process(self.environment).get("score"))
 
 
 class Dashboard(Protocol):
@@ -182,10 +189,11 @@ def show(
         every: see ``Feed``.
         points: epochs and updates at which the whole record was written, as they come.
     """
-    dashboard.start(read_run(record))
+    run = read_run(record)
+    dashboard.start(run)
     status = BROKEN
     try:
-        feed = Feed(record, every)
+        feed = Feed(record, every, run.score)
         for epochs, step in points:
             dashboard.send(feed.read(epochs, step))
         if (record / "DONE").exists():

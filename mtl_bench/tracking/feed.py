@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mtl_bench.files import parse_json
 from mtl_bench.records.steps import open_part
-from mtl_bench.scores import comparable, delta_m, published
+from mtl_bench.scores import Score, score_of
 
 if TYPE_CHECKING:
     from pyarrow import Table
-
-DELTA_M = "delta_m_vs_published_stl"
-"""Δm of one run; tables show the one against our own STL runs, which a run alone can't know."""
 
 Values = dict[str, float]
 
@@ -46,13 +43,14 @@ class Feed:
     Args:
         record: the run's folder.
         every: of the step log, only updates whose number this divides, and the last of each epoch.
+        score: of the run.
 
     The numbers of an epoch stand in the row of its last update. An epoch of which the step log
     tells nothing comes one update after what was before it.
     """
 
-    def __init__(self, record: Path, every: int) -> None:
-        self.record, self.every = record, every
+    def __init__(self, record: Path, every: int, score: Score) -> None:
+        self.record, self.every, self.score = record, every, score
         self.last = 0
         self._position = 0
         self._lines: dict[int, dict[str, Any]] = {}
@@ -87,12 +85,13 @@ class Feed:
         line = self._lines.pop(row.epoch, None) if ended else None
         if line is not None or row.step % self.every == 0:
             self.last = row.step
-            yield Row(row.step, row.values() | (epoch_values(line) if line else {}))
+            own = epoch_values(line, self.score) if line else {}
+            yield Row(row.step, row.values() | own)
 
     def _give_lines(self, before: float) -> Iterator[Row]:
         for epoch in sorted(epoch for epoch in self._lines if epoch < before):
             self.last += 1
-            yield Row(self.last, epoch_values(self._lines.pop(epoch)))
+            yield Row(self.last, epoch_values(self._lines.pop(epoch), self.score))
 
     def _read_lines(self) -> None:
         """Take in the lines of metrics.jsonl that are complete."""
@@ -136,24 +135,18 @@ def step_values(row: Mapping[str, float | None]) -> Values:
     }
 
 
-def epoch_values(line: Mapping[str, Any]) -> Values:
+def epoch_values(line: Mapping[str, Any], score: Score) -> Values:
     """Return the numbers of a line of metrics.jsonl, for instance ``validation/mu/mae``."""
     names = {"weights": "mean_weight"}
-    renamed = {
-        f"{DELTA_M}/{key.removeprefix('delta_m_')}"
-        if key.startswith("delta_m_")
-        else names.get(key, key): value
-        for key, value in line.items()
-    }
-    return flatten(renamed)
+    names |= {f"{score.key}_{split}": f"{score.panel}/{split}" for split in ("validation", "test")}
+    return flatten({names.get(key, key): value for key, value in line.items()})
 
 
 def final_values(summary: Mapping[str, Any]) -> Values:
-    """Return the numbers of a finished run: metrics and Δm under every selection rule, and cost."""
-    reference, directions = published(summary["tasks"])
-    compared = comparable(reference, directions)
+    """Return the numbers of a finished run: metrics and score under every rule, and cost."""
+    score = score_of(summary.get("score"), summary["tasks"])
     values: dict[str, Any] = {
-        rule: metrics | {DELTA_M: delta_m(metrics, reference, compared)}
+        rule: metrics | {score.panel: score.value(metrics)}
         for rule, metrics in summary["metrics"].items()
     }
     for key in ("seconds", "parameters", "peak_memory_bytes", "epochs", "steps"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, NamedTuple
+
+from mtl_bench.scores import Score
 
 
 @dataclass
@@ -19,6 +22,7 @@ class Progress:
         tasks: names of the tasks.
         first_epoch: epoch that this process starts with, above 1 after a resume.
         clock: seconds that only grow, for instance ``time.monotonic``.
+        score: of the run.
 
     The caller raises ``counted`` at every step. It differs from ``step`` in a run that was resumed
     within an epoch; ``rate`` (steps per second) comes from ``counted``.
@@ -30,9 +34,10 @@ class Progress:
     tasks: tuple[str, ...]
     first_epoch: int
     clock: Callable[[], float]
+    score: Score
     step: int = 0
     loss: float | None = None
-    score: Score | None = None
+    reading: Reading | None = None
     best: tuple[float, int] | None = None
     rate: float | None = None
     counted: int = 0
@@ -68,9 +73,9 @@ class Progress:
     def _take(self, metrics: Mapping[str, Any]) -> None:
         losses = [x for x in metrics.get("train_loss", {}).values() if x is not None]
         self.loss = fmean(losses) if losses else None
-        self.score = score_of(metrics)
-        if self.score and (self.best is None or self.score.value < self.best[0]):
-            self.best = (self.score.value, int(metrics["epoch"]))
+        self.reading = found = reading_of(metrics, self.score)
+        if found and (self.best is None or found.better(found.value, self.best[0])):
+            self.best = (found.value, int(metrics["epoch"]))
 
     def seconds_left(self) -> float | None:
         """Estimate from this process's epochs, evaluation included; from steps before the first."""
@@ -95,31 +100,33 @@ def number_text(value: float) -> str:
     return shown.removesuffix(".")
 
 
-class Score(NamedTuple):
-    """How good an epoch was; lower is better.
+class Reading(NamedTuple):
+    """What says how good an epoch was.
 
     Args:
         name: what it is.
         value: the number.
-        form: how it is printed.
+        text: prints such a number.
+        better: tells whether the first of two is better.
         selects: whether it tells which epoch is the best; that of a test does not.
     """
 
     name: str
     value: float
-    form: Callable[[float], str]
+    text: Callable[[float], str]
+    better: Callable[[float, float], bool]
     selects: bool
 
 
-def score_of(line: Mapping[str, Any]) -> Score | None:
-    """Return the score of a line of ``metrics.jsonl``; None of one without."""
+def reading_of(line: Mapping[str, Any], score: Score) -> Reading | None:
+    """Return what a line of ``metrics.jsonl`` says of its epoch; None if it says nothing."""
     for split in ("validation", "test"):
-        if (delta := line.get(f"delta_m_{split}")) is not None:
-            return Score(f"{split} Δm", delta, "{:+.1f} %".format, split == "validation")
-    if (success := line.get("success_test")) is not None:
-        return Score("test success", success, "{:.2f}".format, selects=False)
+        if (value := line.get(f"{score.key}_{split}")) is not None:
+            name = f"{split} {score.label}"
+            return Reading(name, value, score.text, score.better, split == "validation")
     if losses := line.get("validation_loss"):
-        return Score("validation loss", fmean(losses.values()), number_text, selects=True)
+        mean = fmean(losses.values())
+        return Reading("validation loss", mean, number_text, operator.lt, selects=True)
     return None
 
 
@@ -128,15 +135,15 @@ def score_text(progress: Progress) -> str | None:
 
     Without validation data it is ``test Δm +312.4 %``: no epoch is the best one then.
     """
-    score, best = progress.score, progress.best
-    if score is None or best is None:
+    reading, best = progress.reading, progress.best
+    if reading is None or best is None:
         return None
-    shown = f"{score.name} {score.form(score.value)}"
-    if not score.selects:
+    shown = f"{reading.name} {reading.text(reading.value)}"
+    if not reading.selects:
         return shown
-    if score.value == best[0]:
+    if reading.value == best[0]:
         return f"{shown} (best)"
-    return f"{shown} (best {score.form(best[0])} at {best[1]})"
+    return f"{shown} (best {reading.text(best[0])} at {best[1]})"
 
 
 def epoch_line(progress: Progress, epoch: int) -> str:

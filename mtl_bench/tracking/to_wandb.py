@@ -11,7 +11,7 @@ from typing import Any, Literal
 import wandb
 
 from mtl_bench.tracking.dashboard import BROKEN, Run
-from mtl_bench.tracking.feed import DELTA_M, Row, final_values
+from mtl_bench.tracking.feed import Row, final_values
 
 FOLDER = ".wandb"
 """Below the results."""
@@ -20,8 +20,9 @@ INIT_SECONDS, FINISH_SECONDS = 10.0, 5.0
 """How long W&B may take to answer at the beginning and to take the rest at the end."""
 
 PICTURE = "predictions"
-BY_EPOCH = ("train_loss", "validation", "test", DELTA_M, "mean_weight", "seconds")
-"""Sections of numbers whose horizontal axis is the epoch; that of others is the update."""
+BY_EPOCH = ("train_loss", "validation", "test", "mean_weight", "seconds")
+"""Sections of numbers whose horizontal axis is the epoch, as the score's is; that of others is the
+update."""
 
 
 class WandbDashboard:
@@ -91,7 +92,7 @@ class WandbDashboard:
             ),
         )
         self._run.config.update(config, allow_val_change=True)
-        for section in BY_EPOCH:
+        for section in (*BY_EPOCH, run.score.panel):
             self._run.define_metric(f"{section}/*", step_metric="epoch")
         self._next = self._run.starting_step
         self._folder, self._id = folder, run.run_id

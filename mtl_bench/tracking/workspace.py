@@ -19,7 +19,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.statistics import Column, columns_of
 from mtl_bench.reporting.tables import metric_header
-from mtl_bench.tracking.feed import DELTA_M
+from mtl_bench.scores import Score, score_of
 from mtl_bench.words import parse_settings
 
 RULES = ("last", "last_k_mean", "best_val")
@@ -35,13 +35,14 @@ SIGNALS = {
 }
 """Diagnostics of TaskForce that have a panel."""
 
+AGAINST = " against the published STL"
 PHASES = ("data", "forward", "method", "optimizer", "validation", "test", "checkpoint")
 MAX_PAIRS = 10
 """With more pairs of tasks than that, all cosines share one panel."""
 
 
 def build_workspace(
-    entity: str, project: str, dataset: str, columns: Sequence[Column]
+    entity: str, project: str, dataset: str, columns: Sequence[Column], score: Score
 ) -> workspaces.Workspace:
     """Return the workspace, not saved; runs are grouped by method (and variant).
 
@@ -50,10 +51,11 @@ def build_workspace(
         project: project of W&B.
         dataset: only its runs are shown.
         columns: its metrics; without them panels go by patterns instead of tasks.
+        score: of its runs.
     """
     tasks = list(dict.fromkeys(column.task for column in columns))
     contents = {
-        "Δm against the published STL": _delta_panels(),
+        f"{score.label}{AGAINST * score.is_relative}": _score_panels(score),
         "Metrics": _metric_panels(columns),
         "Training losses": _task_panels("train_loss", "training loss", tasks, "epoch"),
         "Weights": _task_panels("weight", "weight", tasks),
@@ -93,6 +95,12 @@ def find_columns(records: Iterable[Record]) -> list[Column]:
     return list(columns.values())
 
 
+def find_score(records: Iterable[Record]) -> Score:
+    """Return the score of the first finished record, Δm where there is none."""
+    summaries = (record.summary for record in records if record.summary)
+    return score_of(next(summaries, {}).get("score"))
+
+
 def workspace_command(words: Sequence[str]) -> int:
     """Build the dashboard from KEY=VALUE words and save it, or print it with ``--json``.
 
@@ -110,7 +118,8 @@ def workspace_command(words: Sequence[str]) -> int:
         raise ConfigError("give dataset=NAME and entity=ACCOUNT_OR_TEAM")
     records = find_records(Path(str(settings["paths.results"])), dataset=settings["dataset"])
     workspace = build_workspace(
-        settings["entity"], str(settings["project"]), settings["dataset"], find_columns(records)
+        *(settings["entity"], str(settings["project"]), settings["dataset"]),
+        *(find_columns(records), find_score(records)),
     )
     if "--json" in words:
         print(workspace_json(workspace))
@@ -119,12 +128,13 @@ def workspace_command(words: Sequence[str]) -> int:
     return 0
 
 
-def _delta_panels() -> list[Any]:
-    finals: list[Any] = [f"final/{rule}/{DELTA_M}" for rule in RULES]
+def _score_panels(score: Score) -> list[Any]:
+    finals: list[Any] = [f"final/{rule}/{score.panel}" for rule in RULES]
+    title = f"final test {score.heading} under each selection rule"
     return [
-        _curve("validation Δm [%] ↓", f"{DELTA_M}/validation", "epoch"),
-        _curve("test Δm [%] ↓, without validation data", f"{DELTA_M}/test", "epoch"),
-        reports.BarPlot(title="final test Δm [%] ↓ under each selection rule", metrics=finals),
+        _curve(f"validation {score.heading}", f"{score.panel}/validation", "epoch"),
+        _curve(f"test {score.heading}, without validation data", f"{score.panel}/test", "epoch"),
+        reports.BarPlot(title=title, metrics=finals),
     ]
 
 

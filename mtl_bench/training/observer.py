@@ -63,7 +63,8 @@ class ConsoleObserver(Observer):
             tasks=trainer.names,
             first_epoch=trainer.progress.epoch,
             history=trainer.progress.history,
-            note=trainer.algorithm.describe_score(),
+            note=trainer.algorithm.note,
+            score=trainer.algorithm.score,
         )
 
     def on_step_end(

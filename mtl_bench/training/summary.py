@@ -36,6 +36,7 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
         "seed": config["seed"],
         "hash": digest,
         "selection": config["protocol"]["selection"],
+        "score": algorithm.score.describe(),
         "metrics": metrics,
         "selected_epochs": epochs,
         "tasks": {task.name: task.describe() for task in algorithm.tasks},

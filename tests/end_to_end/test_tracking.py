@@ -11,7 +11,8 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
-from mtl_bench.tracking.feed import DELTA_M, epoch_values, final_values
+from mtl_bench.scores import DeltaM
+from mtl_bench.tracking.feed import epoch_values, final_values
 from tests.end_to_end.processes import (
     ENVIRONMENT,
     call,
@@ -97,7 +98,7 @@ def is_whole(history, record, every):
     epochs = [row for row in history if "epoch" in row]
     assert len(epochs) == EPOCHS
     for row, line in zip(epochs, lines_of(record), strict=True):
-        wanted = epoch_values(line)
+        wanted = epoch_values(line, DeltaM())
         assert {key: row[key] for key in wanted} == wanted
     steps = set(history[-1])
     assert {"loss/mu", "weight/cv", "gram/homo", "cosine/mu/alpha"} <= steps
@@ -140,7 +141,7 @@ def test_an_offline_run_says_what_it_is(offline):
     assert found.config["environment"] == environment
     assert {"logger", "paths"}.isdisjoint(found.config)
     final = final_values(summary_of(record))
-    assert f"final/best_val/{DELTA_M}" in final
+    assert f"final/best_val/{DeltaM.panel}" in final
     assert {key: found.summary[key] for key in final} == final
 
 
@@ -279,7 +280,7 @@ def test_a_resumed_run_is_whole_in_tensorboard(plain, desk):
         for tag in events.Tags()["scalars"]
     }
     for number, line in enumerate(lines_of(record)):
-        for key, value in epoch_values(line).items():
+        for key, value in epoch_values(line, DeltaM()).items():
             assert scalars[key][number] == (2 * number + 2, pytest.approx(value, rel=1e-6)), key
     steps = sorted({*range(3, 2 * EPOCHS + 1, 3), *range(2, 2 * EPOCHS + 1, 2)})
     for key in ("loss/mu", "weight/cv", "gram/homo", "cosine/mu/alpha", "method/reward"):

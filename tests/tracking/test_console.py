@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from mtl_bench.scores import DeltaM, MeanOf
 from mtl_bench.tracking.console import TrainingConsole, make_console
 from mtl_bench.tracking.panel import bar, panel, task_lines
 from mtl_bench.tracking.status_line import Progress, clock_text, number_text
@@ -85,6 +86,24 @@ def test_without_validation_no_epoch_is_the_best() -> None:
     console.epoch({"epoch": 1, "train_loss": {"a": 1.0}, "delta_m_test": 3.0})
     line = "epoch 1/1  loss 1.00  test Δm +3.0 %  10.0 steps/s  left 0:00"
     assert stream.getvalue().splitlines()[1] == line
+
+
+@pytest.mark.parametrize(("split", "told"), [("validation", " (best)"), ("test", "")])
+def test_of_a_score_that_is_better_when_higher_the_highest_is_the_best(split, told) -> None:
+    clock = Clock()
+    console, stream = plain(clock)
+    score = MeanOf("success", decimals=2)
+    console.start("ls", epochs=3, steps_per_epoch=2, tasks=["a"], score=score)
+    for epoch, value in ((1, 0.25), (2, 0.75), (3, 0.5)):
+        run_epoch(console, clock, 2)
+        console.epoch({"epoch": epoch, "train_loss": {"a": 1.0}, f"success_{split}": value})
+    shown = [line.split("  ")[2] for line in stream.getvalue().splitlines()[1:]]
+    last = " (best 0.75 at 2)" if told else ""
+    assert shown == [
+        f"{split} success 0.25{told}",
+        f"{split} success 0.75{told}",
+        f"{split} success 0.50{last}",
+    ]
 
 
 def test_where_there_is_no_delta_the_validation_loss_is_shown() -> None:
@@ -232,7 +251,7 @@ def test_closing_summary(tmp_path: Path) -> None:
 def test_eleven_tasks_fit_the_terminal(width: int) -> None:
     tasks = tuple(qm9_tasks())
     clock = Clock()
-    progress = Progress("taskforce", 30, 924, tasks, 1, clock)
+    progress = Progress("taskforce", 30, 924, tasks, 1, clock, DeltaM())
     clock.now += 1.0
     progress.counted = 17
     progress.at_step(17)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_bench.records.steps import StepLog
-from mtl_bench.tracking.feed import DELTA_M, Feed, epoch_values, final_values, step_values
+from mtl_bench.scores import DeltaM
+from mtl_bench.tracking.feed import Feed, epoch_values, final_values, step_values
 from tests.records.synthetic import QM9, SCENE_TASKS, qm9_tasks, scaled
 
 TASKS = ("mu", "cv")
@@ -53,7 +54,7 @@ def test_an_epoch_stands_in_the_row_of_its_last_update(tmp_path):
         for _ in range(5):
             writer.add_step(epoch)
         writer.end_epoch(epoch)
-    rows = list(Feed(tmp_path / "record", 4).read())
+    rows = list(Feed(tmp_path / "record", 4, DeltaM()).read())
     assert [row.step for row in rows] == [4, 5, 8, 10]
     assert rows[0].values == {
         "loss/mu": 4,
@@ -71,7 +72,7 @@ def test_an_epoch_stands_in_the_row_of_its_last_update(tmp_path):
         "epoch": 1,
         "train_loss/mu": 0.5,
         "validation/mu/mae": 1.0,
-        f"{DELTA_M}/validation": 2.0,
+        f"{DeltaM.panel}/validation": 2.0,
         "mean_weight/mu": 0.25,
         "seconds/forward": 0.125,
     }
@@ -87,7 +88,7 @@ def test_reading_while_it_is_written_gives_what_reading_it_whole_gives(
     epochs, every, data, tmp_path_factory
 ):
     writer = Writer(tmp_path_factory.mktemp("run") / "record")
-    live = Feed(writer.folder, every)
+    live = Feed(writer.folder, every, DeltaM())
     rows, points = [], []
 
     def look():
@@ -107,7 +108,7 @@ def test_reading_while_it_is_written_gives_what_reading_it_whole_gives(
         look()
     for point in points:
         rows.extend(live.read(*point))
-    assert rows == list(Feed(writer.folder, every).read())
+    assert rows == list(Feed(writer.folder, every, DeltaM()).read())
     assert [row.values["epoch"] for row in rows if "epoch" in row.values] == [
         *range(1, len(epochs) + 1)
     ]
@@ -120,7 +121,7 @@ def test_an_interrupted_epoch_keeps_its_last_row_for_later(tmp_path):
     for _ in range(3):
         writer.add_step(1)
     writer.log.flush()
-    feed = Feed(writer.folder, 1)
+    feed = Feed(writer.folder, 1, DeltaM())
     assert [row.step for row in feed.read(0, 3)] == [1, 2]
     writer.end_epoch(1)
     (row,) = feed.read(1, 3)
@@ -131,7 +132,7 @@ def test_a_line_that_is_being_written_waits(tmp_path):
     path = tmp_path / "metrics.jsonl"
     text = json.dumps(line_of(1)) + "\n"
     path.write_text(text[:20])
-    feed = Feed(tmp_path, 1)
+    feed = Feed(tmp_path, 1, DeltaM())
     assert list(feed.read()) == []
     path.write_text(text)
     assert [row.values["epoch"] for row in feed.read()] == [1]
@@ -144,11 +145,11 @@ def test_without_a_step_log_the_epochs_are_there(tmp_path):
             writer.add_step(epoch)
         writer.end_epoch(epoch)
     (tmp_path / "record" / "steps" / "part-000000005.parquet").unlink()
-    rows = list(Feed(writer.folder, 100).read())
+    rows = list(Feed(writer.folder, 100, DeltaM()).read())
     assert [(row.step, row.values["epoch"]) for row in rows] == [(4, 1), (5, 2), (12, 3)]
     for path in (tmp_path / "record" / "steps").iterdir():
         path.unlink()
-    rows = list(Feed(writer.folder, 100).read())
+    rows = list(Feed(writer.folder, 100, DeltaM()).read())
     assert [(row.step, row.values["epoch"]) for row in rows] == [(1, 1), (2, 2), (3, 3)]
 
 
@@ -156,7 +157,7 @@ def test_without_a_step_log_the_epochs_are_there(tmp_path):
 def test_a_damaged_line_is_an_error(text, tmp_path):
     (tmp_path / "metrics.jsonl").write_text(text)
     with pytest.raises(ValueError, match="line 1 column"):
-        list(Feed(tmp_path, 1).read())
+        list(Feed(tmp_path, 1, DeltaM()).read())
 
 
 def test_what_a_step_lacks_is_left_out():
@@ -168,8 +169,11 @@ def test_what_a_step_lacks_is_left_out():
 
 
 def test_the_delta_m_of_an_epoch_says_against_what():
-    assert epoch_values({"epoch": 2, "delta_m_test": 1.5}) == {"epoch": 2, f"{DELTA_M}/test": 1.5}
-    assert epoch_values({"epoch": 2, "delta_m_test": None}) == {"epoch": 2}
+    assert epoch_values({"epoch": 2, "delta_m_test": 1.5}, DeltaM()) == {
+        "epoch": 2,
+        f"{DeltaM.panel}/test": 1.5,
+    }
+    assert epoch_values({"epoch": 2, "delta_m_test": None}, DeltaM()) == {"epoch": 2}
 
 
 def test_final_delta_m_under_each_rule():
@@ -182,8 +186,8 @@ def test_final_delta_m_under_each_rule():
         "epochs": 4,
     }
     values = final_values(summary)
-    assert values[f"final/last/{DELTA_M}"] == pytest.approx(25)
-    assert values[f"final/best_val/{DELTA_M}"] == pytest.approx(-50)
+    assert values[f"final/last/{DeltaM.panel}"] == pytest.approx(25)
+    assert values[f"final/best_val/{DeltaM.panel}"] == pytest.approx(-50)
     assert values["final/best_val/mu/mae"] == pytest.approx(0.5 * QM9["mu"][3])
     assert values["final/seconds/train_epoch"] == 3.0
     assert values["final/parameters/total"] == 10
@@ -206,4 +210,4 @@ def test_delta_m_is_over_the_metrics_with_published_values():
         "depth": {"abs": 0.5},
     }
     values = final_values({"tasks": tasks, "metrics": {"last": metrics}})
-    assert values[f"final/last/{DELTA_M}"] == pytest.approx(-50)
+    assert values[f"final/last/{DeltaM.panel}"] == pytest.approx(-50)

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from mtl_bench.tracking.feed import DELTA_M
+from mtl_bench.scores import DeltaM
 from tests.end_to_end.processes import ENVIRONMENT, ROOT
 from tests.records.synthetic import SCENE_TASKS, write_record
 
@@ -72,7 +72,7 @@ def test_the_dashboard_of_a_data_set_with_records(tmp_path):
         *keys_of(sections["TaskForce: rewards and agents"])
     }
     assert {"seconds/method", "final/seconds/train_epoch"} <= {*keys_of(sections["Cost"])}
-    assert f"final/best_val/{DELTA_M}" in keys_of(sections["Δm against the published STL"])
+    assert f"final/best_val/{DeltaM.panel}" in keys_of(sections["Δm against the published STL"])
 
 
 def test_without_records_panels_go_by_patterns(tmp_path):

@@ -14,6 +14,7 @@ from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import LS, NashMTL
 from mtl_bench.metrics import MeanAbsoluteError
 from mtl_bench.records.writer import RunRecord
+from mtl_bench.scores import MeanOf
 from mtl_bench.tasks import Metric, Task
 from mtl_bench.training.checkpoint import Checkpoints
 from mtl_bench.training.trainer import Trainer, TrainerSettings
@@ -43,6 +44,7 @@ class Pair(Algorithm):
 
     tasks = TASKS
     splits = ("test",)
+    score = MeanOf.of("mae", TASKS)
     steps_per_epoch = 3
 
     def __init__(self, clip_norm=None):
@@ -84,10 +86,7 @@ class Pair(Algorithm):
 
     def end_epoch(self, epoch, metrics):
         self.ended.append(epoch)
-        return {"score_test": metrics["test"]["left"]["mae"]}
-
-    def describe_score(self):
-        return ""
+        return {"mae_test": self.score.value(metrics["test"])}
 
     def learning_rate(self):
         return 0.1
@@ -153,7 +152,7 @@ def test_each_component_has_a_step_log_of_its_own(tmp_path):
     }
     mean = sum(critic["loss/left"][:3]) / 3
     assert line["train_loss"]["critic/left"] == pytest.approx(mean)
-    assert line["score_test"] == line["test"]["left"]["mae"]
+    assert line["mae_test"] == line["test"]["left"]["mae"]
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4])

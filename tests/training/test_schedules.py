@@ -11,6 +11,8 @@ from mtl_bench.config.build import build_optimizer, build_scheduler
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError
+from mtl_bench.scores import MeanOf
+from mtl_bench.tasks import ControlTask, Metric
 from tests.training.runs import config_of, differences, stop_at, train
 
 STEP = "{_target_: torch.optim.lr_scheduler.StepLR, step_size: 2, gamma: 0.5}"
@@ -74,6 +76,26 @@ def test_the_learning_rate_of_every_epoch(section, warmup_epochs, rates):
         group.optimizer.step()
         group.end_epoch(epoch, 1.0)  # which never improves
     assert found == pytest.approx(rates, rel=1e-12)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_a_plateau_of_the_score_lowers_the_learning_rate(higher):
+    """An equal score is no better one, be it above or below zero."""
+    words = ("dataset=qm9", "method=ls", "optimizer.lr=8", *choose("scheduler", PLATEAU))
+    config = compose_config(words)
+    task = ControlTask("a", "a", (Metric("x", higher_is_better=higher),))
+    group = OptimizerGroup(
+        [task],
+        [torch.nn.Parameter(torch.zeros(1))],
+        lambda parameters: build_optimizer(config["optimizer"], parameters),
+        lambda each: build_scheduler(config["scheduler"], each),
+        score=MeanOf.of("x", [task]),
+    )
+    for epoch, value in enumerate([0.5, 0.7, 0.7] if higher else [0.7, 0.5, 0.5], 1):
+        group.optimizer.step()
+        group.end_epoch(epoch, group.criterion({"a": {"x": value}}, {}))
+    assert group.learning_rate() == 4
+    assert group.best_epoch == 3
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -7,6 +7,7 @@ import pytest
 
 from mtl_bench.config.build import build_data
 from mtl_bench.datasets.qm9.targets import TARGETS
+from mtl_bench.errors import ConfigError
 from mtl_bench.metrics import MeanAbsoluteError
 from mtl_bench.tasks import Metric
 from tests.training.runs import METHODS, Watcher, config_of, differences, stop_at, train
@@ -56,7 +57,7 @@ class Announced(Watcher):
     """Remembers what is said at the start."""
 
     def on_train_start(self, trainer):
-        self.note = trainer.algorithm.describe_score()
+        self.note = trainer.algorithm.note
 
 
 def measured_by(config, accumulator, metric):
@@ -142,3 +143,34 @@ def test_stopped_and_resumed_the_validation_loss_selects_the_same(tiny_data, tmp
 
     straight = run("straight")
     assert differences(straight._asdict(), run("stopped", stop_at(6))._asdict()) == []
+
+
+@pytest.mark.parametrize("method", ["ls", "stl"])
+def test_a_data_set_may_be_scored_by_the_mean_of_a_metric(method, tiny_data, tmp_path):
+    """Here one that is below zero and has a reference, of which Δm would be made."""
+    settings = (*METHODS[method], "optimizer.lr=0.05", "scheduler.patience=0", "trainer.epochs=4")
+    config = config_of(tiny_data, tmp_path, *settings)
+    data = measured_by(
+        config, Likelihood, Metric("ll", higher_is_better=True, reference=2.0, decimals=4)
+    )
+    data.score = "ll"
+    end = train(config, data=data)
+    for line in end.metrics:
+        found = [values["ll"] for values in line["validation"].values()]
+        assert line["ll_validation"] == pytest.approx(fmean(found))
+        assert not {"delta_m_validation", "validation_loss"} & line.keys()
+    for task in data.task_names:
+        tasks = data.task_names if method == "ls" else (task,)
+        best = best_of(
+            end.metrics,
+            lambda line, tasks=tasks: -fmean(line["validation"][t]["ll"] for t in tasks),
+        )
+        assert end.selected["selected_epochs"]["best_val"][task] == best
+
+
+def test_a_score_that_no_task_reports_is_refused(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, *METHODS["ls"])
+    data = build_data(config)
+    data.score = "accuracy"
+    with pytest.raises(ConfigError, match="mean of accuracy, which no task reports"):
+        train(config, data=data)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_bench.algorithms.supervised.optimizer_group import OptimizerGroup, describe_criterion
+from mtl_bench.algorithms.supervised.optimizer_group import OptimizerGroup
 from mtl_bench.config.build import (
     build_algorithm,
     build_data,
@@ -261,7 +261,7 @@ def test_metrics_that_nothing_can_be_relative_to_are_left_out(reference, tiny_da
     learner, _ = learner_of(tiny_data, tmp_path, ["mu", "cv"], LIKELIHOOD, other)
     metrics = {"mu": {"ll": -1.0, "r": 0.5}, "cv": {"ll": -3.0, "r": 0.9}}
     assert learner.criterion(metrics, {}) == pytest.approx(0.0)
-    (note,) = describe_criterion([learner], validated=True).splitlines()
+    (note,) = learner.score.note.splitlines()
     shown = "none" if reference is None else f"{reference:g}"
     assert f"mu r ({shown}), cv r ({shown})" in note
     assert "ll" not in note
@@ -279,8 +279,10 @@ def test_without_any_reference_the_mean_validation_loss_decides(reference, tiny_
         rates.append(learner.learning_rate())
     assert learner.best_epoch == 2
     assert rates == pytest.approx([1e-3, 1e-3, 1e-3, 7e-4, 7e-4])
-    assert "validation loss decides for mu, cv" in describe_criterion([learner], validated=True)
-    assert "validation loss" not in describe_criterion([learner], validated=False)
+    algorithm = supervised_of(config_of(tiny_data, tmp_path, "method=ls"), learner)
+    assert algorithm.note.endswith("; the validation loss decides for mu, cv")
+    algorithm.data.has_validation = False
+    assert algorithm.note == algorithm.score.note
 
 
 def supervised_of(config, *groups):
@@ -306,7 +308,7 @@ def test_the_delta_of_an_epoch_is_the_mean_over_groups_that_have_one(tiny_data, 
 
 def test_the_published_values_of_our_data_sets_leave_nothing_out(tiny_data, tmp_path):
     learner, _ = learner_of(tiny_data, tmp_path, ["mu", "cv"])
-    assert describe_criterion([learner], validated=True) == "Δm is against the published STL"
+    assert learner.score.note == "Δm is against the published STL"
 
 
 def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
@@ -318,7 +320,7 @@ def test_the_summary_holds_what_is_promised(tiny_data, tmp_path):
         *("format", "status", "dataset", "architecture", "method", "protocol", "profile"),
         *("variant", "seed", "hash", "selection", "metrics", "selected_epochs", "tasks"),
         *("parameters", "seconds", "peak_memory_bytes", "epochs", "steps", "data", "device"),
-        *("skipped", "solver_fallbacks", "step_log_lost", "untrained"),
+        *("skipped", "solver_fallbacks", "step_log_lost", "untrained", "score"),
     }
     assert summary["status"] == "finished"
     assert (summary["dataset"], summary["architecture"]) == ("qm9", "mpnn")

@@ -27,6 +27,7 @@ from mtl_bench.datasets.base import Split
 from mtl_bench.environments.base import Suite
 from mtl_bench.errors import ExplodedError, RecordError
 from mtl_bench.methods.base import Method
+from mtl_bench.scores import MeanOf
 from mtl_bench.tasks import ControlTask, Metric
 from mtl_bench.values import Fraction, Positive, PositiveInt
 
@@ -135,6 +136,7 @@ class MultiTaskSAC(Algorithm):
         self.evaluation_rounds = evaluation_rounds
         self.evaluation_beginning = evaluation.state_dict()
         self.tasks = tuple(ControlTask(task, task, METRICS) for task in suite.tasks)
+        self.score = MeanOf.of("success", self.tasks)
         self.origin = suite.origin
         self.policy, self.critics = policy, critics
         self.slow_critics = deepcopy(critics).requires_grad_(False)
@@ -282,20 +284,15 @@ class MultiTaskSAC(Algorithm):
         """Return the mean success, and what the epoch's training episodes were.
 
         Returns:
-            ``success_test``, the mean over tasks; ``training_success`` of each task;
-            ``environment_steps`` of each task so far.
+            The score; ``training_success`` of each task; ``environment_steps`` of each task so far.
         """
         successes = {task: fmean(ended) for task, ended in self.training_successes.items()}
         self.training_successes = {task: [] for task in successes}
         return {
-            "success_test": fmean(values["success"] for values in metrics["test"].values()),
+            f"{self.score.key}_test": self.score.value(metrics["test"]),
             "training_success": successes,
             "environment_steps": self.vector_steps * self.suite.copies,
         }
-
-    def describe_score(self) -> str:
-        """Return what the score is."""
-        return "the score is the mean success of the tasks, of the policy without noise"
 
     def learning_rate(self) -> float:
         """Return the learning rate of critics and policy."""

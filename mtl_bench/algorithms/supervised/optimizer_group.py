@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from mtl_bench.scores import Metrics, comparable, delta_m, describe_incomparable, incomparable
+from mtl_bench.scores import DeltaM, Metrics, Score
 from mtl_bench.tasks import Task
 
 Scheduler = LRScheduler | ReduceLROnPlateau
@@ -21,8 +21,8 @@ class OptimizerGroup:
     """Parameters that are optimised, scheduled and selected together.
 
     A network that tasks share is one group of all tasks; separate networks are one group each.
-    What decides is the Δm against the published single-task values over the metrics that have one,
-    and where none has, the mean validation loss of the tasks.
+    What decides is the score, and where none of the tasks counts in it, the mean of their
+    validation losses.
 
     Args:
         tasks: the tasks whose validation decides.
@@ -31,6 +31,7 @@ class OptimizerGroup:
         scheduler: makes its schedule, None for none.
         warmup_epochs: W first epochs, the e-th of which has e / (W + 1) of the learning rate. The
             schedule begins after them, with the whole rate.
+        score: of the run; None for Δm against the published values of the tasks.
     """
 
     def __init__(
@@ -40,46 +41,37 @@ class OptimizerGroup:
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], Scheduler] | None = None,
         warmup_epochs: int = 0,
+        score: Score | None = None,
     ) -> None:
         self.tasks = tuple(tasks)
+        self.names = tuple(task.name for task in tasks)
+        self.score = score or DeltaM.of(tasks)
         self.optimizer = optimizer(parameters)
         self.scheduler = scheduler(self.optimizer) if scheduler is not None else None
+        if isinstance(self.scheduler, ReduceLROnPlateau) and self.score.higher_is_better:
+            # of criteria below zero an equal one would be better by a relative threshold
+            self.scheduler.threshold_mode = "abs"
         self.warmup_epochs = warmup_epochs
         self._whole_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self._warm_up(1)
         self.best_criterion = float("inf")
         self.best_epoch = 0
-        directions = {
-            task.name: {m.name: m.higher_is_better for m in task.metrics} for task in tasks
-        }
-        self._reference = {task.name: {m.name: m.reference for m in task.metrics} for task in tasks}
-        self._compared = comparable(self._reference, directions)
-        self.left_out = incomparable(self._reference, directions)
 
     @property
     def goes_by_loss(self) -> bool:
-        """Whether there is no Δm, since no metric has a usable reference."""
-        return not self._compared
-
-    def delta_m(self, metrics: Metrics) -> float | None:
-        """Return the Δm of metrics in percent against the published single-task values, if any."""
-        return delta_m(metrics, self._reference, self._compared)
+        """Whether none of the tasks counts in the score."""
+        return not self.score.covers(self.names)
 
     def criterion(self, metrics: Metrics, losses: Mapping[str, float]) -> float:
         """Return what decides; lower is better.
-
-        For a single task it is 100 + Δm, which is proportional to an error that is better when
-        lower: the scheduler's relative threshold then means the same as on the error itself.
 
         Args:
             metrics: task -> metric -> value on the validation set.
             losses: task -> mean loss on the validation set, read only if ``goes_by_loss``.
         """
         if self.goes_by_loss:
-            return fmean(losses[task.name] for task in self.tasks)
-        change = self.delta_m(metrics)
-        assert change is not None  # an evaluation has every metric
-        return change if len(self.tasks) > 1 else 100 + change
+            return fmean(losses[name] for name in self.names)
+        return self.score.criterion(metrics, self.names)
 
     def end_epoch(self, epoch: int, criterion: float | None) -> None:
         """Select the epoch if it is at least as good as the best, and move the schedule on.
@@ -126,29 +118,6 @@ class OptimizerGroup:
             self.scheduler.load_state_dict(state["scheduler"])
         self.best_criterion = state["best_criterion"]
         self.best_epoch = state["best_epoch"]
-
-
-def describe_criterion(groups: Sequence[OptimizerGroup], *, validated: bool) -> str:
-    """Return what Δm is against, what it leaves out, and what decides where there is none.
-
-    Args:
-        groups: of the run.
-        validated: whether there are validation data.
-    """
-    left_out = {name: single for each in groups for name, single in each.left_out.items()}
-    by_loss = tasks_by_loss(groups)
-    if not left_out:
-        return "Δm is against the published STL"
-    if all(each.goes_by_loss for each in groups) and set(left_out.values()) == {None}:
-        told = "there is no Δm, since no metric has a published single-task value"
-    else:
-        told = (
-            "Δm leaves out the metrics without a usable published single-task value: "
-            + describe_incomparable(left_out)
-        )
-    if by_loss and validated:
-        told += f"; the validation loss decides for {', '.join(task.name for task in by_loss)}"
-    return told
 
 
 def tasks_by_loss(groups: Sequence[OptimizerGroup]) -> list[Task]:

@@ -18,12 +18,12 @@ from mtl_bench.algorithms.supervised.network_checks import GradientFlow
 from mtl_bench.algorithms.supervised.optimizer_group import (
     OptimizerGroup,
     Scheduler,
-    describe_criterion,
     tasks_by_loss,
 )
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
 from mtl_bench.methods.base import Method
+from mtl_bench.scores import DeltaM, MeanOf
 from mtl_bench.tasks import Task
 
 
@@ -69,6 +69,8 @@ class Supervised(Algorithm):
         self.loading = loading or {}
         self.tasks = data.tasks
         self.splits = evaluated_splits(data)
+        metric = getattr(data, "score", None)
+        self.score = MeanOf.of(metric, self.tasks) if metric else DeltaM.of(self.tasks)
         self.steps_per_epoch = -(-data.steps_per_epoch // accumulate)
         self.origin = data.origin
         self.validation_losses: dict[str, float] = {}
@@ -86,6 +88,7 @@ class Supervised(Algorithm):
                 optimizer,
                 scheduler,
                 warmup_epochs,
+                self.score,
             )
             for group in together
         ]
@@ -137,27 +140,31 @@ class Supervised(Algorithm):
         """Let each group select the epoch and move its schedule on.
 
         Returns:
-            ``delta_m_validation``, or ``delta_m_test`` where there is no validation split: a test
-            decides nothing. ``validation_loss`` by task, of those that have no Δm.
+            The score of the validation split, or that of the test split where there is none: a test
+            decides nothing. ``validation_loss`` by task, of those that don't count in the score.
         """
         validated = self.data.has_validation
         shown: Split = "validation" if validated else "test"
         for group in self.groups:
             decides = group.criterion(metrics[shown], self.validation_losses) if validated else None
             group.end_epoch(epoch, decides)
-        found = (group.delta_m(metrics[shown]) for group in self.groups)
-        changes = [change for change in found if change is not None]
+        found = (group.score.value(metrics[shown], group.names) for group in self.groups)
+        values = [value for value in found if value is not None]
         scores: dict[str, Any] = {}
         if self.validation_losses:
             scores["validation_loss"] = self.validation_losses
-        if changes:
-            offset = 100 if len(self.groups) > 1 else 0  # a mean of criteria, and rounded as one
-            scores[f"delta_m_{shown}"] = fmean(offset + change for change in changes) - offset
+        if values:
+            several = len(self.groups) > 1
+            name = f"{self.score.key}_{shown}"
+            scores[name] = self.score.mean(values) if several else values[0]
         return scores
 
-    def describe_score(self) -> str:
-        """Return what Δm is against, what it leaves out, and what decides in its place."""
-        return describe_criterion(self.groups, validated=self.data.has_validation)
+    @property
+    def note(self) -> str:
+        """What the score is, and whose validation loss decides in its place."""
+        by_loss = tasks_by_loss(self.groups) if self.data.has_validation else []
+        names = ", ".join(task.name for task in by_loss)
+        return self.score.note + (f"; the validation loss decides for {names}" if names else "")
 
     def learning_rate(self) -> float:
         """Return the present learning rate, the mean over groups."""

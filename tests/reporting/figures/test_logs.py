@@ -11,6 +11,7 @@ from mtl_bench.errors import RecordError
 from mtl_bench.records.steps import ROWS_MAX, Span, StepLog, missing_steps
 from mtl_bench.reporting.figures.logs import epoch_series, read_epochs, read_steps
 from mtl_bench.reporting.page import series as page
+from mtl_bench.scores import DeltaM
 from mtl_bench.tracking.feed import Feed
 
 
@@ -146,7 +147,7 @@ def test_a_crafted_part_is_named_and_takes_no_memory(record, columns, message):
         read_steps(record, ["weight/a"])
     (record / "metrics.jsonl").write_text('{"epoch": 1}\n')
     with pytest.raises(RecordError, match=message):
-        list(Feed(record, 1).read())
+        list(Feed(record, 1, DeltaM()).read())
     assert page.read_steps(record / "steps").damaged == ["part-000000010.parquet"]
 
 

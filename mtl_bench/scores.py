@@ -64,6 +64,10 @@ class Score(ABC):
         """Tell whether one of these tasks has a metric that counts."""
 
     @abstractmethod
+    def counts(self, metric: str) -> bool:
+        """Tell whether the score is made of this metric, so that ranks are by it too."""
+
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return the score as JSON values, as the run record stores it; see ``score_of``."""
 
@@ -150,6 +154,10 @@ class DeltaM(Score):
     def covers(self, tasks: Collection[str]) -> bool:
         """Tell whether one of these tasks has a usable single-task value."""
         return not self.compared.keys().isdisjoint(tasks)
+
+    def counts(self, metric: str) -> bool:
+        """Tell that every metric counts."""
+        return True
 
     def criterion(self, metrics: Metrics, tasks: Collection[str]) -> float:
         """Return Δm, and 100 + Δm for a single task.
@@ -247,6 +255,10 @@ class MeanOf(Score):
     def covers(self, tasks: Collection[str]) -> bool:
         """Tell whether one of these tasks reports the metric."""
         return not set(self.tasks).isdisjoint(tasks)
+
+    def counts(self, metric: str) -> bool:
+        """Tell whether it is the one."""
+        return metric == self.metric
 
     def describe(self) -> dict[str, Any]:
         """Return everything that tables need."""

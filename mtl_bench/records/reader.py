@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
 from mtl_bench.config.overrides import find_overrides
-from mtl_bench.errors import RecordError
+from mtl_bench.errors import ExplodedError, RecordError
 from mtl_bench.files import (
     all_printable,
     parse_json,
@@ -25,11 +25,12 @@ from mtl_bench.files import (
     read_yaml,
     take_lock,
 )
-from mtl_bench.records.processes import devices_of
+from mtl_bench.records.processes import devices_of, latest_process
 from mtl_bench.records.seal import SEAL, broken, is_sealed
 from mtl_bench.records.summary import check_identity, check_summary
+from mtl_bench.scores import Score, score_of
 
-State = Literal["finished", "running", "failed", "interrupted"]
+State = Literal["finished", "running", "failed", "exploded", "interrupted"]
 
 FOLDER = re.compile(r"seed(?P<seed>\d+)-(?P<hash>[0-9a-f]{8})")
 
@@ -46,7 +47,8 @@ class Record:
         variant: what distinguishes this configuration of the method, or None.
         seed: seed of the run.
         hash: first eight digits of the configuration's hash.
-        state: ``failed`` also covers a record that can't be read.
+        state: ``failed`` also covers a record that can't be read; ``exploded`` is a run that a loss
+            above its bound has ended, which is a result of its method.
         summary: contents of ``summary.json``; None unless the run is finished.
         epochs_done: the last epoch in ``metrics.jsonl``.
         epochs_total: epochs of the whole run, None when no file says so.
@@ -72,6 +74,16 @@ class Record:
     def label(self) -> str:
         """``method`` or ``method-variant``, as in the folder's name."""
         return self.method if self.variant is None else f"{self.method}-{self.variant}"
+
+    @cached_property
+    def score(self) -> Score:
+        """What says how good the run is: as its summary, or else environment.json, tells."""
+        if self.summary is not None:
+            return score_of(self.summary.get("score"), self.summary["tasks"])
+        try:
+            return score_of(latest_process(read_json(self.path / "environment.json")).get("score"))
+        except (OSError, ValueError, TypeError):
+            return score_of(None)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -169,7 +181,9 @@ def _read(path: Path, identity: dict[str, Any]) -> Record:
         progress["epochs_total"] = _planned_epochs(path / "config.yaml", identity)
         if state == "failed":
             failure = _read_json(path / "FAILED.json")
-            error = failure.get("error") if isinstance(failure, dict) else None
+            failure = failure if isinstance(failure, dict) else {}
+            state = "exploded" if failure.get("kind") == ExplodedError.__name__ else "failed"
+            error = failure.get("error")
             progress["error"] = " ".join(str(error or "FAILED.json doesn't say why").split())
     except (OSError, RecordError) as error:
         state = "running" if state == "running" else "failed"

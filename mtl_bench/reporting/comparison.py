@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import Any, Literal, NamedTuple
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.inference import Interval
-from mtl_bench.scores import Metrics
+from mtl_bench.scores import DeltaM, Metrics, Score
 
 Baseline = Literal["own", "published"]
 """What Δm is against: our own STL runs, or the single-task values that are published."""
@@ -83,6 +84,7 @@ class Setting:
     selection: str
     data_kind: str
     data_source: str
+    score: str = DeltaM.key
 
 
 @dataclass(frozen=True)
@@ -108,14 +110,16 @@ class Row:
         unsealed: those of them whose records have no hashes to be checked against.
         hashes: of the runs, by seed.
         metrics: one entry per column, None where a run lacks the metric.
-        delta_m: Δm in percent over the seeds that STL has too.
-        delta_t: Δt likewise.
+        score: over the seeds; Δm over those that STL has too.
+        score_interval: 95 % bootstrap interval of Δm, or that of the interquartile mean.
+        middle: interquartile mean over seeds and tasks of the metric that a score is the mean of.
+        delta_t: Δt as Δm.
         intervals: 95 % bootstrap interval of each metric's mean over seeds.
-        delta_interval: that of Δm.
         mean_rank: mean over metrics of the rank among the methods of the comparison: neither STL
             nor an ablation has one.
         improvement: probability that a run beats one of LS, averaged over metrics.
-        parameters: of the network.
+        exploded: seeds of runs with the row's configuration that have exploded.
+        parameters: what of the networks is counted, by its name.
         epoch_cost: of training for an epoch, relative to LS.
         step_times: training time of a step, by seed.
         untrained: labels of the tasks that a run had no training label of.
@@ -128,13 +132,15 @@ class Row:
     unsealed: tuple[int, ...]
     hashes: tuple[str, ...]
     metrics: tuple[Spread | None, ...]
-    delta_m: Spread | None
+    score: Spread | None
+    score_interval: Interval | None
+    middle: float | None
     delta_t: Spread | None
     intervals: tuple[Interval | None, ...]
-    delta_interval: Interval | None
     mean_rank: float | None
     improvement: float | None
-    parameters: int | None
+    exploded: tuple[int, ...]
+    parameters: Mapping[str, int]
     epoch_cost: Cost
     step_times: Times
     untrained: tuple[str, ...]
@@ -163,6 +169,7 @@ class Comparison:
         differences: what the rows differ in besides the method; a line per key.
         overrides: what all rows have in place of the profile's settings, each as ``key=value``.
         baseline: what Δm is against.
+        score: of all runs.
     """
 
     setting: Setting
@@ -173,6 +180,7 @@ class Comparison:
     differences: tuple[str, ...]
     overrides: tuple[str, ...]
     baseline: Baseline
+    score: Score
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
     if found is None:
         return dataset
     setting = found.setting
-    words = [dataset] if setting.data_kind == "real" else [dataset, kind_text(setting.data_kind)]
+    words = [dataset] if setting.data_kind == "real" else [dataset, setting.data_kind.upper()]
     if count > 1:
         words += [setting.architecture, setting.protocol, f"{setting.epochs} epochs"]
         words += [setting.selection, setting.data_source]
@@ -151,7 +151,7 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         Columns([], list[list[Cell]]()),
         Columns(["ms a step", "share", "paper, share"], [milliseconds, *columns]),
         [
-            f"Profile {profile}{with_text(overrides)}, {kind} data, {seeds}, median over "
+            f"Profile {profile}{with_text(overrides)}, {kind}, {seeds}, median over "
             f"{len(found)} runs. The paper's own shares of agents are 17 % of a step; "
             "ours are in docs/benchmarks.md, since the "
             "record of a step holds gradients and agents together.",

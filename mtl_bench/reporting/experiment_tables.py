@@ -32,7 +32,7 @@ from mtl_bench.reporting.published import read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
-from mtl_bench.reporting.tables import cost_columns, delta_cells, filled, metric_columns
+from mtl_bench.reporting.tables import cost_columns, filled, metric_columns, score_columns
 
 Shown = tuple[str, Line, Row | None]
 """Title, line and its row, if there is one."""
@@ -81,7 +81,7 @@ def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Reco
     reference = next(line.title for line in experiment.lines if line.label == experiment.reference)
     rows = [row for _, _, row in shown]
     costs = _costs(shown, experiment.reference, reference)
-    verdict = _verdict(experiment, shown, costs, unfinished, raw, setting.dataset)
+    verdict = _verdict(experiment, shown, costs, unfinished, raw, found)
     priced = (
         f" Cost: training time of a step relative to the row {reference} with the same seed on the "
         "same device under the same load; CPU: likewise of the process's CPU time; medians over "
@@ -149,11 +149,12 @@ def _verdict(
     costs: Sequence[Cost | None],
     unfinished: dict[str, list[Record]],
     raw: tuple[Cell, str] | None,
-    dataset: str,
+    found: Comparison,
 ) -> Columns:
-    """Return the columns of Δm, Δt, rank, n and cost, and those of the published table."""
+    """Return the columns of the score, rank, n and cost, and those of the published table."""
     rows = [row for _, _, row in shown]
-    delta_m, interval, delta_t = delta_cells(rows)
+    scores = score_columns(found.score, rows)
+    first = next(iter(scores.values()))
     priced = cost_columns("cost", costs)
     counts = []
     for i, (_, line, row) in enumerate(shown):
@@ -162,13 +163,13 @@ def _verdict(
             counts[i], priced["cost"][i] = NO_CELL, raw[0] if raw else NO_CELL
         elif row is None:
             states = [describe(record) for record in unfinished.get(line.label, [])]
-            delta_m[i] = Cell(", ".join(states) or "missing")
-    columns = {"Δm [%] ↓": delta_m, "95 %": interval, "Δt [%] ↓": delta_t, "n": counts} | priced
+            first[i] = Cell(", ".join(states) or "missing")
+    columns = scores | {"n": counts} | priced
     if experiment.metrics:
         ranks = [row.mean_rank if row else None for row in rows]
         columns["MR ↓"] = [NO_CELL if x is None else Cell(f"{x:.2f}", x) for x in ranks]
     columns = filled(columns)
-    printed = _published(experiment, shown, dataset)
+    printed = _published(experiment, shown, found.setting.dataset)
     return Columns([*columns, *printed.heads], [*columns.values(), *printed.cells])
 
 

@@ -1,6 +1,6 @@
 """What a few seeds allow to say: ranks, bootstrap intervals, probability of improvement.
 
-Legend of shape suffixes: R rows (methods), K metrics, N and M seeds of two groups of runs.
+Legend of shape suffixes: R rows (methods), K metrics, N and M seeds of two groups of runs, D draws.
 Metrics are NumPy arrays in which a missing value is NaN.
 """
 
@@ -97,6 +97,38 @@ def bootstrap_delta(
     signs_K = np.where(higher_K, -1.0, 1.0)
     changes_DK = 100 * signs_K * (means_DK - singles_DK) / np.abs(singles_DK)
     return _interval(changes_DK.mean(axis=1))
+
+
+def interquartile_mean(values_NK: np.ndarray) -> float | None:
+    """Return the mean of the middle half of all values, of every seed and metric alike.
+
+    A quarter of them, rounded down, is cut off at each end (Agarwal et al., Deep Reinforcement
+    Learning at the Edge of the Statistical Precipice, NeurIPS 2021, section 4.3). None where a
+    value is missing.
+    """
+    if not values_NK.size or not np.isfinite(values_NK).all():
+        return None
+    return float(_middle_means(values_NK.reshape(1, -1))[0])
+
+
+def bootstrap_interquartile_mean(values_NK: np.ndarray) -> Interval | None:
+    """Return the interval of the interquartile mean from a stratified bootstrap.
+
+    The metrics of the tasks are the strata: the seeds of each are drawn apart from those of the
+    others, as rliable does. None of fewer than two seeds or with a missing value.
+    """
+    seeds, metrics = values_NK.shape
+    if seeds < 2 or interquartile_mean(values_NK) is None:
+        return None
+    draws_DNK = np.random.default_rng(SEED).integers(seeds, size=(DRAWS, seeds, metrics))
+    drawn_DNK = np.take_along_axis(values_NK[None], draws_DNK, axis=1)
+    return _interval(_middle_means(drawn_DNK.reshape(DRAWS, -1)))
+
+
+def _middle_means(values_DN: np.ndarray) -> np.ndarray:
+    cut = values_DN.shape[1] // 4
+    means: np.ndarray = np.sort(values_DN, axis=1)[:, cut : values_DN.shape[1] - cut].mean(axis=1)
+    return means
 
 
 def probability_of_improvement(

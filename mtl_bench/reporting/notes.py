@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import status_command
-from mtl_bench.reporting.comparison import Comparison, Cost, Row, Setting
+from mtl_bench.reporting.comparison import Baseline, Comparison, Cost, Row, Setting
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation
 from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import runs_under
 from mtl_bench.reporting.table import wrap
+from mtl_bench.scores import Score
 
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -24,6 +25,7 @@ VERDICTS = {
     "MR ↓": "MR: mean over metrics of the rank of the means over seeds, among the methods of this "
     "table.",
     "P(> LS) ↑": "P(> LS): probability that a run beats one of LS, averaged over metrics.",
+    "exploded": "Exploded: further runs that a loss above its bound has ended.",
     "epoch cost": "Epoch cost: training time of an epoch relative to LS with the same seed on the "
     "same device under the same load; CPU: likewise of the process's CPU time; medians over the "
     "number of seeds behind them.",
@@ -39,15 +41,25 @@ def conditions(found: Comparison) -> str:
     seeds = sorted({seed for row in found.rows for seed in row.seeds})
     metric_names = {column.metric for column in found.columns}
     metric = f"metric {metric_names.pop()}, " if len(metric_names) == 1 else ""
-    against = {
-        "own": "our own STL runs above, of the same seeds",
-        "published": "the PUBLISHED single-task values, of other data sizes and networks",
-    }[found.baseline]
     return (
         f"Profile {profile_text(found)}, {setting_text(found.setting)}, {metric}"
         f"selection {found.setting.selection}, {seeds_text(seeds)}; mean ± sample "
-        f"standard deviation over n seeds. Δm and Δt are against {against}."
+        f"standard deviation over n seeds. {score_text(found.score, found.baseline)}"
     )
+
+
+def score_text(score: Score, baseline: Baseline) -> str:
+    """Return what the columns of a score mean."""
+    if not score.is_relative:
+        return (
+            f"{score.label}: mean over the tasks. IQM: interquartile mean over tasks and seeds. "
+            "95 %: stratified bootstrap interval of the IQM."
+        )
+    against = {
+        "own": "our own STL runs above, of the same seeds",
+        "published": "the PUBLISHED single-task values, of other data sizes and networks",
+    }[baseline]
+    return f"Δm and Δt are against {against}."
 
 
 def place_text(found: Comparison) -> str:
@@ -69,14 +81,15 @@ def with_text(overrides: Sequence[str]) -> str:
 def setting_text(setting: Setting) -> str:
     """Return the data, protocol, architecture and length of runs."""
     return (
-        f"{kind_text(setting.data_kind)} data ({setting.data_source}), protocol "
+        f"{kind_text(setting.data_kind)} ({setting.data_source}), protocol "
         f"{setting.protocol}, architecture {setting.architecture}, {setting.epochs} epochs"
     )
 
 
 def kind_text(kind: str) -> str:
-    """Return the kind of data; what isn't real stands out."""
-    return kind if kind == "real" else kind.upper()
+    """Return what data of a kind are called; what stands for something real stands out."""
+    known = {"real": "real data", "simulated": "simulated environments"}
+    return known.get(kind, f"{kind.upper()} data")
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -87,11 +100,9 @@ def seeds_text(seeds: Sequence[int]) -> str:
 def agreement(found: Comparison) -> list[str]:
     """Return a line on how far our order of the methods is the published one, where that exists."""
     pairs = [
-        (row.delta_m.mean, float(printed))
+        (row.score.mean, float(printed))
         for row in found.rows
-        if row.delta_m
-        and row.name != "stl"
-        and (printed := published_delta(found.setting, row.name))
+        if row.score and row.name != "stl" and (printed := published_delta(found.setting, row.name))
     ]
     if len(pairs) < COMPARABLE:
         return []
@@ -106,7 +117,7 @@ def agreement(found: Comparison) -> list[str]:
 
 def few_seeds(rows: Sequence[Row | None]) -> list[str]:
     """Return what to know of the intervals where they come from few seeds."""
-    counts = [len(row.seeds) for row in rows if row and row.delta_interval]
+    counts = [len(row.seeds) for row in rows if row and row.score_interval]
     if not counts or min(counts) >= ENOUGH:
         return []
     return [

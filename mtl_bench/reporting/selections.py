@@ -1,4 +1,4 @@
-"""Δm under every rule that picks the reported epoch, side by side."""
+"""The score under every rule that picks the reported epoch, side by side."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from mtl_bench.reporting.notes import (
 )
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
-from mtl_bench.reporting.tables import delta_cells, seed_count
+from mtl_bench.reporting.tables import score_columns, seed_count
+from mtl_bench.scores import Score
 from mtl_bench.values import SELECTIONS
 
 
 def render_selections(records: Sequence[Record], *, form: Format, width: int) -> str:
-    """Return one table per setting: a row per method, a column of Δm per rule.
+    """Return one table per setting: a row per method, a column of the score per rule.
 
     Args:
         records: as ``find_records`` returns them.
@@ -46,8 +47,9 @@ def _table(found: dict[str, Comparison]) -> Table:
     heads, cells = [], []
     for rule, each in found.items():
         rows: dict[str, Row] = {row.name: row for row in each.rows}
-        heads.append(f"Δm [%] ↓ {rule}")
-        cells.append(delta_cells([rows.get(name) for name in every])[0])
+        head, *_ = shown = score_columns(each.score, [rows.get(name) for name in every])
+        heads.append(f"{head} {rule}")
+        cells.append(shown[head])
     seeds = sorted({seed for each in found.values() for row in each.rows for seed in row.seeds})
     return Table(
         f"{place_text(first)}: rules that pick the epoch",
@@ -57,12 +59,19 @@ def _table(found: dict[str, Comparison]) -> Table:
         Columns([*heads, "n"], [*cells, [seed_count(row) for row in every.values()]]),
         [
             f"Profile {profile_text(first)}, {setting_text(first.setting)}, "
-            f"{seeds_text(seeds)}. Δm under each rule is against our own STL runs under the same "
-            "rule and of the same seeds. No rule looks at the test set.",
+            f"{seeds_text(seeds)}. {_meaning(first.score)} No rule looks at the test set.",
             *(
                 f"- {name}: {note}."
                 for name, row in every.items()
                 for note in remarks(row, usual_seeds(list(every.values())))
             ),
         ],
+    )
+
+
+def _meaning(score: Score) -> str:
+    if not score.is_relative:
+        return f"{score.label}: mean over the tasks."
+    return (
+        "Δm under each rule is against our own STL runs under the same rule and of the same seeds."
     )

@@ -15,6 +15,7 @@ STYLES = {
     "finished": "green",
     "running": "cyan",
     "failed": "bold red",
+    "exploded": "magenta",
     "interrupted": "yellow",
     "missing": "dim",
 }
@@ -28,7 +29,7 @@ def render_status(records: Sequence[Record], width: int = 100) -> Text:
     """Return a grid of methods and seeds for every profile and data set.
 
     A run is missing when another method of the same profile and data set has its seed; STL always
-    has a row, because Δm needs it. Print the text with ``soft_wrap=True``, which keeps each error
+    has a row where Δm needs it. Print the text with ``soft_wrap=True``, which keeps each error
     on one line; ``.plain`` is the same without colours.
 
     Args:
@@ -47,12 +48,19 @@ def render_status(records: Sequence[Record], width: int = 100) -> Text:
     return text
 
 
+def wanted_labels(records: Sequence[Record]) -> list[str]:
+    """Return the labels of records in the order of a table, with STL where a score needs it."""
+    methods = {record.label: record.method for record in records}
+    if any(record.score.is_relative for record in records):
+        methods["stl"] = "stl"
+    return sorted(methods, key=lambda label: row_order(methods[label], label))
+
+
 def _append_place(text: Text, title: str, records: list[Record], width: int) -> None:
     found: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         found.setdefault((record.label, record.seed), []).append(record)
-    methods = {record.label: record.method for record in records} | {"stl": "stl"}
-    labels = sorted(methods, key=lambda label: row_order(methods[label], label))
+    labels = wanted_labels(records)
     seeds = sorted({record.seed for record in records})
     grid = [(f"seed {s}", [found.get((label, s), []) for label in labels]) for s in seeds]
 

@@ -27,6 +27,7 @@ from mtl_bench.reporting.notes import (
 from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import compare_parts, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+from mtl_bench.scores import Score
 
 
 def render_tables(
@@ -48,7 +49,7 @@ def render_tables(
         form: what the tables are written in.
         width: terminal cells to fill. A table that is wider is turned round, or cut by columns.
     """
-    found = compare_parts(runs_under(records, selection), baseline)
+    found = compare_parts(runs_under(records, selection), baseline, records)
     blocks = [render(map(table_of, found), form, width)] if found else []
     if form == "markdown":
         blocks += [f"{line}\n" for line in left_out(records, selection, width)]
@@ -139,37 +140,64 @@ def spread_text(value: Spread | None, decimals: int, *, signed: bool = False) ->
     return mean if value.sd is None else f"{mean} ± {value.sd:.{decimals}f}"
 
 
-def delta_cells(rows: Sequence[Row | None]) -> tuple[list[Cell], list[Cell], list[Cell]]:
-    """Return the cells of Δm, its interval and Δt."""
-    deltas = [row.delta_m if row else None for row in rows]
-    intervals = [row.delta_interval if row else None for row in rows]
-    own = marks(_competing(rows, deltas), _telling(rows, intervals), higher=False)
-    return (
-        _cells(deltas, 2, own, signed=True),
-        [_range(interval) for interval in intervals],
-        _cells([row.delta_t if row else None for row in rows], 2, [""] * len(rows), signed=True),
-    )
+def score_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+    """Return the columns of a score, the first of them under its heading.
+
+    Δm has its interval and Δt beside it, a mean of a metric its interquartile mean and an interval.
+    """
+    return (_delta_columns if score.is_relative else _mean_columns)(score, rows)
 
 
-def _range(interval: Interval | None) -> Cell:
+INTERVAL = "95 %"
+"""Head of the column of a score's interval."""
+
+
+def _delta_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+    deltas = [row.score if row else None for row in rows]
+    intervals = [row.score_interval if row else None for row in rows]
+    own = marks(_competing(rows, deltas), _telling(rows, intervals), score.higher_is_better)
+    delta_t = [row.delta_t if row else None for row in rows]
+    return {
+        score.heading: _cells(deltas, score.decimals, own, signed=True),
+        INTERVAL: [_range(interval, "{:+.1f}") for interval in intervals],
+        "Δt [%] ↓": _cells(delta_t, score.decimals, [""] * len(rows), signed=True),
+    }
+
+
+def _mean_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+    middles = [
+        None if row is None or row.middle is None else Spread(row.middle, None) for row in rows
+    ]
+    intervals = [row.score_interval if row else None for row in rows]
+    own = marks(_competing(rows, middles), _telling(rows, intervals), score.higher_is_better)
+    means = [row.score if row else None for row in rows]
+    form = f"{{:.{score.decimals}f}}"
+    return {
+        score.heading: _cells(means, score.decimals, [""] * len(rows)),
+        f"IQM {score.arrow}": _cells(middles, score.decimals, own),
+        INTERVAL: [_range(interval, form) for interval in intervals],
+    }
+
+
+def _range(interval: Interval | None, form: str) -> Cell:
     if interval is None:
         return NO_CELL
-    return Cell(f"[{interval.low:+.1f}, {interval.high:+.1f}]", interval=interval)
+    low, high = map(form.format, interval)
+    return Cell(f"[{low}, {high}]", interval=interval)
 
 
 def _verdict(found: Comparison) -> Columns:
-    """Return the columns of Δm, Δt and what else is said about a row."""
+    """Return the columns of the score and what else is said about a row."""
     rows = found.rows
-    delta_m, interval, delta_t = delta_cells(rows)
+    exploded = [len(row.exploded) for row in rows]
     columns = {
-        "Δm [%] ↓": delta_m,
-        "95 %": interval,
-        "Δt [%] ↓": delta_t,
+        **score_columns(found.score, rows),
         "MR ↓": [_number(row.mean_rank, "{:.2f}") for row in rows],
         "P(> LS) ↑": [_number(row.improvement, "{:.2f}") for row in rows],
         "n": [seed_count(row) for row in rows],
+        EXPLODED: [_number(n, "{}") if any(exploded) else NO_CELL for n in exploded],
         **cost_columns("epoch cost", [row.epoch_cost for row in rows]),
-        "parameters": [_number(row.parameters, "{:,}") for row in rows],
+        **parameter_columns(rows),
         "paper Δm": [_printed(published_delta(found.setting, row.name)) for row in rows],
     }
     shown = filled(columns)
@@ -185,8 +213,17 @@ def filled(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
     }
 
 
+EXPLODED = "exploded"
 ALWAYS = ("Δm [%] ↓", "Δt [%] ↓", "n")
 """Columns of the verdict that are shown even where they are empty."""
+
+
+def parameter_columns(rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+    """Return a column of the parameters of all networks, and of each where there are several."""
+    counts = [row.parameters if row else {} for row in rows]
+    networks = dict.fromkeys(key for own in counts for key in own if key not in ("total", "shared"))
+    heads = {"parameters": "total"} | {f"{network} parameters": network for network in networks}
+    return {head: [_number(own.get(key), "{:,}") for own in counts] for head, key in heads.items()}
 
 
 def cost_columns(head: str, costs: Sequence[Cost | None]) -> dict[str, list[Cell]]:

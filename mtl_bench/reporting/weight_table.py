@@ -62,7 +62,7 @@ def _table(scene: Scene) -> Table | None:
     shown = len(scene.tasks)
     columns = [[row[k] for row in cells] for k in range(shown + len(VERDICT))]
     notes = [
-        f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)} data, "
+        f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}, "
         f"the last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
         f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
         "share over the updates, mean over the tasks. Negative: part of all weights. Effective "

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mtl_bench.reporting.comparison import Row, Spread
 from mtl_bench.reporting.costs import NO_PAIR
 from mtl_bench.reporting.figures.labels import Box, place_boxes
 from mtl_bench.reporting.figures.looks import FAINT, GREY, method_looks
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
-from mtl_bench.reporting.statistics import Row, Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +32,9 @@ def draw(scene: Scene) -> Drawing:
         CannotDrawError: no method has both numbers.
     """
     points = [
-        (row.name, row.epoch_cost.ratio, row.delta_m)
+        (row.name, row.epoch_cost.ratio, row.score)
         for row in scene.rows
-        if row.epoch_cost.ratio and row.delta_m
+        if row.epoch_cost.ratio and row.score
     ]
     shown = [name for name, _, _ in points]
     others = [row for row in scene.rows if row.name not in shown]
@@ -71,7 +71,7 @@ def _missing(scene: Scene, rows: Sequence[Row]) -> tuple[str, ...]:
     names: dict[str, list[str]] = {}
     for row in rows:
         reason = "; ".join(row.notes)
-        if row.delta_m is not None:
+        if row.score is not None:
             unpaired = row.epoch_cost.reason == NO_PAIR.format("LS")  # what a run could mend
             command = scene.command_of("ls") if unpaired else ""
             reason = f"no cost: {row.epoch_cost.reason}{command}"

@@ -32,8 +32,8 @@ def draw(scene: Scene) -> Drawing:
     values = np.full((len(noises), len(sizes)), np.nan)
     places = {label: (noises.index(n), sizes.index(s)) for label, (n, s) in keys.items()}
     for label, cell in cells.items():
-        if cell.row is not None and cell.row.delta_m is not None:
-            values[places[label]] = cell.row.delta_m.mean
+        if cell.row is not None and cell.row.score is not None:
+            values[places[label]] = cell.row.score.mean
     rows = [cell.row for cell in cells.values() if cell.row is not None]
     note = "Cells: mean Δm ± sample standard deviation over n seeds; hatched: no value."
     title = f"Exploration noise and replay buffer: {scene.subject}"
@@ -57,8 +57,8 @@ def draw(scene: Scene) -> Drawing:
 def _write(panel: Axes, place: tuple[int, int], cell: Cell, dark: bool) -> None:
     """Write a cell's numbers, or hatch it and write why it has none."""
     y, x = place
-    if cell.row is not None and cell.row.delta_m is not None:
-        mean, _, sd = spread_text(cell.row.delta_m, 2, signed=True).partition(" ± ")
+    if cell.row is not None and cell.row.score is not None:
+        mean, _, sd = spread_text(cell.row.score, 2, signed=True).partition(" ± ")
         lines = [mean, f"± {sd}"] if sd else [mean]
         text = "\n".join([*lines, f"n = {len(cell.row.seeds)}"])
         panel.text(

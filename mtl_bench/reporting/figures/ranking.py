@@ -16,7 +16,7 @@ from mtl_bench.reporting.figures.looks import FAINT, Look, method_looks
 from mtl_bench.reporting.figures.panels import page
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
 from mtl_bench.reporting.figures.series import Array, rank_table
-from mtl_bench.reporting.statistics import Column, Row, Run
+from mtl_bench.reporting.statistics import Column, Row, Run, counted_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ def rank_rows(scene: Scene) -> Ranking:
     rows = [row for row in scene.rows if row.label != "stl" and not row.is_ablation]
     counts = Counter(row.seeds for row in rows)
     seeds = max(counts, key=lambda own: (counts[own], len(own)), default=())
-    columns = scene.comparison.columns
+    columns = counted_columns(scene.comparison.columns, scene.comparison.score)
     ranked, values = [], []
     left_out = [f"{row.name} (an ablation)" for row in scene.rows if row.is_ablation]
     for row in rows:

@@ -65,4 +65,4 @@ def _cell(rows: list[Row], state: str) -> Cell:
         return Cell(None, state)
     if len(rows) > 1:
         return Cell(None, f"{len(rows)} configurations")
-    return Cell(rows[0], "" if rows[0].delta_m else "no Δm")
+    return Cell(rows[0], "" if rows[0].score else "no Δm")

@@ -32,7 +32,7 @@ def draw(scene: Scene) -> Drawing:
     figure, body = page(4.8, 4.0, title, footer(scene, rows, deviation, note))
     above, below = body.subplots(2, 1, sharex=True)
     points = {i: cells[label].row for label, i in intervals.items()}
-    deltas = {i: row.delta_m for i, row in points.items() if row and row.delta_m}
+    deltas = {i: row.score for i, row in points.items() if row and row.score}
     means = [deltas[i].mean for i in deltas]
     above.plot(list(deltas), means, color=LOOK.colour, linewidth=1.2)
     for interval, delta in deltas.items():

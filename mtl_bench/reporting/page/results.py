@@ -18,7 +18,8 @@ from mtl_bench.reporting.notes import (
 from mtl_bench.reporting.published import MAIN_TABLES, NAMES, has_published, read_published
 from mtl_bench.reporting.statistics import compare_parts, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell
-from mtl_bench.reporting.tables import delta_cells, metric_columns, spread_text
+from mtl_bench.reporting.tables import metric_columns, score_columns, spread_text
+from mtl_bench.scores import Score
 
 PUBLISHED = {
     "nyuv2": (("Δm", "delta_m"), ("Δt", "delta_t")),
@@ -57,7 +58,7 @@ def results_under(records: Sequence[Record], rule: str) -> dict[str, Any]:
         "left_out": finished - len(runs),
         "comparisons": [
             _comparison(found, {record.label for record in records})
-            for found in compare_parts(runs)
+            for found in compare_parts(runs, records=records)
         ],
     }
 
@@ -79,7 +80,8 @@ def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
         "setting": _short(found),
         "conditions": conditions(found),
         "marks": MARKS,
-        "procedural": found.setting.data_kind != "real",
+        "kind": found.setting.data_kind,
+        "score": _score(found.score),
         "columns": [_column(column) for column in found.columns],
         "published": heads,
         "rows": [
@@ -99,19 +101,19 @@ def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
 
 def _rows(found: Comparison) -> list[dict[str, Any]]:
     """Return what is measured, marked as in the tables."""
-    delta_m, intervals, delta_t = delta_cells(found.rows)
+    score, *more = score_columns(found.score, found.rows).items()
     metrics = metric_columns(found.columns, found.rows).cells
     return [
         {
             "name": row.name,
             "seeds": list(row.seeds),
-            "delta_m": _shown(delta_m[index]),
-            "interval": intervals[index].text,
-            "delta_t": _shown(delta_t[index]),
+            "score": _shown(score[1][index]),
+            "more": {head: _shown(cells[index]) for head, cells in more},
             "mean_rank": _number(row.mean_rank),
             "cost": _number(row.epoch_cost.ratio),
             "cost_cpu": _number(row.epoch_cost.cpu),
             "cost_seeds": row.epoch_cost.seeds,
+            "exploded": len(row.exploded),
             "metrics": [_shown(column[index]) for column in metrics],
             "notes": [*row.notes, *unsealed_note(row.unsealed)],
         }
@@ -133,6 +135,16 @@ def _column(column: Column) -> dict[str, str | bool]:
         "metric": column.metric,
         "unit": column.unit,
         "higher": column.higher_is_better,
+    }
+
+
+def _score(score: Score) -> dict[str, str | bool]:
+    return {
+        "label": score.label,
+        "unit": score.unit,
+        "heading": score.heading,
+        "higher": score.higher_is_better,
+        "relative": score.is_relative,
     }
 
 

@@ -10,10 +10,9 @@ from urllib.parse import quote
 
 from mtl_bench.files import printable, read_json
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.layout import row_order
 from mtl_bench.reporting.page.results import own_metrics
 from mtl_bench.reporting.statistics import columns_of, runs_under
-from mtl_bench.reporting.status import describe
+from mtl_bench.reporting.status import describe, wanted_labels
 from mtl_bench.reporting.tables import metric_header
 
 FACTS = (
@@ -67,10 +66,9 @@ def grid(records: Sequence[Record]) -> dict[str, Any]:
     """Return labels, seeds and the numbers of the runs in each cell; an empty cell is missing.
 
     The same rule as ``mtl-bench status``: every method is expected to have every seed of its data
-    set, and STL always has a row.
+    set, and STL has a row where Δm needs it.
     """
-    methods = {record.label: record.method for record in records} | {"stl": "stl"}
-    labels = sorted(methods, key=lambda label: row_order(methods[label], label))
+    labels = wanted_labels(records)
     seeds = sorted({record.seed for record in records})
     places: dict[tuple[str, int], list[int]] = {}
     for number, record in enumerate(records):

@@ -19,12 +19,12 @@ from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import ExplodedError, RecordError
 from mtl_bench.files import (
     all_printable,
-    parse_json,
     printable,
     read_json,
     read_yaml,
     take_lock,
 )
+from mtl_bench.records.epochs import complete_lines, parse_epoch
 from mtl_bench.records.processes import devices_of, latest_process
 from mtl_bench.records.seal import SEAL, broken, is_sealed
 from mtl_bench.records.summary import check_identity, check_summary
@@ -226,13 +226,10 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
 
 def _last_epoch(path: Path) -> int:
     """Return the last epoch in ``metrics.jsonl``, leaving out a line that is being written."""
-    if not path.exists():
-        return 0
-    lines: list[bytes] = []
+    lines = complete_lines(path)
     try:
-        lines = path.read_bytes().rpartition(b"\n")[0].splitlines()
-        return int(parse_json(lines[-1])["epoch"]) if lines else 0
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        return int(parse_epoch(lines[-1])["epoch"]) if lines else 0
+    except ValueError as error:
         raise RecordError(f"{path.name} line {len(lines)} holds no epoch: {error}") from error
 
 

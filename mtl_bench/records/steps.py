@@ -13,6 +13,7 @@ from mtl_bench.errors import RecordError
 from mtl_bench.records.parts import PartStore
 
 if TYPE_CHECKING:
+    from pyarrow import Table
     from pyarrow.parquet import ParquetFile
 
 PATTERN = f"part-{'[0-9]' * 9}.parquet"
@@ -90,6 +91,59 @@ def open_part(path: Path) -> ParquetFile:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RecordError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     return part
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> Table:
+    """Return the rows of a part.
+
+    Args:
+        path: of the part.
+        columns: read alone, those of them that it has; None for all.
+
+    Raises:
+        RecordError: see `open_part`, or its data are damaged.
+    """
+    from pyarrow import ArrowException
+
+    with open_part(path) as part:
+        try:
+            return part.read(columns)
+        except (OSError, ArrowException) as error:
+            raise RecordError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+
+
+def read_steps(
+    folder: Path, columns: Sequence[str] | None = None, updates: int | None = None
+) -> Table | None:
+    """Return a whole step log as one table, ordered by ``step``.
+
+    Args:
+        folder: of its parts.
+        columns: names as ``StepLog`` writes them; nothing else but ``step`` is read from the disk.
+            None for all, with nulls where a part lacks one.
+        updates: of the whole run, as its summary says; None if it doesn't.
+
+    Returns:
+        None if a part lacks one of the columns.
+
+    Raises:
+        RecordError: there is no step log, or a part of it is missing or can't be read.
+    """
+    import pyarrow as pa
+
+    wanted = None if columns is None else ["step", *columns]
+    tables = []
+    for path in find_parts(folder):
+        table = read_part(path, wanted)
+        if not set(wanted or ()) <= set(table.column_names):
+            return None
+        tables.append(table)
+    if not tables:
+        raise RecordError(f"{folder.parent} has no step log")
+    spans = [span_of(table["step"].to_numpy()) for table in tables]
+    if missing := missing_steps(spans, updates):
+        raise RecordError(f"{folder} lacks updates {missing}")
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 class StepLog:

@@ -13,7 +13,7 @@ from mtl_bench.errors import RecordError
 from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_parts
-from mtl_bench.reporting.figures.logs import read_steps
+from mtl_bench.reporting.figures.logs import step_series
 from mtl_bench.reporting.figures.scene import Scene, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
@@ -106,7 +106,7 @@ def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
 def _tail(run: Run, columns: list[str]) -> Array | None:
     if not find_parts(run.record.path / "steps"):
         return None
-    found = read_steps(run.record.path, columns, run.summary.get("steps"))
+    found = step_series(run.record.path, columns, run.summary.get("steps"))
     return None if found is None else found[1][-(len(found[1]) // LAST or 1) :]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mtl_bench.files import parse_json
-from mtl_bench.records.steps import open_part
+from mtl_bench.records.epochs import complete_lines, parse_epoch
+from mtl_bench.records.steps import find_parts, read_part
 from mtl_bench.scores import Score, score_of
 
 if TYPE_CHECKING:
@@ -95,25 +95,17 @@ class Feed:
 
     def _read_lines(self) -> None:
         """Take in the lines of metrics.jsonl that are complete."""
-        path = self.record / "metrics.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as stream:
-            stream.seek(self._position)
-            complete = stream.read().rpartition(b"\n")[0]
-        if complete:
-            self._position += len(complete) + 1
-        for text in complete.splitlines():
-            line = parse_json(text)
-            self._lines[int(line["epoch"])] = line
+        for text in complete_lines(self.record / "metrics.jsonl", self._position):
+            self._position += len(text) + 1
+            line = parse_epoch(text)
+            self._lines[line["epoch"]] = line
 
     def _read_steps(self, step: float) -> Iterator[_StepRow]:
-        for path in sorted((self.record / "steps").glob("part-*.parquet")):
+        for path in find_parts(self.record / "steps"):
             if path.name in self._parts or int(path.stem.partition("-")[2]) > step:
                 continue
             self._parts.add(path.name)
-            with open_part(path) as part:
-                table = part.read()
+            table = read_part(path)
             numbers = zip(table["step"].to_pylist(), table["epoch"].to_pylist(), strict=True)
             for place, (number, epoch) in enumerate(numbers):
                 yield _StepRow(number, epoch, table, place)

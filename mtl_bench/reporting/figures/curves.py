@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.reporting.figures.logs import epoch_series, read_epochs
+from mtl_bench.records.epochs import read_epochs
+from mtl_bench.reporting.figures.logs import epoch_series
 from mtl_bench.reporting.figures.looks import Look, method_looks
 from mtl_bench.reporting.figures.panels import (
     draw_line,
@@ -89,7 +90,7 @@ def _read(scene: Scene) -> tuple[dict[str, list[Lines]], list[str]]:
     for row in scene.rows:
         for run in scene.runs[row.name]:
             try:
-                lines = read_epochs(run.record.path)
+                lines = read_epochs(run.record.path / "metrics.jsonl")
             except RecordError as error:
                 problems.append(f"{row.name}: {error}")
             else:

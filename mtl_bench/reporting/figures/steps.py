@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.reporting.commands import rerun_command
-from mtl_bench.reporting.figures.logs import read_steps
+from mtl_bench.reporting.figures.logs import step_series
 from mtl_bench.reporting.figures.scene import Scene
 from mtl_bench.reporting.figures.series import Array
 from mtl_bench.reporting.statistics import Row
@@ -59,7 +59,7 @@ def read_row(
             without.append(seed)
             continue
         try:
-            found = read_steps(path, columns, run.summary.get("steps"))
+            found = step_series(path, columns, run.summary.get("steps"))
         except RecordError as error:
             again = f"restore it from a copy, or move {path} away and run `{rerun_command(path)}`"
             problems.append(f"{row.name}: {error}: {again}")

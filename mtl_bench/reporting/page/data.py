@@ -14,7 +14,7 @@ from mtl_bench.records.reader import Record
 from mtl_bench.reporting.layout import row_order
 from mtl_bench.reporting.page.results import results_under, selections
 from mtl_bench.reporting.page.runs import FACTS, grid, run_data, run_files
-from mtl_bench.reporting.page.series import Bins, Steps, read_epochs, read_steps
+from mtl_bench.reporting.page.series import Bins, Steps, epoch_curves, step_curves
 from mtl_bench.reporting.statistics import columns_of
 from mtl_bench.reporting.tables import metric_header
 
@@ -128,7 +128,7 @@ def _characters(run: Curves) -> int:
 def _read_curves(record: Record) -> Curves:
     updates = record.summary.get("steps") if record.summary else None
     return Curves(
-        read_epochs(record.path / "metrics.jsonl"), read_steps(record.path / "steps", updates)
+        epoch_curves(record.path / "metrics.jsonl"), step_curves(record.path / "steps", updates)
     )
 
 

@@ -11,17 +11,22 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.files import parse_json
-from mtl_bench.records.steps import PATTERN, Span, find_parts, missing_steps, open_part, span_of
+from mtl_bench.records.epochs import read_epochs
+from mtl_bench.records.steps import (
+    PATTERN,
+    Span,
+    find_parts,
+    missing_steps,
+    open_part,
+    read_part,
+    span_of,
+)
 from mtl_bench.records.summary import LARGEST, is_usable
-
-if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile
 
 POINTS = 400
 """Most points of a curve."""
@@ -105,24 +110,13 @@ def four_digits(value: float) -> float:
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded
 
 
-def read_epochs(path: Path) -> Bins:
+def epoch_curves(path: Path) -> Bins:
     """Return the curves of ``metrics.jsonl``; lines and values that can't be read are left out.
 
     Keys: ("loss", task), ("validation", task, metric) and ("test", task, metric).
     """
-    rows: list[tuple[int, dict[Key, float]]] = []
-    try:
-        lines = path.read_bytes().splitlines()
-    except (OSError, ValueError):
-        lines = []
-    for line in lines:
-        try:
-            entry = parse_json(line)
-            epoch = entry["epoch"]
-        except (ValueError, TypeError, KeyError):
-            continue
-        if type(epoch) is int and 0 < epoch < 2**31:
-            rows.append((epoch, dict(_numbers(entry))))
+    entries = read_epochs(path, skip_damaged=True)
+    rows = [(entry["epoch"], dict(_numbers(entry))) for entry in entries]
     keys = list(dict.fromkeys(key for _, values in rows for key in values))
     bins = Bins.empty(keys, max((epoch for epoch, _ in rows), default=0), POINTS)
     values = [[row.get(key, math.nan) for _, row in rows] for key in keys]
@@ -157,38 +151,35 @@ class Steps(NamedTuple):
     missing: str
 
 
-def read_steps(folder: Path, updates: int | None = None) -> Steps:
+def step_curves(folder: Path, updates: int | None = None) -> Steps:
     """Return the curves of the step log of a run that had so many updates, None if nobody knows.
 
     Keys: ("weight", task); in bins of their own, as they may be many, ("cosine", task, task); where
     the Gram matrix was logged ("norm", task), the length of the task's gradient.
     """
     paths = find_parts(folder)
-    parts = [_open(path) for path in paths]
-    spans = [part and part[1] for part in parts]
-    sound = [part for part in parts if part is not None]
+    spans = [_span(path) for path in paths]
+    sound = [(path, span) for path, span in zip(paths, spans, strict=True) if span is not None]
     found = list[Bins]()
     if sound:
-        found = _empty(sound[-1][0].schema_arrow.names, max(span.last for _, span in sound))
+        with open_part(sound[-1][0]) as part:
+            columns = part.schema_arrow.names
+        found = _empty(columns, max(span.last for _, span in sound))
     damaged = [
         path.name
-        for path, part in zip(paths, parts, strict=True)
-        if part is None or not _add(part[0], found)
+        for path, span in zip(paths, spans, strict=True)
+        if span is None or not _add(path, found)
     ]
     elsewhere = not paths and any(folder.glob(f"*/{PATTERN}"))  # of several components
     return Steps(found, damaged, "" if elsewhere else missing_steps(spans, updates))
 
 
-def _open(path: Path) -> tuple[ParquetFile, Span] | None:
-    """Return a part and which steps it holds; None if it can't be read."""
-    import pyarrow as pa
-
+def _span(path: Path) -> Span | None:
+    """Return which steps a part holds; None if it can't be read."""
     try:
-        part = open_part(path)
-        span = span_of(part.read(["step"])["step"].to_numpy())
-    except (RecordError, OSError, KeyError, pa.ArrowException):
+        return span_of(read_part(path, ["step"])["step"].to_numpy())
+    except (RecordError, KeyError):
         return None
-    return span and (part, span)
 
 
 def _empty(columns: Sequence[str], updates: int) -> list[Bins]:
@@ -205,18 +196,16 @@ def _column(key: Key) -> str:
     return "/".join(("gram", *key[1:]) if key[0] == "norm" else key)
 
 
-def _add(part: ParquetFile, found: list[Bins]) -> bool:
+def _add(path: Path, found: list[Bins]) -> bool:
     """Take in one part; False if it lacks a column or its data are damaged."""
-    import pyarrow as pa
-
     columns = ["step", *(_column(key) for bins in found for key in bins.keys)]
     try:
-        table = part.read(columns)
+        table = read_part(path, columns)
         steps_R = table["step"].to_numpy()
         for bins in found:
             values = [_values(table[_column(key)].to_numpy(), key) for key in bins.keys]
             bins.add(steps_R, np.array(values).reshape(len(values), len(steps_R)))
-    except (OSError, KeyError, pa.ArrowException):
+    except (RecordError, KeyError):
         return False
     return True
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.steps import open_part
+from mtl_bench.records.epochs import read_epochs
+from mtl_bench.records.steps import find_parts, read_part
 from mtl_bench.training.checkpoint import read_checkpoint
 
 VOLATILE = ("seconds", "peak_memory_bytes", "step_log_lost")
@@ -27,7 +28,7 @@ def fingerprint(record: Path) -> dict[str, Any]:
     """
     summary = json.loads((record / "summary.json").read_text())
     lost = summary["step_log_lost"]
-    lines = [json.loads(line) for line in (record / "metrics.jsonl").read_text().splitlines()]
+    lines = read_epochs(record / "metrics.jsonl")
     return {
         "summary": {key: value for key, value in summary.items() if key not in VOLATILE},
         "metrics": [{k: v for k, v in line.items() if k not in VOLATILE} for line in lines],
@@ -57,11 +58,10 @@ def _state(folder: Path) -> str | None:
 
 def _rows(folder: Path) -> dict[str, list[str]] | None:
     rows: dict[str, list[str]] = {}
-    for path in sorted(folder.glob("part-*.parquet")):
+    for path in find_parts(folder):
         try:
-            with open_part(path) as part:
-                columns = part.read().to_pydict()
-        except (RecordError, OSError):
+            columns = read_part(path).to_pydict()
+        except RecordError:
             return None
         for name, values in columns.items():
             if not name.startswith("seconds"):

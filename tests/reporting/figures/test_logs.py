@@ -8,8 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pyarrow import parquet
 
 from mtl_bench.errors import RecordError
+from mtl_bench.records.epochs import read_epochs
 from mtl_bench.records.steps import ROWS_MAX, Span, StepLog, missing_steps
-from mtl_bench.reporting.figures.logs import epoch_series, read_epochs, read_steps
+from mtl_bench.reporting.figures.logs import epoch_series, step_series
 from mtl_bench.reporting.page import series as page
 from mtl_bench.scores import DeltaM
 from mtl_bench.tracking.feed import Feed
@@ -28,32 +29,32 @@ def record(tmp_path):
 
 
 def test_parts_come_back_in_the_order_of_the_steps(record):
-    steps_N, weights_NK = read_steps(record, ["weight/b", "weight/a"])
+    steps_N, weights_NK = step_series(record, ["weight/b", "weight/a"])
     assert_array_equal(steps_N, range(1, 26))
     assert_allclose(weights_NK, np.stack([100 - steps_N, steps_N], axis=1))
 
 
 def test_a_column_that_is_not_there_is_no_error(record):
-    assert read_steps(record, ["gram/a"]) is None
+    assert step_series(record, ["gram/a"]) is None
 
 
 def test_a_damaged_part_is_named(record):
     (record / "steps" / "part-000000010.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(RecordError, match=r"part-000000010\.parquet can't be read"):
-        read_steps(record, ["weight/a"])
+        step_series(record, ["weight/a"])
 
 
 @pytest.mark.parametrize(("part", "missing"), [(1, "1 to 9"), (10, "10 to 10"), (11, "11 to 25")])
 def test_a_missing_part_of_a_whole_run_is_told(record, part, missing):
     (record / "steps" / f"part-{part:09d}.parquet").unlink()
     with pytest.raises(RecordError, match=f"steps lacks updates {missing}$"):
-        read_steps(record, ["weight/a"], 25)
+        step_series(record, ["weight/a"], 25)
 
 
 def test_the_end_of_a_run_of_unknown_length_cannot_be_missed(record):
-    assert len(read_steps(record, ["weight/a"])[0]) == 25
+    assert len(step_series(record, ["weight/a"])[0]) == 25
     with pytest.raises(RecordError, match=r"lacks updates 26 to 30$"):
-        read_steps(record, ["weight/a"], 30)
+        step_series(record, ["weight/a"], 30)
 
 
 @pytest.mark.parametrize(
@@ -91,19 +92,19 @@ def test_a_log_of_every_fourth_step_is_whole(tmp_path, every, last):
         log.add(step, 1, (0, 1), np.ones(2), np.array([step, 1.0]), None, {})
         if step % 25 == 0:
             log.flush()
-    steps_N, weights_NK = read_steps(tmp_path, ["weight/a"], 100)
+    steps_N, weights_NK = step_series(tmp_path, ["weight/a"], 100)
     assert_array_equal(steps_N, range(every, 101, every))
     assert_array_equal(weights_NK[:, 0], steps_N)
-    (bins, _), damaged, missing = page.read_steps(tmp_path / "steps", 100)
+    (bins, _), damaged, missing = page.step_curves(tmp_path / "steps", 100)
     assert (damaged, missing) == ([], "")
     assert bins.counts_CB[0].sum() == 100 // every
     sorted((tmp_path / "steps").iterdir())[2].unlink()
-    assert page.read_steps(tmp_path / "steps", 100).missing == f"{last + 1} to 75"
+    assert page.step_curves(tmp_path / "steps", 100).missing == f"{last + 1} to 75"
 
 
 def test_no_step_log_is_told(tmp_path):
     with pytest.raises(RecordError, match="no step log"):
-        read_steps(tmp_path, ["weight/a"])
+        step_series(tmp_path, ["weight/a"])
 
 
 def test_epochs_without_a_number_are_nan(tmp_path):
@@ -114,7 +115,7 @@ def test_epochs_without_a_number_are_nan(tmp_path):
         {"epoch": 4, "test": {"a": {"mae": math.inf}}},
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    epochs_E, values_E = epoch_series(read_epochs(tmp_path), "test", "a", "mae")
+    epochs_E, values_E = epoch_series(read_epochs(tmp_path / "metrics.jsonl"), "test", "a", "mae")
     assert_array_equal(epochs_E, [1, 2, 3, 4])
     assert_array_equal(values_E, [2.5, math.nan, math.nan, math.nan])
 
@@ -124,7 +125,7 @@ def test_a_damaged_file_of_epochs_is_named(tmp_path, text):
     if text is not None:
         (tmp_path / "metrics.jsonl").write_text(text)
     with pytest.raises(RecordError, match="metrics"):
-        read_epochs(tmp_path)
+        read_epochs(tmp_path / "metrics.jsonl")
 
 
 def part_of(record, columns):
@@ -144,11 +145,11 @@ def test_a_crafted_part_is_named_and_takes_no_memory(record, columns, message):
     path = record / "steps" / "part-000000010.parquet"
     assert path.stat().st_size < 20_000  # few bytes can stand for many rows
     with pytest.raises(RecordError, match=rf"part-000000010\.parquet can't be read: {message}"):
-        read_steps(record, ["weight/a"])
+        step_series(record, ["weight/a"])
     (record / "metrics.jsonl").write_text('{"epoch": 1}\n')
     with pytest.raises(RecordError, match=message):
         list(Feed(record, 1, DeltaM()).read())
-    assert page.read_steps(record / "steps").damaged == ["part-000000010.parquet"]
+    assert page.step_curves(record / "steps").damaged == ["part-000000010.parquet"]
 
 
 @pytest.mark.parametrize("step", [-5, 0, 2**62, None])
@@ -157,7 +158,7 @@ def test_the_page_survives_any_numbers(record, step):
     entry = {"epoch": 1, "train_loss": {"a": 10**400}, "test": {"a": {"mae": 1e308}}}
     (record / "metrics.jsonl").write_text(json.dumps(entry) + "\n[\n")
     for bins in (
-        page.read_epochs(record / "metrics.jsonl"),
-        *page.read_steps(record / "steps").curves,
+        page.epoch_curves(record / "metrics.jsonl"),
+        *page.step_curves(record / "steps").curves,
     ):
         assert np.isfinite(bins.sums_CB).all()

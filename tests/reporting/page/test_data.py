@@ -10,7 +10,7 @@ import pytest
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.page import data
 from mtl_bench.reporting.page.data import Curves, page_data, thin_out
-from mtl_bench.reporting.page.series import read_epochs, read_steps
+from mtl_bench.reporting.page.series import epoch_curves, step_curves
 from mtl_bench.reporting.published import read_published
 from mtl_bench.reporting.statistics import compare, compare_parts, runs_under
 from mtl_bench.reporting.tables import table_of
@@ -196,7 +196,7 @@ def test_published_numbers_stand_beside_real_data_of_the_same_network(
 
 def test_curves_are_thinned_until_they_fit(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
-    curves = Curves(read_epochs(tmp_path / "none"), read_steps(tmp_path / "steps"))
+    curves = Curves(epoch_curves(tmp_path / "none"), step_curves(tmp_path / "steps"))
     whole = len(json.dumps(curves.steps.curves[0].tree()))
     (same,) = thin_out([curves], 10 * whole)
     assert same.steps.curves[0].width == 3

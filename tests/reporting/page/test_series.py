@@ -12,9 +12,9 @@ from mtl_bench.reporting.page.series import (
     POINTS,
     Bins,
     curve,
+    epoch_curves,
     four_digits,
-    read_epochs,
-    read_steps,
+    step_curves,
 )
 from tests.reporting.page.runs import add_steps
 
@@ -73,7 +73,7 @@ def test_merged_bins_are_the_bins_of_twice_the_width(
 
 def test_the_step_log_gives_weights_lengths_and_cosines(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
-    (single, pairs), damaged, missing = read_steps(tmp_path / "steps", 900)
+    (single, pairs), damaged, missing = step_curves(tmp_path / "steps", 900)
     assert (damaged, missing) == ([], "")
     tree = single.tree()
     assert tree["weight"]["semantic"] == 1
@@ -94,7 +94,7 @@ def test_a_torn_part_leaves_a_gap_of_its_own(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
     torn = tmp_path / "steps" / "part-000000301.parquet"
     torn.write_bytes(torn.read_bytes()[:200])
-    (single, _), damaged, missing = read_steps(tmp_path / "steps", 900)
+    (single, _), damaged, missing = step_curves(tmp_path / "steps", 900)
     assert (damaged, missing) == ([torn.name], "")
     weights = single.tree()["weight"]["semantic"]
     assert [value is None for value in weights] == [100 <= bin < 200 for bin in range(300)]
@@ -106,16 +106,16 @@ def test_a_torn_part_leaves_a_gap_of_its_own(tmp_path: Path) -> None:
 def test_a_missing_part_is_a_gap_that_is_told(tmp_path: Path, first: int, missing: str) -> None:
     add_steps(tmp_path, 900, gram=True)
     (tmp_path / "steps" / f"part-{first:09d}.parquet").unlink()
-    (single, _), damaged, told = read_steps(tmp_path / "steps", 900)
+    (single, _), damaged, told = step_curves(tmp_path / "steps", 900)
     assert (damaged, told) == ([], missing)
     found = sum(value is not None for value in single.tree()["weight"]["normal"])
     assert found * single.width == 600
 
 
 def test_without_parts_there_are_no_curves(tmp_path: Path) -> None:
-    assert read_steps(tmp_path / "steps") == ([], [], "")
-    assert read_steps(tmp_path / "steps", 900) == ([], [], "1 to 900")
-    assert read_epochs(tmp_path / "metrics.jsonl").tree() == {}
+    assert step_curves(tmp_path / "steps") == ([], [], "")
+    assert step_curves(tmp_path / "steps", 900) == ([], [], "1 to 900")
+    assert epoch_curves(tmp_path / "metrics.jsonl").tree() == {}
 
 
 def test_lines_and_values_of_epochs_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_lines_and_values_of_epochs_that_cannot_be_read_are_left_out(tmp_path: P
         'oops\n[]\n{"epoch": "2"}\n{"epoch": -1, "train_loss": {"a": 9}}\n'
         '{"epoch": 3, "train_loss": {"a": NaN}, "test": {"a": 7, "b": {"mae": 4}}}\n{"epoch'
     )
-    assert read_epochs(tmp_path / "metrics.jsonl").tree() == {
+    assert epoch_curves(tmp_path / "metrics.jsonl").tree() == {
         "loss": {"a": [1.5, None, None]},
         "test": {"a": {"mae": [2, None, None]}, "b": {"mae": [None, None, 4]}},
     }

@@ -1,0 +1,66 @@
+"""metrics.jsonl: a line for each epoch of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mtl_bench.errors import RecordError
+from mtl_bench.files import parse_json
+
+
+def complete_lines(path: Path, start: int = 0) -> list[bytes]:
+    """Return the lines that end with a newline; a training may be writing the next one.
+
+    Args:
+        path: metrics.jsonl; a file that doesn't exist yet has no lines.
+        start: offset in bytes at which a line begins.
+    """
+    try:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            return stream.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+
+
+def parse_epoch(line: bytes) -> dict[str, Any]:
+    r"""Return what a line says of its epoch.
+
+    Raises:
+        ValueError: it is no object with the number of an epoch.
+
+    >>> parse_epoch(b'{"epoch": 3, "test": {"mu": {"mae": 0.5}}}\n')
+    {'epoch': 3, 'test': {'mu': {'mae': 0.5}}}
+    """
+    entry = parse_json(line)
+    epoch = entry.get("epoch") if isinstance(entry, dict) else None
+    if type(epoch) is not int or not 0 < epoch < 2**31:
+        raise ValueError("no object with the number of an epoch")
+    return dict(entry)
+
+
+def read_epochs(path: Path, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
+    """Return the epochs of a run that has ended.
+
+    Args:
+        path: metrics.jsonl.
+        skip_damaged: leave out what can't be read, the whole file if need be.
+
+    Raises:
+        RecordError: the file is missing, or a line of it can't be read.
+    """
+    epochs = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        if skip_damaged:
+            return []
+        raise RecordError(f"{path} can't be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            epochs.append(parse_epoch(line))
+        except ValueError as error:
+            if not skip_damaged:
+                raise RecordError(f"{path} line {number} can't be read: {error}") from error
+    return epochs

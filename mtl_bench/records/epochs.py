@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from mtl_bench.errors import RecordError
 from mtl_bench.files import parse_json
+from mtl_bench.records.summary import is_usable
 
 
 def complete_lines(path: Path, start: int = 0) -> list[bytes]:
@@ -64,3 +67,23 @@ def read_epochs(path: Path, *, skip_damaged: bool = False) -> list[dict[str, Any
             if not skip_damaged:
                 raise RecordError(f"{path} line {number} can't be read: {error}") from error
     return epochs
+
+
+ENVIRONMENT_STEPS, CPU_MINUTES = "environment steps", "CPU minutes"
+
+
+def clocks(epochs: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return how far a run was at the end of each epoch, by what is counted.
+
+    The steps are those of each task's environments, the minutes are CPU time of training, without
+    evaluation. What a line doesn't tell is left out of all.
+    """
+    seconds = [own if isinstance(own := epoch.get("seconds"), dict) else {} for epoch in epochs]
+    counted: dict[str, list[Any]] = {
+        ENVIRONMENT_STEPS: [epoch.get("environment_steps") for epoch in epochs],
+        CPU_MINUTES: [own.get("cpu") for own in seconds],
+    }
+    told = {name: own for name, own in counted.items() if own and all(map(is_usable, own))}
+    if CPU_MINUTES in told:
+        told[CPU_MINUTES] = [spent / 60 for spent in accumulate(told[CPU_MINUTES])]
+    return told

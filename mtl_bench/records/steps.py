@@ -35,6 +35,11 @@ def find_parts(folder: Path) -> list[Path]:
     return sorted(folder.glob(PATTERN))
 
 
+def find_components(folder: Path) -> list[str]:
+    """Return the components that have a step log below a folder, "" for the only one."""
+    return sorted({path.parent.name for path in folder.glob(f"*/{PATTERN}")}) or [""]
+
+
 def span_of(steps_R: np.ndarray) -> Span | None:
     """Return what a part holds by the numbers of its steps; None where they are no such numbers."""
     if not len(steps_R) or not np.issubdtype(steps_R.dtype, np.integer):

@@ -74,7 +74,7 @@ def test_the_reference_has_the_settings_of_the_row(tmp_path: Path) -> None:
     add(tmp_path, "ls", 0, 44.0, hash8="bbbbbbbb", settings=OTHER_RATE)
     add(tmp_path, "uw", 0, 44.0, settings={"optimizer": {"lr": 0.7}})
     found = rows(tmp_path)
-    deltas = {name: row.delta_m and row.delta_m.mean for name, row in found.items()}
+    deltas = {name: row.score and row.score.mean for name, row in found.items()}
     assert deltas == {
         "stl 0000abcd": 0.0,
         "stl bbbbbbbb": 0.0,
@@ -88,7 +88,7 @@ def test_an_ambiguous_reference_is_none(tmp_path: Path) -> None:
     add(tmp_path, "stl", 0, 40.0, hash8="aaaaaaaa")
     add(tmp_path, "stl", 0, 50.0, hash8="bbbbbbbb")
     add(tmp_path, "ls", 0, 44.0)
-    assert rows(tmp_path)["ls"].delta_m is None
+    assert rows(tmp_path)["ls"].score is None
 
 
 def test_what_else_the_rows_differ_in_is_said(tmp_path: Path) -> None:

@@ -125,9 +125,9 @@ def test_the_numbers_are_those_of_the_comparison(results, tmp_path, capsys):
                 values = (spread.mean, spread.sd) if spread else (None, None)
                 assert_same(line.get(head), values[0])
                 assert_same(line.get(f"{head} sd"), values[1])
-            assert_same(line["Δm [%] ↓"], row.delta_m.mean if row.delta_m else None)
+            assert_same(line["Δm [%] ↓"], row.score.mean if row.score else None)
             assert_same(line["n"], len(row.seeds))
-            low, high = row.delta_interval or (None, None)
+            low, high = row.score_interval or (None, None)
             assert_same(line["95 % low"], low)
             assert_same(line["95 % high"], high)
     assert "PROCEDURAL data" in found.loc[("mini / nyuv2", "ls"), "conditions"]

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl_bench.records.reader import Record
+from mtl_bench.records.steps import find_components
 from mtl_bench.reporting.layout import row_order
-from mtl_bench.reporting.page.results import results_under, selections
+from mtl_bench.reporting.page.results import results_under, score_data, selections
 from mtl_bench.reporting.page.runs import FACTS, grid, run_data, run_files
 from mtl_bench.reporting.page.series import Bins, Steps, epoch_curves, step_curves
 from mtl_bench.reporting.statistics import columns_of
@@ -28,15 +29,20 @@ screen shows far fewer at a time."""
 
 @dataclass
 class Curves:
-    """The curves of one run: those over epochs and those over updates."""
+    """The curves of one run: those over epochs, and those over updates of each component."""
 
     epochs: Bins
-    steps: Steps
+    steps: dict[str, Steps]
 
     @property
     def points(self) -> int:
         """Bins of each kind of curve together."""
-        return sum(bins.sums_CB.shape[1] for bins in (self.epochs, *self.steps.curves))
+        return sum(bins.sums_CB.shape[1] for bins in self.bins)
+
+    @property
+    def bins(self) -> list[Bins]:
+        """All curves."""
+        return [self.epochs, *(bins for steps in self.steps.values() for bins in steps.curves)]
 
 
 def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, Any]:
@@ -110,7 +116,10 @@ def thin_out(curves: list[Curves], limit: int) -> list[Curves]:
 
 
 def _halved(run: Curves) -> Curves:
-    steps = run.steps._replace(curves=[bins.halved() for bins in run.steps.curves])
+    steps = {
+        component: own._replace(curves=[bins.halved() for bins in own.curves])
+        for component, own in run.steps.items()
+    }
     return Curves(run.epochs.halved(), steps)
 
 
@@ -127,8 +136,10 @@ def _characters(run: Curves) -> int:
 
 def _read_curves(record: Record) -> Curves:
     updates = record.summary.get("steps") if record.summary else None
+    folder = record.path / "steps"
     return Curves(
-        epoch_curves(record.path / "metrics.jsonl"), step_curves(record.path / "steps", updates)
+        epoch_curves(record.path / "metrics.jsonl", record.score.key),
+        {name: step_curves(folder / name, updates) for name in find_components(folder)},
     )
 
 
@@ -151,6 +162,7 @@ def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path)
         "results": results,
         "left_out_rules": rules,
         "headers": headers,
+        "score": score_data(records[0].score),
         "tasks": _tasks(members),
         "grid": grid(records),
         "runs": runs,
@@ -163,10 +175,14 @@ def _order(record: Record) -> tuple[Any, ...]:
 
 def _curves(curves: Curves) -> dict[str, Any]:
     """Return the curves of a run; those over updates carry how many an entry stands for."""
-    steps: dict[str, Any] = {}
-    for bins in curves.steps.curves:
-        for kind, tree in bins.tree().items():
-            steps[kind] = {"width": bins.width, "bins": bins.sums_CB.shape[1], "curves": tree}
+    steps = {
+        component: {
+            kind: {"width": bins.width, "bins": bins.sums_CB.shape[1], "curves": tree}
+            for bins in own.curves
+            for kind, tree in bins.tree().items()
+        }
+        for component, own in curves.steps.items()
+    }
     epochs = curves.epochs
     return {
         "epochs": {
@@ -175,8 +191,12 @@ def _curves(curves: Curves) -> dict[str, Any]:
             "curves": epochs.tree(),
         },
         "steps": steps,
-        "damaged": curves.steps.damaged,
-        "missing": curves.steps.missing,
+        "damaged": [
+            f"{name}/{p}".lstrip("/") for name, s in curves.steps.items() for p in s.damaged
+        ],
+        "missing": ", ".join(
+            f"{s.missing} {name}".strip() for name, s in curves.steps.items() if s.missing
+        ),
     }
 
 
@@ -188,11 +208,11 @@ def _tasks(members: list[tuple[Record, Curves | None]]) -> list[dict[str, Any]]:
             task = tasks.setdefault(column.task, {"label": column.label, "metrics": {}})
             task["metrics"].setdefault(column.metric, metric_header(column, with_metric=True))
     for _, curves in members:
-        every = (curves.epochs, *curves.steps.curves) if curves else ()
-        for key in (key for bins in every for key in bins.keys):
+        every = curves.bins if curves else ()
+        for key in (key for bins in every for key in bins.keys if key[0] not in ("score", "clock")):
             for name in key[1:] if key[0] == "cosine" else key[1:2]:
                 tasks.setdefault(name, {"label": name, "metrics": {}})
-            if len(key) == 3 and key[0] != "cosine":
+            if key[0] in ("validation", "test"):
                 tasks[key[1]]["metrics"].setdefault(key[2], f"{tasks[key[1]]['label']} {key[2]}")
     return [
         {"name": name, "label": task["label"], "metrics": list(task["metrics"].items())}

@@ -18,7 +18,7 @@ from mtl_bench.reporting.notes import (
 from mtl_bench.reporting.published import MAIN_TABLES, NAMES, has_published, read_published
 from mtl_bench.reporting.statistics import compare_parts, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell
-from mtl_bench.reporting.tables import metric_columns, score_columns, spread_text
+from mtl_bench.reporting.tables import INTERVAL, metric_columns, score_columns, spread_text
 from mtl_bench.scores import Score
 
 PUBLISHED = {
@@ -81,7 +81,8 @@ def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
         "conditions": conditions(found),
         "marks": MARKS,
         "kind": found.setting.data_kind,
-        "score": _score(found.score),
+        "score": score_data(found.score),
+        "heads": [_head(head, found.score) for head in list(score_columns(found.score, []))[1:]],
         "columns": [_column(column) for column in found.columns],
         "published": heads,
         "rows": [
@@ -138,13 +139,40 @@ def _column(column: Column) -> dict[str, str | bool]:
     }
 
 
-def _score(score: Score) -> dict[str, str | bool]:
+def score_data(score: Score) -> dict[str, str | bool]:
+    """Return what the page needs to show a score."""
     return {
         "label": score.label,
         "unit": score.unit,
         "heading": score.heading,
         "higher": score.higher_is_better,
         "relative": score.is_relative,
+        "about": "mean relative change of all metrics against our STL"
+        if score.is_relative
+        else "mean over the tasks",
+    }
+
+
+ABOUT = {
+    INTERVAL: "bootstrap interval over seeds",
+    "Δt": "mean over tasks of the tasks' mean change, lower is better",
+    "IQM": "interquartile mean over tasks and seeds",
+}
+"""Title of a column beside a score -> what it means."""
+
+
+def _head(head: str, score: Score) -> dict[str, str | bool]:
+    """Return title, unit and meaning of a column beside a score."""
+    title, _, unit = head.partition(" [") if "[" in head else head.rpartition(" ")
+    if head == INTERVAL:
+        title, unit = head, f"of {score.label if score.is_relative else 'the IQM'}"
+    return {
+        "key": head,
+        "title": title,
+        "unit": unit.replace("]", ""),
+        "about": ABOUT[title],
+        "interval": head == INTERVAL,
+        "higher": head.endswith("↑"),
     }
 
 

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.epochs import read_epochs
+from mtl_bench.records.epochs import clocks, read_epochs
 from mtl_bench.records.steps import (
-    PATTERN,
     Span,
     find_parts,
     missing_steps,
@@ -110,13 +109,22 @@ def four_digits(value: float) -> float:
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded
 
 
-def epoch_curves(path: Path) -> Bins:
+def epoch_curves(path: Path, score: str) -> Bins:
     """Return the curves of ``metrics.jsonl``; lines and values that can't be read are left out.
 
-    Keys: ("loss", task), ("validation", task, metric) and ("test", task, metric).
+    Keys: ("loss", task), of a component ("loss", task, component), ("validation", task, metric),
+    ("test", task, metric), ("score", split), and what horizontal axes there may be besides the
+    epoch, ("clock", name).
+
+    Args:
+        path: of the file.
+        score: key of the run's score.
     """
     entries = read_epochs(path, skip_damaged=True)
-    rows = [(entry["epoch"], dict(_numbers(entry))) for entry in entries]
+    rows = [(entry["epoch"], dict(_numbers(entry, score))) for entry in entries]
+    for name, told in clocks(entries).items():
+        for (_, row), value in zip(rows, told, strict=True):
+            row["clock", name] = value
     keys = list(dict.fromkeys(key for _, values in rows for key in values))
     bins = Bins.empty(keys, max((epoch for epoch, _ in rows), default=0), POINTS)
     values = [[row.get(key, math.nan) for _, row in rows] for key in keys]
@@ -124,12 +132,16 @@ def epoch_curves(path: Path) -> Bins:
     return bins
 
 
-def _numbers(entry: dict[str, Any]) -> Iterable[tuple[Key, float]]:
+def _numbers(entry: dict[str, Any], score: str) -> Iterable[tuple[Key, float]]:
     losses = entry.get("train_loss")
-    for task, value in losses.items() if isinstance(losses, dict) else ():
+    for name, value in losses.items() if isinstance(losses, dict) else ():
         if is_usable(value):
-            yield ("loss", task), float(value)
+            component, _, task = name.rpartition("/")
+            yield ("loss", task, component) if component else ("loss", task), float(value)
     for split in ("validation", "test"):
+        value = entry.get(f"{score}_{split}")
+        if value is not None and is_usable(value):
+            yield ("score", split), float(value)
         tasks = entry.get(split)
         for task, metrics in tasks.items() if isinstance(tasks, dict) else ():
             for metric, value in metrics.items() if isinstance(metrics, dict) else ():
@@ -170,8 +182,7 @@ def step_curves(folder: Path, updates: int | None = None) -> Steps:
         for path, span in zip(paths, spans, strict=True)
         if span is None or not _add(path, found)
     ]
-    elsewhere = not paths and any(folder.glob(f"*/{PATTERN}"))  # of several components
-    return Steps(found, damaged, "" if elsewhere else missing_steps(spans, updates))
+    return Steps(found, damaged, missing_steps(spans, updates))
 
 
 def _span(path: Path) -> Span | None:

@@ -158,7 +158,7 @@ def test_the_page_survives_any_numbers(record, step):
     entry = {"epoch": 1, "train_loss": {"a": 10**400}, "test": {"a": {"mae": 1e308}}}
     (record / "metrics.jsonl").write_text(json.dumps(entry) + "\n[\n")
     for bins in (
-        page.epoch_curves(record / "metrics.jsonl"),
+        page.epoch_curves(record / "metrics.jsonl", "delta_m"),
         *page.step_curves(record / "steps").curves,
     ):
         assert np.isfinite(bins.sums_CB).all()

@@ -141,9 +141,9 @@ def test_nothing_is_wider_than_the_window(
 def test_headers_sort_by_number_and_leave_dashes_last(rooms: Chromium, page: Path) -> None:
     found, _ = compare_parts(runs_under(find_records(page.parents[1], dataset="rooms"), None))
     assert rows(rooms) == [row.name for row in found.rows]
-    with_delta = [row for row in found.rows if row.delta_m is not None]
-    without = [row.name for row in found.rows if row.delta_m is None]
-    ascending = sorted(with_delta, key=lambda row: row.delta_m.mean)
+    with_delta = [row for row in found.rows if row.score is not None]
+    without = [row.name for row in found.rows if row.score is None]
+    ascending = sorted(with_delta, key=lambda row: row.score.mean)
     header = (
         "[...document.querySelectorAll('#panel-data-rooms .comparison .sort')]"
         ".find((node) => node.firstChild.textContent === 'Δm')"

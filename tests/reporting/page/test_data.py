@@ -45,8 +45,8 @@ def test_rows_are_those_of_the_statistics(folder: Path, rooms: dict[str, Any]) -
         assert [row["name"] for row in shown] == [row.name for row in sources]
         for row, source in zip(shown, sources, strict=True):
             for cell, spread in (
-                (row["delta_m"], source.delta_m),
-                (row["delta_t"], source.delta_t),
+                (row["score"], source.score),
+                (row["more"]["Δt [%] ↓"], source.delta_t),
                 *zip(row["metrics"], source.metrics, strict=True),
             ):
                 assert cell["value"] == (None if spread is None else spread.mean)
@@ -79,7 +79,7 @@ def test_the_best_is_marked_only_where_the_tables_mark_it(tmp_path: Path) -> Non
         "ls": {""},
         "dwa": {""},
     }
-    assert [row["delta_m"].get("mark") for row in shown["rows"] if row["name"] == "taskforce"] == [
+    assert [row["score"].get("mark") for row in shown["rows"] if row["name"] == "taskforce"] == [
         "best"
     ]
 
@@ -91,7 +91,7 @@ def row_of(rooms: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_missing_values_are_dashes(rooms: dict[str, Any]) -> None:
     row = row_of(rooms, "uw")
-    assert row["delta_m"] == {"text": "–", "value": None}
+    assert row["score"] == {"text": "–", "value": None}
     assert [cell["text"] for cell in row["metrics"]] == ["28.57", "42.86", "–", "35.0"]
     assert row["notes"] == ["no Δm: no value here of depth abs"]
 
@@ -144,7 +144,7 @@ def test_links_lead_from_the_page_to_the_record(folder: Path, rooms: dict[str, A
 def test_curves_of_unfinished_runs_are_there_with_what_can_be_read(rooms: dict[str, Any]) -> None:
     run = run_of(rooms, "pcgrad")
     assert run["damaged"] == ["part-000000001.parquet"]
-    assert run["steps"]["weight"]["curves"]["normal"][0] is None
+    assert run["steps"][""]["weight"]["curves"]["normal"][0] is None
     assert run["epochs"]["curves"]["loss"]["semantic"] == [1, 0.5, 0.3333, 0.1]
     assert run["epochs"]["curves"]["loss"]["depth"] == [1, 0.5, 0.3333, None]
     assert run["kind"] == "procedural"
@@ -164,7 +164,7 @@ def test_records_without_hashes_and_missing_parts_are_told(tmp_path: Path) -> No
 def test_a_run_without_any_file_has_no_curves(rooms: dict[str, Any]) -> None:
     run = run_of(rooms, "igbv2")
     assert run["epochs"]["bins"] == 0
-    assert run["steps"] == {}
+    assert run["steps"] == {"": {}}
     assert run["config"] is None
 
 
@@ -196,15 +196,17 @@ def test_published_numbers_stand_beside_real_data_of_the_same_network(
 
 def test_curves_are_thinned_until_they_fit(tmp_path: Path) -> None:
     add_steps(tmp_path, 900, gram=True)
-    curves = Curves(epoch_curves(tmp_path / "none"), step_curves(tmp_path / "steps"))
-    whole = len(json.dumps(curves.steps.curves[0].tree()))
+    curves = Curves(
+        epoch_curves(tmp_path / "none", "delta_m"), {"": step_curves(tmp_path / "steps")}
+    )
+    whole = len(json.dumps(curves.steps[""].curves[0].tree()))
     (same,) = thin_out([curves], 10 * whole)
-    assert same.steps.curves[0].width == 3
+    assert same.steps[""].curves[0].width == 3
     (thin,) = thin_out([curves], whole)
-    assert thin.steps.curves[0].width == 6
+    assert thin.steps[""].curves[0].width == 6
     (least,) = thin_out([curves], 1)
-    assert least.steps.curves[0].sums_CB.shape[1] >= 50
-    size = len(json.dumps(least.steps.curves[0].tree()))
+    assert least.steps[""].curves[0].sums_CB.shape[1] >= 50
+    size = len(json.dumps(least.steps[""].curves[0].tree()))
     assert len(thin_out([curves] * 9, 4 * size)) in (2, 3)  # each has other curves, too
 
 
@@ -224,7 +226,7 @@ def test_the_page_of_many_runs_has_the_curves_of_the_first_seeds_of_every_method
             assert len(run["metrics"]) == len(dataset["headers"][run["headers"]])
             assert ("config" in run) == ("environment" in run) == ("epochs" in run)
             if "epochs" in run:
-                assert run["steps"]["weight"]["bins"] >= 50
+                assert run["steps"][""]["weight"]["bins"] >= 50
                 seeds.setdefault(run["label"], []).append(run["seed"])
         assert seeds.keys() == set(METHODS)
         lengths = {len(own) for own in seeds.values()}

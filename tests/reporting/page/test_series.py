@@ -115,7 +115,7 @@ def test_a_missing_part_is_a_gap_that_is_told(tmp_path: Path, first: int, missin
 def test_without_parts_there_are_no_curves(tmp_path: Path) -> None:
     assert step_curves(tmp_path / "steps") == ([], [], "")
     assert step_curves(tmp_path / "steps", 900) == ([], [], "1 to 900")
-    assert epoch_curves(tmp_path / "metrics.jsonl").tree() == {}
+    assert epoch_curves(tmp_path / "metrics.jsonl", "delta_m").tree() == {}
 
 
 def test_lines_and_values_of_epochs_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_lines_and_values_of_epochs_that_cannot_be_read_are_left_out(tmp_path: P
         'oops\n[]\n{"epoch": "2"}\n{"epoch": -1, "train_loss": {"a": 9}}\n'
         '{"epoch": 3, "train_loss": {"a": NaN}, "test": {"a": 7, "b": {"mae": 4}}}\n{"epoch'
     )
-    assert epoch_curves(tmp_path / "metrics.jsonl").tree() == {
+    assert epoch_curves(tmp_path / "metrics.jsonl", "delta_m").tree() == {
         "loss": {"a": [1.5, None, None]},
         "test": {"a": {"mae": [2, None, None]}, "b": {"mae": [None, None, 4]}},
     }

@@ -85,8 +85,13 @@ function legend(label, entries, hidden, onChange) {
   );
 }
 
-/** Selects of a method and one of its runs; "onChange" gets the run, at once and at each change. */
-function runPicker(runs, onChange) {
+/**
+ * Selects of a method, one of its runs and one of the run's components that have logged "kind".
+ * "onChange" gets the run and the component's steps, at once and at each change.
+ */
+function runPicker(runs, kind, onChange) {
+  const parts = h("span", { class: "control-slot" });
+  let part = null; // is kept from run to run
   const labels = [...new Set(runs.map((run) => run.label))];
   const seeds = h("span", { class: "control-slot" });
   const first = [
@@ -108,12 +113,33 @@ function runPicker(runs, onChange) {
       "Run",
       own.map((run, index) => [String(index), runTitle(run, own)]),
       "0",
-      (index) => onChange(own[Number(index)]),
+      (index) => pickRun(own[Number(index)]),
     );
     seeds.replaceChildren(box.node);
-    onChange(own[0]);
+    pickRun(own[0]);
   }
-  return { nodes: [methods.node, seeds], start: () => pickLabel(first) };
+
+  function pickRun(run) {
+    const names = componentsWith(run, kind);
+    part = names.includes(part) ? part : names[0];
+    const box = selectBox(
+      "Component",
+      names.map((name) => [name, name]),
+      part,
+      (name) => {
+        part = name;
+        onChange(run, run.steps[name]);
+      },
+    );
+    parts.replaceChildren(...(names.length > 1 ? [box.node] : []));
+    onChange(run, run.steps[part]);
+  }
+  return { nodes: [methods.node, seeds, parts], start: () => pickLabel(first) };
+}
+
+/** Names of a run's components that have logged something; "" is that of the only one. */
+function componentsWith(run, kind) {
+  return Object.keys(run.steps || {}).filter((name) => run.steps[name][kind]);
 }
 
 /** "seed 0", with the hash where a seed has several runs, and the state unless finished. */

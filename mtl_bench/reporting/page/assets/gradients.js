@@ -3,7 +3,7 @@
 const FIRST_PAIRS = 3;
 
 function gradientsSection(dataset) {
-  const runs = dataset.runs.filter((run) => run.steps && run.steps.norm);
+  const runs = dataset.runs.filter((run) => componentsWith(run, "norm").length > 0);
   const about = "Methods that ask for the Gram matrix of the task gradients log it at every update.";
   if (runs.length === 0) return section("Task gradients", `${about} No run here has done so.`);
   const looks = taskLooks(dataset.tasks);
@@ -13,9 +13,9 @@ function gradientsSection(dataset) {
   const heading = h("h3", {}, "Cosines");
   const caption = h("p", { class: "conditions" });
   const hidden = new Set();
-  const state = { run: null, pairs: [], chosen: [], reach: 0, log: true, update: null };
-  const picker = runPicker(runs, (run) => {
-    state.run = run;
+  const state = { run: null, steps: null, pairs: [], chosen: [], reach: 0, log: true, update: null };
+  const picker = runPicker(runs, "norm", (run, steps) => {
+    Object.assign(state, { run, steps });
     fill();
   });
   const smoothing = slider(
@@ -29,7 +29,7 @@ function gradientsSection(dataset) {
   );
 
   function fill() {
-    const cosine = state.run.steps.cosine;
+    const cosine = state.steps.cosine;
     state.pairs = cosine ? pairsOf(dataset.tasks, cosine) : [];
     const byMean = [...state.pairs].sort(
       (a, b) => meanBetween(a, -Infinity, Infinity) - meanBetween(b, -Infinity, Infinity),
@@ -38,7 +38,7 @@ function gradientsSection(dataset) {
     const { node: table, update } = cosineTable(dataset.tasks, state.pairs, toggle);
     matrix.replaceChildren(table);
     state.update = update;
-    const tasks = dataset.tasks.filter((task) => task.name in state.run.steps.norm.curves);
+    const tasks = dataset.tasks.filter((task) => task.name in state.steps.norm.curves);
     normKeys.replaceChildren(
       legend(
         "Tasks",
@@ -53,7 +53,7 @@ function gradientsSection(dataset) {
   function draw() {
     drawCosines();
     drawNorms();
-    const { norm, cosine } = state.run.steps;
+    const { norm, cosine } = state.steps;
     caption.textContent = binText(norm.width, cosine && cosine.width) + damagedText(state.run);
   }
 
@@ -92,7 +92,7 @@ function gradientsSection(dataset) {
   }
 
   function drawNorms() {
-    const { width, bins, curves } = state.run.steps.norm;
+    const { width, bins, curves } = state.steps.norm;
     const xs = centres(width, bins);
     plotLines(normHost, {
       label: `Gradient lengths of ${state.run.label}, seed ${state.run.seed}`,

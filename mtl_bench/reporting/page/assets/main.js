@@ -34,8 +34,8 @@ function datasetPanel(dataset, looks) {
       ),
       found.comparisons.length > 0
         ? section(
-            "Δm against cost",
-            "Lower left is better: nearer to, or below, the single-task networks (dotted line) for less time.",
+            `${dataset.score.label} against cost`,
+            costText(dataset.score),
             costPlots(found, looks),
           )
         : "",
@@ -51,6 +51,13 @@ function datasetPanel(dataset, looks) {
     trainingSection(dataset, looks),
     gradientsSection(dataset),
   ];
+}
+
+/** Where in the plot of score and cost the good methods are. */
+function costText(score) {
+  return score.relative
+    ? "Lower left is better: nearer to, or below, the single-task networks (dotted line) for less time."
+    : `${score.higher ? "Upper" : "Lower"} left is better: more is solved for less time.`;
 }
 
 /** Which runs have curves, where not all have. */

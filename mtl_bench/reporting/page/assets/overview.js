@@ -37,21 +37,24 @@ function tabId(dataset) {
 }
 
 function headline(comparison, results, looks) {
-  const ends = comparison.rows.flatMap(({ delta_m: { value, spread = 0 } }) => [
+  const { score } = comparison;
+  const ends = comparison.rows.flatMap(({ score: { value, spread = 0 } }) => [
     value - spread,
     value + spread,
   ]);
   const range = [Math.min(0, ...ends), Math.max(0, ...ends)];
   const columns = [
     methodColumn(looks),
-    ...verdictColumns(comparison.rows).map((column) => ({ ...column, group: null })),
+    ...verdictColumns(comparison)
+      .filter((column) => !column.interval)
+      .map((column) => ({ ...column, group: null })),
   ];
   columns.splice(2, 0, {
     title: "",
     class: "bars",
-    value: (row) => row.delta_m.value,
-    about: "Δm as a bar: left of the line is better than STL",
-    render: (row) => deltaBar(row, range, looks),
+    value: (row) => row.score.value,
+    about: `${score.label} as a bar${score.relative ? ": left of the line is better than STL" : ""}`,
+    render: (row) => scoreBar(row, range, looks),
   });
   return h(
     "div",
@@ -64,11 +67,11 @@ function headline(comparison, results, looks) {
 }
 
 /** A bar from zero, with the standard deviation as a thin line; "range" is what all bars span. */
-function deltaBar(row, [low, high], looks) {
-  if (row.delta_m.value === null || low === high) return "";
+function scoreBar(row, [low, high], looks) {
+  if (row.score.value === null || low === high) return "";
   const width = 150;
   const at = (value) => 2 + ((width - 4) * (value - low)) / (high - low);
-  const { value, spread = 0 } = row.delta_m;
+  const { value, spread = 0 } = row.score;
   const bar = svg("rect", {
     x: Math.min(at(0), at(value)),
     width: Math.abs(at(value) - at(0)),

@@ -2,18 +2,6 @@
 
 const VERDICT = [
   {
-    key: "delta_m",
-    title: "Δm",
-    unit: "% ↓",
-    about: "mean relative change of all metrics against our STL, lower is better",
-  },
-  {
-    key: "delta_t",
-    title: "Δt",
-    unit: "% ↓",
-    about: "mean over tasks of the tasks' mean change, lower is better",
-  },
-  {
     key: "mean_rank",
     title: "rank",
     unit: "mean ↓",
@@ -51,10 +39,31 @@ function methodColumn(looks) {
   };
 }
 
+/** The score of a comparison, and what stands beside it. */
+function scoreColumns({ score, heads }) {
+  const direction = score.higher ? "higher" : "lower";
+  return [
+    measureColumn((row) => row.score, score.higher, {
+      title: score.label,
+      unit: `${score.unit} ${score.higher ? "↑" : "↓"}`.trim(),
+      group: "verdict",
+      about: `${score.about}, ${direction} is better`,
+    }),
+    ...heads.map((head) => ({
+      ...measureColumn((row) => row.more[head.key], head.higher, { ...head, group: "verdict" }),
+      ...(head.interval
+        ? { first: undefined, value: (row) => row.score.value, render: (row) => row.more[head.key].text }
+        : {}),
+    })),
+  ];
+}
+
 /** What is said of the rows beside their metrics; costs only where there are any. */
-function verdictColumns(rows) {
+function verdictColumns(comparison) {
+  const { rows } = comparison;
   const priced = rows.some((row) => row.cost.value !== null);
   return [
+    ...scoreColumns(comparison),
     ...VERDICT.filter((item) => priced || !item.key.startsWith("cost")).map((item) =>
       measureColumn((row) => row[item.key], false, { ...item, group: "verdict" }),
     ),
@@ -67,6 +76,14 @@ function verdictColumns(rows) {
       value: (row) => row.seeds.length,
       render: (row) => String(row.seeds.length),
     },
+    rows.some((row) => row.exploded) && {
+      title: "exploded",
+      unit: "runs ↓",
+      group: "verdict",
+      about: "number of further runs that a loss above its bound has ended",
+      value: (row) => row.exploded,
+      render: (row) => String(row.exploded),
+    },
     priced && {
       title: "n of cost",
       unit: "seeds",
@@ -78,15 +95,6 @@ function verdictColumns(rows) {
     },
   ].filter(Boolean);
 }
-
-const INTERVAL = {
-  title: "95 %",
-  unit: "of Δm",
-  group: "verdict",
-  about: "bootstrap interval of Δm over seeds",
-  value: (row) => row.delta_m.value,
-  render: (row) => row.interval,
-};
 
 function publishedColumns(comparison) {
   return comparison.published.map((title, index) => ({
@@ -120,12 +128,9 @@ function settingOf(comparison, results) {
 /** Tables of one data set under one selection rule, with their notes. */
 function resultTables(results, looks) {
   return results.comparisons.map((comparison) => {
-    const [delta, ...verdict] = verdictColumns(comparison.rows);
     const columns = [
       methodColumn(looks),
-      delta,
-      INTERVAL,
-      ...verdict,
+      ...verdictColumns(comparison),
       ...publishedColumns(comparison),
       ...metricColumns(comparison),
     ];
@@ -145,17 +150,23 @@ function conditionsOf(comparison) {
   return h(
     "p",
     { class: "conditions" },
-    comparison.procedural && badge("procedural"),
+    !KINDS.has(comparison.kind) && badge(comparison.kind),
     comparison.conditions,
     several && ` ${comparison.marks}`,
   );
 }
 
+/** Kinds of data that stand for nothing else; a reader is warned of others. */
+const KINDS = new Map([
+  ["real", "real data"],
+  ["simulated", "simulated environments"],
+]);
+
 function badge(kind) {
   return h(
     "span",
-    { class: `badge ${kind === "real" ? "real" : "procedural"}` },
-    kind === "real" ? "real data" : "PROCEDURAL data",
+    { class: `badge ${KINDS.has(kind) ? "real" : "procedural"}` },
+    KINDS.get(kind) || `${kind.toUpperCase()} data`,
   );
 }
 

@@ -1,6 +1,6 @@
 /* Every run: state, error, configuration, environment, and a link to its record. */
 
-const STATES = ["finished", "running", "interrupted", "failed"];
+const STATES = ["finished", "running", "interrupted", "exploded", "failed"];
 
 function runsPanel(page) {
   const state = { state: "all", words: "" };

@@ -1,4 +1,4 @@
-/* Δm against the cost of an epoch: a mark a method, with the standard deviation as a whisker. */
+/* The score against the cost of an epoch: a mark a method, with the standard deviation as a whisker. */
 
 /** One plot per comparison that has something to draw. */
 function costPlots(results, looks) {
@@ -8,34 +8,38 @@ function costPlots(results, looks) {
     : h(
         "p",
         { class: "empty" },
-        "No method has both Δm and an epoch cost here: Δm needs STL runs, the cost LS runs under the same load.",
+        `No method has both ${results.comparisons[0].score.label} and an epoch cost here: ` +
+          `${results.comparisons[0].score.relative ? "Δm needs STL runs, " : ""}the cost LS runs under the same load.`,
       );
 }
 
 /** Draw the rows of a comparison that have both; the others are named below. */
 function costPlot(comparison, results, looks) {
   const shown = comparison.rows
-    .filter((row) => row.delta_m.value !== null && row.cost.value !== null)
+    .filter((row) => row.score.value !== null && row.cost.value !== null)
     .sort((a, b) => a.cost.value - b.cost.value);
   if (shown.length === 0) return null;
   const left = comparison.rows.filter((row) => !shown.includes(row)).map((row) => row.name);
   const host = h("div", { class: "plot" });
-  requestAnimationFrame(() => drawScatter(host, shown, looks));
+  requestAnimationFrame(() => drawScatter(host, shown, looks, comparison.score));
   return h(
     "div",
     {},
     settingOf(comparison, results),
     host,
     left.length > 0 &&
-      h("p", { class: "conditions" }, `Without Δm or cost, and so not drawn: ${left.join(", ")}.`),
+      h("p", { class: "conditions" }, `Without ${comparison.score.label} or cost, and so not drawn: ${left.join(", ")}.`),
   );
 }
 
-function drawScatter(host, rows, looks) {
+function drawScatter(host, rows, looks, score) {
+  const name = score.unit ? `${score.label} [${score.unit}]` : score.label;
+  const unit = score.unit ? ` ${score.unit}` : "";
   const xs = rows.map((row) => row.cost.value);
-  const reach = (row) => row.delta_m.spread || 0;
-  const low = Math.min(0, ...rows.map((row) => row.delta_m.value - reach(row)));
-  const high = Math.max(0, ...rows.map((row) => row.delta_m.value + reach(row)));
+  const reach = (row) => row.score.spread || 0;
+  const zero = score.relative ? [0] : [];
+  const low = Math.min(...zero, ...rows.map((row) => row.score.value - reach(row)));
+  const high = Math.max(...zero, ...rows.map((row) => row.score.value + reach(row)));
   const wide = Math.max(...xs) / Math.min(...xs) > 8;
   const margin = (high - low || 1) * 0.08;
   const span = Math.max(...xs) - Math.min(...xs) || 1;
@@ -58,20 +62,20 @@ function drawScatter(host, rows, looks) {
           ...axis("epoch cost relative to LS", true, wide),
           grid: { stroke: () => cssColour("--grid"), width: 1 },
         },
-        axis("Δm [%], lower is better", false),
+        axis(`${name}, ${score.higher ? "higher" : "lower"} is better`, false),
       ],
       series: [{}, { paths: () => null, points: { show: false } }],
-      hooks: { draw: [(self) => drawRows(self, rows, looks)], setCursor: [(self) => showTip(self)] },
+      hooks: { draw: [(self) => drawRows(self, rows, looks, score)], setCursor: [(self) => showTip(self)] },
     },
-    [xs, rows.map((row) => row.delta_m.value)],
+    [xs, rows.map((row) => row.score.value)],
     host,
   );
   plot.over.append(tip);
   host.setAttribute("role", "img");
   host.setAttribute(
     "aria-label",
-    "Δm against epoch cost: " +
-      rows.map((row) => `${row.name} ${row.delta_m.text} % at ${row.cost.text} times LS`).join("; "),
+    `${score.label} against epoch cost: ` +
+      rows.map((row) => `${row.name} ${row.score.text}${unit} at ${row.cost.text} times LS`).join("; "),
   );
   drawn.set(host, { plot, zoom: () => null });
   sizes.observe(host);
@@ -81,7 +85,7 @@ function drawScatter(host, rows, looks) {
     const near = rows
       .map((row) => [
         row,
-        Math.hypot(self.valToPos(row.cost.value, "x") - left, self.valToPos(row.delta_m.value, "y") - top),
+        Math.hypot(self.valToPos(row.cost.value, "x") - left, self.valToPos(row.score.value, "y") - top),
       ])
       .sort((a, b) => a[1] - b[1])[0];
     tip.hidden = left < 0 || near[1] > 30;
@@ -92,8 +96,8 @@ function drawScatter(host, rows, looks) {
       h(
         "div",
         { class: "entry" },
-        h("span", {}, "Δm"),
-        h("b", {}, `${row.delta_m.text}${row.delta_m.sd ? ` ± ${row.delta_m.sd}` : ""} %`),
+        h("span", {}, score.label),
+        h("b", {}, `${row.score.text}${row.score.sd ? ` ± ${row.score.sd}` : ""}${unit}`),
       ),
       h("div", { class: "entry" }, h("span", {}, "epoch cost"), h("b", {}, `${row.cost.text} × LS`)),
     );
@@ -103,29 +107,31 @@ function drawScatter(host, rows, looks) {
   }
 }
 
-function drawRows(self, rows, looks) {
+function drawRows(self, rows, looks, score) {
   const { ctx, bbox } = self;
   const ratio = devicePixelRatio;
-  const at = (row) => [self.valToPos(row.cost.value, "x", true), self.valToPos(row.delta_m.value, "y", true)];
+  const at = (row) => [self.valToPos(row.cost.value, "x", true), self.valToPos(row.score.value, "y", true)];
   ctx.save();
-  const zero = self.valToPos(0, "y", true);
-  ctx.strokeStyle = cssColour("--muted");
-  ctx.setLineDash([2 * ratio, 3 * ratio]);
-  ctx.beginPath();
-  ctx.moveTo(bbox.left, zero);
-  ctx.lineTo(bbox.left + bbox.width, zero);
-  ctx.stroke();
-  ctx.setLineDash([]);
+  if (score.relative) {
+    const zero = self.valToPos(0, "y", true);
+    ctx.strokeStyle = cssColour("--muted");
+    ctx.setLineDash([2 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, zero);
+    ctx.lineTo(bbox.left + bbox.width, zero);
+    ctx.stroke();
+    ctx.setLineDash([]);
+  }
   ctx.lineWidth = 1.5 * ratio;
   const taken = rows.map((row) => box(...at(row), 12 * ratio, 12 * ratio));
   for (const row of rows) {
     const [x, y] = at(row);
     ctx.strokeStyle = ctx.fillStyle = cssColour(looks.get(row.label).colour);
-    if (row.delta_m.spread) {
+    if (row.score.spread) {
       ctx.globalAlpha = 0.6;
       ctx.beginPath();
-      ctx.moveTo(x, self.valToPos(row.delta_m.value - row.delta_m.spread, "y", true));
-      ctx.lineTo(x, self.valToPos(row.delta_m.value + row.delta_m.spread, "y", true));
+      ctx.moveTo(x, self.valToPos(row.score.value - row.score.spread, "y", true));
+      ctx.lineTo(x, self.valToPos(row.score.value + row.score.spread, "y", true));
       ctx.stroke();
       ctx.globalAlpha = 1;
     }

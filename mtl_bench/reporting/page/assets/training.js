@@ -1,9 +1,10 @@
-/* Losses and metrics over epochs: a small plot a task, methods to choose. */
+/* Score, losses and metrics over epochs: a small plot a task, methods to choose. */
 
 const QUANTITIES = [
   ["loss", "training loss"],
   ["validation", "validation metrics"],
   ["test", "test metrics"],
+  ["score", "score"],
 ];
 const FIRST_SHOWN = 6;
 
@@ -16,18 +17,34 @@ function trainingSection(dataset, methods) {
   const hidden = new Set(
     labels.length > FIRST_SHOWN ? labels.filter((label) => !firstShown(dataset, labels).includes(label)) : [],
   );
-  const state = { kind: kinds[0][0], seed: "all", log: false };
+  const clocks = ["epoch", ...new Set(runs.flatMap((run) => Object.keys(run.epochs.curves.clock || {})))];
+  const [first] = kinds.find(([kind]) => kind === "score" && !dataset.score.relative) || kinds[0];
+  const state = { kind: first, seed: "all", log: false, clock: "epoch" };
   const plots = h("div", { class: "plots" });
   const caption = h("p", { class: "conditions" });
 
   function panels() {
-    return dataset.tasks
-      .flatMap((task) =>
-        state.kind === "loss"
-          ? [{ path: ["loss", task.name], title: task.label }]
-          : task.metrics.map(([metric, title]) => ({ path: [state.kind, task.name, metric], title })),
-      )
-      .filter((panel) => runs.some((run) => curveAt(run, panel.path) !== undefined));
+    const every =
+      state.kind === "score"
+        ? ["validation", "test"].map((split) => ({
+            path: ["score", split],
+            title: `${split} ${dataset.score.heading}`,
+          }))
+        : dataset.tasks.flatMap((task) =>
+            state.kind === "loss"
+              ? lossPanels(runs, task)
+              : task.metrics.map(([metric, title]) => ({ path: [state.kind, task.name, metric], title })),
+          );
+    return every.filter((panel) => runs.some((run) => curveAt(run, panel.path) !== undefined));
+  }
+
+  function places(run) {
+    const { width, bins, curves } = run.epochs;
+    return state.clock === "epoch" ? centres(width, bins) : expand(curves.clock[state.clock], bins);
+  }
+
+  function has(run, path) {
+    return curveAt(run, path) !== undefined && (state.clock === "epoch" || state.clock in (run.epochs.curves.clock || {}));
   }
 
   function draw() {
@@ -42,9 +59,9 @@ function trainingSection(dataset, methods) {
     plots.replaceChildren(...panelNodes.map(({ node }) => node));
     for (const { host, panel } of panelNodes) {
       plotLines(host, {
-        label: `${panel.title} over epochs`,
-        key: state.kind,
-        xLabel: "epoch",
+        label: `${panel.title} over ${state.clock === "epoch" ? "epochs" : state.clock}`,
+        key: state.kind + state.clock,
+        xLabel: state.clock,
         yLabel: null,
         log: state.log,
         height: 210,
@@ -52,12 +69,12 @@ function trainingSection(dataset, methods) {
         marks: 15,
         empty: "No method is chosen, or none has values.",
         lines: shown
-          .filter((run) => curveAt(run, panel.path) !== undefined)
+          .filter((run) => has(run, panel.path))
           .map((run) => ({
             label:
               state.seed === "all" && seeds.length > 1 ? `${run.label}, ${runTitle(run, runs)}` : run.label,
             look: methods.get(run.label),
-            xs: centres(run.epochs.width, run.epochs.bins),
+            xs: places(run),
             ys: expand(curveAt(run, panel.path), run.epochs.bins),
           })),
       });
@@ -89,6 +106,16 @@ function trainingSection(dataset, methods) {
             draw();
           },
         ).node,
+      clocks.length > 1 &&
+        selectBox(
+          "Over",
+          clocks.map((name) => [name, name]),
+          state.clock,
+          (clock) => {
+            state.clock = clock;
+            draw();
+          },
+        ).node,
       checkBox("logarithmic", false, (on) => {
         state.log = on;
         draw();
@@ -107,6 +134,15 @@ function trainingSection(dataset, methods) {
   return node;
 }
 
+/** One plot, or one for each component that learns the task. */
+function lossPanels(runs, task) {
+  const trees = runs.map((run) => curveAt(run, ["loss", task.name])).filter((tree) => tree !== undefined);
+  const components = trees.filter((tree) => typeof tree === "object" && !Array.isArray(tree)).flatMap(Object.keys);
+  return components.length === 0
+    ? [{ path: ["loss", task.name], title: task.label }]
+    : [...new Set(components)].map((name) => ({ path: ["loss", task.name, name], title: `${task.label}, ${name}` }));
+}
+
 function curveAt(run, path) {
   return path.reduce(
     (node, part) => (node && Object.hasOwn(node, part) ? node[part] : undefined),
@@ -114,14 +150,14 @@ function curveAt(run, path) {
   );
 }
 
-/** The baselines, TaskForce, and the best of the others by Δm. */
+/** The baselines, TaskForce, and the best of the others by their score. */
 function firstShown(dataset, labels) {
   const rows = dataset.results[0].comparisons.flatMap((comparison) => comparison.rows);
   const rank = (label) =>
     Math.min(
       ...rows
-        .filter((row) => row.label === label && row.delta_m.value !== null)
-        .map((row) => row.delta_m.value),
+        .filter((row) => row.label === label && row.score.value !== null)
+        .map((row) => (dataset.score.higher ? -row.score.value : row.score.value)),
     );
   const fixed = ["stl", "ls", "taskforce"].filter((label) => labels.includes(label));
   const others = labels

@@ -1,16 +1,16 @@
 /* The task weights of one run over its updates. */
 
 function weightsSection(dataset) {
-  const runs = dataset.runs.filter((run) => run.steps && run.steps.weight);
+  const runs = dataset.runs.filter((run) => componentsWith(run, "weight").length > 0);
   if (runs.length === 0) return section("Task weights", "No run here has logged weights yet.");
   const looks = taskLooks(dataset.tasks);
   const host = h("div", { class: "plot" });
   const keys = h("div");
   const caption = h("p", { class: "conditions" });
   const hidden = new Set();
-  const state = { run: null, reach: 0 };
-  const picker = runPicker(runs, (run) => {
-    state.run = run;
+  const state = { run: null, steps: null, reach: 0 };
+  const picker = runPicker(runs, "weight", (run, steps) => {
+    Object.assign(state, { run, steps });
     fill();
   });
   const smoothing = slider(
@@ -24,7 +24,7 @@ function weightsSection(dataset) {
   );
 
   function fill() {
-    const tasks = dataset.tasks.filter((task) => task.name in state.run.steps.weight.curves);
+    const tasks = dataset.tasks.filter((task) => task.name in state.steps.weight.curves);
     keys.replaceChildren(
       legend(
         "Tasks",
@@ -37,7 +37,7 @@ function weightsSection(dataset) {
   }
 
   function draw() {
-    const { width, bins, curves } = state.run.steps.weight;
+    const { width, bins, curves } = state.steps.weight;
     const window = (2 * state.reach + 1) * width;
     smoothing.output.textContent = state.reach ? count(window, "update") : "off";
     const xs = centres(width, bins);

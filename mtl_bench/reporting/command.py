@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,18 @@ from mtl_bench.reporting.cost_tables import COST_TABLES, EPOCH_METHODS, render_c
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import EXPERIMENTS, FULL
 from mtl_bench.reporting.selections import render_selections
+from mtl_bench.reporting.step_costs import render_step_costs
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
 from mtl_bench.reporting.weight_table import render_weights
 from mtl_bench.values import SELECTIONS
 from mtl_bench.words import parse_seeds, require_choice
+
+RUN_TABLES: dict[str, Callable[..., str]] = {
+    "weights": render_weights,
+    "costs": render_step_costs,
+}
+"""Tables of all records that are neither of the paper nor of results."""
 
 SETTINGS = {
     "profile": None,
@@ -46,13 +53,13 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     Without a finished run nothing is written: an empty table would pass for a result.
 
     Args:
-        names: of the paper's tables and figures, or ``weights``; none for all records by data set.
+        names: of the paper's tables and figures, or of ``RUN_TABLES``; none for all records by data set.
         settings: as ``SETTINGS``.
 
     Raises:
         ConfigError: an unknown name or choice.
     """
-    known = (*EXPERIMENTS, *COST_TABLES, "weights")
+    known = (*EXPERIMENTS, *COST_TABLES, *RUN_TABLES)
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
     require_choice(settings, "baseline", ("own", "published"))
@@ -89,8 +96,8 @@ def _render(
     options = {"selection": settings["selection"], "form": form, "width": width}
     if name in COST_TABLES:
         return render_cost_table(name, records, form=form, width=width)
-    if name == "weights":
-        return render_weights(records, form=form, width=width)
+    if name in RUN_TABLES:
+        return RUN_TABLES[name](records, form=form, width=width)
     if name in EXPERIMENTS:
         return render_experiment(name, records, baseline=settings["baseline"], **options)
     if settings["selection"] == "all":

@@ -32,6 +32,9 @@ VERDICTS = {
 }
 """Column of a verdict -> what it means."""
 
+KINDS = {"real": "real data", "simulated": "simulated environments"}
+"""Kinds of data that stand for nothing else."""
+
 COMPARABLE = 5
 """Methods from which on a rank correlation is told."""
 
@@ -88,8 +91,7 @@ def setting_text(setting: Setting) -> str:
 
 def kind_text(kind: str) -> str:
     """Return what data of a kind are called; what stands for something real stands out."""
-    known = {"real": "real data", "simulated": "simulated environments"}
-    return known.get(kind, f"{kind.upper()} data")
+    return KINDS.get(kind, f"{kind.upper()} data")
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -140,6 +140,11 @@ def spread_text(value: Spread | None, decimals: int, *, signed: bool = False) ->
     return mean if value.sd is None else f"{mean} ± {value.sd:.{decimals}f}"
 
 
+def score_text(value: Spread, score: Score) -> str:
+    """Return the mean of a score, and its deviation, without the unit."""
+    return spread_text(value, score.decimals, signed=score.is_relative)
+
+
 def score_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
     """Return the columns of a score, the first of them under its heading.
 

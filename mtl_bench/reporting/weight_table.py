@@ -6,6 +6,7 @@ Legend of shape suffixes: N updates, T tasks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
@@ -45,10 +46,10 @@ def _table(scene: Scene) -> Table | None:
     remarks = list[str]()
     for row in scene.comparison.rows:
         remarks += [f"- {row.name}: {note}." for note in unsealed_note(row.unsealed)]
-        for run in scene.runs[row.name]:
-            name = f"{row.name} seed {run.record.seed}"
+        for run, component in product(scene.runs[row.name], scene.components):
+            name = " ".join([row.name, *filter(None, [component]), f"seed {run.record.seed}"])
             try:
-                found = _cells(run, list(scene.tasks))
+                found = _cells(run, list(scene.tasks), component)
             except RecordError as error:
                 remarks.append(printable(f"- {name}: {error}."))
                 continue
@@ -82,18 +83,18 @@ def _table(scene: Scene) -> Table | None:
     )
 
 
-def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
+def _cells(run: Run, tasks: list[str], component: str) -> list[Cell] | None:
     """Return a share per task, and the columns of the verdict; None without a step log.
 
     Raises:
         RecordError: a part of the log is missing or can't be read.
     """
-    weights_NT = _tail(run, [f"weight/{task}" for task in tasks])
+    weights_NT = _tail(run, [f"weight/{task}" for task in tasks], component)
     if weights_NT is None:
         return None
     shares_NT = np.abs(shares(weights_NT))
     shares_T = nan_mean(shares_NT, axis=0)
-    saturated = _tail(run, ["saturated"])
+    saturated = _tail(run, ["saturated"], component)
     return [
         *(_number(100 * share, 1) for share in shares_T),
         _number(100 * float(np.nanstd(shares_NT, axis=0).mean()), 1),
@@ -103,10 +104,10 @@ def _cells(run: Run, tasks: list[str]) -> list[Cell] | None:
     ]
 
 
-def _tail(run: Run, columns: list[str]) -> Array | None:
-    if not find_parts(run.record.path / "steps"):
+def _tail(run: Run, columns: list[str], component: str) -> Array | None:
+    if not find_parts(run.record.path / "steps" / component):
         return None
-    found = step_series(run.record.path, columns, run.summary.get("steps"))
+    found = step_series(run.record.path, columns, run.summary.get("steps"), component)
     return None if found is None else found[1][-(len(found[1]) // LAST or 1) :]
 
 

@@ -19,6 +19,7 @@ from mtl_bench.reporting.figures import (
     gradients,
     noise_buffer,
     ranking,
+    score,
     update_every,
     weights,
 )
@@ -35,6 +36,7 @@ FIGURES: dict[str, Callable[[Scene], Drawing]] = {
     "figure2": noise_buffer.draw,
     "figure3": update_every.draw,
     "figure4": weights.draw,
+    "score": score.draw,
     "curves": curves.draw,
     "gradients": gradients.draw,
     "cost": cost.draw,

@@ -1,4 +1,4 @@
-"""cost: what a method gains in Δm against what an epoch of it costs."""
+"""cost: how good the score of a method is against what an epoch of it costs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mtl_bench.reporting.figures.labels import Box, place_boxes
 from mtl_bench.reporting.figures.looks import FAINT, GREY, method_looks
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.scores import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,11 +27,12 @@ Point = tuple[str, float, Spread]
 
 
 def draw(scene: Scene) -> Drawing:
-    """Return one point per method: Δm over the training time of an epoch relative to LS.
+    """Return one point per method: the score over the training time of an epoch relative to LS.
 
     Raises:
         CannotDrawError: no method has both numbers.
     """
+    score = scene.comparison.score
     points = [
         (row.name, row.epoch_cost.ratio, row.score)
         for row in scene.rows
@@ -46,7 +48,7 @@ def draw(scene: Scene) -> Drawing:
     figure, body = page(
         5.6,
         3.9,
-        f"Δm and cost: {scene.subject}",
+        f"{score.label} and cost: {scene.subject}",
         footer(
             scene,
             rows,
@@ -58,10 +60,11 @@ def draw(scene: Scene) -> Drawing:
     )
     panel = body.subplots()
     looks = method_looks([row.name for row in scene.comparison.rows])
-    panel.axhline(0.0, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
+    if score.is_relative:
+        panel.axhline(0.0, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
     for name, cost, delta in points:
         spread_bars(panel, cost, delta.mean, delta.sd, looks[name], 6)
-    _set_axes(panel, [cost for _, cost, _ in points])
+    _set_axes(panel, [cost for _, cost, _ in points], score)
     _name_points(figure, panel, points)
     return Drawing(figure, missing)
 
@@ -79,7 +82,7 @@ def _missing(scene: Scene, rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(f"{', '.join(members)}: {reason}" for reason, members in names.items())
 
 
-def _set_axes(panel: Axes, costs: list[float]) -> None:
+def _set_axes(panel: Axes, costs: list[float], score: Score) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     panel.margins(x=0.15, y=0.15)
@@ -89,7 +92,7 @@ def _set_axes(panel: Axes, costs: list[float]) -> None:
         panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"×{value:g}"))
     panel.set_xlabel("training time of an epoch, relative to LS ↓")
-    panel.set_ylabel("Δm [%] ↓   (dashed: STL)")
+    panel.set_ylabel(score.heading + "   (dashed: STL)" * score.is_relative)
     panel.grid(color=FAINT, linewidth=0.5)
     panel.set_axisbelow(True)
 

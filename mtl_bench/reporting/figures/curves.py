@@ -1,4 +1,4 @@
-"""curves: losses and metrics of every task over the epochs, all methods in each panel."""
+"""curves: losses and metrics of every task over training, all methods in each panel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.epochs import read_epochs
+from mtl_bench.records.epochs import ENVIRONMENT_STEPS, clocks, read_epochs
 from mtl_bench.reporting.figures.logs import epoch_series
 from mtl_bench.reporting.figures.looks import Look, method_looks
 from mtl_bench.reporting.figures.panels import (
@@ -21,7 +21,7 @@ from mtl_bench.reporting.figures.panels import (
     split,
 )
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
-from mtl_bench.reporting.figures.series import mean_and_sd
+from mtl_bench.reporting.figures.series import Array, mean_and_sd
 from mtl_bench.reporting.tables import metric_header
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ COLUMNS = 4
 BANDS = 4
 """Methods up to which the deviation over seeds is drawn; more bands would hide each other."""
 
+EPOCH = "epoch"
 Lines = list[dict[str, Any]]
 
 
@@ -49,12 +50,10 @@ def draw(scene: Scene) -> Drawing:
     Raises:
         CannotDrawError: no record has epochs.
     """
-    epochs, problems = _read(scene)
+    epochs, problems = read_lines(scene)
     if not epochs:
         raise CannotDrawError("; ".join(problems) or "no method to show")
-    losses = [
-        PanelKey(f"{label}: loss ↓", ("train_loss", task)) for task, label in scene.tasks.items()
-    ]
+    losses = _loss_panels(scene, epochs)
     metrics = _metric_panels(scene)
     rows = [-(-len(panels) // COLUMNS) for panels in (losses, metrics)]
     shown = [row for row in scene.rows if row.name in epochs]
@@ -73,17 +72,18 @@ def draw(scene: Scene) -> Drawing:
         ),
     )
     looks = method_looks([row.name for row in shown])
+    clock = clock_of(epochs)
     upper, lower = split(body, rows)
     axes = [*grid(upper, len(losses), COLUMNS), *grid(lower, len(metrics), COLUMNS)]
     for axis, panel in zip(axes, [*losses, *metrics], strict=True):
         axis.set_title(panel.title, fontsize=8, loc="left")
-        _draw_panel(axis, panel, epochs, looks, banded)
-    lower.supxlabel("epoch", fontsize=8)
+        _draw_panel(axis, panel, epochs, looks, banded, clock)
+    lower.supxlabel(clock, fontsize=8)
     legend_below(body, list(looks), looks)
     return Drawing(figure, tuple(problems))
 
 
-def _read(scene: Scene) -> tuple[dict[str, list[Lines]], list[str]]:
+def read_lines(scene: Scene) -> tuple[dict[str, list[Lines]], list[str]]:
     """Return row's name -> lines of each seed, and what could not be read."""
     found: dict[str, list[Lines]] = {}
     problems = []
@@ -96,6 +96,37 @@ def _read(scene: Scene) -> tuple[dict[str, list[Lines]], list[str]]:
             else:
                 found.setdefault(row.name, []).append(lines)
     return found, problems
+
+
+def clock_of(epochs: dict[str, list[Lines]]) -> str:
+    """Return what the horizontal axis counts: environment steps where all runs tell them."""
+    runs = [lines for seeds in epochs.values() for lines in seeds]
+    return ENVIRONMENT_STEPS if all(ENVIRONMENT_STEPS in clocks(r) for r in runs) else EPOCH
+
+
+def mean_clock(seeds: list[Lines], clock: str, length: int) -> Array:
+    """Return the places of the first epochs on an axis: the mean over the seeds.
+
+    Seeds take the same environment steps for an epoch, and not quite the same CPU time.
+    """
+    if clock == EPOCH:
+        return np.array([line["epoch"] for line in seeds[0][:length]])
+    return np.mean([clocks(lines)[clock][:length] for lines in seeds], axis=0)
+
+
+def _loss_panels(scene: Scene, epochs: dict[str, list[Lines]]) -> list[PanelKey]:
+    """Return a panel for each task, and for each component where there are several."""
+    lines = [line for seeds in epochs.values() for own in seeds for line in own[:1]]
+    names = {name for line in lines for name in line.get("train_loss", {})}
+    components = sorted({name.rpartition("/")[0] for name in names}) or [""]
+    return [
+        PanelKey(
+            f"{label}{f', {component}' if component else ''}: loss ↓",
+            ("train_loss", f"{component}/{task}".lstrip("/")),
+        )
+        for component in components
+        for task, label in scene.tasks.items()
+    ]
 
 
 def _metric_panels(scene: Scene) -> list[PanelKey]:
@@ -117,6 +148,7 @@ def _draw_panel(
     epochs: dict[str, list[Lines]],
     looks: dict[str, Look],
     banded: bool,
+    clock: str,
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
@@ -124,15 +156,15 @@ def _draw_panel(
     for index, (name, look) in enumerate(looks.items()):
         seeds = [epoch_series(lines, *panel.keys) for lines in epochs[name]]
         length = min(len(values_E) for _, values_E in seeds)
-        epochs_E = seeds[0][0][:length]
+        places_E = mean_clock(epochs[name], clock, length)
         mean_E, sd_E = mean_and_sd([values_E[:length] for _, values_E in seeds])
         if not np.isfinite(mean_E).any():
             continue
         everything.append(mean_E)
-        draw_line(axis, epochs_E, mean_E, look, index)
+        draw_line(axis, places_E, mean_E, look, index)
         if banded and sd_E is not None:
             low_E, high_E = mean_E - sd_E, mean_E + sd_E
-            axis.fill_between(epochs_E, low_E, high_E, color=look.colour, alpha=0.15, lw=0)
+            axis.fill_between(places_E, low_E, high_E, color=look.colour, alpha=0.15, lw=0)
     if not everything:
         say_nothing_here(axis)
     elif not panel.higher_is_better:

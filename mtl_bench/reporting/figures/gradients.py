@@ -6,7 +6,7 @@ Legend of shape suffixes: N updates, T tasks, P pairs of tasks, C curves of thei
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,8 +105,8 @@ def _read(scene: Scene, pairs: list[tuple[str, str]]) -> tuple[list[Found], list
     columns += [f"cosine/{first}/{second}" for first, second in pairs]
     found: list[Found] = []
     problems: list[str] = []
-    for row in scene.rows:
-        logs = read_row(scene, row, columns, lambda n, v: _reduce(n, v, tasks))
+    for row, component in product(scene.rows, scene.components):
+        logs = read_row(scene, row, columns, lambda n, v: _reduce(n, v, tasks), component)
         problems.extend(logs.problems)
         if logs.values:
             found.append((logs, _mean(logs.values)))
@@ -154,7 +154,7 @@ def _draw_rows(
     ratios = [1.25, 1.25, 1.0] if len(pairs) > LINES else [1.0, 1.0]
     axes = body.subplots(len(found), len(ratios), squeeze=False, width_ratios=ratios)
     for (norms, cosines, *maps), (logs, one) in zip(axes, found, strict=True):
-        norms.set_title(f"{logs.row.name}: norms ‖gₜ‖", fontsize=8.5, loc="left")
+        norms.set_title(f"{logs.title}: norms ‖gₜ‖", fontsize=8.5, loc="left")
         _draw_lines(norms, logs.steps, 10**one.norms_NT, labels, looks, log=True)
         title = "cosines of pairs"
         cosines.axhline(0.0, color=GREY, linewidth=0.9, linestyle="--")

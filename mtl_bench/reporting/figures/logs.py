@@ -18,7 +18,7 @@ Array = np.ndarray
 
 
 def step_series(
-    record: Path, columns: Sequence[str], updates: int | None = None
+    record: Path, columns: Sequence[str], updates: int | None = None, component: str = ""
 ) -> tuple[Array, Array] | None:
     """Return the steps, (N,), and the named columns, (N, K) in float64; None if some aren't there.
 
@@ -26,11 +26,12 @@ def step_series(
         record: folder of the run.
         columns: names as ``StepLog`` writes them; nothing else is read from the disk.
         updates: of the whole run, as its summary says; None if it doesn't.
+        component: whose updates are read, "" for the only one.
 
     Raises:
         RecordError: there is no step log, or a part of it is missing or can't be read.
     """
-    table = read_steps(record / "steps", columns, updates)
+    table = read_steps(record / "steps" / component, columns, updates)
     if table is None:
         return None
     values = [np.asarray(table[name], dtype=np.float64) for name in columns]

@@ -1,4 +1,4 @@
-"""figure2: Δm over exploration noise and length of the replay buffer (paper, appendix F.1)."""
+"""figure2: the score by exploration noise and length of the replay buffer (appendix F.1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from mtl_bench.reporting.figures.looks import FAINT
 from mtl_bench.reporting.figures.panels import page
 from mtl_bench.reporting.figures.scene import Drawing, Scene, footer
 from mtl_bench.reporting.figures.sweep import Cell, sweep_cells, sweep_missing
-from mtl_bench.reporting.tables import spread_text
+from mtl_bench.reporting.tables import score_text
+from mtl_bench.scores import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +21,10 @@ LABEL = re.compile(r"taskforce-noise_([\d.]+)_buffer_(\d+)")
 
 
 def draw(scene: Scene) -> Drawing:
-    """Return the grid; a cell holds the mean Δm, its deviation and the number of seeds.
+    """Return the grid; a cell holds the mean score, its deviation and the number of seeds.
 
     Raises:
-        CannotDrawError: no cell has a Δm.
+        CannotDrawError: no cell has a score.
     """
     cells = sweep_cells(scene, "figure2")
     keys = {label: LABEL.findall(label)[0] for label in cells}
@@ -35,7 +36,8 @@ def draw(scene: Scene) -> Drawing:
         if cell.row is not None and cell.row.score is not None:
             values[places[label]] = cell.row.score.mean
     rows = [cell.row for cell in cells.values() if cell.row is not None]
-    note = "Cells: mean Δm ± sample standard deviation over n seeds; hatched: no value."
+    score = scene.comparison.score
+    note = f"Cells: mean {score.label} ± sample standard deviation over n seeds; hatched: no value."
     title = f"Exploration noise and replay buffer: {scene.subject}"
     figure, body = page(5.8, 3.3, title, footer(scene, rows, note))
     panel = body.subplots()
@@ -43,22 +45,22 @@ def draw(scene: Scene) -> Drawing:
     image = panel.imshow(shown, cmap="cividis", aspect="auto", origin="lower")
     middle = (shown.min() + shown.max()) / 2
     for label, cell in cells.items():
-        _write(panel, places[label], cell, dark=bool(values[places[label]] < middle))
+        _write(panel, places[label], cell, score, dark=bool(values[places[label]] < middle))
     panel.set_xticks(range(len(sizes)), [f"{int(size):,}" for size in sizes])
     panel.set_yticks(range(len(noises)), noises)
     panel.set_xlabel("length of the replay buffer [transitions]")
     panel.set_ylabel("initial scale of the exploration noise")
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
-    body.colorbar(image, ax=panel, label="Δm [%] ↓")
+    body.colorbar(image, ax=panel, label=score.heading)
     return Drawing(figure, sweep_missing(scene, cells, "figure2"))
 
 
-def _write(panel: Axes, place: tuple[int, int], cell: Cell, dark: bool) -> None:
+def _write(panel: Axes, place: tuple[int, int], cell: Cell, score: Score, dark: bool) -> None:
     """Write a cell's numbers, or hatch it and write why it has none."""
     y, x = place
     if cell.row is not None and cell.row.score is not None:
-        mean, _, sd = spread_text(cell.row.score, 2, signed=True).partition(" ± ")
+        mean, _, sd = score_text(cell.row.score, score).partition(" ± ")
         lines = [mean, f"± {sd}"] if sd else [mean]
         text = "\n".join([*lines, f"n = {len(cell.row.seeds)}"])
         panel.text(

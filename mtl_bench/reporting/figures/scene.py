@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.records.reader import Record
+from mtl_bench.records.steps import find_components
 from mtl_bench.reporting.commands import train_command
-from mtl_bench.reporting.notes import profile_text, seeds_text, setting_text
+from mtl_bench.reporting.notes import KINDS, profile_text, seeds_text, setting_text
 from mtl_bench.reporting.statistics import Comparison, Row, Run, Setting, compare, runs_under
 
 if TYPE_CHECKING:
@@ -61,13 +62,20 @@ class Scene:
     @property
     def subject(self) -> str:
         """What a title says about the runs; procedural data are named here and in the footer."""
-        kind = "" if self.setting.data_kind == "real" else f" ({self.setting.data_kind} data)"
+        kind = "" if self.setting.data_kind in KINDS else f" ({self.setting.data_kind} data)"
         return f"{self.setting.dataset}{kind}, profile {self.setting.profile}"
 
     @property
     def tasks(self) -> dict[str, str]:
         """Task -> its label."""
         return {column.task: column.label for column in self.comparison.columns}
+
+    @property
+    def components(self) -> list[str]:
+        """Names of the components that have step logs, "" for the only one."""
+        logs = [run.record.path / "steps" for runs in self.runs.values() for run in runs]
+        found = {component for folder in logs for component in find_components(folder)}
+        return sorted(found - {""}) or [""]
 
     def command(self, words: str) -> str:
         """Return the command that trains ``words`` beside these runs, with their seeds."""
@@ -95,7 +103,7 @@ def find_scenes(
         methods: labels to show; all of them if empty, without variants if they are too many.
     """
     runs = runs_under(records, selection)
-    found = compare(runs)
+    found = compare(runs, records=records)
     scenes = []
     for (profile, dataset), members in groupby(
         found, key=lambda c: (c.setting.profile, c.setting.dataset)

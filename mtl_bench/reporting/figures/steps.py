@@ -31,6 +31,7 @@ class SeedLogs(Generic[Reduced]):
         steps: updates at which there are values.
         values: what each seed was reduced to, over the same number of steps.
         updates: how many there were before that, of the longest.
+        title: the row's name, with that of the component where there are several.
         problems: what could not be read.
     """
 
@@ -39,10 +40,11 @@ class SeedLogs(Generic[Reduced]):
     values: list[Reduced]
     updates: int
     problems: tuple[str, ...]
+    title: str
 
 
 def read_row(
-    scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce[Reduced]
+    scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce[Reduced], component: str = ""
 ) -> SeedLogs[Reduced]:
     """Read and reduce the columns of every seed; no values where the logs don't have them.
 
@@ -59,7 +61,7 @@ def read_row(
             without.append(seed)
             continue
         try:
-            found = step_series(path, columns, run.summary.get("steps"))
+            found = step_series(path, columns, run.summary.get("steps"), component)
         except RecordError as error:
             again = f"restore it from a copy, or move {path} away and run `{rerun_command(path)}`"
             problems.append(f"{row.name}: {error}: {again}")
@@ -75,4 +77,5 @@ def read_row(
     if without:
         problems.append(f"{row.name}: no step log of seed {', '.join(map(str, without))}")
     seen = replace(row, seeds=tuple(values))
-    return SeedLogs(seen, steps, list(values.values()), updates, tuple(problems))
+    title = f"{row.name} {component}".rstrip()
+    return SeedLogs(seen, steps, list(values.values()), updates, tuple(problems), title)

@@ -1,4 +1,4 @@
-"""The cells of a sweep that is drawn: which rows there are, and why others have no Δm."""
+"""The cells of a sweep that is drawn: which rows there are, and why others have no score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Cell:
 
     Args:
         row: its row, None where there is no single one.
-        state: why there is no Δm, empty where there is.
+        state: why there is no score, empty where there is.
     """
 
     row: Row | None
@@ -28,7 +28,7 @@ def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
     """Return label -> cell for every line of an experiment.
 
     Raises:
-        CannotDrawError: no run of it is finished here, or none has a Δm.
+        CannotDrawError: no run of it is finished here, or none has a score.
     """
     rows: dict[str, list[Row]] = {}
     for row in scene.comparison.rows:
@@ -38,7 +38,8 @@ def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
     for line in EXPERIMENTS[name].lines:
         if line.label is not None:
             found = rows.get(line.label, [])
-            cells[line.label] = _cell(found, states.get(line.label, "missing"))
+            state = states.get(line.label, "missing")
+            cells[line.label] = _cell(found, state, scene.comparison.score.label)
     if all(cell.row is None for cell in cells.values()):
         counts = Counter(cell.state for cell in cells.values())
         counted = ", ".join(f"{count} {state}" for state, count in counts.items())
@@ -56,13 +57,13 @@ def sweep_missing(scene: Scene, cells: dict[str, Cell], name: str) -> tuple[str,
     if empty:
         unfinished = any(cell.row is None for cell in cells.values())
         start = f": {scene.command(f'experiment={name}')}" if unfinished else ""
-        notes.insert(0, f"no Δm of {', '.join(empty)}{start}")
+        notes.insert(0, f"no {scene.comparison.score.label} of {', '.join(empty)}{start}")
     return tuple(dict.fromkeys(notes))
 
 
-def _cell(rows: list[Row], state: str) -> Cell:
+def _cell(rows: list[Row], state: str, label: str) -> Cell:
     if not rows:
         return Cell(None, state)
     if len(rows) > 1:
         return Cell(None, f"{len(rows)} configurations")
-    return Cell(rows[0], "" if rows[0].score else "no Δm")
+    return Cell(rows[0], "" if rows[0].score else f"no {label}")

@@ -1,15 +1,17 @@
-"""figure3: what updating the agents less often costs in Δm and gains in speed (appendix F.2)."""
+"""figure3: the score and the speed where the agents are updated less often (appendix F.2)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mtl_bench.reporting.comparison import Spread
 from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.experiments import EXPERIMENTS
 from mtl_bench.reporting.figures.looks import BLUE, FAINT, GREY, METHODS, SOLID
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
 from mtl_bench.reporting.figures.scene import Drawing, Scene, footer
 from mtl_bench.reporting.figures.sweep import Cell, sweep_cells, sweep_missing
+from mtl_bench.reporting.tables import score_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,14 +20,15 @@ LOOK = METHODS["taskforce"]._replace(marker="D")
 
 
 def draw(scene: Scene) -> Drawing:
-    """Return Δm above and the speed-up of a training step below, over ``update_every``.
+    """Return the score above and the speed-up of a training step below, over ``update_every``.
 
     Raises:
-        CannotDrawError: no run of the sweep has a Δm.
+        CannotDrawError: no run of the sweep has a score.
     """
     cells = sweep_cells(scene, "figure3")
     intervals = {label: int(label.rpartition("_")[2]) for label in cells}
     speeds, note = _speeds(cells)
+    score = scene.comparison.score
     rows = [cell.row for cell in cells.values() if cell.row is not None]
     title = f"Update frequency of the agents: {scene.subject}"
     deviation = "Whiskers: sample standard deviation over n seeds."
@@ -38,7 +41,10 @@ def draw(scene: Scene) -> Drawing:
     for interval, delta in deltas.items():
         spread_bars(above, interval, delta.mean, delta.sd, LOOK, 5)
     tops = {i: delta.mean + (delta.sd or 0.0) for i, delta in deltas.items()}
-    _write(above, {i: (top, f"{deltas[i].mean:+.2f}") for i, top in tops.items()})
+    _write(
+        above,
+        {i: (top, score_text(Spread(deltas[i].mean, None), score)) for i, top in tops.items()},
+    )
     known = {intervals[label]: speed for label, speed in speeds.items()}
     below.plot(list(known), list(known.values()), "-D", color=BLUE, ms=4.5, mec="black", mew=0.5)
     _write(below, {i: (speed, f"×{speed:.2f}") for i, speed in known.items()})
@@ -47,7 +53,7 @@ def draw(scene: Scene) -> Drawing:
         if cell.state:
             _mark_missing(above, intervals[label], cell.state)
             _mark_missing(below, intervals[label], "")
-    above.set_ylabel("Δm [%] ↓")
+    above.set_ylabel(score.heading)
     below.set_ylabel("speed of a step,\nrelative to interval 1 ↑")
     below.set_xscale("log")
     below.set_xticks(list(points), [str(interval) for interval in points])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,13 +43,13 @@ def draw(scene: Scene) -> Drawing:
     names = list(scene.tasks)
     constant, moving = list[SeedLogs[Array]](), list[SeedLogs[Array]]()
     problems: list[str] = []
-    for row in scene.rows:
-        logs = read_row(scene, row, [f"weight/{task}" for task in names], _weights)
+    for row, component in product(scene.rows, scene.components):
+        logs = read_row(scene, row, [f"weight/{task}" for task in names], _weights, component)
         problems.extend(logs.problems)
         if logs.values:
             still = all(np.ptp(value, axis=0).max() < CONSTANT for value in logs.values)
             (constant if still else moving).append(logs)
-    same = ", ".join(logs.row.name for logs in constant)
+    same = ", ".join(logs.title for logs in constant)
     if not moving:
         reason = f"the weights of {same} are constant" if same else "no step log to draw"
         raise CannotDrawError("; ".join([*problems, reason]) + scene.command_of("taskforce"))
@@ -70,7 +71,7 @@ def draw(scene: Scene) -> Drawing:
     )
     looks = task_looks(names)
     for panel, logs in zip(grid(body, len(moving), COLUMNS), moving, strict=True):
-        title = f"{logs.row.name}, n\u00a0=\u00a0{len(logs.values)}"
+        title = f"{logs.title}, n\u00a0=\u00a0{len(logs.values)}"
         panel.set_title(title, fontsize=8.5, loc="left")
         _draw_panel(panel, logs, list(scene.tasks.values()), list(looks.values()), height - 0.55)
     body.supxlabel("update", fontsize=8)

@@ -1,0 +1,86 @@
+"""score: how the score rises or falls over training, all methods in one panel, with bands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mtl_bench.records.epochs import CPU_MINUTES, clocks
+from mtl_bench.reporting.figures.curves import Lines, clock_of, mean_clock, read_lines
+from mtl_bench.reporting.figures.logs import epoch_series
+from mtl_bench.reporting.figures.looks import FAINT, Look, method_looks
+from mtl_bench.reporting.figures.panels import draw_line, grid, legend_below, page
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.series import mean_and_sd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw(scene: Scene) -> Drawing:
+    """Return a panel over epochs or environment steps, and one over CPU minutes.
+
+    Raises:
+        CannotDrawError: no record has the score of an epoch.
+    """
+    epochs, problems = read_lines(scene)
+    score = scene.comparison.score
+    found = {
+        split: own
+        for split in ("validation", "test")
+        if (own := _having(epochs, f"{score.key}_{split}"))
+    }
+    if not found:
+        raise CannotDrawError("; ".join([*problems, f"no record has {score.label} of its epochs"]))
+    split, lines = next(iter(found.items()))
+    shown = [row for row in scene.rows if row.name in lines]
+    timed = all(CPU_MINUTES in clocks(own) for seeds in lines.values() for own in seeds)
+    axes = [clock_of(lines), *([CPU_MINUTES] if timed else [])]
+    figure, body = page(
+        4.5 * len(axes),
+        3.4,
+        f"{score.label} over training: {scene.subject}",
+        footer(
+            scene,
+            shown,
+            "Lines: mean over the seeds; bands: ± sample standard deviation.",
+            f"{score.note[0].upper()}{score.note[1:]}." if score.is_relative else "",
+            "CPU minutes: of training, without evaluation." if timed else "",
+        ),
+    )
+    looks = method_looks([row.name for row in shown])
+    panels = grid(body, len(axes), len(axes))
+    for panel, clock in zip(panels, axes, strict=True):
+        _draw_panel(panel, f"{score.key}_{split}", lines, looks, clock)
+        panel.set_xlabel(clock)
+    panels[0].set_ylabel(f"{split} {score.heading}")
+    legend_below(body, list(looks), looks)
+    return Drawing(figure, tuple(problems))
+
+
+def _having(epochs: dict[str, list[Lines]], key: str) -> dict[str, list[Lines]]:
+    """Return the rows and seeds of which an epoch has a number under a key."""
+    found = {
+        name: [own for own in seeds if np.isfinite(epoch_series(own, key)[1]).any()]
+        for name, seeds in epochs.items()
+    }
+    return {name: seeds for name, seeds in found.items() if seeds}
+
+
+def _draw_panel(
+    panel: Axes, key: str, epochs: dict[str, list[Lines]], looks: dict[str, Look], clock: str
+) -> None:
+    for index, (name, look) in enumerate(looks.items()):
+        values = [epoch_series(lines, key)[1] for lines in epochs[name]]
+        length = min(map(len, values))
+        mean_E, sd_E = mean_and_sd([values_E[:length] for values_E in values])
+        places_E = mean_clock(epochs[name], clock, length)
+        draw_line(panel, places_E, mean_E, look, index)
+        if sd_E is not None:
+            panel.fill_between(
+                places_E, mean_E - sd_E, mean_E + sd_E, color=look.colour, alpha=0.12, lw=0
+            )
+    panel.grid(color=FAINT, linewidth=0.5)
+    panel.set_axisbelow(True)
+    panel.margins(x=0)

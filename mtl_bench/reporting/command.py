@@ -53,7 +53,7 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     Without a finished run nothing is written: an empty table would pass for a result.
 
     Args:
-        names: of the paper's tables and figures, or of ``RUN_TABLES``; none for all records by data set.
+        names: of the paper's tables and figures or of ``RUN_TABLES``; none for all records.
         settings: as ``SETTINGS``.
 
     Raises:

@@ -15,8 +15,10 @@ from mtl_bench.config.groups import describe_group
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, ExplodedError, Interrupted, RecordError
 from mtl_bench.methods import LS, PCGrad
+from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.checkpoint import Checkpoints
+from mtl_bench.training.run import run
 from mtl_bench.training.summary import summarize
 from mtl_bench.training.trainer import Trainer, TrainerSettings
 from tests.algorithms.mirror import TASKS, mirror_sac
@@ -148,7 +150,10 @@ def test_an_episode_that_takes_another_course_is_refused(tmp_path, monkeypatch):
 def test_a_loss_above_the_bound_ends_the_run_as_exploded(tmp_path):
     config = config_of(tmp_path, "method=ls", "algorithm.largest_loss=1e-6")
     with pytest.raises(ExplodedError, match=r"exploded.*largest_loss=1e-06"):
-        train(config)
+        run(config)
+    (record,) = find_records(tmp_path)
+    assert record.state == "exploded"
+    assert record.score.key == "success"
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata, spearmanr, trim_mean
 
 from mtl_bench.reporting.inference import (
     Interval,
     bootstrap_delta,
+    bootstrap_interquartile_mean,
     bootstrap_mean,
+    interquartile_mean,
     marks,
     mean_ranks,
     probability_of_improvement,
@@ -141,3 +143,52 @@ def test_intervals_that_touch_are_not_apart(higher):
 
 def test_a_tie_of_three_shares_the_middle_rank():
     assert mean_ranks(np.ones((3, 1)), np.array([True])) == [2.0] * 3
+
+
+@given(arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=VALUES))
+def test_the_interquartile_mean_is_the_trimmed_mean_of_scipy(values_NK):
+    assert interquartile_mean(values_NK) == pytest.approx(trim_mean(values_NK, 0.25, axis=None))
+
+
+def test_the_interquartile_mean_by_hand():
+    values_NK = np.array([[0.0, 7.0, 100.0, 3.0], [2.0, 5.0, -100.0, 4.0]])
+    assert interquartile_mean(values_NK) == pytest.approx((2 + 3 + 4 + 5) / 4)
+    for lacking in (np.array([[1.0, nan]]), np.zeros((0, 3)), np.zeros((3, 0))):
+        assert interquartile_mean(lacking) is None
+        assert bootstrap_interquartile_mean(lacking) is None
+
+
+def test_the_stratified_interval_of_two_seeds_and_one_task_is_their_range():
+    assert bootstrap_interquartile_mean(np.array([[0.25], [0.75]])) == (0.25, 0.75)
+    assert bootstrap_interquartile_mean(np.array([[0.25]])) is None
+
+
+def test_equal_seeds_leave_no_doubt():
+    values_NK = np.tile(np.linspace(0, 1, 8), (3, 1))
+    middle = pytest.approx(interquartile_mean(values_NK))
+    assert bootstrap_interquartile_mean(values_NK) == (middle, middle)
+
+
+def test_the_seeds_of_each_task_are_drawn_apart():
+    """Of two seeds one solves all K tasks and the other none.
+
+    How many of the 2 K drawn values are solved is binomial, and K / 2 are cut off at each end; of
+    whole seeds the interval would be that from 0 to 1.
+    """
+    tasks = 32
+    values_NK = np.repeat([[0.0], [1.0]], tasks, axis=1)
+    found = bootstrap_interquartile_mean(values_NK)
+    draws = np.random.default_rng(1).binomial(2 * tasks, 0.5, size=100_000)
+    expected = np.clip(draws - tasks // 2, 0, tasks) / tasks
+    assert found == pytest.approx(tuple(np.quantile(expected, [0.025, 0.975])), abs=0.05)
+
+
+def test_the_stratified_interval_narrows_with_seeds_and_holds_the_value():
+    generator = np.random.default_rng(0)
+    few, many = (generator.beta(4, 2, size=(n, 6)) for n in (4, 64))
+    widths = []
+    for values_NK in (few, many):
+        low, high = bootstrap_interquartile_mean(values_NK)
+        assert low <= interquartile_mean(values_NK) <= high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 2

@@ -9,6 +9,7 @@ import pytest
 
 from mtl_bench.scores import DeltaM
 from tests.end_to_end.processes import ENVIRONMENT, ROOT
+from tests.records.control import write_control
 from tests.records.synthetic import SCENE_TASKS, write_record
 
 pytestmark = pytest.mark.skipif(not find_spec("wandb_workspaces"), reason="needs the extra wandb")
@@ -87,3 +88,11 @@ def test_what_it_needs_to_know_is_said(tmp_path):
     assert done.returncode == 2
     assert done.stderr == "wandb_dashboard: give dataset=NAME and entity=ACCOUNT_OR_TEAM\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_dashboard_of_environments_is_about_success(tmp_path):
+    write_control(tmp_path / "results", "ls", 0)
+    _, sections = sections_of("dataset=pendulum6", "entity=me", cwd=tmp_path)
+    assert next(iter(sections)) == "success"
+    assert "final/last/success" in keys_of(sections["success"])
+    assert not any("Δm" in name for name in sections)

@@ -38,7 +38,7 @@ def draw(scene: Scene) -> Drawing:
     timed = all(CPU_MINUTES in clocks(own) for seeds in lines.values() for own in seeds)
     axes = [clock_of(lines), *([CPU_MINUTES] if timed else [])]
     figure, body = page(
-        4.5 * len(axes),
+        9.0,
         3.4,
         f"{score.label} over training: {scene.subject}",
         footer(

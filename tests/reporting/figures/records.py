@@ -68,7 +68,9 @@ def write_epochs(path: Path, values: Values, generator: np.random.Generator) -> 
         left = 1.0 + 2.0 * np.exp(-epoch / 6) + 0.02 * generator.normal()
         test = {t: {m: (v or 0.0) * left for m, v in own.items()} for t, own in values.items()}
         loss = {t: left * generator.uniform(0.9, 1.1) for t in values}
-        lines.append(json.dumps({"epoch": epoch, "train_loss": loss, "test": test}) + "\n")
+        line = {"epoch": epoch, "train_loss": loss, "test": test}
+        line["delta_m_validation"] = 100 * (left - 1)
+        lines.append(json.dumps(line) + "\n")
     (path / "metrics.jsonl").write_text("".join(lines))
 
 

@@ -34,7 +34,7 @@ from tests.reporting.figures.records import (
 )
 
 FORMS = ("png", "svg")
-OF_METHODS = ("figure4", "curves", "gradients", "cost", "ranking")
+OF_METHODS = ("figure4", "score", "curves", "gradients", "cost", "ranking")
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +321,7 @@ def test_the_footer_names_tasks_that_were_never_labelled(tmp_path: Path, name: s
 def test_one_method_and_one_seed_is_drawn_or_explained(tmp_path: Path, name: str) -> None:
     write_run(tmp_path, "taskforce", 0)
     scene = scene_of(tmp_path)
-    if name in ("figure4", "curves", "gradients"):
+    if name in ("figure4", "score", "curves", "gradients"):
         assert "seed 0 (n" in shown_words(draw(name, scene))
         return
     with pytest.raises(CannotDrawError, match="mtl-bench train"):
@@ -428,7 +428,7 @@ def test_the_command_says_what_it_could_not_draw(tmp_path: Path, capsys) -> None
     assert main(["figures", f"paths.results={tmp_path}", "seed=0"]) == 0
     lines = capsys.readouterr().out.splitlines()
     folder = tmp_path / "mini" / "figures"
-    assert lines[3:5] == [f"{folder}/curves_qm9.png", f"{folder}/curves_qm9.svg"]
+    assert lines[5:7] == [f"{folder}/curves_qm9.png", f"{folder}/curves_qm9.svg"]
     told = "\n".join(lines)
     assert "figure2 of mini / qm9 not drawn: no finished run of its sweep (16 missing)" in told
     assert "the weights of ls are constant" in told

@@ -11,6 +11,7 @@ from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.page import data
 from mtl_bench.reporting.page.write import write_report
 from mtl_bench.reporting.statistics import compare_parts, runs_under
+from tests.records.control import explode, write_control
 from tests.reporting.page.chromium import EXECUTABLE, Chromium
 from tests.reporting.page.runs import EVIL, EVIL_VARIANT, write_profile
 
@@ -327,3 +328,67 @@ def test_runs_are_found_and_open(browser: Chromium, page: Path) -> None:
     states = browser.run(f"{shown}.map((node) => node.querySelector('.state').textContent)")
     assert sorted(states) == ["failed 0/?", "failed 2/6"]
     assert browser.problems == []
+
+
+@pytest.fixture
+def control(browser: Chromium, tmp_path: Path) -> Iterator[Chromium]:
+    """The browser, showing runs of critic and actor whose score is the mean success."""
+    for label in ("ls", "pcgrad"):
+        for seed in (0, 1):
+            write_control(tmp_path, label, seed, 1.0 - seed / 4)
+    explode(write_control(tmp_path, "pcgrad", 2, done=False))
+    page = write_report(tmp_path, "mini", None)
+    browser.show(1280)
+    browser.open(page, "overview")
+    yield browser
+    assert browser.problems == []
+
+
+def test_the_page_of_environments_is_about_success(control: Chromium) -> None:
+    panel = "document.querySelector('#panel-overview')"
+    told = control.run(f"{panel}.textContent")
+    assert "success" in told
+    assert "IQM" in told
+    assert "simulated environments" in told
+    assert "exploded" in told
+    control.run("document.querySelector('#tab-data-pendulum6').click()")
+    control.settle()
+    panel = "document.querySelector('#panel-data-pendulum6')"
+    heads = control.run(f"[...{panel}.querySelectorAll('thead button')].map((b) => b.textContent)")
+    assert any("95 %" in head for head in heads)
+    assert control.run(f"{panel}.textContent.includes('Upper left is better')")
+    assert not control.run("document.querySelector('#page').textContent.includes('Δ')")
+    assert all(ink(control, panel))
+
+
+def test_curves_over_environment_steps_and_steps_of_each_component(control: Chromium) -> None:
+    control.run("document.querySelector('#tab-data-pendulum6').click()")
+    control.settle()
+    section = (
+        "[...document.querySelectorAll('#panel-data-pendulum6 section')].find((s) => "
+        "s.querySelector('h2').textContent === '{}')"
+    )
+    training, weights = section.format("Training curves"), section.format("Task weights")
+
+    def box(part: str, label: str) -> str:
+        named = f"[...({part}).querySelectorAll('.control')].find((c) => c.textContent.startsWith"
+        return f"{named}('{label}')).querySelector('select')"
+
+    titles = f"[...({training}).querySelectorAll('figcaption')].map((c) => c.textContent)"
+    assert control.run(titles) == ["test success ↑"]
+    before = ink(control, training)
+    clocks = f"[...{box(training, 'Over')}.options].map((o) => o.value)"
+    assert control.run(clocks) == ["epoch", "environment steps", "CPU minutes"]
+    for clock in ("environment steps", "CPU minutes"):
+        change(control, box(training, "Over"), f"box.value = '{clock}'")
+        assert ink(control, training) != before
+    change(control, box(training, "Show"), "box.value = 'loss'")
+    assert control.run(titles) == [
+        *("near, actor", "near, critic"),
+        *("far, actor", "far, critic"),
+    ]
+    components = f"[...{box(weights, 'Component')}.options].map((o) => o.value)"
+    assert control.run(components) == ["actor", "critic"]
+    before = ink(control, weights)
+    change(control, box(weights, "Component"), "box.value = 'critic'")
+    assert ink(control, weights) != before

@@ -10,12 +10,15 @@ from mtl_bench.records.epochs import CPU_MINUTES, clocks
 from mtl_bench.reporting.figures.curves import Lines, clock_of, mean_clock, read_lines
 from mtl_bench.reporting.figures.logs import epoch_series
 from mtl_bench.reporting.figures.looks import FAINT, Look, method_looks
-from mtl_bench.reporting.figures.panels import draw_line, grid, legend_below, page
+from mtl_bench.reporting.figures.panels import draw_line, grid, legend_below, page, scale_values
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
 from mtl_bench.reporting.figures.series import mean_and_sd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+BANDS = 8
+"""Methods up to which the deviation over seeds is drawn; more bands would hide each other."""
 
 
 def draw(scene: Scene) -> Drawing:
@@ -37,6 +40,7 @@ def draw(scene: Scene) -> Drawing:
     shown = [row for row in scene.rows if row.name in lines]
     timed = all(CPU_MINUTES in clocks(own) for seeds in lines.values() for own in seeds)
     axes = [clock_of(lines), *([CPU_MINUTES] if timed else [])]
+    banded = len(shown) <= BANDS and any(len(row.seeds) > 1 for row in shown)
     figure, body = page(
         9.0,
         3.4,
@@ -44,7 +48,8 @@ def draw(scene: Scene) -> Drawing:
         footer(
             scene,
             shown,
-            "Lines: mean over the seeds; bands: ± sample standard deviation.",
+            "Lines: mean over the seeds."
+            + (" Bands: ± sample standard deviation." if banded else ""),
             f"{score.note[0].upper()}{score.note[1:]}." if score.is_relative else "",
             "CPU minutes: of training, without evaluation." if timed else "",
         ),
@@ -52,7 +57,9 @@ def draw(scene: Scene) -> Drawing:
     looks = method_looks([row.name for row in shown])
     panels = grid(body, len(axes), len(axes))
     for panel, clock in zip(panels, axes, strict=True):
-        _draw_panel(panel, f"{score.key}_{split}", lines, looks, clock)
+        _draw_panel(panel, f"{score.key}_{split}", lines, looks, clock, banded)
+        if not score.higher_is_better:
+            scale_values(panel, np.concatenate([line.get_ydata() for line in panel.lines]))
         panel.set_xlabel(clock)
     panels[0].set_ylabel(f"{split} {score.heading}")
     legend_below(body, list(looks), looks)
@@ -69,7 +76,12 @@ def _having(epochs: dict[str, list[Lines]], key: str) -> dict[str, list[Lines]]:
 
 
 def _draw_panel(
-    panel: Axes, key: str, epochs: dict[str, list[Lines]], looks: dict[str, Look], clock: str
+    panel: Axes,
+    key: str,
+    epochs: dict[str, list[Lines]],
+    looks: dict[str, Look],
+    clock: str,
+    banded: bool,
 ) -> None:
     for index, (name, look) in enumerate(looks.items()):
         values = [epoch_series(lines, key)[1] for lines in epochs[name]]
@@ -77,7 +89,7 @@ def _draw_panel(
         mean_E, sd_E = mean_and_sd([values_E[:length] for values_E in values])
         places_E = mean_clock(epochs[name], clock, length)
         draw_line(panel, places_E, mean_E, look, index)
-        if sd_E is not None:
+        if banded and sd_E is not None:
             panel.fill_between(
                 places_E, mean_E - sd_E, mean_E + sd_E, color=look.colour, alpha=0.12, lw=0
             )

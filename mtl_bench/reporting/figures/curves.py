@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -152,22 +153,44 @@ def _draw_panel(
 ) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    everything = []
+    means = draw_means(axis, panel.keys, epochs, looks, banded, clock)
+    if not means:
+        say_nothing_here(axis)
+    elif not panel.higher_is_better:
+        scale_values(axis, np.concatenate(means))
+    axis.tick_params(labelsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+
+
+def draw_means(
+    axis: Axes,
+    keys: Sequence[str],
+    epochs: dict[str, list[Lines]],
+    looks: dict[str, Look],
+    banded: bool,
+    clock: str,
+) -> list[Array]:
+    """Draw each row's mean over seeds and return the means.
+
+    Args:
+        axis: the panel.
+        keys: where the numbers are in a line of ``metrics.jsonl``.
+        epochs: row's name -> lines of each seed.
+        looks: of the rows.
+        banded: whether the deviation over seeds is drawn.
+        clock: what the horizontal axis counts.
+    """
+    means = []
     for index, (name, look) in enumerate(looks.items()):
-        seeds = [epoch_series(lines, *panel.keys) for lines in epochs[name]]
-        length = min(len(values_E) for _, values_E in seeds)
-        places_E = mean_clock(epochs[name], clock, length)
-        mean_E, sd_E = mean_and_sd([values_E[:length] for _, values_E in seeds])
+        seeds = [epoch_series(lines, *keys)[1] for lines in epochs[name]]
+        length = min(map(len, seeds))
+        mean_E, sd_E = mean_and_sd([values_E[:length] for values_E in seeds])
         if not np.isfinite(mean_E).any():
             continue
-        everything.append(mean_E)
+        means.append(mean_E)
+        places_E = mean_clock(epochs[name], clock, length)
         draw_line(axis, places_E, mean_E, look, index)
         if banded and sd_E is not None:
             low_E, high_E = mean_E - sd_E, mean_E + sd_E
             axis.fill_between(places_E, low_E, high_E, color=look.colour, alpha=0.15, lw=0)
-    if not everything:
-        say_nothing_here(axis)
-    elif not panel.higher_is_better:
-        scale_values(axis, np.concatenate(everything))
-    axis.tick_params(labelsize=7)
-    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    return means

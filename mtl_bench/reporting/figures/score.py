@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from mtl_bench.records.epochs import CPU_MINUTES, clocks
-from mtl_bench.reporting.figures.curves import Lines, clock_of, mean_clock, read_lines
+from mtl_bench.reporting.figures.curves import Lines, clock_of, draw_means, read_lines
 from mtl_bench.reporting.figures.logs import epoch_series
-from mtl_bench.reporting.figures.looks import FAINT, Look, method_looks
-from mtl_bench.reporting.figures.panels import draw_line, grid, legend_below, page, scale_values
+from mtl_bench.reporting.figures.looks import FAINT, method_looks
+from mtl_bench.reporting.figures.panels import grid, legend_below, page, scale_values
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
-from mtl_bench.reporting.figures.series import mean_and_sd
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 BANDS = 8
 """Methods up to which the deviation over seeds is drawn; more bands would hide each other."""
@@ -57,9 +51,12 @@ def draw(scene: Scene) -> Drawing:
     looks = method_looks([row.name for row in shown])
     panels = grid(body, len(axes), len(axes))
     for panel, clock in zip(panels, axes, strict=True):
-        _draw_panel(panel, f"{score.key}_{split}", lines, looks, clock, banded)
-        if not score.higher_is_better:
-            scale_values(panel, np.concatenate([line.get_ydata() for line in panel.lines]))
+        means = draw_means(panel, (f"{score.key}_{split}",), lines, looks, banded, clock)
+        if means and not score.higher_is_better:
+            scale_values(panel, np.concatenate(means))
+        panel.grid(color=FAINT, linewidth=0.5)
+        panel.set_axisbelow(True)
+        panel.margins(x=0)
         panel.set_xlabel(clock)
     panels[0].set_ylabel(f"{split} {score.heading}")
     legend_below(body, list(looks), looks)
@@ -73,26 +70,3 @@ def _having(epochs: dict[str, list[Lines]], key: str) -> dict[str, list[Lines]]:
         for name, seeds in epochs.items()
     }
     return {name: seeds for name, seeds in found.items() if seeds}
-
-
-def _draw_panel(
-    panel: Axes,
-    key: str,
-    epochs: dict[str, list[Lines]],
-    looks: dict[str, Look],
-    clock: str,
-    banded: bool,
-) -> None:
-    for index, (name, look) in enumerate(looks.items()):
-        values = [epoch_series(lines, key)[1] for lines in epochs[name]]
-        length = min(map(len, values))
-        mean_E, sd_E = mean_and_sd([values_E[:length] for values_E in values])
-        places_E = mean_clock(epochs[name], clock, length)
-        draw_line(panel, places_E, mean_E, look, index)
-        if banded and sd_E is not None:
-            panel.fill_between(
-                places_E, mean_E - sd_E, mean_E + sd_E, color=look.colour, alpha=0.12, lw=0
-            )
-    panel.grid(color=FAINT, linewidth=0.5)
-    panel.set_axisbelow(True)
-    panel.margins(x=0)

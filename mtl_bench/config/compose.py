@@ -14,10 +14,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 
-from mtl_bench.config.groups import GROUPS, describe_group, find_choices, require_served
+from mtl_bench.config.groups import (
+    GROUPS,
+    describe_group,
+    find_choices,
+    find_field,
+    require_served,
+)
 from mtl_bench.config.objects import (
     ANNOTATIONS,
     check_algorithm,
+    check_classes,
     check_constants,
     check_objects,
     class_of,
@@ -48,7 +55,8 @@ def compose_config(
 
     Every section that is a group carries its choice as ``name``; of the profile only the name is
     left, of the protocol not its constants of single methods, and of the architecture the class
-    that the method trains, since these values stand where they are used.
+    that the method trains, since these values stand where they are used. What a file says to tables
+    alone is left out.
 
     Args:
         overrides: in Hydra's grammar, as typed.
@@ -60,12 +68,25 @@ def compose_config(
     """
     plain = resolve_config(overrides, values)
     check_constants(plain["protocol"])
-    single_task = plain["architecture"].pop("single_task", None)
-    if single_task is not None and class_of("method", plain["method"]).separate_networks:
-        plain["architecture"]["_target_"] = single_task
+    _choose_networks(plain)
+    plain["dataset"].pop("compare", None)
     check_objects(plain)
     plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
     return plain
+
+
+def _choose_networks(config: dict[str, Any]) -> None:
+    """Make the architecture's class that of its ``single_task`` where the networks are separate."""
+    architecture = config["architecture"]
+    if "single_task" not in architecture:
+        return
+    if not class_of("method", config["method"]).separate_networks:
+        del architecture["single_task"]
+        return
+    architecture["_target_"] = find_field("architecture", architecture["single_task"], "_target_")
+    if architecture["_target_"] is None:
+        error = missing_choice("architecture", architecture["single_task"])
+        raise ConfigError(f"architecture.single_task: {error}")
 
 
 def resolve_config(
@@ -90,6 +111,7 @@ def resolve_config(
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
     check_sections(plain)
+    check_classes(plain)
     return plain
 
 

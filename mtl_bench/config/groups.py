@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from mtl_bench.config.modules import package_folders
 from mtl_bench.errors import ConfigError
+from mtl_bench.files import read_yaml
 
 GROUPS = {
     "datasets": "dataset",
@@ -118,6 +119,30 @@ def find_choices(group: str) -> dict[str, Choice]:
                 )
             choices[path.stem] = Choice(source.package, path)
     return dict(sorted(choices.items()))
+
+
+def find_field(group: str, name: str, key: str) -> Any:  # noqa: ANN401 - any YAML value
+    """Return what the file of a choice, or else the one that it extends, has under a key.
+
+    Nothing is resolved. A choice or a key that isn't there has None.
+
+    Raises:
+        ConfigError: a file can't be read.
+    """
+    choice = find_choices(group).get(name)
+    if choice is None:
+        return None
+    try:
+        text = read_yaml(choice.path) or {}
+        section = text.get(group, text)
+        if key in section:
+            return section[key]
+        for entry in reversed(text.get("defaults", [])):
+            if isinstance(entry, str) and entry != "_self_":
+                return find_field(group, entry, key)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{choice.path}: {' '.join(str(error).split())}") from error
+    return None
 
 
 def describe_group(group: str) -> dict[str, str]:

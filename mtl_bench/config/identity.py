@@ -1,4 +1,7 @@
-"""What of a configuration can change a number: the hash of a run, and what runs differ in."""
+"""What of a configuration can change a number: the hash of a run, and what runs differ in.
+
+A component is known by its choice and its fields. Where its class lives is no part of that.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-NOT_NUMBERS = ("paths", "logger", "debug")
+NOT_NUMBERS = ("paths", "logger", "debug", "label")
 """Sections that can't change a number."""
 
 NOT_NUMBERS_IN = {
     "trainer": ("device", "threads", "workers", "checkpoint_minutes", "log_every", "determinism"),
     "dataset": ("root",),
-    "architecture": ("serves",),
+    "architecture": ("serves", "single_task"),
     "gradients": ("backend",),
     "algorithm": ("_target_",),
 }
@@ -41,6 +44,44 @@ NEUTRAL = {
 }
 """Values that mean what was the only way before their key existed. They are left out of the hash,
 so that records from before are still found."""
+
+SPELLINGS = {
+    "dataset": {
+        "cityscapes": "mtl_bench.datasets.cityscapes.Cityscapes",
+        "nyuv2": "mtl_bench.datasets.nyuv2.NYUv2",
+        "pendulum6": "mtl_bench.environments.pendulum.Pendulum",
+        "qm9": "mtl_bench.datasets.qm9.QM9",
+    },
+    "architecture": {
+        "mlp": "mtl_bench.architectures.control.mlp.MLP",
+        "mpnn": "mtl_bench.architectures.mpnn.MPNN",
+        "mtan": "mtl_bench.architectures.mtan.MTAN",
+        "multihead": "mtl_bench.architectures.control.mlp.MLP",
+        "pspnet": "mtl_bench.architectures.pspnet.PSPNet",
+        "pyg": "mtl_bench.architectures.pyg.PyG",
+        "segnet": "mtl_bench.architectures.segnet.SegNet",
+    },
+    "method": {
+        "alignedmtl": "mtl_bench.methods.alignedmtl.AlignedMTL",
+        "cagrad": "mtl_bench.methods.cagrad.CAGrad",
+        "dwa": "mtl_bench.methods.dwa.DWA",
+        "graddrop": "mtl_bench.methods.graddrop.GradDrop",
+        "igbv2": "mtl_bench.methods.igbv2.IGBv2",
+        "imtl": "mtl_bench.methods.imtl.IMTL",
+        "ls": "mtl_bench.methods.ls.LS",
+        "mgda": "mtl_bench.methods.mgda.MGDA",
+        "nashmtl": "mtl_bench.methods.nashmtl.NashMTL",
+        "pcgrad": "mtl_bench.methods.pcgrad.PCGrad",
+        "rlw": "mtl_bench.methods.rlw.RLW",
+        "stl": "mtl_bench.methods.stl.STL",
+        "taskforce": "mtl_bench.methods.taskforce.TaskForce",
+        "torchjd": "mtl_bench.methods.torchjd.TorchJD",
+        "uw": "mtl_bench.methods.uw.UW",
+    },
+}
+"""How the hash spells a choice: as the class was called when the hash still held its path, so that
+records from then are still found. No line is ever added or changed, wherever a class moves: a
+choice that is not here is spelled by its name."""
 
 
 def config_hash(config: dict[str, Any]) -> str:
@@ -74,11 +115,23 @@ def _numbers(config: dict[str, Any]) -> dict[str, Any]:
         for section, value in config.items()
         if section not in NOT_NUMBERS
     }
+    for group, known in SPELLINGS.items():
+        if "_target_" in numbers.get(group, ()):
+            numbers[group]["_target_"] = _spell(config[group], known)
     for section in ("gradients", "algorithm"):
         if not numbers.get(section, True):
             del numbers[section]
     plain: dict[str, Any] = json.loads(json.dumps(numbers), parse_float=_plain_number)
     return plain
+
+
+def _spell(section: Mapping[str, Any], known: Mapping[str, str]) -> str:
+    """Return what stands for the class of a section; single-task networks have one of their own."""
+    name, target = str(section.get("name")), str(section["_target_"])
+    if name in known and target in known.values() and "single_task" not in section:
+        return target  # records from before may have another class than their choice
+    choice = str(section.get("single_task", name))
+    return known.get(choice, choice)
 
 
 def _matters(section: str, key: str, value: object) -> bool:

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
-from mtl_bench.config.groups import PACKAGE, find_choices
+from mtl_bench.config.groups import PACKAGE, find_choices, find_field
 from mtl_bench.config.schema import Protocol, Section, unknown_key, validate
 from mtl_bench.config.signatures import import_class, schema_of
 from mtl_bench.errors import ConfigError
@@ -44,8 +43,11 @@ BASES = {
 }
 """What a class of the group inherits one of."""
 
-ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task"})
+ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task", "compare"})
 """Keys of such a section that are not arguments of its constructor."""
+
+FILES_OWN = ("_target_", "compare")
+"""Those of them that nothing but the file of the choice may set."""
 
 
 def check_objects(config: dict[str, Any]) -> None:
@@ -61,6 +63,26 @@ def check_objects(config: dict[str, Any]) -> None:
         arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
         model = schema_of(class_of(group, section), built_with)
         validate(model, arguments, f"{group}.")
+
+
+def check_classes(config: Mapping[str, Any]) -> None:
+    """Check that every component is what the file of its choice says.
+
+    Raises:
+        ConfigError: something else than the file of the choice names another class.
+    """
+    for group in BUILT_WITH:
+        section = config[group]
+        for key in FILES_OWN:
+            given, own = section.get(key), find_field(group, section["name"], key)
+            if given != own:
+                raise ConfigError(
+                    f"{group}.{key}={given}: {group}={section['name']} is a name for {key}={own}; "
+                    f"give anything else a name of its own, by a file configs/{group}/NAME.yaml"
+                )
+    compared = config["dataset"].get("compare", "methods")
+    if compared not in ("methods", "systems"):
+        raise ConfigError(f"dataset.compare={compared}: should be methods or systems")
 
 
 def check_algorithm(config: Mapping[str, Any]) -> None:
@@ -134,7 +156,7 @@ def _model_of_constants(owner: str) -> type[BaseModel]:
         choice = find_choices(group).get(owner)
         text = "" if choice is None else choice.path.read_text(encoding="utf-8")
         if names := re.findall(rf"\bprotocol\.{re.escape(owner)}\.(\w+)", text):
-            section = yaml.safe_load(text)
-            kind = class_of(group, section.get(group, section) | {"name": owner})
+            target = find_field(group, owner, "_target_")
+            kind = class_of(group, {"_target_": target, "name": owner})
             return schema_of(kind, BUILT_WITH[group], frozenset(names))
     raise unknown_key(f"protocol.{owner}", [f"protocol.{key}" for key in Protocol.model_fields])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mtl_bench.config.objects import check_objects
+from mtl_bench.config.groups import find_field
+from mtl_bench.config.objects import BUILT_WITH, check_objects, class_of
+from mtl_bench.config.signatures import MissingClassError
 from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.files import read_yaml
 
@@ -31,6 +33,8 @@ def read_config(record: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = read_yaml(path)
         config.setdefault("algorithm", SUPERVISED)  # the only one before the key existed
+        for group in BUILT_WITH:
+            config[group]["_target_"] = _present_target(group, config[group])
         check_objects(config)
         for section in ("protocol", "gradients"):
             config[section].items()
@@ -41,3 +45,13 @@ def read_config(record: Path) -> dict[str, Any]:
         reason = f"{type(error).__name__}: {error}"
         raise RecordError(f"{path} is no configuration of a run ({reason})") from error
     return config
+
+
+def _present_target(group: str, section: dict[str, Any]) -> str:
+    """Return the path of a section's class, which may have moved since the record was made."""
+    try:
+        class_of(group, section)
+    except MissingClassError:
+        choice = section.get("single_task", section["name"])
+        return find_field(group, choice, "_target_") or section["_target_"]
+    return section["_target_"]

@@ -201,6 +201,7 @@ class Run(Section):
 
     seed: NonNegativeInt
     variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] | None
+    label: Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=60)] | None
     debug: bool
     dataset: dict[str, Any]
     algorithm: dict[str, Any]

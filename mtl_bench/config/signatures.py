@@ -15,11 +15,16 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from mtl_bench.errors import ConfigError, MtlBenchError
 
 
+class MissingClassError(ConfigError):
+    """There is no such class, or not any more."""
+
+
 def import_class(target: str) -> type:
     """Import ``package.module.Class`` from the module, or the package around it, that defines it.
 
     Raises:
-        ConfigError: there is no such class, or its module can't be imported.
+        MissingClassError: there is no such class.
+        ConfigError: its module can't be imported, or the name is no class of it.
     """
     module, _, name = target.rpartition(".")
     try:
@@ -28,13 +33,14 @@ def import_class(target: str) -> type:
         raise
     except Exception as error:  # the module may be a user's own
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
-            raise ConfigError(f"_target_={target}: there is no module {module}") from error
+            raise MissingClassError(f"_target_={target}: there is no module {module}") from error
         if isinstance(error, SyntaxError):
             raise ConfigError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"_target_={target}: can't import {module} ({reason})") from error
     if not inspect.isclass(found) or not f"{found.__module__}.".startswith(f"{module}."):
-        raise ConfigError(f"_target_={target}: module {module} defines no class {name}")
+        kind = MissingClassError if found is None else ConfigError
+        raise kind(f"_target_={target}: module {module} defines no class {name}")
     return found
 
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mtl_bench.config.groups import find_choices
+from mtl_bench.config.groups import find_choices, find_field
 from mtl_bench.config.modules import find_source
 from mtl_bench.errors import ConfigError
 
@@ -58,17 +58,13 @@ def find_remedy(name: str, folder: Path) -> str:
 
 
 def _command_module(name: str) -> str:
-    import yaml  # type: ignore[import-untyped]
-
     choices = find_choices("dataset")
     if name not in choices:
         raise ConfigError(f"there is no data set {name}; allowed: {', '.join(choices)}")
-    path = choices[name].path
-    try:
-        target = yaml.safe_load(path.read_text(encoding="utf-8"))["dataset"]["_target_"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} names no dataset._target_") from error
-    home = target.rpartition(".")[0]
+    target = find_field("dataset", name, "_target_")
+    if target is None:
+        raise ConfigError(f"{choices[name].path} names no dataset._target_")
+    home = str(target).rpartition(".")[0]
     module = next(filter(find_source, (f"{home}.prepare", f"{home}_prepare")), None)
     if module is None:
         raise ConfigError(

@@ -75,6 +75,20 @@ class Record:
         """``method`` or ``method-variant``, as in the folder's name."""
         return self.method if self.variant is None else f"{self.method}-{self.variant}"
 
+    @property
+    def title(self) -> str:
+        """What tables call the run: its configuration's ``label``, or else that of the folder."""
+        return str(self.config.get("label") or self.label)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The contents of config.yaml; empty if they can't be read."""
+        try:
+            config = all_printable(read_yaml(self.path / "config.yaml"))
+        except (OSError, ValueError, TypeError):
+            return {}
+        return config if isinstance(config, dict) else {}
+
     @cached_property
     def score(self) -> Score:
         """What says how good the run is: as its summary, or else environment.json, tells."""
@@ -87,10 +101,10 @@ class Record:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All of config.yaml that can change a number but the seed; empty if it can't be read."""
+        """All of the configuration that can change a number but the seed."""
         try:
-            return settings_of(all_printable(read_yaml(self.path / "config.yaml")))
-        except (OSError, ValueError, TypeError, AttributeError):
+            return settings_of(self.config)
+        except (ValueError, TypeError, AttributeError):
             return {}
 
     @cached_property

@@ -8,7 +8,6 @@ from typing import Any
 
 from mtl_bench.advice import command
 from mtl_bench.config.overrides import find_overrides
-from mtl_bench.files import read_yaml
 from mtl_bench.records.reader import Record, find_record
 from mtl_bench.reporting.grouping import shared_overrides
 
@@ -71,15 +70,15 @@ def _train(record: Record, words: list[str], seeds: list[int], overrides: dict[s
         dataset=record.dataset,
         profile=record.profile,
         **overrides,
-        paths__data=_data_of(record.path),
+        paths__data=_data_of(record),
         paths__results=results_of(record.path),
     )
 
 
-def _data_of(record: Path) -> str | None:
+def _data_of(record: Record) -> str | None:
     """Return where the run's data were, if there still is such a folder."""
     try:
-        folder = str(read_yaml(record / "config.yaml")["paths"]["data"])
-    except (OSError, ValueError, TypeError, KeyError):
+        folder = str(record.config["paths"]["data"])
+    except (TypeError, KeyError):
         return None
     return folder if Path(folder).is_dir() else None

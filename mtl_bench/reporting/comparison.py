@@ -74,7 +74,10 @@ class Spread:
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """What all runs of one comparison have in common."""
+    """What all runs of one comparison have in common.
+
+    Where systems are compared, ``architecture`` has the names of all that there are.
+    """
 
     profile: str
     dataset: str
@@ -101,10 +104,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One method over its seeds.
+    """One system over its seeds.
 
     Args:
-        name: the label, with a hash appended where it was run in several configurations.
+        name: what it is called, unlike any other row of the comparison.
         label: of the records.
         seeds: seeds behind the metrics.
         unsealed: those of them whose records have no hashes to be checked against.

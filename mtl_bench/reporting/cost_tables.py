@@ -67,7 +67,7 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
     for dataset, comparisons in places.items():
         shown: Sequence[Comparison | None] = comparisons or [None]
         for found in shown:
-            rows = {row.name: row for row in found.rows} if found else {}
+            rows = {row.label: row for row in found.rows} if found else {}
             own = [rows.get(method) for method in EPOCH_METHODS]
             head = _head(dataset, found, len(comparisons))
             priced = cost_columns(head, [row.epoch_cost if row else None for row in own])
@@ -78,7 +78,7 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
                 notes.append(f"- {head}: {_conditions(found, [row for row in own if row])}.")
                 notes += [
                     f"- {head}: {note.removeprefix('- ')}"
-                    for note in costless({NAMES[r.name]: r.epoch_cost for r in own if r})
+                    for note in costless({NAMES[r.label]: r.epoch_cost for r in own if r})
                 ]
         paper = [float(printed[NAMES[method]][dataset]) for method in EPOCH_METHODS]
         heads.append(f"paper {dataset}")
@@ -101,7 +101,7 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
 
 def _is_on(found: Comparison, dataset: str) -> bool:
     """Tell whether a comparison has one of the table's methods on a data set."""
-    names = {row.name for row in found.rows}
+    names = {row.label for row in found.rows}
     return found.setting.dataset == dataset and not names.isdisjoint(EPOCH_METHODS)
 
 
@@ -120,7 +120,7 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
 def _conditions(found: Comparison, rows: Sequence[Row]) -> str:
     seeds = sorted({seed for row in rows for seed in row.seeds})
     named = [
-        f"{NAMES[row.name]} {note}" for row in rows for note in remarks(row, usual_seeds(rows))
+        f"{NAMES[row.label]} {note}" for row in rows for note in remarks(row, usual_seeds(rows))
     ]
     return ", ".join([*found.overrides, setting_text(found.setting), seeds_text(seeds), *named])
 

@@ -111,11 +111,11 @@ def _unfinished(records: Sequence[Record], setting: Setting) -> dict[str, list[R
     found: dict[str, list[Record]] = {}
     for record in records:
         named = (record.settings.get(f"{g}.name") for g in ("protocol", "architecture"))
-        same = zip(named, (setting.protocol, setting.architecture), strict=True)
+        wanted = ([setting.protocol], setting.architecture.split(" and "))
         if (
             record.summary is None
             and (record.profile, record.dataset) == (setting.profile, setting.dataset)
-            and all(own in (None, wanted) for own, wanted in same)
+            and all(own in (None, *names) for own, names in zip(named, wanted, strict=True))
         ):
             found.setdefault(record.label, []).append(record)
     return found
@@ -135,10 +135,9 @@ def _row_notes(shown: Sequence[Shown], unfinished: dict[str, list[Record]]) -> I
 def _shown(experiment: Experiment, found: Comparison) -> Iterable[Shown]:
     """Yield every line with its row; one with several configurations of a seed comes as several."""
     for line in experiment.lines:
-        rows = [row for row in found.rows if row.name.partition(" ")[0] == line.label]
+        rows = [row for row in found.rows if row.label == line.label]
         for row in rows:
-            _, _, digest = row.name.partition(" ")
-            yield f"{line.title} {digest}".rstrip(), line, row
+            yield f"{line.title} {row.hashes[0]}" if len(rows) > 1 else line.title, line, row
         if not rows:
             yield line.title, line, None
 

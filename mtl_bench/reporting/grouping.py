@@ -1,10 +1,14 @@
-"""Which runs make a row: those of one label whose configurations differ in nothing but the seed."""
+"""Which runs make a row: those of one system whose configurations differ in nothing but the seed.
+
+A system is a method or variant of one with an architecture.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,17 +23,21 @@ OWN = ("method.",)
 OWN_KEYS = ("architecture._target_",)
 """Others: single-task networks are built by a class of their own."""
 
+NETWORK = "architecture."
+"""Beginning of the keys in which systems may differ, too."""
+
 
 @dataclass(frozen=True)
 class Group:
     """The runs of a row.
 
     Args:
-        name: the label; the first run's hash stands behind it where the label has several rows.
+        name: the title of the first run; its architecture stands behind it where the label has
+            several, and its hash where another row would be called the same.
         label: of the records.
         runs: by seed, no seed twice.
-        others: what this configuration has where those of the same label differ, by dotted key;
-            None where the label has one row.
+        others: what this configuration has where those of the same system differ, by dotted key;
+            None where the system has one row.
     """
 
     name: str
@@ -51,6 +59,11 @@ class Group:
     def is_ablation(self) -> bool:
         """Whether the row is a variant."""
         return self.label != self.method
+
+    @property
+    def architecture(self) -> str:
+        """The architecture of all runs of the row."""
+        return str(self.runs[0].summary["architecture"])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -87,15 +100,15 @@ class Group:
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:
     """Return the rows of a comparison, without an order."""
-    labels: dict[str, list[list[Run]]] = {}
+    systems: dict[tuple[str, str], list[list[Run]]] = {}
     for run in sorted(runs, key=lambda run: (run.record.seed, run.record.hash)):
-        rows = labels.setdefault(run.record.label, [])
+        rows = systems.setdefault((run.record.label, run.summary["architecture"]), [])
         row = next((row for row in rows if _belongs(run, row)), None)
         if row is None:
             rows.append([run])
         else:
             row.append(run)
-    return [group for label, rows in labels.items() for group in _groups(label, rows)]
+    return _named([group for (label, _), rows in systems.items() for group in _groups(label, rows)])
 
 
 def _belongs(run: Run, row: list[Run]) -> bool:
@@ -104,19 +117,36 @@ def _belongs(run: Run, row: list[Run]) -> bool:
     return own.settings == row[0].record.settings and own.seed not in {r.record.seed for r in row}
 
 
-def _groups(label: str, rows: list[list[Run]]) -> list[Group]:
-    if len(rows) == 1:
-        return [Group(label, label, tuple(rows[0]), None)]
+def _groups(label: str, rows: list[list[Run]]) -> Iterator[Group]:
     settings = [row[0].record.settings for row in rows]
     keys = varying(settings)
+    for row, own in zip(rows, settings, strict=True):
+        others = {key: own.get(key) for key in keys} if len(rows) > 1 else None
+        yield Group(_title(row), label, tuple(row), others)
+
+
+def _title(row: list[Run]) -> str:
+    """Return what the row's runs are called: by the first that has a label of its own, if any."""
+    titles = [run.record.title for run in row]
+    return next((title for title in titles if title != row[0].record.label), titles[0])
+
+
+def _named(groups: list[Group]) -> list[Group]:
+    """Return the rows, each with a name that no other has."""
+    systems = {(group.label, group.architecture) for group in groups}
+    counts = Counter(label for label, _ in systems)
+    named = [
+        replace(group, name=f"{group.name} {group.architecture}")
+        if counts[group.label] > 1
+        else group
+        for group in groups
+    ]
+    names = Counter(group.name for group in named)
     return [
-        Group(
-            f"{label} {row[0].record.hash}",
-            label,
-            tuple(row),
-            {key: own.get(key) for key in keys},
-        )
-        for row, own in zip(rows, settings, strict=True)
+        replace(group, name=f"{group.name} {group.runs[0].record.hash}")
+        if names[group.name] > 1
+        else group
+        for group in named
     ]
 
 
@@ -127,10 +157,17 @@ def varying(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def differences(groups: Sequence[Group]) -> list[str]:
-    """Say in what the rows differ besides the method: each key with its values and their rows."""
+    """Say in what the rows differ besides method and architecture: each key with its values."""
     known = [group for group in groups if group.settings]
+    within = {
+        key
+        for architecture in {group.architecture for group in known}
+        for key in varying([g.surroundings for g in known if g.architecture == architecture])
+    }
     said = []
     for key in varying([group.surroundings for group in known]):
+        if key.startswith(NETWORK) and key not in within:
+            continue
         names: dict[str, list[str]] = {}
         for group in known:
             names.setdefault(_text(group.surroundings.get(key)), []).append(group.name)

@@ -104,7 +104,9 @@ def agreement(found: Comparison) -> list[str]:
     pairs = [
         (row.score.mean, float(printed))
         for row in found.rows
-        if row.score and row.name != "stl" and (printed := published_delta(found.setting, row.name))
+        if row.score
+        and row.label != "stl"
+        and (printed := published_delta(found.setting, row.label))
     ]
     if len(pairs) < COMPARABLE:
         return []

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_bench.config.groups import find_field
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import (
     Baseline,
@@ -62,7 +63,25 @@ def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:
             setting = _setting(record.summary, rule)
             metrics = record.summary["metrics"][rule]
             runs.append(Run(record, record.summary, setting, metrics))
-    return runs
+    return _as_systems(runs)
+
+
+def _as_systems(runs: list[Run]) -> list[Run]:
+    """Give runs one setting that differ in no more of it than the architecture, where they may."""
+    free = {
+        dataset
+        for dataset in {run.setting.dataset for run in runs}
+        if find_field("dataset", dataset, "compare") == "systems"
+    }
+    names: dict[Setting, set[str]] = {}
+    for run in runs:
+        names.setdefault(replace(run.setting, architecture=""), set()).add(run.setting.architecture)
+    return [
+        replace(run, setting=replace(run.setting, architecture=" and ".join(sorted(names[place]))))
+        if (place := replace(run.setting, architecture="")).dataset in free
+        else run
+        for run in runs
+    ]
 
 
 def compare(

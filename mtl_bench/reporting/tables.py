@@ -203,7 +203,7 @@ def _verdict(found: Comparison) -> Columns:
         EXPLODED: [_number(n, "{}") if any(exploded) else NO_CELL for n in exploded],
         **cost_columns("epoch cost", [row.epoch_cost for row in rows]),
         **parameter_columns(rows),
-        "paper Δm": [_printed(published_delta(found.setting, row.name)) for row in rows],
+        "paper Δm": [_printed(published_delta(found.setting, row.label)) for row in rows],
     }
     shown = filled(columns)
     return Columns(list(shown), list(shown.values()))

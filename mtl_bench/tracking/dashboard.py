@@ -62,6 +62,11 @@ class Run:
     environment: dict[str, Any]
 
     @property
+    def title(self) -> str:
+        """What tables call the run."""
+        return str(self.config.get("label") or self.label)
+
+    @property
     def results(self) -> Path:
         """The folder of all profiles."""
         return self.path.parents[3]
@@ -94,7 +99,7 @@ class Run:
     @property
     def name(self) -> str:
         """What a person reads; data that aren't real are named."""
-        return f"{self.label} seed {self.seed}" + (
+        return f"{self.title} seed {self.seed}" + (
             "" if self.data == "real data" else f", {self.data}"
         )
 

@@ -60,7 +60,7 @@ class WandbDashboard:
         folder.mkdir(exist_ok=True)  # W&B would go to a temporary folder instead of failing
         config = {key: value for key, value in run.config.items() if key not in ("logger", "paths")}
         config |= {
-            "label": run.label,
+            "label": run.title,
             "hash": run.digest,
             "record": "/".join(run.place),
             "environment": run.environment,

@@ -17,7 +17,17 @@ ALL_METHODS = tuple(describe_group("method"))
 RUN = ("dataset=qm9", "method=ls", "profile=smoke")
 
 TOP_LEVEL = {
-    *("seed", "variant", "debug", "dataset", "architecture", "method", "optimizer", "scheduler"),
+    *(
+        "seed",
+        "variant",
+        "label",
+        "debug",
+        "dataset",
+        "architecture",
+        "method",
+        "optimizer",
+        "scheduler",
+    ),
     *("trainer", "gradients", "protocol", "profile", "logger", "paths", "algorithm"),
 }
 """Frozen: scripts and records depend on these keys."""
@@ -146,15 +156,8 @@ ERRORS = {
     "unknown device": (("trainer.device=gpu",), "trainer.device=gpu", "pattern"),
     "variant with a slash": (("variant=a/b",), "variant=a/b", "pattern"),
     "no such selection": (("protocol.selection=best",), "protocol.selection=best", "'best_val'"),
-    "foreign target": (("method._target_=os.system",), "method._target_=os.system", "mtl_bench."),
     "foreign optimizer": (("optimizer._target_=os.system",), "optimizer._target_", "Adam"),
     "foreign scheduler": (("scheduler._target_=os.system",), "scheduler._target_", "Plateau"),
-    "no such module": (("method._target_=mtl_bench.x.Y",), "mtl_bench.x", "no module"),
-    "no such class": (
-        ("method._target_=mtl_bench.methods.ls.Y",),
-        "mtl_bench.methods.ls",
-        "no class Y",
-    ),
     "a choice above": (("method=../method/ls",), "method=../method/ls", "no such choice"),
     "a choice elsewhere": (("profile=/tmp/x",), "profile=/tmp/x", "no such choice"),
     "an experiment above": (("experiment=../../x",), "experiment=../../x", "no such choice"),
@@ -285,11 +288,13 @@ def test_single_task_networks_are_what_the_architecture_names_for_them():
     network = compose_config(["dataset=nyuv2", "method=ls"])["architecture"]
     assert network["_target_"] == "mtl_bench.architectures.mtan.MTAN"
     assert "single_task" not in network
-    own = "architecture.single_task=mtl_bench.architectures.mtan.MTAN"
+    own = "architecture.single_task=mtan"
     network = compose_config(["dataset=nyuv2", "method=stl", own])["architecture"]
     assert network["_target_"] == "mtl_bench.architectures.mtan.MTAN"
-    with pytest.raises(ConfigError, match="mtan defines no class Mtan"):
-        compose_config(["dataset=nyuv2", "method=stl", own.replace("MTAN", "Mtan")])
+    with pytest.raises(
+        ConfigError, match=r"^architecture\.single_task: architecture=Mtan: there is"
+    ):
+        compose_config(["dataset=nyuv2", "method=stl", own.replace("mtan", "Mtan")])
 
 
 def test_no_choice_is_read_from_or_written_to_another_folder(tmp_path, monkeypatch):

@@ -193,11 +193,9 @@ def test_the_mistake_of_the_page_is_what_it_prints(desk, environment):
 
 
 def test_a_command_line_cannot_name_other_code(desk, environment):
-    for words, allowed in (
-        (("method=magnitude", "method._target_=os.system"), "mtl_bench. or mymethods."),
-        (("method=ls", "method._target_=mymethods.magnitude.MagnitudeBalance"), "mtl_bench."),
-    ):
-        done = call("train", "dataset=waves", *words, cwd=desk[0], environment=environment)
+    for method in ("magnitude", "ls"):
+        words = ("dataset=waves", f"method={method}", "method._target_=os.system")
+        done = call("train", *words, cwd=desk[0], environment=environment)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
-        assert line.endswith(f"must start with {allowed}")
+        assert f"method={method} is a name for" in line

@@ -75,11 +75,12 @@ def write_record(
     error: str | None = None,
     settings: dict[str, Any] | None = None,
     environment: dict[str, Any] | None = None,
+    title: str | None = None,
     **changes: Any,
 ) -> Path:
     """Write one record; ``settings`` go into its configuration, ``changes`` into its summary.
 
-    Without ``environment`` environment.json says no more than that nothing is overridden.
+    ``title`` is the configuration's label. Without ``environment`` environment.json says no more than that nothing is overridden.
     """
     method, _, variant = label.partition("-")
     hash8 = hash8 or f"{abs(seed):04x}abcd"
@@ -88,6 +89,7 @@ def write_record(
     config: dict[str, Any] = {
         "seed": seed,
         "variant": variant or None,
+        "label": title,
         "profile": {"name": profile},
         "dataset": {"name": dataset},
         "method": {"name": method},

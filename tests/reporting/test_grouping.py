@@ -109,3 +109,81 @@ def test_a_configuration_that_cannot_be_read_says_nothing(tmp_path: Path) -> Non
     found = compared(tmp_path)
     assert [row.name for row in found.rows] == ["ls", "mgda"]
     assert found.differences == ()
+
+
+def test_a_row_is_called_by_the_label_of_its_runs(tmp_path: Path) -> None:
+    add(tmp_path, "stl", 0, 40.0)
+    add(tmp_path, "ls", 0, 41.0, title="Equal weights")
+    add(tmp_path, "ls", 1, 42.0)
+    add(tmp_path, "uw", 0, 43.0, title="Uncertainty")
+    found = rows(tmp_path)
+    assert {name: row.label for name, row in found.items()} == {
+        "stl": "stl",
+        "Equal weights": "ls",
+        "Uncertainty": "uw",
+    }
+    assert found["Equal weights"].seeds == (0, 1)
+    assert found["Uncertainty"].improvement == 0.75  # against LS, whatever that is called
+    assert found["Uncertainty"].delta_m is not None
+
+
+def test_rows_of_one_label_are_told_apart_and_ranked_apart(tmp_path: Path) -> None:
+    add(tmp_path, "ls", 0, 41.0, title="Ours", hash8="aaaaaaaa")
+    add(tmp_path, "uw", 0, 43.0, title="Ours", hash8="bbbbbbbb")
+    add(tmp_path, "dwa", 0, 45.0, title="ls")
+    found = rows(tmp_path)
+    assert {name: row.mean_rank for name, row in found.items()} == {
+        "ls": 1.5,
+        "Ours bbbbbbbb": 2.0,
+        "Ours aaaaaaaa": 2.5,
+    }
+    assert found["ls"].label == "dwa"
+
+
+def test_configurations_with_labels_of_their_own_need_no_hash(tmp_path: Path) -> None:
+    add(tmp_path, "taskforce", 0, 40.0, title="Timid")
+    add(tmp_path, "taskforce", 1, 44.0, settings=OTHER_METHOD, title="Bold")
+    assert set(rows(tmp_path)) == {"Timid", "Bold"}
+
+
+MLP = {"architecture": {"name": "mlp", "hidden_dim": 400}}
+HEADS = {"architecture": {"name": "multihead", "hidden_dim": 400}}
+
+
+def add_system(results: Path, label: str, seed: int, miou: float, network: dict, **changes: Any):
+    name = network["architecture"]["name"]
+    hash8 = f"{seed:04x}{'aaaa' if name == 'mlp' else 'bbbb'}"
+    system = {"dataset": "pendulum6", "settings": network, "architecture": name, "hash8": hash8}
+    add(results, label, seed, miou, **(system | changes))
+
+
+def test_systems_differ_in_architecture_within_one_table(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        add_system(tmp_path, "ls", seed, 40.0, MLP)
+        add_system(tmp_path, "ls", seed, 42.0, HEADS)
+        add_system(tmp_path, "pcgrad", seed, 43.0, MLP, title="Surgery")
+        add_system(tmp_path, "stl", seed, 41.0, MLP)
+    found = compared(tmp_path)
+    assert {row.name: row.seeds for row in found.rows} == dict.fromkeys(
+        ("stl", "ls mlp", "ls multihead", "Surgery"), (0, 1)
+    )
+    assert all(row.delta_m for row in found.rows)  # against the one STL that there is
+    assert found.setting.architecture == "mlp and multihead"
+    assert not found.differences
+    assert " ls multihead |" in render_tables(find_records(tmp_path))
+
+
+def test_systems_of_one_architecture_still_tell_what_else_differs(tmp_path: Path) -> None:
+    wide = {"architecture": {"name": "mlp", "hidden_dim": 800}}
+    add_system(tmp_path, "ls", 0, 40.0, MLP)
+    add_system(tmp_path, "uw", 0, 42.0, wide)
+    add_system(tmp_path, "dwa", 0, 42.0, HEADS)
+    (told,) = compared(tmp_path).differences
+    assert told.startswith("architecture.hidden_dim: 800 in uw")
+
+
+def test_networks_of_a_data_set_that_compares_methods_have_a_table_each(tmp_path: Path) -> None:
+    add_system(tmp_path, "ls", 0, 40.0, MLP, dataset="qm9")
+    add_system(tmp_path, "ls", 0, 42.0, HEADS, dataset="qm9")
+    found = compare(runs_under(find_records(tmp_path), None))
+    assert [[row.name for row in each.rows] for each in found] == [["ls"], ["ls"]]

@@ -86,7 +86,7 @@ class Scene:
         """Return a colon and the command that trains those of the methods that lack runs, or ""."""
         seeds: dict[str, set[int]] = {}
         for row in self.comparison.rows:
-            seeds.setdefault(label_of(row), set()).update(row.seeds)
+            seeds.setdefault(row.label, set()).update(row.seeds)
         every = set[int]().union(*seeds.values())
         left = [method for method in methods if seeds.get(method) != every]
         return f": {self.command('method=' + ','.join(left))}" if left else ""
@@ -128,28 +128,16 @@ def find_scenes(
     return scenes
 
 
-def label_of(row: Row) -> str:
-    """Return the records' label: the name without the hash that tells configurations apart."""
-    return row.name.partition(" ")[0]
-
-
 def _choose(rows: tuple[Row, ...], methods: Sequence[str]) -> tuple[Row, ...]:
     if methods:
-        return tuple(row for row in rows if label_of(row) in methods)
+        return tuple(row for row in rows if row.label in methods)
     if len(rows) <= MOST_ROWS:
         return rows
-    return tuple(row for row in rows if "-" not in label_of(row))
+    return tuple(row for row in rows if not row.is_ablation)
 
 
 def _runs_of(row: Row, runs: Iterable[Run]) -> list[Run]:
-    label, _, digest = row.name.partition(" ")
-    own = [
-        run
-        for run in runs
-        if run.record.label == label
-        and run.record.seed in row.seeds
-        and digest in ("", run.record.hash)
-    ]
+    own = [run for run in runs if run.record.label == row.label and run.record.hash in row.hashes]
     return sorted(own, key=lambda run: run.record.seed)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mtl_bench.reporting.experiments import EXPERIMENTS
-from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, label_of
+from mtl_bench.reporting.figures.scene import CannotDrawError, Scene
 from mtl_bench.reporting.statistics import Row
 from mtl_bench.reporting.status import describe
 
@@ -32,7 +32,7 @@ def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
     """
     rows: dict[str, list[Row]] = {}
     for row in scene.comparison.rows:
-        rows.setdefault(label_of(row), []).append(row)
+        rows.setdefault(row.label, []).append(row)
     states = {record.label: describe(record) for record in scene.unfinished}
     cells = {}
     for line in EXPERIMENTS[name].lines:

@@ -56,10 +56,7 @@ def results_under(records: Sequence[Record], rule: str) -> dict[str, Any]:
         "rule": rule,
         "title": rule or f"{' and '.join(own)} (as configured)",
         "left_out": finished - len(runs),
-        "comparisons": [
-            _comparison(found, {record.label for record in records})
-            for found in compare_parts(runs, records=records)
-        ],
+        "comparisons": [_comparison(found) for found in compare_parts(runs, records=records)],
     }
 
 
@@ -72,9 +69,8 @@ def own_metrics(run: Run, columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
+def _comparison(found: Comparison) -> dict[str, Any]:
     heads, published = _published(found.setting)
-    names = [_label(row.name, labels) for row in found.rows]
     empty = [_shown(NO_CELL)] * len(heads)
     return {
         "setting": _short(found),
@@ -85,10 +81,7 @@ def _comparison(found: Comparison, labels: set[str]) -> dict[str, Any]:
         "heads": [_head(head, found.score) for head in list(score_columns(found.score, []))[1:]],
         "columns": [_column(column) for column in found.columns],
         "published": heads,
-        "rows": [
-            row | {"label": label, "published": published.get(label, empty)}
-            for row, label in zip(_rows(found), names, strict=True)
-        ],
+        "rows": [row | {"published": published.get(row["label"], empty)} for row in _rows(found)],
         "cautions": [
             text.removeprefix("- ")
             for text in (
@@ -107,6 +100,7 @@ def _rows(found: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "name": row.name,
+            "label": row.label,
             "seeds": list(row.seeds),
             "score": _shown(score[1][index]),
             "more": {head: _shown(cells[index]) for head, cells in more},
@@ -174,11 +168,6 @@ def _head(head: str, score: Score) -> dict[str, str | bool]:
         "interval": head == INTERVAL,
         "higher": head.endswith("↑"),
     }
-
-
-def _label(name: str, labels: set[str]) -> str:
-    """Return the label of a row, whose name may have a hash behind it."""
-    return name if name in labels else name.rpartition(" ")[0]
 
 
 def _shown(cell: Cell) -> Shown:

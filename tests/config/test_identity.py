@@ -176,5 +176,5 @@ def test_a_label_is_a_name_for_people_and_no_part_of_the_run():
 @pytest.mark.parametrize("value", ["", " x", "x ", "3", "a\nb", "a" * 61])
 def test_a_label_is_text_of_one_short_line(value):
     text = value if value == "3" else f'"{value}"'
-    with pytest.raises(ConfigError, match="^label="):
+    with pytest.raises(ConfigError, match=r"^label="):
         compose_config([*RUN, f"label={text}"])

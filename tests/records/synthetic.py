@@ -80,7 +80,8 @@ def write_record(
 ) -> Path:
     """Write one record; ``settings`` go into its configuration, ``changes`` into its summary.
 
-    ``title`` is the configuration's label. Without ``environment`` environment.json says no more than that nothing is overridden.
+    ``title`` is the configuration's label. Without ``environment`` environment.json says no more
+    than that nothing is overridden.
     """
     method, _, variant = label.partition("-")
     hash8 = hash8 or f"{abs(seed):04x}abcd"

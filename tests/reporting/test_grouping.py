@@ -150,7 +150,9 @@ MLP = {"architecture": {"name": "mlp", "hidden_dim": 400}}
 HEADS = {"architecture": {"name": "multihead", "hidden_dim": 400}}
 
 
-def add_system(results: Path, label: str, seed: int, miou: float, network: dict, **changes: Any):
+def add_system(
+    results: Path, label: str, seed: int, miou: float, network: dict, **changes: Any
+) -> None:
     name = network["architecture"]["name"]
     hash8 = f"{seed:04x}{'aaaa' if name == 'mlp' else 'bbbb'}"
     system = {"dataset": "pendulum6", "settings": network, "architecture": name, "hash8": hash8}

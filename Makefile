@@ -21,7 +21,7 @@ READY := .venv/.ready-tables$(if $(filter slurm local,$(LAUNCHER)),-slurm)
 SWEEP_qm9 := table2_qm9
 SWEEP_nyuv2 := table1
 SWEEP_cityscapes := table2_cityscapes
-TABLES := table1 table2_cityscapes table2_qm9 table3 table4 table5 table6 table7 table8 table9
+TABLES := $(sort $(basename $(notdir $(wildcard configs/experiment/table*.yaml))) table5 table6)
 WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
@@ -72,7 +72,8 @@ IN := paths.tables=$(SHOWN)/tables
 $(eval $(call reproduce,table1,table1,nyuv2,tables table1 $(IN)))
 $(eval $(call reproduce,table2-cityscapes,table2_cityscapes,cityscapes,tables table2_cityscapes $(IN)))
 $(eval $(call reproduce,table2-qm9,table2_qm9,qm9,tables table2_qm9 $(IN)))
-$(foreach t,table3 table4 table7 table9,$(eval $(call reproduce,$(t),$(t),$(DATASET),tables $(t) $(IN))))
+$(foreach t,$(filter-out table1 table2% table5 table6 table8,$(TABLES)),$(eval \
+  $(call reproduce,$(t),$(t),$(DATASET),tables $(t) $(IN))))
 $(eval $(call reproduce,table6,table1,nyuv2,tables table6 $(IN)))
 $(eval $(call reproduce,table8,table2_qm9 table7,qm9,tables table8 $(IN)))
 $(foreach f,figure2 figure3,$(eval $(call reproduce,$(f),table7 $(f),$(DATASET),figures $(f))))

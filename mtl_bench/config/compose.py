@@ -44,6 +44,9 @@ LAUNCHERS = (
     "basic, processes, and with pip install 'mtl_bench[slurm]' submitit_slurm and submitit_local"
 )
 
+FOR_TABLES = ("display", "report")
+"""Sections of ablations and experiments that say how tables show the runs, and nothing of them."""
+
 OF_HYDRA = r"hydra/launcher$|hydra\.launcher\.|hydra\.sweeper\.max_batch_size$"
 """Keys of Hydra's own that change something here."""
 
@@ -70,6 +73,7 @@ def compose_config(
     check_constants(plain["protocol"])
     _choose_networks(plain)
     plain["dataset"].pop("compare", None)
+    plain["method"].pop("display", None)
     check_objects(plain)
     plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
     return plain
@@ -110,6 +114,8 @@ def resolve_config(
         raise ConfigError(_first_line(error)) from error
     plain = cast(dict[str, Any], resolved)
     plain["profile"] = {"name": plain["profile"]["name"]}
+    for key in FOR_TABLES:
+        plain.pop(key, None)
     check_sections(plain)
     check_classes(plain)
     return plain
@@ -163,6 +169,8 @@ def refuse_reach(overrides: Sequence[str]) -> None:
         group = key.lstrip("+~").partition("@")[0]
         if group in GROUPS.values() and re.search(r"[/\\]", value):
             raise missing_choice(group, value)
+        if group.partition(".")[0] in FOR_TABLES:
+            raise ConfigError(f"{key}: it is for the file of the ablation or experiment alone")
         if re.match(r"hydra([./]|$)", group):
             if "_target_" in override:
                 raise ConfigError(f"{key}: Hydra's own parts can't be replaced")

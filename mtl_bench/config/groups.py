@@ -129,20 +129,32 @@ def find_field(group: str, name: str, key: str) -> Any:  # noqa: ANN401 - any YA
     Raises:
         ConfigError: a file can't be read.
     """
+    text = read_choice(group, name)
+    section = text.get(group, text)
+    if isinstance(section, dict) and key in section:
+        return section[key]
+    for entry in reversed(text.get("defaults", [])):
+        if isinstance(entry, str) and entry not in ("_self_", name):
+            return find_field(group, entry, key)
+    return None
+
+
+def read_choice(group: str, name: str) -> dict[str, Any]:
+    """Return the contents of a choice's file, nothing resolved; empty where there is no choice.
+
+    Raises:
+        ConfigError: the file can't be read.
+    """
     choice = find_choices(group).get(name)
     if choice is None:
-        return None
+        return {}
     try:
         text = read_yaml(choice.path) or {}
-        section = text.get(group, text)
-        if key in section:
-            return section[key]
-        for entry in reversed(text.get("defaults", [])):
-            if isinstance(entry, str) and entry != "_self_":
-                return find_field(group, entry, key)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{choice.path}: {' '.join(str(error).split())}") from error
-    return None
+    if not isinstance(text, dict) or not isinstance(text.get("defaults", []), list):
+        raise ConfigError(f"{choice.path}: must be a mapping, its defaults a list")
+    return text
 
 
 def describe_group(group: str) -> dict[str, str]:

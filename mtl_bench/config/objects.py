@@ -43,10 +43,10 @@ BASES = {
 }
 """What a class of the group inherits one of."""
 
-ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task", "compare"})
+ANNOTATIONS = frozenset({"_target_", "name", "serves", "single_task", "compare", "display"})
 """Keys of such a section that are not arguments of its constructor."""
 
-FILES_OWN = ("_target_", "compare")
+FILES_OWN = ("_target_", "compare", "display")
 """Those of them that nothing but the file of the choice may set."""
 
 

@@ -14,9 +14,9 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.absent import say_absent
-from mtl_bench.reporting.cost_tables import COST_TABLES, EPOCH_METHODS, render_cost_table
+from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
-from mtl_bench.reporting.experiments import EXPERIMENTS, FULL
+from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.step_costs import render_step_costs
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
@@ -59,7 +59,7 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     Raises:
         ConfigError: an unknown name or choice.
     """
-    known = (*EXPERIMENTS, *COST_TABLES, *RUN_TABLES)
+    known = (*find_experiments(), *COST_TABLES, *RUN_TABLES)
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
     require_choice(settings, "baseline", ("own", "published"))
@@ -86,7 +86,8 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
 
 
 def _has_runs(name: str, records: Sequence[Record]) -> bool:
-    dataset = EXPERIMENTS[name].dataset if name in EXPERIMENTS else None
+    experiment = find_experiments().get(name)
+    dataset = experiment.dataset if experiment else None
     return any(r.summary is not None and dataset in (None, r.dataset) for r in records)
 
 
@@ -98,7 +99,7 @@ def _render(
         return render_cost_table(name, records, form=form, width=width)
     if name in RUN_TABLES:
         return RUN_TABLES[name](records, form=form, width=width)
-    if name in EXPERIMENTS:
+    if name in find_experiments():
         return render_experiment(name, records, baseline=settings["baseline"], **options)
     if settings["selection"] == "all":
         return render_selections(records, form=form, width=width)
@@ -110,14 +111,12 @@ def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any])
     if name == "weights" and any(record.summary is not None for record in records):
         return "No record here has a step log with weights.\n"
     dataset = settings["dataset"] or "qm9"
-    words = [[f"dataset={dataset}", f"method={FULL}"]]
+    words = [[f"dataset={dataset}", "method=taskforce"]]
     if name in COST_TABLES:
-        words = [["dataset=nyuv2", f"method={','.join(EPOCH_METHODS)}"]]
-    elif name in EXPERIMENTS:
-        experiment = EXPERIMENTS[name]
+        words = [["dataset=nyuv2", f"method={','.join(epoch_methods())}"]]
+    elif experiment := find_experiments().get(name):
         dataset = experiment.dataset or dataset
-        sweeps = experiment.sweeps or (name,)
-        words = [[f"experiment={sweep}", f"dataset={dataset}"] for sweep in sweeps]
+        words = [[f"experiment={sweep}", f"dataset={dataset}"] for sweep in experiment.sweeps]
     seeds = f"seed={settings['seed'] or '0,1,2'}"
     where = {"profile": settings["profile"] or "mini", "paths.results": settings["paths.results"]}
     commands = [f"`{command('train', '-m', *own, seeds, **where)}`" for own in words]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from mtl_bench.config.groups import find_choices, find_config_folder
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.display import method_name
 from mtl_bench.reporting.grouping import assignments, shared_overrides
 from mtl_bench.reporting.notes import (
     costless,
@@ -18,12 +20,11 @@ from mtl_bench.reporting.notes import (
     usual_seeds,
     with_text,
 )
-from mtl_bench.reporting.published import NAMES, read_published
+from mtl_bench.reporting.published import find_published, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import cost_columns, filled
 
-EPOCH_METHODS = ("ls", "mgda", "imtl", "nashmtl", "alignedmtl", "taskforce")
 DATASETS = ("nyuv2", "cityscapes", "qm9")
 
 PARTS = {
@@ -35,6 +36,17 @@ PARTS = {
     "update of the network": ("optimizer", ("network_update",)),
 }
 """Our phase of a step -> the paper's procedures that it holds."""
+
+
+def epoch_methods() -> dict[str, dict[str, str]]:
+    """Return method -> its row of the paper's table 5."""
+    names = {method_name(method): method for method in find_choices("method")}
+    table = _published("table5_epoch_cost.csv")
+    return {names[name]: row for name, row in table.items()}
+
+
+def _published(name: str) -> dict[str, dict[str, str]]:
+    return read_published(find_published(find_config_folder(), name))
 
 
 def render_cost_table(name: str, records: Sequence[Record], *, form: Format, width: int) -> str:
@@ -62,13 +74,13 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
     }
     if not any(places.values()):
         return None
-    printed = {row["method"]: row for row in read_published("table5_epoch_cost.csv")}
+    printed = epoch_methods()
     heads, columns, notes = list[str](), list[Sequence[Cell]](), list[str]()
     for dataset, comparisons in places.items():
         shown: Sequence[Comparison | None] = comparisons or [None]
         for found in shown:
             rows = {row.label: row for row in found.rows} if found else {}
-            own = [rows.get(method) for method in EPOCH_METHODS]
+            own = [rows.get(method) for method in printed]
             head = _head(dataset, found, len(comparisons))
             priced = cost_columns(head, [row.epoch_cost if row else None for row in own])
             priced = filled(priced) or {head: priced[head]}
@@ -78,15 +90,15 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
                 notes.append(f"- {head}: {_conditions(found, [row for row in own if row])}.")
                 notes += [
                     f"- {head}: {note.removeprefix('- ')}"
-                    for note in costless({NAMES[r.label]: r.epoch_cost for r in own if r})
+                    for note in costless({method_name(r.label): r.epoch_cost for r in own if r})
                 ]
-        paper = [float(printed[NAMES[method]][dataset]) for method in EPOCH_METHODS]
+        paper = [float(row[dataset]) for row in printed.values()]
         heads.append(f"paper {dataset}")
         columns.append([_ratio(seconds / paper[0]) for seconds in paper])
     return Table(
         f"table5: {profile}, cost of an epoch relative to LS",
         "method",
-        [NAMES[method] for method in EPOCH_METHODS],
+        [method_name(method) for method in printed],
         Columns([], list[list[Cell]]()),
         Columns(heads, columns),
         [
@@ -102,7 +114,7 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
 def _is_on(found: Comparison, dataset: str) -> bool:
     """Tell whether a comparison has one of the table's methods on a data set."""
     names = {row.label for row in found.rows}
-    return found.setting.dataset == dataset and not names.isdisjoint(EPOCH_METHODS)
+    return found.setting.dataset == dataset and not names.isdisjoint(epoch_methods())
 
 
 def _head(dataset: str, found: Comparison | None, count: int) -> str:
@@ -120,7 +132,9 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
 def _conditions(found: Comparison, rows: Sequence[Row]) -> str:
     seeds = sorted({seed for row in rows for seed in row.seeds})
     named = [
-        f"{NAMES[row.label]} {note}" for row in rows for note in remarks(row, usual_seeds(rows))
+        f"{method_name(row.label)} {note}"
+        for row in rows
+        for note in remarks(row, usual_seeds(rows))
     ]
     return ", ".join([*found.overrides, setting_text(found.setting), seeds_text(seeds), *named])
 
@@ -132,8 +146,8 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
     if not found:
         return None
     own = {part: median(seconds[part] for seconds in found) for part in PARTS}
-    rows = read_published("table6_cost_breakdown_nyuv2.csv")
-    printed = {row["procedure"]: float(row["ms_per_sample"]) for row in rows}
+    rows = _published("table6_cost_breakdown_nyuv2.csv")
+    printed = {procedure: float(row["ms_per_sample"]) for procedure, row in rows.items()}
     paper = {part: sum(printed[key] for key in keys) for part, (_, keys) in PARTS.items()}
     columns = []
     for seconds in (own, paper):

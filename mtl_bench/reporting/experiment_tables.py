@@ -16,7 +16,7 @@ from mtl_bench.methods.taskforce.structure import (
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Comparison, Cost, Row, Run, Setting
 from mtl_bench.reporting.costs import cost
-from mtl_bench.reporting.experiments import EXPERIMENTS, Experiment, Line
+from mtl_bench.reporting.experiments import RAW, Experiment, Line, find_experiments
 from mtl_bench.reporting.notes import (
     MARKS,
     agreement,
@@ -28,7 +28,7 @@ from mtl_bench.reporting.notes import (
     remarks,
     usual_seeds,
 )
-from mtl_bench.reporting.published import read_published
+from mtl_bench.reporting.published import as_number, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
@@ -50,14 +50,14 @@ def render_experiment(
     """Return one table per setting that has a run of the experiment, "" if none has.
 
     Args:
-        name: of ``EXPERIMENTS``.
+        name: of ``find_experiments``.
         records: as ``find_records`` returns them.
         selection: the rule that picks the epoch of the metrics; None for each record's own.
         baseline: what Δm is against.
         form: what the tables are written in.
         width: terminal cells to fill.
     """
-    experiment = EXPERIMENTS[name]
+    experiment = find_experiments()[name]
     labels = {line.label for line in experiment.lines} - {"stl"}
     runs = [r for r in runs_under(records, selection) if r.record.label in {*labels, "stl"}]
     tables = []
@@ -66,12 +66,14 @@ def render_experiment(
         if experiment.dataset not in (None, found.setting.dataset):
             continue
         if any(run.record.label in labels for run in members):
-            tables.append(_table(name, found, members, records))
+            tables.append(_table(experiment, found, members, records))
     return render(tables, form, width) if tables else ""
 
 
-def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Record]) -> Table:
-    experiment, setting = EXPERIMENTS[name], found.setting
+def _table(
+    experiment: Experiment, found: Comparison, runs: list[Run], records: Sequence[Record]
+) -> Table:
+    setting = found.setting
     labels = {line.label for line in experiment.lines}
     found = replace(found, rows=tuple(row for row in found.rows if row.label in labels))
     beside = f", beside the paper's numbers for {experiment.where}" if experiment.where else ""
@@ -88,7 +90,7 @@ def _table(name: str, found: Comparison, runs: list[Run], records: Sequence[Reco
         "the number of seeds behind them."
     )
     return Table(
-        f"{name}: {place_text(found)}{beside}",
+        f"{experiment.title}: {place_text(found)}{beside}",
         "",
         [title for title, _, _ in shown],
         metric_columns(found.columns, rows) if experiment.metrics else Columns([], []),
@@ -127,7 +129,7 @@ def _row_notes(shown: Sequence[Shown], unfinished: dict[str, list[Record]]) -> I
     for title, line, row in shown:
         if row is None:
             continue
-        lacking = [f"seed {r.seed} {describe(r)}" for r in unfinished.get(line.label or "", [])]
+        lacking = [f"seed {r.seed} {describe(r)}" for r in unfinished.get(line.label, [])]
         for note in (*row.notes, *remarks(row, usual), *lacking):
             yield f"- {title}: {note}."
 
@@ -158,7 +160,7 @@ def _verdict(
     counts = []
     for i, (_, line, row) in enumerate(shown):
         counts.append(Cell(str(len(row.seeds) if row else 0), len(row.seeds) if row else 0))
-        if line.label is None:
+        if line.label == RAW:
             counts[i], priced["cost"][i] = NO_CELL, raw[0] if raw else NO_CELL
         elif row is None:
             states = [describe(record) for record in unfinished.get(line.label, [])]
@@ -186,28 +188,26 @@ def _times(ratio: float) -> str:
 
 def _published(experiment: Experiment, shown: list[Shown], dataset: str) -> Columns:
     """Return the columns of the published table."""
-    if experiment.file is None:
+    if experiment.published is None:
         return Columns([], [])
-    table = read_published(experiment.file)
+    table = read_published(experiment.published)
     columns = []
-    for index, (head, usual) in enumerate(experiment.published):
-        cells = []
-        for _, line, _ in shown:
-            key = (line.columns[index] if line.columns else usual).replace("DATASET", dataset)
-            text = "" if line.row is None else table[line.row].get(key, "")
-            cells.append(_printed(text, cost=head.endswith("cost")))
-        columns.append(cells)
-    return Columns([head for head, _ in experiment.published], columns)
+    for head, usual in experiment.columns:
+        key = usual.replace("{dataset}", dataset)
+        texts = [table.get(line.printed, {}).get(key, "") for _, line, _ in shown]
+        columns.append([_printed(text, cost=head.endswith("cost")) for text in texts])
+    return Columns([head for head, _ in experiment.columns], columns)
 
 
 def _printed(text: str, *, cost: bool) -> Cell:
-    if not text:
-        return NO_CELL
-    return Cell(_times(float(text)) if cost else text, float(text))
+    number = as_number(text)
+    if number is None:
+        return Cell(text) if text else NO_CELL
+    return Cell(_times(number) if cost else text, number)
 
 
 def _has_raw(experiment: Experiment) -> bool:
-    return any(line.label is None for line in experiment.lines)
+    return any(line.label == RAW for line in experiment.lines)
 
 
 def _raw(runs: list[Run]) -> tuple[Cell, str] | None:

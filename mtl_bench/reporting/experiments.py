@@ -1,18 +1,36 @@
-"""The rows of the paper's ablation tables and figures, and the published number of each.
+"""Tables and figures of papers: the section ``report`` of ``configs/experiment/NAME.yaml``.
 
-A row is a label of run records: the method and the variant that ``configs/ablation`` gives it. The
-sweeps of ``configs/experiment`` make the same labels.
+A row is a label of run records: a method and the variant that ``configs/ablation`` gives it. Where
+no rows are named, they are what the sweep of the same file makes, in its order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
+from pathlib import Path
+from typing import Any
 
-from mtl_bench.reporting.published import MAIN_TABLES, NAMES
+from mtl_bench.config.groups import Source, find_choices, find_sources, read_choice
+from mtl_bench.errors import ConfigError
+from mtl_bench.reporting.comparison import Setting
+from mtl_bench.reporting.display import find_display, method_name
+from mtl_bench.reporting.published import as_number, find_published, read_published
 
-FULL = "taskforce"
+KEYS = (
+    *("title", "rows", "reference", "metrics", "note", "sweeps"),
+    *("published", "where", "columns", "architecture"),
+)
+"""What a section ``report`` may have."""
+
+RAW = "taskforce-raw"
+"""The label of a row that is computed: no machine has the memory to run it."""
+
+OF_ROW = ("method", "ablation", "variant", "title", "printed")
+"""What a row may have."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +39,13 @@ class Line:
 
     Args:
         title: what the row is called.
-        label: the records' label; None for a row that is computed.
-        row: its row in the published table, or None.
-        columns: the published table's columns behind ``Experiment.published``, if not the usual.
+        label: the records' label.
+        printed: the first cell of its row in the published table.
     """
 
     title: str
-    label: str | None
-    row: int | None = None
-    columns: tuple[str, ...] | None = None
+    label: str
+    printed: str
 
 
 @dataclass(frozen=True)
@@ -37,158 +53,148 @@ class Experiment:
     """One table or figure.
 
     Args:
+        title: what its heading begins with.
         lines: its rows.
         reference: label of the row that training cost is relative to.
-        file: the published table in ``results/published``, or None.
+        published: file of the published table, or None.
         where: data set and network of the published numbers.
-        published: published columns by header; DATASET stands for the records' data set.
+        columns: published columns by header; {dataset} stands for the records' data set.
         note: what a reader must know.
         dataset: the only one that it is about, or None.
+        architecture: that of the published numbers, where they are shown in every table of the
+            data set.
         metrics: whether every metric has a column.
-        sweeps: the sweeps of ``configs/experiment`` that make its runs, if not the one of its name.
+        sweeps: the sweeps of ``configs/experiment`` that make its runs.
     """
 
+    title: str
     lines: tuple[Line, ...]
-    reference: str = FULL
-    file: str | None = None
-    where: str = ""
-    published: tuple[tuple[str, str], ...] = ()
-    note: str = ""
-    dataset: str | None = None
-    metrics: bool = False
-    sweeps: tuple[str, ...] = ()
+    reference: str
+    published: Path | None
+    where: str
+    columns: tuple[tuple[str, str], ...]
+    note: str
+    dataset: str | None
+    architecture: str | None
+    metrics: bool
+    sweeps: tuple[str, ...]
 
 
-def _lines(rows: Sequence[tuple[str, str | None]], first: int = 0) -> tuple[Line, ...]:
-    return tuple(Line(title, label, first + i) for i, (title, label) in enumerate(rows))
+def find_experiments() -> dict[str, Experiment]:
+    """Return name -> table or figure, for every experiment that has a report.
+
+    Raises:
+        ConfigError: a section ``report`` that will not do.
+    """
+    return _read_all(find_sources())
 
 
-STL = Line("STL", "stl")
-LOSS, BOTH, IMTL = "r_L", "r_L + r_G", "r_L + r_G^IMTL"
-RG, RG_IMTL = ("delta_m_rg",), ("delta_m_rg_imtl",)
+@cache
+def _read_all(_: tuple[Source, ...]) -> dict[str, Experiment]:
+    """Read what is installed once; it stays as it is while ``sys.path`` does."""
+    found = {}
+    for name, choice in find_choices("experiment").items():
+        text = read_choice("experiment", name)
+        if "report" in text:
+            try:
+                found[name] = _experiment(name, text, choice.path)
+            except (TypeError, ValueError, AttributeError) as error:
+                raise ConfigError(f"{choice.path}: report: {error}") from error
+    return found
 
 
-def _main_table(dataset: str, where: str, note: str = "", **fields: str) -> Experiment:
-    """Return the table with all methods on one data set."""
+def published_numbers(setting: Setting) -> tuple[tuple[tuple[str, str], ...], dict[str, Any]]:
+    """Return columns by header, and label -> row, of what is printed for a data set and network.
+
+    Drawn data have nothing printed.
+    """
+    place = setting.dataset, setting.architecture
+    for experiment in find_experiments().values():
+        mine = (experiment.dataset, experiment.architecture) == place
+        if mine and experiment.published and setting.data_kind == "real":
+            table = read_published(experiment.published)
+            rows = {line.label: table.get(line.printed, {}) for line in experiment.lines}
+            return experiment.columns, rows
+    return (), {}
+
+
+def published_delta(setting: Setting, label: str) -> str | None:
+    """Return the printed Δm of a method, if there is one for this data set and network."""
+    _, rows = published_numbers(setting)
+    text = rows.get(label, {}).get("delta_m", "")
+    return text if as_number(text) is not None else None
+
+
+def _experiment(name: str, text: Mapping[str, Any], path: Path) -> Experiment:
+    report, params = text["report"], _params(text)
+    _refuse_unknown(report, KEYS)
+    rows = report.get("rows") or _swept(params)
+    lines = tuple(_line(row) for row in rows)
+    if not lines:
+        raise ValueError("neither rows nor a sweep of methods or ablations")
+    reference = report.get("reference", "ls")
+    if reference not in {line.label for line in lines}:
+        raise ValueError(f"reference={reference} is the label of no row")
+    file = report.get("published")
     return Experiment(
-        _lines([(title, method) for method, title in NAMES.items()]),
-        reference="ls",
-        file=MAIN_TABLES[dataset],
-        where=where,
-        published=tuple((head, column) for column, head in fields.items()),
-        note=note,
-        dataset=dataset,
-        metrics=True,
+        title=str(report.get("title", name)),
+        lines=lines,
+        reference=reference,
+        published=find_published(path.parents[1], file) if file else None,
+        where=str(report.get("where", "")),
+        columns=tuple(pair for column in report.get("columns", []) for pair in column.items()),
+        note=str(report.get("note", "")),
+        dataset=_overridden(text.get("defaults", []), "dataset"),
+        architecture=report.get("architecture"),
+        metrics=bool(report.get("metrics", False)),
+        sweeps=tuple(report.get("sweeps", [name])),
     )
 
 
-EXPERIMENTS = {
-    "table1": _main_table("nyuv2", "NYU-v2 with MTAN", delta_m="paper Δm", delta_t="paper Δt"),
-    "table2_cityscapes": _main_table(
-        "cityscapes",
-        "Cityscapes with PSPNet",
-        "For Aligned-MTL the paper prints -0.02 here, -0.01 in appendix D, 0.01 in appendix F.2.",
-        delta_m="paper Δm",
-    ),
-    "table2_qm9": _main_table("qm9", "QM9 with an MPNN", delta_m="paper Δm"),
-    "table3": Experiment(
-        (
-            STL,
-            *_lines(
-                [
-                    ("raw gradients", None),
-                    ("gram, one agent", "taskforce-gram"),
-                    ("+ MA", "taskforce-ma"),
-                    ("+ CT", "taskforce-ct"),
-                    ("+ DE", "taskforce-de"),
-                    ("+ r_G", FULL),
-                ]
-            ),
-        ),
-        file="table3_ablation_nyuv2.csv",
-        where="NYU-v2 with MTAN",
-        published=(
-            ("paper Δm", "delta_m"),
-            ("paper Δt", "delta_t"),
-            ("paper cost", "training_cost"),
-        ),
-    ),
-    "table4": Experiment(
-        (
-            STL,
-            Line("r_L, 1:0", "taskforce-de", 0, RG),
-            Line("r_G, 1:0.001", FULL),
-            Line("r_G, 1:0.01", "taskforce-min_norm_0.01", 1, RG),
-            Line("r_G, 1:1", "taskforce-min_norm_1", 2, RG),
-            Line("r_G, 0:1", "taskforce-min_norm_only", 3, RG),
-            Line("r_G^IMTL, 1:0.01", "taskforce-imtl_0.01", 1, RG_IMTL),
-            Line("r_G^IMTL, 1:1", "taskforce-imtl", 2, RG_IMTL),
-            Line("r_G^IMTL, 0:1", "taskforce-imtl_only", 3, RG_IMTL),
-        ),
-        file="table4_reward_ratio_cityscapes.csv",
-        where="Cityscapes with PSPNet",
-        published=(("paper Δm", "delta_m_rg"),),
-        note="The paper prints the ratio 1:0.01 where its text says 1:0.001; both are here.",
-    ),
-    "table7": Experiment(
-        _lines([("STL", "stl"), (LOSS, "taskforce-de"), (BOTH, FULL), (IMTL, "taskforce-imtl")]),
-        file="table7_statistics.csv",
-        where="this data set",
-        published=(("paper Δm", "DATASET_mean"), ("paper sd", "DATASET_std")),
-        note="For r_L + r_G on QM9 the paper prints ± 0.8 here and ± 1.0 in its table 8.",
-    ),
-    "table8": Experiment(
-        _lines(
-            [
-                *((NAMES[m], m) for m in ("stl", "ls", "mgda", "imtl", "nashmtl", "alignedmtl")),
-                (LOSS, "taskforce-de"),
-                (BOTH, FULL),
-                (IMTL, "taskforce-imtl"),
-            ]
-        ),
-        reference="ls",
-        file="table8_qm9_statistics.csv",
-        where="QM9 with an MPNN",
-        published=(
-            ("paper Δm, as reported", "reported_mean"),
-            ("sd", "reported_std"),
-            ("paper Δm, reproduced", "reproduced_mean"),
-            ("sd", "reproduced_std"),
-        ),
-        note="For r_L + r_G the paper prints ± 1.0 here and ± 0.8 in its table 7.",
-        dataset="qm9",
-        sweeps=("table2_qm9", "table7"),
-    ),
-    "table9": Experiment(
-        _lines(
-            [
-                ("STL", "stl"),
-                (LOSS, "taskforce-de"),
-                (BOTH, FULL),
-                (IMTL, "taskforce-imtl"),
-                (f"ALT, {LOSS}", "taskforce-alt_de"),
-                (f"ALT, {BOTH}", "taskforce-alt"),
-                (f"ALT, {IMTL}", "taskforce-alt_imtl"),
-            ]
-        ),
-        file="table9_alternative_cityscapes.csv",
-        where="Cityscapes with PSPNet",
-        published=(("paper Δm", "delta_m"), ("paper cost", "runtime")),
-    ),
-    "figure2": Experiment(
-        tuple(
-            Line(f"noise {noise}, buffer {size}", f"taskforce-noise_{noise}_buffer_{size}")
-            for noise, size in product(
-                ("0.0", "0.1", "0.3", "0.6"), ("100", "1000", "10000", "100000")
-            )
-        ),
-        reference="taskforce-noise_0.3_buffer_100000",
-    ),
-    "figure3": Experiment(
-        tuple(
-            Line(f"update every {steps}", f"taskforce-every_{steps}")
-            for steps in (1, 2, 5, 10, 20, 50)
-        ),
-        reference="taskforce-every_1",
-    ),
-}
+def _refuse_unknown(section: Mapping[str, Any], known: Iterable[str]) -> None:
+    if unknown := sorted(section.keys() - set(known)):
+        raise ValueError(f"unknown key {unknown[0]}; allowed: {', '.join(known)}")
+
+
+def _params(text: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what an experiment sweeps over, but for seeds."""
+    params = text.get("hydra", {}).get("sweeper", {}).get("params", {})
+    return {key: str(values).split(",") for key, values in params.items() if key != "seed"}
+
+
+def _swept(params: Mapping[str, list[str]]) -> list[dict[str, str]]:
+    return [dict(zip(params, values, strict=True)) for values in product(*params.values())]
+
+
+def _overridden(defaults: Iterable[Any], group: str) -> str | None:
+    """Return the choice of a group that the defaults of a file make."""
+    chosen = {
+        str(key).removeprefix("override ").lstrip("/"): str(choice)
+        for entry in defaults
+        if isinstance(entry, dict)
+        for key, choice in entry.items()
+    }
+    return chosen.get(group)
+
+
+def _line(row: Mapping[str, Any]) -> Line:
+    """Return a row by the words that make its runs, as in a sweep, and what it is called."""
+    words = {key: str(value) for key, value in row.items()}
+    _refuse_unknown({key: value for key, value in words.items() if "." not in key}, OF_ROW)
+    ablation, method, variant = (words.get(key) for key in ("ablation", "method", "variant"))
+    display: Mapping[str, Any] = {}
+    if ablation is not None:
+        text, display = read_choice("ablation", ablation), find_display("ablation", ablation)
+        method = _overridden(text.get("defaults", []), "method")
+        variant = text.get("variant") and _filled(text["variant"], words)
+    if method is None:
+        raise ValueError(f"the row {dict(row)} has neither a method nor an ablation of one")
+    label = f"{method}-{variant}" if variant else method
+    usual = display.get("name") or (label if variant else method_name(method))
+    title = words.get("title") or _filled(usual, words)
+    return Line(title, label, words.get("printed", title))
+
+
+def _filled(text: object, words: Mapping[str, str]) -> str:
+    """Return a text with the values of a sweep's other words in it."""
+    return re.sub(r"\$\{([\w.]+)\}", lambda found: words.get(found[1], found[0]), str(text))

@@ -61,10 +61,5 @@ def transpose(columns: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, l
     return [corner, *((name, [cells[i] for _, cells in rest]) for i, name in enumerate(names))]
 
 
-def row_order(method: str, name: str) -> tuple[int, str]:
-    """Sort key of a table's rows: STL, LS, the others by name, TaskForce."""
-    return {"stl": 0, "ls": 1, "taskforce": 3}.get(method, 2), name
-
-
 def _escape(text: str) -> str:
     return text.replace("|", r"\|")

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import status_command
 from mtl_bench.reporting.comparison import Baseline, Comparison, Cost, Row, Setting
+from mtl_bench.reporting.experiments import published_delta
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation
-from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import runs_under
 from mtl_bench.reporting.table import wrap
 from mtl_bench.scores import Score

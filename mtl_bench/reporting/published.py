@@ -1,4 +1,4 @@
-"""The paper's tables, as printed."""
+"""Tables of papers, as printed."""
 
 from __future__ import annotations
 
@@ -6,56 +6,40 @@ import csv
 from functools import cache
 from pathlib import Path
 
-from mtl_bench.reporting.comparison import Setting
+from mtl_bench.errors import ConfigError
 
-NAMES = {
-    "stl": "STL",
-    "ls": "LS",
-    "rlw": "RLW",
-    "dwa": "DWA",
-    "uw": "UW",
-    "mgda": "MGDA",
-    "graddrop": "GradDrop",
-    "pcgrad": "PCGrad",
-    "cagrad": "CAGrad",
-    "igbv2": "IGBv2",
-    "imtl": "IMTL",
-    "nashmtl": "NashMTL",
-    "alignedmtl": "Aligned-MTL",
-    "taskforce": "TaskForce",
-}
-"""Method -> what the paper's tables call it, in their order."""
+FOLDERS = (("published",), ("results", "published"))
+"""Where the tables are beside a folder of configs: in a package, and in our checkout."""
 
-ARCHITECTURES = {"nyuv2": "mtan", "cityscapes": "pspnet", "qm9": "mpnn"}
-"""Data set -> the network of the paper's main table on it."""
 
-MAIN_TABLES = {
-    "nyuv2": "table1_nyuv2.csv",
-    "cityscapes": "table2_cityscapes.csv",
-    "qm9": "table2_qm9.csv",
-}
-"""Data set -> the table with all methods on it."""
+def find_published(configs: Path, name: str) -> Path:
+    """Return the file of a published table.
+
+    Args:
+        configs: the folder of configs that names it.
+        name: of the file.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    paths = [configs.parent.joinpath(*folder, name) for folder in FOLDERS]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise ConfigError(f"there is no published table {paths[0]}")
+    return path
 
 
 @cache
-def read_published(name: str) -> tuple[dict[str, str], ...]:
-    """Return the rows of a published table."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "published"
-    folder = installed if installed.is_dir() else package.parent / "results" / "published"
-    with (folder / name).open(encoding="utf-8", newline="") as stream:
-        return tuple(csv.DictReader(stream))
+def read_published(path: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of a published table by their first cell."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {next(iter(row.values())): row for row in rows}
 
 
-def has_published(setting: Setting) -> bool:
-    """Tell whether the paper has numbers for a data set and network; drawn data have none."""
-    known = ARCHITECTURES.get(setting.dataset) == setting.architecture
-    return known and setting.data_kind == "real"
-
-
-def published_delta(setting: Setting, label: str) -> str | None:
-    """Return the printed Δm of a method, if the paper has one for this data set and network."""
-    if not has_published(setting) or label not in NAMES:
+def as_number(text: str) -> float | None:
+    """Return a printed number, None for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
         return None
-    rows = read_published(MAIN_TABLES[setting.dataset])
-    return next(row["delta_m"] for row in rows if row["method"] == NAMES[label])

@@ -26,6 +26,7 @@ from mtl_bench.reporting.comparison import (
     Setting,
 )
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
+from mtl_bench.reporting.display import row_order
 from mtl_bench.reporting.grouping import (
     OWN,
     Group,
@@ -40,7 +41,6 @@ from mtl_bench.reporting.inference import (
     mean_ranks,
     probability_of_improvement,
 )
-from mtl_bench.reporting.layout import row_order
 from mtl_bench.reporting.verdicts import (
     against_single_tasks,
     array_of,

@@ -9,7 +9,8 @@ from itertools import groupby
 from rich.text import Text
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.layout import column_width, fitting_chunks, pad, row_order
+from mtl_bench.reporting.display import row_order
+from mtl_bench.reporting.layout import column_width, fitting_chunks, pad
 
 STYLES = {
     "finished": "green",

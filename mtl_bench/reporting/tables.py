@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Cost, Row, Spread
+from mtl_bench.reporting.experiments import published_delta
 from mtl_bench.reporting.inference import FEWEST, Interval, Mark, marks
 from mtl_bench.reporting.layout import NOTHING
 from mtl_bench.reporting.notes import (
@@ -24,7 +25,6 @@ from mtl_bench.reporting.notes import (
     marked_names,
     place_text,
 )
-from mtl_bench.reporting.published import published_delta
 from mtl_bench.reporting.statistics import compare_parts, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 from mtl_bench.scores import Score

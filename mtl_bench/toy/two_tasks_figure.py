@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from mtl_bench.reporting.display import method_name
 from mtl_bench.reporting.drawing import COLOURS, new_figure, style
 from mtl_bench.toy.two_tasks import STARTS, losses, pareto_front
 
@@ -18,16 +19,6 @@ EDGE = 10.5
 GRID = 120
 MARKERS = "osD^v"
 FRONT = "#000000"
-LABELS = {
-    "alignedmtl": "Aligned-MTL",
-    "cagrad": "CAGrad",
-    "graddrop": "GradDrop",
-    "igbv2": "IGBv2",
-    "imtl": "IMTL-G",
-    "nashmtl": "Nash-MTL",
-    "pcgrad": "PCGrad",
-    "taskforce": "TaskForce",
-}
 
 
 def draw(trajectories: dict[str, Tensor]) -> Figure:
@@ -46,7 +37,7 @@ def draw(trajectories: dict[str, Tensor]) -> Figure:
         front_N2 = pareto_front()
         for panel, (name, points_5N2) in zip(panels, trajectories.items(), strict=False):
             _draw_panel(panel, contours, front_N2, points_5N2)
-            panel.set_title(LABELS.get(name, name.upper()), fontsize=9, pad=3)
+            panel.set_title(method_name(name), fontsize=9, pad=3)
         for panel in panels[len(trajectories) :]:
             panel.axis("off")
         _draw_legend(panels[len(trajectories)])

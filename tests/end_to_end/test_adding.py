@@ -70,8 +70,8 @@ def record_of(folder, *parts):
 
 
 def test_the_page_shows_what_it_says_it_does():
-    assert {name.rpartition(".")[2] for name in FILES} == {"toml", "py", "yaml"}
-    for group in ("method", "dataset", "architecture", "protocol"):
+    assert {name.rpartition(".")[2] for name in FILES} == {"toml", "py", "yaml", "csv"}
+    for group in ("method", "dataset", "architecture", "protocol", "experiment"):
         assert any(f"/configs/{group}/" in name for name in FILES), group
     assert {words[0] for words in COMMANDS} == {"list", "train", "tables"}
 
@@ -106,6 +106,18 @@ def test_a_data_set_without_published_values_is_trained_selected_and_compared(ty
     table = typed["tables profile=smoke dataset=waves"]
     (delta,) = [line for line in table.splitlines() if line.startswith("| Δm [%] ↓")]
     assert re.search(r"[+-]\d+\.\d\d", delta)
+
+
+def test_one_yaml_and_one_csv_are_a_table(typed):
+    text = typed["tables waves_table profile=smoke"]
+    assert text.startswith("## Table 5: smoke / waves, beside the paper's numbers for waves with a")
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("|")]
+    table = {row[1].strip(): (row[2].strip(), row[-2].strip()) for row in rows[:5]}
+    assert table.pop("")[1] == "paper Δm"
+    printed = {name: paper for name, (_, paper) in table.items() if paper[-1].isdigit()}
+    assert printed == {"STL": "0.00", "LS": "1.25", "Magnitude balance": "-2.50"}
+    assert all("±" in table[name][0] for name in printed)
+    assert "The paper doesn't say how many epochs it trains." in text
 
 
 def test_the_record_says_whose_code_it_ran(typed, desk):

@@ -14,7 +14,7 @@ from mtl_bench.launch.sweep import survey
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.reporting.commands import rerun_command, status_command, train_command
-from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.experiments import find_experiments
 from tests.end_to_end.processes import call_without
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 
@@ -115,7 +115,7 @@ def test_a_table_without_runs_names_sweeps_that_can_be(name, dataset, capsys):
     chosen = [f"dataset={dataset}"] if dataset else []
     assert main(["tables", name, "seed=5", "profile=demo", 'paths.results="a,b"', *chosen]) == 0
     commands = re.findall("`(.*?)`", capsys.readouterr().out)
-    assert len(commands) == len(getattr(EXPERIMENTS.get(name), "sweeps", ()) or (name,))
+    assert len(commands) == len(getattr(find_experiments().get(name), "sweeps", (name,)))
     for command in commands:
         flag, *words = words_of(command)
         assert flag == "-m"

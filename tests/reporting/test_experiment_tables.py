@@ -9,7 +9,7 @@ from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import find_config_folder
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.experiment_tables import render_experiment
-from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.experiments import RAW, find_experiments
 from mtl_bench.reporting.published import read_published
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 from tests.reporting.test_tables import rows_of
@@ -54,24 +54,25 @@ def swept_labels(name: str) -> list[str]:
     return labels
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", find_experiments())
 def test_the_rows_are_what_the_sweep_makes(name: str) -> None:
-    expected = {line.label for line in EXPERIMENTS[name].lines if line.label}
-    sweeps = EXPERIMENTS[name].sweeps
-    labels = {label for sweep in sweeps or (name,) for label in swept_labels(sweep)}
-    assert labels >= expected if sweeps else labels == expected
-    assert EXPERIMENTS[name].reference in expected
+    experiment = find_experiments()[name]
+    expected = {line.label for line in experiment.lines} - {RAW}
+    labels = {label for sweep in experiment.sweeps for label in swept_labels(sweep)}
+    assert labels == expected if experiment.sweeps == (name,) else labels >= expected
+    assert experiment.reference in expected
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", find_experiments())
 def test_every_row_of_the_published_table_is_shown_once(name: str) -> None:
-    experiment = EXPERIMENTS[name]
-    if experiment.file is None:
+    experiment = find_experiments()[name]
+    if experiment.published is None:
         return
-    table = read_published(experiment.file)
-    seen = [(line.row, line.columns) for line in experiment.lines if line.row is not None]
-    assert len(set(seen)) == len(seen)
-    assert {row for row, _ in seen} == set(range(len(table)))
+    table = read_published(experiment.published)
+    shown = [line.printed for line in experiment.lines if line.printed in table]
+    assert sorted(shown) == sorted(table)
+    heads = next(iter(table.values())).keys()
+    assert {key.replace("{dataset}", "qm9") for _, key in experiment.columns} <= heads
 
 
 def test_a_table_in_full(tmp_path: Path) -> None:

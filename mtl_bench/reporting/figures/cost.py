@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mtl_bench.reporting.comparison import Row, Spread
 from mtl_bench.reporting.costs import NO_PAIR
 from mtl_bench.reporting.figures.labels import Box, place_boxes
-from mtl_bench.reporting.figures.looks import FAINT, GREY, method_looks
+from mtl_bench.reporting.figures.looks import FAINT, GREY, row_looks
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
 from mtl_bench.scores import Score
@@ -59,7 +59,7 @@ def draw(scene: Scene) -> Drawing:
         ),
     )
     panel = body.subplots()
-    looks = method_looks([row.name for row in scene.comparison.rows])
+    looks = row_looks(scene.comparison.rows)
     if score.is_relative:
         panel.axhline(0.0, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
     for name, cost, delta in points:

@@ -11,7 +11,7 @@ import numpy as np
 from mtl_bench.errors import RecordError
 from mtl_bench.records.epochs import ENVIRONMENT_STEPS, clocks, read_epochs
 from mtl_bench.reporting.figures.logs import epoch_series
-from mtl_bench.reporting.figures.looks import Look, method_looks
+from mtl_bench.reporting.figures.looks import Look, row_looks
 from mtl_bench.reporting.figures.panels import (
     draw_line,
     grid,
@@ -72,7 +72,7 @@ def draw(scene: Scene) -> Drawing:
             "values span a factor of four.",
         ),
     )
-    looks = method_looks([row.name for row in shown])
+    looks = row_looks(shown)
     clock = clock_of(epochs)
     upper, lower = split(body, rows)
     axes = [*grid(upper, len(losses), COLUMNS), *grid(lower, len(metrics), COLUMNS)]

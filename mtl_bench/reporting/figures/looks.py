@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from mtl_bench.reporting.drawing import COLOURS
+from mtl_bench.errors import ConfigError
+from mtl_bench.reporting.comparison import Row
+from mtl_bench.reporting.display import find_display
+from mtl_bench.reporting.drawing import COLOURS as OKABE_ITO
 
 GREY = "#777777"
 FAINT = "#DDDDDD"
-PALETTE = (*COLOURS, "#56B4E9", "#000000")
+PALETTE = (*OKABE_ITO, "#56B4E9", "#000000")
 """Okabe and Ito's colours without yellow, which is lost on white paper."""
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 """Solid, dashed, dotted, dash and dot."""
 
-MARKERS = "osD^v<>PXphd8*H"
+MARKERS = tuple("osD^v<>PXphd8*H")
 
 
 class Look(NamedTuple):
@@ -35,37 +39,63 @@ class Look(NamedTuple):
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE
 SOLID, DASHED, DOTTED, DASH_DOT = DASHES
 
-METHODS = {
-    "stl": Look(GREY, DASHED, "s"),
-    "ls": Look(BLACK, SOLID, "o"),
-    "taskforce": Look(VERMILION, SOLID, "*"),
-    "rlw": Look(SKY, DOTTED, "p"),
-    "dwa": Look(ORANGE, DOTTED, "v"),
-    "uw": Look(BLACK, DASH_DOT, "P"),
-    "igbv2": Look(ORANGE, DASHED, "d"),
-    "mgda": Look(BLUE, SOLID, "^"),
-    "graddrop": Look(SKY, DASHED, "8"),
-    "pcgrad": Look(GREEN, DASH_DOT, "<"),
-    "cagrad": Look(PURPLE, SOLID, "D"),
-    "imtl": Look(BLUE, DASHED, "X"),
-    "nashmtl": Look(GREEN, SOLID, "H"),
-    "alignedmtl": Look(PURPLE, DASHED, ">"),
-    "torchjd": Look(BLUE, DOTTED, "h"),
+COLOURS = {
+    "blue": BLUE,
+    "vermilion": VERMILION,
+    "green": GREEN,
+    "purple": PURPLE,
+    "orange": ORANGE,
+    "sky": SKY,
+    "black": BLACK,
+    "grey": GREY,
 }
-"""A method looks the same in every figure."""
+"""Names of colours in ``configs/method``."""
+
+NAMED_DASHES = {"solid": SOLID, "dashed": DASHED, "dotted": DOTTED, "dash_dot": DASH_DOT}
+"""Names of line styles there."""
+
+
+def find_look(method: str) -> Look | None:
+    """Return how a method looks in every figure, None where its file doesn't say.
+
+    Raises:
+        ConfigError: it says what there is not.
+    """
+    display = find_display("method", method)
+    if not {"colour", "dash", "marker"} <= display.keys():
+        return None
+    known: dict[str, Collection[str]] = {"colour": COLOURS, "dash": NAMED_DASHES, "marker": MARKERS}
+    for key, allowed in known.items():
+        if str(display[key]) not in allowed:
+            raise ConfigError(
+                f"configs/method/{method}.yaml: display.{key}={display[key]}: must be one of "
+                + ", ".join(allowed)
+            )
+    return Look(COLOURS[display["colour"]], NAMED_DASHES[display["dash"]], str(display["marker"]))
+
+
+def row_looks(rows: Sequence[Row]) -> dict[str, Look]:
+    """Return a look for every row of a table, by its name."""
+    counts = Counter(row.label for row in rows)
+    keys = {row.name: row.label if counts[row.label] == 1 else row.name for row in rows}
+    looks = method_looks(list(keys.values()))
+    return {name: looks[key] for name, key in keys.items()}
 
 
 def method_looks(names: Sequence[str]) -> dict[str, Look]:
-    """Return a look for every row of a table; up to 28 have different ones.
+    """Return a look for every method or variant; up to 28 have different ones.
 
-    Rows that aren't one of our methods, such as variants, take what the others leave.
+    Those whose files give them none, such as variants, take what the others leave.
     """
-    taken = {(look.colour, look.dash) for name, look in METHODS.items() if name in names}
+    own = {name: look for name in names if (look := find_look(name))}
+    taken = {(look.colour, look.dash) for look in own.values()}
     free = [(c, d) for d, c in product(DASHES, PALETTE) if (c, d) not in taken]
-    found: dict[str, Look] = {}
-    for index, name in enumerate(name for name in names if name not in METHODS):
-        found[name] = Look(*free[index % len(free)], MARKERS[index % len(MARKERS)])
-    return {name: METHODS.get(name) or found[name] for name in names}
+    others = [name for name in names if name not in own]
+    found = {
+        name: Look(*free[index % len(free)], MARKERS[index % len(MARKERS)])
+        for index, name in enumerate(others)
+    }
+    return {name: own.get(name) or found[name] for name in names}
 
 
 def task_looks(tasks: Sequence[str]) -> dict[str, Look]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtl_bench.reporting.figures.looks import FAINT, Look, method_looks
+from mtl_bench.reporting.figures.looks import FAINT, Look, row_looks
 from mtl_bench.reporting.figures.panels import page
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
 from mtl_bench.reporting.figures.series import Array, rank_table
@@ -114,7 +114,7 @@ def draw(scene: Scene) -> Drawing:
         ),
     )
     panel = body.subplots()
-    looks = method_looks([row.name for row in scene.comparison.rows])
+    looks = row_looks(scene.comparison.rows)
     for y, (row, ranks_CS) in enumerate(zip(ranking.rows, ranking.ranks_MCS, strict=True)):
         _draw_method(panel, y, ranks_CS, looks[row.name])
     panel.set_yticks(range(count), [row.name for row in ranking.rows])

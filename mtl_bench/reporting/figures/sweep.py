@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.reporting.figures.scene import CannotDrawError, Scene
 from mtl_bench.reporting.statistics import Row
 from mtl_bench.reporting.status import describe
@@ -35,11 +35,10 @@ def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
         rows.setdefault(row.label, []).append(row)
     states = {record.label: describe(record) for record in scene.unfinished}
     cells = {}
-    for line in EXPERIMENTS[name].lines:
-        if line.label is not None:
-            found = rows.get(line.label, [])
-            state = states.get(line.label, "missing")
-            cells[line.label] = _cell(found, state, scene.comparison.score.label)
+    for line in find_experiments()[name].lines:
+        found = rows.get(line.label, [])
+        state = states.get(line.label, "missing")
+        cells[line.label] = _cell(found, state, scene.comparison.score.label)
     if all(cell.row is None for cell in cells.values()):
         counts = Counter(cell.state for cell in cells.values())
         counted = ", ".join(f"{count} {state}" for state, count in counts.items())

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mtl_bench.reporting.comparison import Spread
 from mtl_bench.reporting.costs import cost
-from mtl_bench.reporting.experiments import EXPERIMENTS
-from mtl_bench.reporting.figures.looks import BLUE, FAINT, GREY, METHODS, SOLID
+from mtl_bench.reporting.experiments import find_experiments
+from mtl_bench.reporting.figures.looks import BLUE, FAINT, GREY, SOLID, find_look
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
 from mtl_bench.reporting.figures.scene import Drawing, Scene, footer
 from mtl_bench.reporting.figures.sweep import Cell, sweep_cells, sweep_missing
@@ -15,8 +15,6 @@ from mtl_bench.reporting.tables import score_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-LOOK = METHODS["taskforce"]._replace(marker="D")
 
 
 def draw(scene: Scene) -> Drawing:
@@ -37,9 +35,12 @@ def draw(scene: Scene) -> Drawing:
     points = {i: cells[label].row for label, i in intervals.items()}
     deltas = {i: row.score for i, row in points.items() if row and row.score}
     means = [deltas[i].mean for i in deltas]
-    above.plot(list(deltas), means, color=LOOK.colour, linewidth=1.2)
+    look = find_look("taskforce")
+    assert look is not None
+    look = look._replace(marker="D")
+    above.plot(list(deltas), means, color=look.colour, linewidth=1.2)
     for interval, delta in deltas.items():
-        spread_bars(above, interval, delta.mean, delta.sd, LOOK, 5)
+        spread_bars(above, interval, delta.mean, delta.sd, look, 5)
     tops = {i: delta.mean + (delta.sd or 0.0) for i, delta in deltas.items()}
     _write(
         above,
@@ -68,7 +69,7 @@ def draw(scene: Scene) -> Drawing:
 
 def _speeds(cells: dict[str, Cell]) -> tuple[dict[str, float], str]:
     """Return label -> speed-up of those whose times can be compared, and what to say of it."""
-    reference = cells[EXPERIMENTS["figure3"].reference].row
+    reference = cells[find_experiments()["figure3"].reference].row
     if reference is None:
         return {}, "No speeds: the run with update_every=1 isn't there."
     speeds, reasons = dict[str, float](), dict[str, None]()

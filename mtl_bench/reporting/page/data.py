@@ -12,7 +12,8 @@ from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_components
-from mtl_bench.reporting.layout import row_order
+from mtl_bench.reporting.display import row_order
+from mtl_bench.reporting.page.looks import page_looks
 from mtl_bench.reporting.page.results import results_under, score_data, selections
 from mtl_bench.reporting.page.runs import FACTS, grid, run_data, run_files
 from mtl_bench.reporting.page.series import Bins, Steps, epoch_curves, step_curves
@@ -57,10 +58,12 @@ def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, 
     curves = thin_out(_read_what_fits([records[number] for number in order]), CHARACTERS)
     found = dict(zip(order, curves, strict=False))
     methods = {record.label: record.method for record in records}
+    labels = sorted(methods, key=lambda label: row_order(methods[label], label))
     pairs = [(record, found.get(number)) for number, record in enumerate(records)]
     return {
         "profile": profile,
-        "labels": sorted(methods, key=lambda label: row_order(methods[label], label)),
+        "labels": labels,
+        "looks": page_looks(labels),
         "left_out": len(records) - len(found),
         "facts": FACTS,
         "datasets": [

@@ -7,6 +7,7 @@ from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Column, Comparison, Run, Setting, Spread
+from mtl_bench.reporting.experiments import published_numbers
 from mtl_bench.reporting.notes import (
     MARKS,
     cautions,
@@ -15,18 +16,11 @@ from mtl_bench.reporting.notes import (
     few_seeds,
     unsealed_note,
 )
-from mtl_bench.reporting.published import MAIN_TABLES, NAMES, has_published, read_published
+from mtl_bench.reporting.published import as_number
 from mtl_bench.reporting.statistics import compare_parts, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell
 from mtl_bench.reporting.tables import INTERVAL, metric_columns, score_columns, spread_text
 from mtl_bench.scores import Score
-
-PUBLISHED = {
-    "nyuv2": (("Δm", "delta_m"), ("Δt", "delta_t")),
-    "cityscapes": (("Δm", "delta_m"),),
-    "qm9": (("Δm", "delta_m"),),
-}
-"""Data set -> the columns of the paper's main table that are shown."""
 
 Shown = dict[str, Any]
 """A cell: ``text`` and ``sd`` as the tables print them, ``value`` and ``spread`` as numbers, and
@@ -184,14 +178,12 @@ def _number(value: float | None) -> Shown:
 
 def _published(setting: Setting) -> tuple[list[str], dict[str, list[Shown]]]:
     """Return headers and cells by label."""
-    if not has_published(setting):
-        return [], {}
-    columns = PUBLISHED[setting.dataset]
-    labels = {printed: method for method, printed in NAMES.items()}
+    columns, rows = published_numbers(setting)
     cells = {
-        labels[row["method"]]: [
-            _shown(Cell(row[key], float(row[key])) if row[key] else NO_CELL) for _, key in columns
+        label: [
+            _shown(Cell(row[key], as_number(row[key])) if row.get(key) else NO_CELL)
+            for _, key in columns
         ]
-        for row in read_published(MAIN_TABLES[setting.dataset])
+        for label, row in rows.items()
     }
-    return [head for head, _ in columns], cells
+    return [head.removeprefix("paper ") for head, _ in columns], cells

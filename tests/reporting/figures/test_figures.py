@@ -20,7 +20,7 @@ from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.steps import StepLog
 from mtl_bench.reporting.drawing import style
-from mtl_bench.reporting.experiments import EXPERIMENTS
+from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.reporting.figures.command import FIGURES
 from mtl_bench.reporting.figures.ranking import rank_rows
 from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, find_scenes
@@ -48,7 +48,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in (0, 1):
             write_run(results, method, seed, dataset="cityscapes", data=PROCEDURAL)
     for name in ("figure2", "figure3"):
-        for index, line in enumerate(EXPERIMENTS[name].lines):
+        for index, line in enumerate(find_experiments()[name].lines):
             for seed in (0, 1) if index % 3 else (0,):
                 if index != 3:
                     assert line.label

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtl_bench.config.groups import describe_group
 from mtl_bench.reporting.figures.labels import overlap, place_boxes, spread_out
-from mtl_bench.reporting.figures.looks import METHODS, method_looks, task_looks
+from mtl_bench.reporting.figures.looks import find_look, method_looks, task_looks
 
 WANTED = st.lists(st.floats(-0.2, 1.2), min_size=1, max_size=15)
 
@@ -53,10 +54,12 @@ def test_a_label_leaves_the_side_that_is_outside():
 
 
 def test_every_method_looks_like_itself_and_like_no_other():
-    looks = method_looks([*METHODS, *(f"taskforce-{i}" for i in range(13))])
-    assert looks["ls"] == method_looks(["uw", "ls"])["ls"] == METHODS["ls"]
+    methods = list(describe_group("method"))
+    own = {name: look for name in methods if (look := find_look(name))}
+    looks = method_looks([*methods, *(f"taskforce-{i}" for i in range(28 - len(methods)))])
+    assert looks["ls"] == method_looks(["uw", "ls"])["ls"] == own["ls"]
     assert len({look[:2] for look in looks.values()}) == len(looks) == 28
-    assert len({look.marker for look in METHODS.values()}) == len(METHODS)
+    assert len({look.marker for look in own.values()}) == len(own) == len(methods)
 
 
 def test_eleven_tasks_look_different():

@@ -1,5 +1,5 @@
-/* Which colour, dash and mark a method or a task has. Seven colours that the colour-blind can tell
-   apart, times three dashes, times the marks of the scatter plot. */
+/* Which colour, dash and mark a task has. Seven colours that the colour-blind can tell apart, times
+   four dashes. The looks of methods come with the data, as the figures have them. */
 
 const COLOURS = 7;
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
@@ -13,26 +13,6 @@ function lookOf(index) {
     mark: MARKS[((index % COLOURS) + round * 2) % MARKS.length],
     width: 1.75,
   };
-}
-
-/** Looks of methods: the two baselines are neutral, TaskForce stands out, others count up. */
-function methodLooks(labels) {
-  const looks = new Map();
-  const fixed = {
-    stl: { colour: "--muted", dash: [2, 3], mark: "diamond", width: 1.75 },
-    ls: { colour: "--ink", dash: [7, 4], mark: "square", width: 1.75 },
-    taskforce: { ...lookOf(0), width: 2.75 },
-  };
-  let next = 1;
-  for (const label of labels) {
-    if (label in fixed) looks.set(label, fixed[label]);
-    else {
-      looks.set(label, lookOf(next));
-      next += 1;
-      if (next % COLOURS === 0 && next < 3 * COLOURS) next += 1; // colour 0 is TaskForce's
-    }
-  }
-  return looks;
 }
 
 function taskLooks(tasks) {

@@ -88,7 +88,7 @@ function masthead(page) {
 
 function start() {
   const page = JSON.parse(document.getElementById("data").textContent);
-  const looks = methodLooks(page.labels);
+  const looks = new Map(page.labels.map((label) => [label, page.looks[label]]));
   masthead(page);
   const troubled = page.datasets
     .flatMap((dataset) => dataset.runs)

@@ -7,7 +7,7 @@ import numpy as np
 from mtl_bench.records.epochs import CPU_MINUTES, clocks
 from mtl_bench.reporting.figures.curves import Lines, clock_of, draw_means, read_lines
 from mtl_bench.reporting.figures.logs import epoch_series
-from mtl_bench.reporting.figures.looks import FAINT, method_looks
+from mtl_bench.reporting.figures.looks import FAINT, row_looks
 from mtl_bench.reporting.figures.panels import grid, legend_below, page, scale_values
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
 
@@ -48,7 +48,7 @@ def draw(scene: Scene) -> Drawing:
             "CPU minutes: of training, without evaluation." if timed else "",
         ),
     )
-    looks = method_looks([row.name for row in shown])
+    looks = row_looks(shown)
     panels = grid(body, len(axes), len(axes))
     for panel, clock in zip(panels, axes, strict=True):
         means = draw_means(panel, (f"{score.key}_{split}",), lines, looks, banded, clock)

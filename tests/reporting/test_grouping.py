@@ -124,7 +124,7 @@ def test_a_row_is_called_by_the_label_of_its_runs(tmp_path: Path) -> None:
     }
     assert found["Equal weights"].seeds == (0, 1)
     assert found["Uncertainty"].improvement == 0.75  # against LS, whatever that is called
-    assert found["Uncertainty"].delta_m is not None
+    assert found["Uncertainty"].score is not None
 
 
 def test_rows_of_one_label_are_told_apart_and_ranked_apart(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_systems_differ_in_architecture_within_one_table(tmp_path: Path) -> None
     assert {row.name: row.seeds for row in found.rows} == dict.fromkeys(
         ("stl", "ls mlp", "ls multihead", "Surgery"), (0, 1)
     )
-    assert all(row.delta_m for row in found.rows)  # against the one STL that there is
+    assert all(row.score for row in found.rows)  # against the one STL that there is
     assert found.setting.architecture == "mlp and multihead"
     assert not found.differences
     assert " ls multihead |" in render_tables(find_records(tmp_path))

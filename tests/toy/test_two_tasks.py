@@ -80,4 +80,4 @@ def test_the_command_writes_two_pictures(tmp_path, capsys):
     assert written == [f"{tmp_path}/new/toy.png", f"{tmp_path}/new/toy.svg"]
     assert (tmp_path / "new/toy.png").read_bytes().startswith(b"\x89PNG")
     picture = (tmp_path / "new/toy.svg").read_text()
-    assert all(name in picture for name in ("TaskForce", "Nash-MTL", "Pareto front", "θ₁"))
+    assert all(name in picture for name in ("TaskForce", "NashMTL", "Pareto front", "θ₁"))

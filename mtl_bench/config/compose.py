@@ -64,7 +64,9 @@ def compose_config(
     if single_task is not None and class_of("method", plain["method"]).separate_networks:
         plain["architecture"]["_target_"] = single_task
     check_objects(plain)
-    plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
+    plain["protocol"] = {
+        k: v for k, v in plain["protocol"].items() if not isinstance(v, dict) and k != "algorithms"
+    }
     return plain
 
 

@@ -38,8 +38,8 @@ class MetaWorld(Suite):
     simulated, is left out of the first of the two resets that each of theirs makes.
 
     Args:
-        tasks: names without ``-v3`` such as ``reach``, or one of ``mt4``, ``mt6``, ``mt10`` and
-            ``mt50``.
+        tasks: names such as ``reach``, with or without the ending ``-v3``, or one of ``mt4``,
+            ``mt6``, ``mt10`` and ``mt50``.
         copies: of each task.
         horizon: steps of an episode.
         seed: of the run.
@@ -82,6 +82,11 @@ class MetaWorld(Suite):
             for task in self.tasks
             for _ in range(copies)
         ]
+
+    @classmethod
+    def names_in(cls, tasks: str | list[str]) -> tuple[str, ...]:
+        """Return the names of the tasks of a benchmark, of one task, or of a list."""
+        return tuple(name.removesuffix("-v3") for name in super().names_in(tasks))
 
     def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:
         observations = []

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 
+from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.temperature import Temperatures
 from mtl_bench.config.build import build_algorithm, build_data, require_method
 from mtl_bench.config.compose import compose_config
@@ -89,6 +90,18 @@ def test_stopped_and_resumed_it_equals_an_uninterrupted_run(method, stop, tmp_pa
     assert differences(state_of(straight), state_of(resumed)) == []
     assert differences(logs_of(straight), logs_of(resumed)) == []
     assert differences(expected["metrics"], summary["metrics"]) == []
+
+
+def test_the_area_under_the_curve_counts_steps_and_not_epochs():
+    shares = ({"a": 0.0, "b": 0.5}, {"a": 0.8, "b": 0.6}, {"a": 0.5, "b": 1.0})
+    history = [
+        {"training_success": share, "environment_steps": steps}
+        for share, steps in zip(shares, (600, 800, 1000), strict=True)
+    ]
+    found = describe_learning(history)
+    auc = {"a": (0.8 + 0.5) / 5, "b": 0.5 * 3 / 5 + (0.6 + 1.0) / 5}
+    assert found["training_auc"] == pytest.approx(auc | {"mean": (auc["a"] + auc["b"]) / 2})
+    assert found["steps_to_0.8"] == {"a": 800, "b": 1000, "mean": None}
 
 
 def test_an_evaluation_leaves_no_trace(tmp_path):
@@ -195,6 +208,8 @@ def test_every_method_makes_a_whole_run(method, architecture, tmp_path):
     assert line["success_test"] == 0.0  # no episode is that short
     assert line["environment_steps"] == 2 * (12 + 36)
     assert line["training_success"].keys() == summary["metrics"]["last"].keys()
+    names = {*line["training_success"], "mean"}
+    assert summary["training_auc"].keys() == summary["steps_to_0.8"].keys() == names
 
 
 @pytest.mark.parametrize(("tasks", "count"), [("pendulum6", 6), ("heavy", 1), ("[long,heavy]", 2)])

@@ -6,7 +6,7 @@ critics, O observation numbers, A action numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.algorithms.sac.gradients import ControlGradients, Network
+from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
 from mtl_bench.algorithms.sac.temperature import Owner, TemperatureLoss, Temperatures
 from mtl_bench.architectures.control.base import ControlNetwork
@@ -329,6 +330,10 @@ class MultiTaskSAC(Algorithm):
             "shared": sum(p.numel() for p in shared),
             **counts,
         }
+
+    def describe(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return how soon the tasks were learned."""
+        return describe_learning(history)
 
     def keep_in(self, folder: Path) -> None:
         """Keep the replay buffer's parts in a folder."""

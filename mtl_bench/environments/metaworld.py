@@ -15,7 +15,7 @@ from mtl_bench.environments.base import Outcome, Purpose, Suite
 from mtl_bench.environments.metaworld_tasks import ALL_TASKS, BENCHMARKS
 from mtl_bench.errors import ConfigError
 from mtl_bench.seeding import derive_seed
-from mtl_bench.values import Positive, PositiveInt
+from mtl_bench.values import Fraction, Positive, PositiveInt
 
 CURRENT = 18
 """Numbers of an observation about the present state; those about the one before follow."""
@@ -49,6 +49,7 @@ class MetaWorld(Suite):
         reward_version: ``v1`` of 2019 or ``v2``, from 0 to 10.
         reward_scale: factor of all rewards.
         task_reward_scales: task -> a further factor of its rewards.
+        reward_rate: see ``Suite``.
 
     Raises:
         ConfigError: Meta-World is missing, or a task is unknown or named twice.
@@ -71,8 +72,12 @@ class MetaWorld(Suite):
         reward_version: Literal["v1", "v2"] = "v2",
         reward_scale: Positive = 1.0,
         task_reward_scales: dict[str, Positive] | None = None,
+        reward_rate: Fraction | None = None,
     ) -> None:
-        super().__init__(tasks, copies, horizon, seed, purpose, reward_scale, task_reward_scales)
+        super().__init__(
+            *(tasks, copies, horizon, seed, purpose),
+            *(reward_scale, task_reward_scales, reward_rate),
+        )
         self._seed = seed
         self._goals = 2**62 if goals is None else goals
         constructors = _import()

@@ -63,6 +63,7 @@ CONTROL = ["dataset=mt10", "method=pcgrad"]
     ("key", "values"),
     {
         "dataset.reward_version": ("v2", "v1", "v2", "v1"),
+        "dataset.reward_rate": (None, 1e-3, None, None),
         "dataset.goals": (50, 1, 50, 1),
         "dataset.horizon": (500, 150, 150, 150),
         "architecture.hidden": ([400] * 3, [400] * 3, [400] * 3, [160] * 6),

@@ -34,7 +34,7 @@ from mtl_bench.training.update import Update
 
 TASKS = (4, 10, 50)
 OBSERVATION, ACTION = 39, 4
-LOOP = "pcgrad, joint-graph loop"
+LOOP = "pcgrad joint-graph loop"
 LARGEST_LOOP = 10
 """Tasks up to which the loop is timed; with fifty it takes minutes a step."""
 
@@ -167,7 +167,7 @@ def _looped(component: Component) -> Component:
 def _method(name: str, tasks: int) -> Method:
     if name == "torchjd":
         return build_method(name, tasks, dataset="mt10", aggregator="UPGrad")
-    method = build_method(name.partition(",")[0], tasks, dataset="mt10")
+    method = build_method("pcgrad" if name == LOOP else name, tasks, dataset="mt10")
     fill_replay(method, tasks)
     return method
 

@@ -13,9 +13,9 @@ RESULTS ?= results
 LAUNCHER ?= $(if $(filter 1,$(JOBS)),basic,processes)
 SLURM ?=
 LAUNCH_basic := hydra/launcher=basic
-LAUNCH_processes := hydra/launcher=processes hydra.launcher.n_jobs=$(JOBS)
-LAUNCH_slurm := hydra/launcher=submitit_slurm hydra.launcher.array_parallelism=$(JOBS) $(SLURM)
-LAUNCH_local := hydra/launcher=submitit_local hydra.sweeper.max_batch_size=$(JOBS) $(SLURM)
+LAUNCH_processes = hydra/launcher=processes hydra.launcher.n_jobs=$(JOBS)
+LAUNCH_slurm = hydra/launcher=submitit_slurm hydra.launcher.array_parallelism=$(JOBS) $(SLURM)
+LAUNCH_local = hydra/launcher=submitit_local hydra.sweeper.max_batch_size=$(JOBS) $(SLURM)
 LAUNCH = $(or $(LAUNCH_$(LAUNCHER)),$(error LAUNCHER=$(LAUNCHER): give basic, processes, slurm or local))
 READY := .venv/.ready-tables$(if $(filter slurm local,$(LAUNCHER)),-slurm)
 SWEEP_qm9 := table2_qm9
@@ -26,7 +26,7 @@ WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo test test-cuda lint bench clean tables figures report
+.PHONY: help setup data demo pendulum6 test test-cuda lint bench clean tables figures report
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ data: $(DATA) ## prepare QM9 (about a minute)
 demo: .venv/.ready $(DATA) ## train STL, LS and TaskForce on real molecules and print the table
 	$(BIN)/mtl-bench train experiment=first_run paths.results=demo
 	$(BIN)/mtl-bench tables paths.results=demo
+
+pendulum6: JOBS = 2
+pendulum6: .venv/.ready ## train single-task and multi-task SAC, PCGrad and NashMTL on six pendulums
+	$(BIN)/mtl-bench train experiment=pendulum6_first paths.results=demo $(LAUNCH)
+	$(BIN)/mtl-bench tables profile=mini dataset=pendulum6 paths.results=demo
 
 test: .venv/.ready-dev $(DATA) ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto

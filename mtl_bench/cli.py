@@ -30,7 +30,7 @@ EPILOG = """examples:
 
 ELSEWHERE = "paths.figures=DIR"
 
-BENCHMARKS = ("agents", "constant", "mtan", "precision", "pspnet", "qm9", "solvers")
+BENCHMARKS = ("agents", "constant", "mtan", "precision", "pspnet", "qm9", "sac", "solvers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -85,6 +85,15 @@ def test_the_number_of_jobs_reaches_the_launcher(words, launched, desk):
     assert train.endswith(launched)
 
 
+def test_the_pendulums_are_trained_two_at_a_time_and_shown(desk):
+    train, tables = typed(desk, "make", "pendulum6")
+    assert train.endswith("hydra/launcher=processes hydra.launcher.n_jobs=2")
+    assert tables.endswith("tables profile=mini dataset=pendulum6 paths.results=demo")
+    assert len(plan_sweep(train.split()[2:-2]).cells) == 12
+    (train, _) = typed(desk, "make", "pendulum6", "JOBS=1")
+    assert train.endswith("hydra/launcher=basic")
+
+
 def test_an_unknown_launcher_is_named(desk):
     done = subprocess.run(
         ["make", "table2-qm9", "LAUNCHER=joblib"], cwd=desk, capture_output=True, text=True

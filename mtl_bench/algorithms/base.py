@@ -152,6 +152,14 @@ class Algorithm(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
 
+    def describe(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return what else summary.json tells of a training that has ended.
+
+        Args:
+            history: the lines of metrics.jsonl.
+        """
+        return {}
+
     def keep_in(self, folder: Path) -> None:  # noqa: B027 - most algorithms have no such data
         """Keep data that is too large for a state in files below a folder.
 

@@ -18,6 +18,7 @@ def run_benchmark(
         arguments = {
             "solvers": (rounds,),
             "agents": (rounds, threads),
+            "sac": (rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
         }

@@ -26,6 +26,7 @@ from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import ConfigError, MissingExtraError
+from mtl_bench.methods.base import Method
 from mtl_bench.runtime.environment import device_name
 from mtl_bench.runtime.memory import resident_peak, reuse_freed_memory
 from mtl_bench.tasks import Task
@@ -136,11 +137,7 @@ def method_step(problem: Problem, variant: Variant, optimizer: Adam) -> Step:
         network = problem.build_separate()
         optimizer = adam(network)
     gradients = BatchGradients(network, problem.tasks, method, CPU, **dict(variant.options))
-    generator = torch.Generator().manual_seed(0)
-    if method.needs == "gram":
-        for _ in range(REPLAY):
-            rows_TP = torch.randn(len(problem.tasks), 50, generator=generator).double()
-            method.weights(torch.rand(len(problem.tasks), generator=generator), rows_TP @ rows_TP.T)
+    fill_replay(method, len(problem.tasks))
 
     def step(batch: Any) -> None:  # noqa: ANN401 - the network's own batch
         method.step(gradients([batch]))
@@ -150,6 +147,15 @@ def method_step(problem: Problem, variant: Variant, optimizer: Adam) -> Step:
                 method.after_update(updated)
 
     return Step(step)
+
+
+def fill_replay(method: Method, num_tasks: int) -> None:
+    """Let a method see enough random Gram matrices that its agents learn in every step."""
+    generator = torch.Generator().manual_seed(0)
+    if method.needs == "gram":
+        for _ in range(REPLAY):
+            rows_TP = torch.randn(num_tasks, 50, generator=generator).double()
+            method.weights(torch.rand(num_tasks, generator=generator), rows_TP @ rows_TP.T)
 
 
 def time_steps(

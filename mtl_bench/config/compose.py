@@ -75,7 +75,9 @@ def compose_config(
     plain["dataset"].pop("compare", None)
     plain["method"].pop("display", None)
     check_objects(plain)
-    plain["protocol"] = {k: v for k, v in plain["protocol"].items() if not isinstance(v, dict)}
+    plain["protocol"] = {
+        k: v for k, v in plain["protocol"].items() if not isinstance(v, dict) and k != "algorithms"
+    }
     return plain
 
 

@@ -89,18 +89,35 @@ def check_algorithm(config: Mapping[str, Any]) -> None:
     """Check that the algorithm can learn from the data set, as everything else is set.
 
     Raises:
-        ConfigError: it can't, or a key that it has no choice of has another value.
+        ConfigError: it can't, the protocol is none of its, or a key that it has no choice of has
+            another value.
     """
-    name, dataset = config["algorithm"]["name"], config["dataset"]
+    name, dataset, protocol = config["algorithm"]["name"], config["dataset"], config["protocol"]
     algorithm = class_of("algorithm", config["algorithm"])
     if not algorithm.serves(class_of("dataset", dataset)):
         raise ConfigError(f"algorithm={name} can't learn from dataset={dataset['name']}")
+    if name not in protocol.get("algorithms", (name,)):
+        others = [other for other in find_choices("protocol") if _has_constants(other, name)]
+        raise ConfigError(
+            f"protocol={protocol['name']} has no constants of algorithm={name}, which learns from "
+            f"dataset={dataset['name']}; allowed: {', '.join(others)}"
+        )
     for key, only in algorithm.fixed.items():
         section, _, field = key.partition(".")
         found = config[section][field] if field else config[section]
         if found != only:
             shown = found if field else found["_target_"]
             raise ConfigError(f"{key}={shown}: algorithm={name} takes {only} alone")
+
+
+def _has_constants(protocol: str, algorithm: str) -> bool:
+    """Tell whether a protocol, or what it takes the rest from, names an algorithm or none."""
+    section = yaml.safe_load(find_choices("protocol")[protocol].path.read_text(encoding="utf-8"))
+    own = section.get("protocol", section)
+    if "algorithms" in own:
+        return algorithm in own["algorithms"]
+    parents = {str(word).partition("@")[0] for word in section.get("defaults", ())} - {"_self_"}
+    return all(_has_constants(parent, algorithm) for parent in parents)
 
 
 def check_num_tasks(num_tasks: object) -> None:
@@ -140,8 +157,8 @@ def _package_of(group: str, name: str) -> str:
 def check_constants(protocol: dict[str, Any]) -> None:
     """Check a protocol's constants of single choices against their constructors.
 
-    Those that the file of the method, data set, algorithm or architecture looks up are allowed;
-    others would have no effect.
+    Those that a profile or the file of the method, data set, algorithm or architecture looks up are
+    allowed; others would have no effect.
 
     Raises:
         ConfigError: an unknown constant, or a bad value.
@@ -152,10 +169,12 @@ def check_constants(protocol: dict[str, Any]) -> None:
 
 
 def _model_of_constants(owner: str) -> type[BaseModel]:
+    profiles = [path.read_text(encoding="utf-8") for _, path in find_choices("profile").values()]
     for group in ("method", "dataset", "algorithm", "architecture"):
         choice = find_choices(group).get(owner)
         text = "" if choice is None else choice.path.read_text(encoding="utf-8")
-        if names := re.findall(rf"\bprotocol\.{re.escape(owner)}\.(\w+)", text):
+        pattern = rf"\bprotocol\.{re.escape(owner)}\.(\w+)"
+        if text and (names := re.findall(pattern, "\n".join((text, *profiles)))):
             target = find_field(group, owner, "_target_")
             kind = class_of(group, {"_target_": target, "name": owner})
             return schema_of(kind, BUILT_WITH[group], frozenset(names))

@@ -149,12 +149,16 @@ class Gradients(Section):
 
 
 class Protocol(Section):
-    """Constants that differ between code bases, beside those of single methods and data sets."""
+    """Constants that differ between code bases, beside those of single methods and data sets.
+
+    ``algorithms`` are those that it has constants of; none stands for all.
+    """
 
     name: Name
     head_weighting: HeadWeighting
     selection: Selection
     last_k: PositiveInt
+    algorithms: tuple[Name, ...] = ()
 
 
 class Profile(Section):

@@ -15,7 +15,7 @@ import numpy as np
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.seeding import derive_seed
-from mtl_bench.values import Positive, PositiveInt
+from mtl_bench.values import Fraction, Positive, PositiveInt
 
 Purpose = Literal["training", "evaluation"]
 """What the episodes of a suite are for: each has random numbers of its own."""
@@ -53,13 +53,15 @@ class Suite(ABC):
         reward_scale: factor of all rewards.
         task_reward_scales: task -> a further factor of its rewards, for instance to let one task
             dominate.
+        reward_rate: rate of the running variance by whose root each environment's training rewards
+            are divided; None for rewards as they are.
 
     Attributes:
         task_names: all tasks that there are.
         benchmarks: name -> its tasks.
         simulator: what computes the states and in which version. A run is not continued on
             another one.
-        reward_scales: (T,) the factors in ``Outcome.rewards``.
+        reward_scales: (T,) the factors in ``Outcome.rewards``, beside the running deviation.
 
     Raises:
         ConfigError: no task, or one that is unknown or named twice.
@@ -81,6 +83,7 @@ class Suite(ABC):
         purpose: Purpose,
         reward_scale: Positive,
         task_reward_scales: dict[str, Positive] | None,
+        reward_rate: Fraction | None = None,
     ) -> None:
         names = self.names_in(tasks)
         if not names:
@@ -98,7 +101,11 @@ class Suite(ABC):
             for task in names
             for copy in range(copies)
         ]
-        self._beginning = self._generator_states()
+        self._reward_rate = reward_rate if purpose == "training" else None
+        self._reward_statistics = np.array(
+            [np.zeros((len(names), copies)), np.ones((len(names), copies))]
+        )
+        self._beginning = self._episode_state()
 
     @classmethod
     def names_in(cls, tasks: str | list[str]) -> tuple[str, ...]:
@@ -126,7 +133,7 @@ class Suite(ABC):
 
     def reset(self) -> np.ndarray:
         """Begin an episode of every environment and return its first observations, (T, C, O)."""
-        self._beginning = self._generator_states()
+        self._beginning = self._episode_state()
         self.steps = 0
         return self._begin(self._generators).astype(np.float32)
 
@@ -141,6 +148,8 @@ class Suite(ABC):
         self.steps += 1
         actions = np.clip(np.asarray(actions_TCA, dtype=np.float32), -1, 1)
         observations, rewards, successes = self._advance(actions)
+        if self._reward_rate is not None:
+            rewards = self._normalized(rewards, self._reward_rate)
         return Outcome(
             observations.astype(np.float32),
             (rewards * self.reward_scales[:, None]).astype(np.float32),
@@ -150,10 +159,11 @@ class Suite(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Return what the present episode can be made of again, together with its actions.
 
-        These are the generators' states from before it began and its number of steps. Before the
-        first episode, they are what that will begin with.
+        These are the states from before it began, of the generators and of the running deviation of
+        the rewards if there is one, and its number of steps. Before the first episode, they are
+        what that will begin with.
         """
-        return {"generators": self._beginning, "steps": self.steps}
+        return {**self._beginning, "steps": self.steps}
 
     def restore(self, state: Mapping[str, Any], actions_nTCA: np.ndarray) -> np.ndarray:
         """Go through an episode again and return its latest observations, (T, C, O).
@@ -168,13 +178,30 @@ class Suite(ABC):
             raise ValueError(f"{state['steps']} steps, but {len(actions_nTCA)} actions")
         for generator, value in zip(self._generators, state["generators"], strict=True):
             generator.bit_generator.state = value
+        if self._reward_rate is not None:
+            self._reward_statistics = np.array(state["reward_statistics"])
         observations = self.reset()
         for actions_TCA in actions_nTCA:
             observations = self.step(actions_TCA).observations
         return observations
 
-    def _generator_states(self) -> list[dict[str, Any]]:
-        return [dict(generator.bit_generator.state) for generator in self._generators]
+    def _normalized(self, rewards_TC: np.ndarray, rate: float) -> np.ndarray:
+        """Return rewards divided by their running deviation, this step's included.
+
+        That of mtenv: μ <- (1 - rate) μ + rate r, then v <- (1 - rate) v + rate (r - μ)², from
+        μ = 0 and v = 1.
+        """
+        mean, variance = self._reward_statistics
+        mean = (1 - rate) * mean + rate * rewards_TC
+        variance = (1 - rate) * variance + rate * (rewards_TC - mean) ** 2
+        self._reward_statistics = np.stack((mean, variance))
+        return rewards_TC / (np.sqrt(variance) + 1e-8)
+
+    def _episode_state(self) -> dict[str, Any]:
+        generators = [dict(generator.bit_generator.state) for generator in self._generators]
+        if self._reward_rate is None:
+            return {"generators": generators}
+        return {"generators": generators, "reward_statistics": self._reward_statistics.tolist()}
 
 
 def check_names(key: str, names: Sequence[str], known: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from mtl_bench.environments.base import Outcome, Purpose, Suite
 from mtl_bench.environments.metaworld_tasks import ALL_TASKS, BENCHMARKS
 from mtl_bench.errors import ConfigError
 from mtl_bench.seeding import derive_seed
-from mtl_bench.values import Positive, PositiveInt
+from mtl_bench.values import Fraction, Positive, PositiveInt
 
 CURRENT = 18
 """Numbers of an observation about the present state; those about the one before follow."""
@@ -38,8 +38,8 @@ class MetaWorld(Suite):
     simulated, is left out of the first of the two resets that each of theirs makes.
 
     Args:
-        tasks: names without ``-v3`` such as ``reach``, or one of ``mt4``, ``mt6``, ``mt10`` and
-            ``mt50``.
+        tasks: names such as ``reach``, with or without the ending ``-v3``, or one of ``mt4``,
+            ``mt6``, ``mt10`` and ``mt50``.
         copies: of each task.
         horizon: steps of an episode.
         seed: of the run.
@@ -49,6 +49,7 @@ class MetaWorld(Suite):
         reward_version: ``v1`` of 2019 or ``v2``, from 0 to 10.
         reward_scale: factor of all rewards.
         task_reward_scales: task -> a further factor of its rewards.
+        reward_rate: see ``Suite``.
 
     Raises:
         ConfigError: Meta-World is missing, or a task is unknown or named twice.
@@ -71,8 +72,12 @@ class MetaWorld(Suite):
         reward_version: Literal["v1", "v2"] = "v2",
         reward_scale: Positive = 1.0,
         task_reward_scales: dict[str, Positive] | None = None,
+        reward_rate: Fraction | None = None,
     ) -> None:
-        super().__init__(tasks, copies, horizon, seed, purpose, reward_scale, task_reward_scales)
+        super().__init__(
+            *(tasks, copies, horizon, seed, purpose),
+            *(reward_scale, task_reward_scales, reward_rate),
+        )
         self._seed = seed
         self._goals = 2**62 if goals is None else goals
         constructors = _import()
@@ -82,6 +87,11 @@ class MetaWorld(Suite):
             for task in self.tasks
             for _ in range(copies)
         ]
+
+    @classmethod
+    def names_in(cls, tasks: str | list[str]) -> tuple[str, ...]:
+        """Return the names of the tasks of a benchmark, of one task, or of a list."""
+        return tuple(name.removesuffix("-v3") for name in super().names_in(tasks))
 
     def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:
         observations = []

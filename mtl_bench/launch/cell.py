@@ -11,12 +11,13 @@ from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import (
     BusyError,
+    ExplodedError,
     Interrupted,
     MissingExtraError,
     MtlBenchError,
     describe_refusal,
 )
-from mtl_bench.records.reader import find_record
+from mtl_bench.records.reader import ENDED, find_record
 from mtl_bench.records.writer import record_path
 from mtl_bench.training.run import run
 
@@ -47,7 +48,7 @@ def look(overrides: Sequence[str]) -> Cell:
     resolved: dict[str, Any] = compose_config(overrides)
     path = record_path(resolved, config_hash(resolved))
     record = find_record(path.absolute())
-    if record is None or record.state != "finished":
+    if record is None or record.state not in ENDED:
         require_method(resolved)
     if record is None:
         return Cell(list(overrides), str(path), "missing", None)
@@ -85,6 +86,8 @@ def run_cell(overrides: list[str], slot: int | None = None) -> Cell:
         return Cell(overrides, None, "interrupted", str(error))
     except BusyError as error:
         return Cell(overrides, None, "running", str(error))
+    except ExplodedError as error:
+        return Cell(overrides, None, "exploded", str(error))
     except MtlBenchError as error:
         return Cell(overrides, None, "failed", str(error))
     except Exception as error:

@@ -11,6 +11,7 @@ from mtl_bench.errors import Interrupted
 from mtl_bench.files import printable
 from mtl_bench.launch.cell import Cell, look
 from mtl_bench.launch.sweep import survey, sweep
+from mtl_bench.records.reader import ENDED
 from mtl_bench.training.run import run
 
 
@@ -20,7 +21,7 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
     Args:
         overrides: words of the command line.
         multirun: a sweep; an experiment always is one.
-        dry_run: train nothing, print the runs that are not finished; 1 if there are any.
+        dry_run: train nothing, print the runs that are not over; 1 if there are any.
 
     Raises:
         MtlBenchError: the run failed, or the sweep could not be carried out.
@@ -42,6 +43,8 @@ def _tell_outcomes(cells: list[Cell]) -> int:
     print(f"{states['finished']} of {len(cells) - states['left out']} runs are finished")
     _tell_left_out(cells)
     for cell in cells:
+        if cell.state == "exploded":
+            print(printable(f"{' '.join(cell.overrides)}: {cell.error}"))
         if cell.state == "failed":
             line = f"failed: {' '.join(cell.overrides)}: {cell.error}"
             print(printable(line), file=sys.stderr)
@@ -58,11 +61,11 @@ def _tell_left(cells: list[Cell]) -> int:
     states = Counter(cell.state for cell in cells)
     _tell_left_out(cells)
     for cell in cells:
-        if cell.state not in ("finished", "left out"):
+        if cell.state not in (*ENDED, "left out"):
             reason = f" ({cell.error})" if cell.error else ""
             print(printable(f"{cell.state}: {' '.join(cell.overrides)}{reason}"))
     print(", ".join(f"{count} {state}" for state, count in states.items()))
-    return 0 if states["finished"] + states["left out"] == len(cells) else 1
+    return 0 if sum(states[over] for over in (*ENDED, "left out")) == len(cells) else 1
 
 
 def _tell_left_out(cells: list[Cell]) -> None:

@@ -32,7 +32,7 @@ from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
 from mtl_bench.launch import cluster, processes
 from mtl_bench.launch.cell import Cell, Task, look_cell, run_cell, stopped_before
-from mtl_bench.records.reader import is_locked
+from mtl_bench.records.reader import ENDED, is_locked
 from mtl_bench.signals import StopRequest
 
 POLL = 0.5
@@ -66,7 +66,7 @@ def survey(overrides: Sequence[str]) -> list[Cell]:
 
 
 def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
-    """Carry out every run of a sweep that is not finished; one that fails does not stop the others.
+    """Carry out every run of a sweep that is not over; one that fails does not stop the others.
 
     A run that is asked to stop does: what it comes to is ``interrupted``, and no other is begun.
     What another process trains meanwhile comes last, when that process is done with it.
@@ -83,7 +83,7 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
     plan = plan_sweep(overrides)
     seen = [look_cell(cell, plan.optional) for cell in plan.cells]
     # by record, since cells can differ in what makes no other run
-    left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state != "finished"}
+    left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state not in ENDED}
     outcomes: dict[str | None, Cell] = {}
     while left:
         outcomes |= _carry_out(plan, task, left)

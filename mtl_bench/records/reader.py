@@ -32,6 +32,9 @@ from mtl_bench.scores import Score, score_of
 
 State = Literal["finished", "running", "failed", "exploded", "interrupted"]
 
+ENDED = ("finished", "exploded")
+"""States of runs that are over: to train one again, somebody has to move its folder away."""
+
 FOLDER = re.compile(r"seed(?P<seed>\d+)-(?P<hash>[0-9a-f]{8})")
 
 

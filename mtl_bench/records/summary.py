@@ -26,7 +26,10 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "device": str,
 }
 
-COUNTED = ("parameters", "seconds", "peak_memory_bytes", "epochs", "steps")
+COUNTED = (
+    *("parameters", "seconds", "peak_memory_bytes", "epochs", "steps"),
+    *("training_auc", "steps_to_0.8"),
+)
 """Keys whose values are numbers or mappings to numbers, where they are there at all."""
 
 LARGEST = 1e100

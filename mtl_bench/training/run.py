@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from mtl_bench.advice import command
 from mtl_bench.config.build import require_method
 from mtl_bench.config.identity import config_hash
-from mtl_bench.errors import Interrupted, RecordError
+from mtl_bench.errors import ExplodedError, Interrupted, RecordError
 from mtl_bench.records.reader import find_record
 from mtl_bench.records.seal import SEAL
 from mtl_bench.records.writer import RunRecord, record_path
@@ -30,6 +30,7 @@ def run(config: dict[str, Any]) -> Outcome:
     """
     digest = config_hash(config)
     path = record_path(config, digest)
+    _refuse_exploded(path)
     if (path / SEAL).exists():
         record = find_record(path.absolute())
         if record is not None and record.state == "finished":
@@ -58,6 +59,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
     device = prepare_process(config["trainer"])
     data = build_data(config)
     with RunRecord(path) as record:
+        _refuse_exploded(path)
         found = find_record(path.absolute())
         if found is not None and found.state == "finished":  # by another process, in the meantime
             return Outcome(path, "already finished")
@@ -93,6 +95,15 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
             record.finish(summary)
             console.finish(path, summary, _next_commands(config))
     return Outcome(path, "finished")
+
+
+def _refuse_exploded(path: Path) -> None:
+    """Refuse to train again what has exploded: scores of the lucky runs alone would mislead."""
+    record = find_record(path.absolute())
+    if record is not None and record.state == "exploded":
+        raise ExplodedError(
+            f"already {record.error}; to train it again all the same, move {path} away"
+        )
 
 
 def _next_commands(config: dict[str, Any]) -> list[str]:

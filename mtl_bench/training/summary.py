@@ -49,6 +49,7 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
                 for component in algorithm.components
             )
         ],
+        **algorithm.describe(progress.history),
         "parameters": algorithm.parameter_counts(),
         "seconds": progress.total_seconds | median_epoch(seconds),
         "peak_memory_bytes": progress.peak_memory_bytes,

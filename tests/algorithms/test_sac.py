@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 
+from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.temperature import Temperatures
 from mtl_bench.config.build import build_algorithm, build_data, require_method
 from mtl_bench.config.compose import compose_config
@@ -89,6 +90,18 @@ def test_stopped_and_resumed_it_equals_an_uninterrupted_run(method, stop, tmp_pa
     assert differences(state_of(straight), state_of(resumed)) == []
     assert differences(logs_of(straight), logs_of(resumed)) == []
     assert differences(expected["metrics"], summary["metrics"]) == []
+
+
+def test_the_area_under_the_curve_counts_steps_and_not_epochs():
+    shares = ({"a": 0.0, "b": 0.5}, {"a": 0.8, "b": 0.6}, {"a": 0.5, "b": 1.0})
+    history = [
+        {"training_success": share, "environment_steps": steps}
+        for share, steps in zip(shares, (600, 800, 1000), strict=True)
+    ]
+    found = describe_learning(history)
+    auc = {"a": (0.8 + 0.5) / 5, "b": 0.5 * 3 / 5 + (0.6 + 1.0) / 5}
+    assert found["training_auc"] == pytest.approx(auc | {"mean": (auc["a"] + auc["b"]) / 2})
+    assert found["steps_to_0.8"] == {"a": 800, "b": 1000, "mean": None}
 
 
 def test_an_evaluation_leaves_no_trace(tmp_path):
@@ -195,6 +208,8 @@ def test_every_method_makes_a_whole_run(method, architecture, tmp_path):
     assert line["success_test"] == 0.0  # no episode is that short
     assert line["environment_steps"] == 2 * (12 + 36)
     assert line["training_success"].keys() == summary["metrics"]["last"].keys()
+    names = {*line["training_success"], "mean"}
+    assert summary["training_auc"].keys() == summary["steps_to_0.8"].keys() == names
 
 
 @pytest.mark.parametrize(("tasks", "count"), [("pendulum6", 6), ("heavy", 1), ("[long,heavy]", 2)])
@@ -308,8 +323,46 @@ def test_losses_targets_and_slow_critics_are_those_of_the_formulas():
 @pytest.mark.parametrize("loss", ["log_alpha", "alpha"])
 def test_each_temperature_falls_while_its_policy_is_more_random_than_the_target(loss):
     sgd = partial(torch.optim.SGD, lr=0.1)
-    temperatures = Temperatures(2, 0.5, -1.0, loss, sgd, None, CPU)
+    temperatures = Temperatures(2, "task", 0.5, None, -1.0, loss, sgd, None, CPU)
     temperatures.update(torch.tensor([[-2.0, -4.0], [2.0, 4.0]]))  # entropies 3 and -3
     slopes = torch.tensor([4.0, -2.0]) * (0.5 if loss == "alpha" else 1.0)
     expected = torch.tensor(0.5).log() - 0.1 * slopes
-    torch.testing.assert_close(temperatures.log_alpha_T.detach(), expected)
+    torch.testing.assert_close(temperatures.log_alpha.detach(), expected)
+
+
+def test_a_shared_temperature_follows_the_mean_entropy():
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    shared, alone = (
+        Temperatures(tasks, owner, 0.5, None, -1.0, "alpha", sgd, None, CPU)
+        for tasks, owner in ((2, "shared"), (1, "task"))
+    )
+    log_probs_TB = torch.tensor([[-2.0, -4.0], [2.0, 5.0]])
+    shared.update(log_probs_TB)
+    alone.update(log_probs_TB.mean().view(1, 1))
+    torch.testing.assert_close(shared.alpha_T1, alone.alpha_T1)
+
+
+def test_a_temperature_rises_to_its_limit_alone():
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    temperatures = Temperatures(2, "task", 0.9, 1.0, -1.0, "log_alpha", sgd, None, CPU)
+    temperatures.update(torch.tensor([[9.0], [-9.0]]))
+    raised, lowered = temperatures.alpha_T1.flatten().tolist()
+    assert raised == 1.0
+    assert lowered < 0.9
+
+
+def test_a_run_with_one_temperature_for_all_tasks(tmp_path):
+    trainer, _ = train(config_of(tmp_path, "method=ls", "algorithm.temperature=shared"))
+    assert trainer.algorithm.temperatures.alpha_T1.shape == (1, 1)
+    assert trainer.progress.step == 36
+
+
+@pytest.mark.parametrize("method", ["ls", "pcgrad"])
+def test_ten_tasks_of_metaworld_make_a_whole_run(method, tmp_path):
+    pytest.importorskip("metaworld", reason="needs the extra rl")
+    overrides = ("dataset=mt10", "profile=smoke", f"method={method}", "logger.progress=off")
+    config = compose_config([*overrides, "trainer.device=cpu", f"paths.results={tmp_path}"])
+    trainer, summary = train(config)
+    assert trainer.progress.step == 40
+    assert len(summary["metrics"]["last"]) == 10
+    assert all(metrics["return"] > 0 for metrics in summary["metrics"]["last"].values())

@@ -167,11 +167,13 @@ def test_separate_networks_never_touch_each_other():
 
 @pytest.mark.parametrize("mean", [-3.0, 0.2, 6.0])
 @pytest.mark.parametrize("log_std", [-8.0, -0.5, 5.0])
-def test_log_probabilities_are_those_of_a_transformed_normal_distribution(mean, log_std):
+@pytest.mark.parametrize("kind", ["clip", "tanh"])
+def test_log_probabilities_are_those_of_a_transformed_normal_distribution(mean, log_std, kind):
     outputs = torch.tensor([mean, -mean, log_std, log_std], dtype=torch.float64).expand(2, 3, -1)
     noise = torch.randn(2, 3, 2, dtype=torch.float64)
-    actions, found = sample_actions(outputs, noise, (-5.0, 2.0))
-    std = math.exp(min(max(log_std, -5.0), 2.0))
+    actions, found = sample_actions(outputs, noise, (-5.0, 2.0), kind)
+    spread = -1.5 + 3.5 * math.tanh(log_std)
+    std = math.exp(min(max(log_std, -5.0), 2.0) if kind == "clip" else spread)
     loc = torch.tensor([mean, -mean], dtype=torch.float64)
     normal = torch.distributions.Normal(loc, std)
     transform = torch.distributions.transforms.TanhTransform(cache_size=1)

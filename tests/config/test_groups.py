@@ -18,7 +18,16 @@ OBJECTS = [
 
 
 def section_of(group, choice):
-    return yaml.safe_load((find_config_folder() / group / f"{choice}.yaml").read_text())
+    """Return what a file says, with a data set's section of the one that it takes the rest from."""
+    section = yaml.safe_load((find_config_folder() / group / f"{choice}.yaml").read_text())
+    if group != "dataset":
+        return section
+    rest = next((word for word in section["defaults"] if word in [*describe_group(group)]), None)
+    if rest is None:
+        return section["dataset"]
+    whole = section_of(group, rest)
+    assert section["dataset"].keys() <= whole.keys()
+    return whole
 
 
 def same(value, default):
@@ -33,7 +42,6 @@ def same(value, default):
 )
 def test_a_file_has_exactly_the_constructors_fields_and_defaults(group, choice):
     section = section_of(group, choice)
-    section = section.get("dataset", section)
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(get_class(section["_target_"])).parameters.items()

@@ -1,5 +1,6 @@
 """A protocol's constants of one method reach that method and no other run."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,65 @@ def test_a_constant_changes_the_hash_of_its_own_method_alone():
     assert digest("method=ls", "protocol.cagrad.c=0.7") == digest("method=ls")
 
 
+CONTROL = ["dataset=mt10", "method=pcgrad"]
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    {
+        "dataset.reward_version": ("v2", "v1", "v2", "v1"),
+        "dataset.reward_rate": (None, 1e-3, None, None),
+        "dataset.goals": (50, 1, 50, 1),
+        "dataset.horizon": (500, 150, 150, 150),
+        "architecture.hidden": ([400] * 3, [400] * 3, [400] * 3, [160] * 6),
+        "architecture.initialization": ("he", "xavier", "he", "xavier"),
+        "algorithm.random_episodes": (8, 10, 10, 10),
+        "algorithm.buffer_size": (10**5, 10**5, 10**6, 10**6),
+        "algorithm.temperature_loss": ("log_alpha", "alpha", "log_alpha", "log_alpha"),
+        "algorithm.temperature_lr": (None, None, 1e-4, None),
+        "algorithm.greatest_temperature": (None, None, 1.0, None),
+        "algorithm.log_std": ("clip", "tanh", "clip", "clip"),
+        "algorithm.log_std_bounds": ([-20, 2], [-20, 2], [-10, 2], [-20, 2]),
+        "algorithm.largest_loss": (1e8,) * 4,
+        "trainer.clip_norm": (1.0, None, None, None),
+        "optimizer.eps": (1e-5, 1e-8, 1e-8, 1e-8),
+        "optimizer.lr": (3e-4,) * 4,
+        "method.permutation": ("shared", "shared", "shared", "each"),
+        "protocol.selection": ("last",) * 4,
+    }.items(),
+)
+def test_each_protocol_of_reinforcement_learning_has_its_constants(key, values):
+    section, _, name = key.partition(".")
+    protocols = ("metaworld", "mtrl", "paco", "pcgrad")
+    configs = [compose_config([*CONTROL, f"protocol={protocol}"]) for protocol in protocols]
+    assert tuple(config[section][name] for config in configs) == values
+
+
+def test_paco_aims_at_the_entropy_of_a_tenth_of_each_range():
+    entropy = compose_config([*CONTROL, "protocol=paco"])["algorithm"]["target_entropy"]
+    assert entropy == pytest.approx(math.log(0.1 * 2), abs=1e-7)
+
+
+@pytest.mark.parametrize("protocol", ["metaworld", "mtrl", "paco", "pcgrad"])
+def test_two_million_steps_of_each_task_are_the_published_length(protocol):
+    config = compose_config([*CONTROL, f"protocol={protocol}"])
+    episodes = config["trainer"]["epochs"] * config["algorithm"]["epoch_episodes"]
+    steps = episodes * config["dataset"]["horizon"]
+    assert steps == pytest.approx(2e6, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "protocol", "allowed"),
+    [
+        *(("pendulum6", name, "metaworld, mtrl, paco, pcgrad") for name in ("nash", "aligned")),
+        *(("qm9", name, "aligned, nash") for name in ("metaworld", "mtrl", "paco", "pcgrad")),
+    ],
+)
+def test_a_protocol_of_another_algorithm_is_refused(dataset, protocol, allowed):
+    with pytest.raises(ConfigError, match=rf"^protocol={protocol} .*; allowed: {allowed}$"):
+        compose_config([f"dataset={dataset}", "method=ls", f"protocol={protocol}"])
+
+
 def test_records_are_kept():
     assert RECORDS
 
@@ -79,6 +139,8 @@ def test_the_records_that_are_kept_are_still_found(record):
         ("protocol.cagrad.c=-1", "protocol.cagrad.c=-1"),
         ("protocol.cagrad.d=1", "did you mean protocol.cagrad.c"),
         ("protocol.uw.form=x", "protocol.uw.form=x"),
+        ("+protocol.metaworld.horizon=0", "protocol.metaworld.horizon=0"),
+        ("+protocol.sac.epochs=1", "unknown key protocol.sac.epochs"),
     ],
 )
 def test_mistakes_in_a_section_are_found_whatever_the_method(override, message):

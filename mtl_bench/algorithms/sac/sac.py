@@ -6,7 +6,7 @@ critics, O observation numbers, A action numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from statistics import fmean
@@ -19,10 +19,11 @@ from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.algorithms.sac.gradients import ControlGradients, Network
+from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
-from mtl_bench.algorithms.sac.temperature import TemperatureLoss, Temperatures
+from mtl_bench.algorithms.sac.temperature import Owner, TemperatureLoss, Temperatures
 from mtl_bench.architectures.control.base import ControlNetwork
-from mtl_bench.architectures.control.policy import best_actions, sample_actions
+from mtl_bench.architectures.control.policy import LogStd, best_actions, sample_actions
 from mtl_bench.datasets.base import Split
 from mtl_bench.environments.base import Suite
 from mtl_bench.errors import ExplodedError, RecordError
@@ -83,11 +84,14 @@ class MultiTaskSAC(Algorithm):
         evaluation_rounds: episodes of every environment in an evaluation.
         gamma: γ.
         tau: share by which the slow copies follow at every update.
+        temperature: whether each α is a task's own, or one is shared by all.
         initial_temperature: the first α.
-        target_entropy: of the policy; null for -A.
+        greatest_temperature: see ``Temperatures``.
+        target_entropy: of the policy, for each of the A action numbers.
         temperature_loss: see ``Temperatures``.
         temperature_lr: null for that of the networks.
-        log_std_bounds: least and greatest logarithm of the policy's deviation.
+        log_std: how the logarithm of the policy's deviation is kept within its bounds.
+        log_std_bounds: the least and the greatest.
         largest_loss: the run has exploded if the tasks' mean critic loss is above.
         method_on: ``critic`` leaves the policy to LS; ``auto`` does so for methods that read the
             losses' values, since the policy's may be negative.
@@ -120,17 +124,21 @@ class MultiTaskSAC(Algorithm):
         evaluation_rounds: PositiveInt = 10,
         gamma: Fraction = 0.99,
         tau: Fraction = 0.005,
+        temperature: Owner = "task",
         initial_temperature: Positive = 1.0,
-        target_entropy: float | None = None,
+        greatest_temperature: Positive | None = None,
+        target_entropy: float = -1.0,
         temperature_loss: TemperatureLoss = "log_alpha",
         temperature_lr: Positive | None = None,
+        log_std: LogStd = "clip",
         log_std_bounds: tuple[float, float] = (-20.0, 2.0),
         largest_loss: Positive = 1e8,
         method_on: Literal["auto", "critic", "both"] = "auto",
     ) -> None:
         self.suite, self.evaluation, self.device = suite, evaluation, device
         self.batch_size, self.gamma, self.tau = batch_size, gamma, tau
-        self.log_std_bounds, self.largest_loss = log_std_bounds, largest_loss
+        self.log_std_bounds, self.log_std = log_std_bounds, log_std
+        self.largest_loss = largest_loss
         self.random_steps = random_episodes * suite.horizon
         self.steps_per_epoch = epoch_episodes * suite.horizon
         self.evaluation_rounds = evaluation_rounds
@@ -145,10 +153,16 @@ class MultiTaskSAC(Algorithm):
         self.training_successes: dict[str, list[float]] = {task: [] for task in suite.tasks}
         self._succeeded_TC = torch.zeros(len(suite.tasks), suite.copies, dtype=torch.bool)
         self._log_probs_TB = torch.empty(0)
-        entropy = -float(suite.action_dim) if target_entropy is None else target_entropy
         self.temperatures = Temperatures(
-            *(len(suite.tasks), initial_temperature, entropy, temperature_loss),
-            *(optimizer, temperature_lr, device),
+            len(suite.tasks),
+            temperature,
+            initial_temperature,
+            greatest_temperature,
+            target_entropy * suite.action_dim,
+            temperature_loss,
+            optimizer,
+            temperature_lr,
+            device,
         )
 
         def component(name: str, network: ControlNetwork, losses: Any) -> Component:  # noqa: ANN401
@@ -223,7 +237,8 @@ class MultiTaskSAC(Algorithm):
     def _sample(
         self, policy: Network, observations_TBO: Tensor, noise_TBA: Tensor
     ) -> tuple[Tensor, Tensor]:
-        return sample_actions(policy(observations_TBO)[0], noise_TBA, self.log_std_bounds)
+        outputs_TBM = policy(observations_TBO)[0]
+        return sample_actions(outputs_TBM, noise_TBA, self.log_std_bounds, self.log_std)
 
     def _noise(self, shape: Iterable[int]) -> Tensor:
         """Draw on the CPU, so that every device gets the same numbers."""
@@ -315,6 +330,10 @@ class MultiTaskSAC(Algorithm):
             "shared": sum(p.numel() for p in shared),
             **counts,
         }
+
+    def describe(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return how soon the tasks were learned."""
+        return describe_learning(history)
 
     def keep_in(self, folder: Path) -> None:
         """Keep the replay buffer's parts in a folder."""

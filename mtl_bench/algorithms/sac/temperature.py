@@ -14,18 +14,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 TemperatureLoss = Literal["log_alpha", "alpha"]
+Owner = Literal["task", "shared"]
 
 
 class Temperatures:
-    """One α for each task, learned through log α by an optimiser of their own.
+    """One α for each task, or one for all, learned through log α by an optimiser of their own.
 
     With the entropy H = -mean log π, the loss is log α (H - target), as in metaworld-algorithms and
     Soft-Modularization, or α (H - target), as in mtrl. Either lowers α while the policy is more
-    random than the target.
+    random than the target. A shared α learns from the mean over tasks.
 
     Args:
         tasks: T.
+        owner: whose an α is.
         initial: the first α.
+        greatest: α is lowered to it after a step; None for no limit.
         target: entropy that is aimed at.
         loss: which of the two.
         optimizer: makes the optimiser.
@@ -36,7 +39,9 @@ class Temperatures:
     def __init__(
         self,
         tasks: int,
+        owner: Owner,
         initial: float,
+        greatest: float | None,
         target: float,
         loss: TemperatureLoss,
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
@@ -44,28 +49,31 @@ class Temperatures:
         device: torch.device,
     ) -> None:
         self.target, self.loss = target, loss
-        self.log_alpha_T = nn.Parameter(torch.full((tasks,), math.log(initial), device=device))
-        self.optimizer = optimizer([self.log_alpha_T])
+        self.log_greatest = math.inf if greatest is None else math.log(greatest)
+        count = tasks if owner == "task" else 1
+        self.log_alpha = nn.Parameter(torch.full((count,), math.log(initial), device=device))
+        self.optimizer = optimizer([self.log_alpha])
         if lr is not None:
             self.optimizer.param_groups[0]["lr"] = lr
 
     @property
     def alpha_T1(self) -> Tensor:
-        """α as a column, without a graph."""
-        return self.log_alpha_T.detach().exp()[:, None]
+        """α as a column, of one number if it is shared, without a graph."""
+        return self.log_alpha.detach().exp()[:, None]
 
     def update(self, log_probs_TB: Tensor) -> None:
         """Make one step from log π of the actions of an update."""
-        slope_T = -log_probs_TB.mean(dim=1) - self.target
-        scale_T = self.alpha_T1[:, 0] if self.loss == "alpha" else 1.0
-        self.log_alpha_T.grad = slope_T * scale_T
+        slope = -log_probs_TB.view(len(self.log_alpha), -1).mean(dim=1) - self.target
+        scale = self.alpha_T1[:, 0] if self.loss == "alpha" else 1.0
+        self.log_alpha.grad = slope * scale
         self.optimizer.step()
+        self.log_alpha.data.clamp_(max=self.log_greatest)
 
     def state_dict(self) -> dict[str, Any]:
         """Return log α and the optimiser's state."""
-        return {"log_alpha": self.log_alpha_T.detach(), "optimizer": self.optimizer.state_dict()}
+        return {"log_alpha": self.log_alpha.detach(), "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
-        self.log_alpha_T.data.copy_(state["log_alpha"])
+        self.log_alpha.data.copy_(state["log_alpha"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -15,6 +15,7 @@ from mtl_bench.errors import ConfigError
 if TYPE_CHECKING:
     from mtl_bench.architectures.base import Architecture
     from mtl_bench.datasets.base import Dataset
+    from mtl_bench.inspect.recorded_run import RecordedRun
     from mtl_bench.methods.base import Method
 
 
@@ -100,6 +101,31 @@ def build_method(
     check_num_tasks(num_tasks)
     config = _compose({"dataset": dataset, "method": name}, profile, seed, {"method": fields})
     return build_run_method(config, num_tasks)
+
+
+def train(*words: str) -> RecordedRun:
+    """Train one run, or go on with it, as ``mtl-bench train`` does; one that is finished is loaded.
+
+    Args:
+        *words: ``KEY=VALUE`` in the grammar of the command line, such as ``"dataset=qm9"``,
+            ``"method=ls"``, ``"profile=mini"``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError: an unknown key or choice, a bad value, or words of a sweep.
+        DataError: the data set is not prepared or damaged.
+        MtlBenchError: the run failed; FAILED.json in its record says how.
+        Interrupted: it was asked to stop; the same call goes on.
+    """
+    from mtl_bench.inspect.recorded_run import load_run
+    from mtl_bench.training.run import run
+
+    for word in words:
+        if word.startswith(("-", "experiment=")):
+            raise ConfigError(f"{word}: only one run can be trained here, not a sweep")
+    return load_run(run(compose_config(words)).path)
 
 
 def _compose(

@@ -19,7 +19,7 @@ from mtl_bench.errors import (
     was_interrupted,
 )
 from mtl_bench.files import printable
-from mtl_bench.words import parse_count, parse_settings, require_choice
+from mtl_bench.words import parse_count, parse_positive, parse_settings, require_choice
 
 EPILOG = """examples:
   mtl-bench data prepare qm9
@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an ASCII terminal must not fail on Δ
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # argparse takes no KEY=VALUE after an option that follows one; no option here has a value
+    if "--to" in words[:-1]:  # the only option with a value
+        place = words.index("--to")
+        words[place : place + 2] = [f"--to={words[place + 1]}"]
+    # argparse takes no KEY=VALUE after an option that follows one
     words[1:] = sorted(words[1:], key=lambda word: not word.startswith("-"))
     options = _parser().parse_args(words)
     command: Callable[[argparse.Namespace], int] = options.command
@@ -113,6 +116,21 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("run", type=Path, help="folder of the run's record")
     show.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="samples=4, paths.data=DIR")
     show.set_defaults(command=_show)
+
+    check = commands.add_parser(
+        "eval", help="compute a run's test metrics again from its network, and compare"
+    )
+    check.add_argument("run", type=Path, help="folder of the run's record")
+    check.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="tolerance=1e-4, paths.data=DIR"
+    )
+    check.set_defaults(command=_eval)
+
+    export = commands.add_parser("export", help="write a run's network as safetensors")
+    export.add_argument("run", type=Path, help="folder of the run's record")
+    export.add_argument("--to", type=Path, required=True, metavar="FILE")
+    export.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="rule=best_val, rule=last")
+    export.set_defaults(command=_export, elsewhere="--to FILE")
 
     again = commands.add_parser("replay", help="make an update again and look closely")
     again.add_argument("run", type=Path, help="folder of the run's record")
@@ -232,6 +250,34 @@ def _show(options: argparse.Namespace) -> int:
     title = "/".join(options.run.resolve().parts[-4:])
     draw_samples(picture, f"{title} ({kind} data)", samples, invalid)
     print(picture)
+    return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from mtl_bench.inspect.evaluate import recompute
+    from mtl_bench.reporting.recomputed import render_recomputed
+
+    settings = parse_settings(
+        options.settings, tolerance="1e-4", paths__data=None, trainer__device=None
+    )
+    tolerance = parse_positive(settings, "tolerance")
+    data = settings["paths.data"]
+    found, missing = recompute(
+        options.run, Path(data) if data else None, settings["trainer.device"]
+    )
+    print(render_recomputed(found, tolerance))
+    for line in missing:
+        print(printable(f"mtl-bench: {line}"), file=sys.stderr)
+    return 1 if missing or any(each.difference > tolerance for each in found) else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from mtl_bench.inspect.export import export_network
+    from mtl_bench.inspect.recorded_run import load_run
+
+    settings = parse_settings(options.settings, rule=None)
+    export_network(load_run(options.run, device="cpu"), options.to, settings["rule"])
+    print(options.to)
     return 0
 
 

@@ -33,6 +33,16 @@ def has_disparity(target_B1HW: Tensor) -> Tensor:
     return target_B1HW > 0
 
 
+def best_class(classes: Tensor) -> Tensor:
+    """Return the class of each pixel, (B, H, W): of the largest score, or the labels themselves.
+
+    >>> import torch
+    >>> best_class(torch.tensor([[[[0.1]], [[0.9]]]])).tolist()
+    [[[1]]]
+    """
+    return classes.argmax(dim=1) if classes.is_floating_point() else classes
+
+
 def segmentation_nll(log_probs_BKHW: Tensor, target_BHW: Tensor, ignore: int) -> Tensor:
     """Return the mean negative log-likelihood over the pixels that are labelled.
 

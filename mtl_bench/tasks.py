@@ -89,6 +89,8 @@ class Task(TaskSpec):
         accumulator: builds an empty accumulator for one evaluation pass.
         valid: targets -> bool tensor, where the loss learns from them; None where it learns from
             all. A task takes no part in an update if none of its targets is valid.
+        readable: predictions or targets of a batch -> the same in the unit of the metrics, and
+            classes in place of scores; None where the network works with these itself.
     """
 
     name: str
@@ -97,3 +99,4 @@ class Task(TaskSpec):
     metrics: tuple[Metric, ...]
     accumulator: Callable[[], Accumulator]
     valid: Callable[[Tensor], Tensor] | None = None
+    readable: Callable[[Tensor], Tensor] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -81,6 +82,21 @@ def parse_count(settings: Mapping[str, str | None], key: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise ConfigError(f"{key}={value}: must be a whole number from 1 on")
     return int(value)
+
+
+def parse_positive(settings: Mapping[str, str | None], key: str) -> float:
+    """Return a number above 0.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        value = float(settings[key] or "")
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{key}={settings[key]}: must be a number above 0")
+    return value
 
 
 def require_choice(settings: Mapping[str, str | None], key: str, allowed: Sequence[str]) -> None:

@@ -160,6 +160,11 @@ class Algorithm(ABC):
         """
         return {}
 
+    @classmethod
+    def network_states(cls, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return component -> state of its module, of what ``state_dict`` returned."""
+        return {"": state["network"]}
+
     def keep_in(self, folder: Path) -> None:  # noqa: B027 - most algorithms have no such data
         """Keep data that is too large for a state in files below a folder.
 

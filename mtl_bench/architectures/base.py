@@ -50,6 +50,10 @@ class Architecture(nn.Module):
         predictions: dict[str, Tensor] = super().__call__(batch)
         return predictions
 
+    def network_of(self, tasks: Sequence[str]) -> nn.Module:
+        """Return the module that predicts these tasks and is selected with them."""
+        return self
+
     def own_parameters(self, tasks: Sequence[str]) -> list[nn.Parameter]:
         """Return the parameters of several tasks' own."""
         return [parameter for task in tasks for parameter in self.task_parameters(task)]

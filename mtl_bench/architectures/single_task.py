@@ -31,6 +31,11 @@ class SingleTask(Architecture):
         """Return task -> predictions of that task's network."""
         return {task: network(batch)[task] for task, network in self.networks.items()}
 
+    def network_of(self, tasks: Sequence[str]) -> nn.Module:
+        """Return the network of one task."""
+        (task,) = tasks
+        return self.networks[task]
+
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return nothing."""
         return []

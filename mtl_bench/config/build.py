@@ -87,6 +87,11 @@ def build_network(config: dict[str, Any], tasks: Sequence[str]) -> Architecture:
     return SingleTask(tasks, initialise) if separate else initialise(tasks)
 
 
+def build_networks(config: dict[str, Any]) -> dict[str, nn.Module]:
+    """Build the networks of a run by their component; no data are read for it."""
+    return NETWORKS[config["algorithm"]["name"]](config)
+
+
 def build_run_method(config: dict[str, Any], num_tasks: int, *component: str) -> Method:
     """Build the method of a run, or that of a component by its name."""
     seed = derive_seed(config["seed"], "method", *component)
@@ -168,7 +173,6 @@ def _of_supervised(config: dict[str, Any], data: Dataset, device: torch.device) 
 
 def _of_sac(config: dict[str, Any], suite: Suite, device: torch.device) -> dict[str, Any]:
     """Return what a soft actor-critic is built with."""
-    from mtl_bench.architectures.control.base import Shape
     from mtl_bench.methods.ls import LS
 
     tasks, seed, method_on = suite.tasks, config["seed"], config["algorithm"]["method_on"]
@@ -176,22 +180,45 @@ def _of_sac(config: dict[str, Any], suite: Suite, device: torch.device) -> dict[
     alone = method_on == "critic" or (method_on == "auto" and critic.reads_losses)
     actor = LS(len(tasks)) if alone else build_run_method(config, len(tasks), "actor")
 
-    def network(name: str, shape: Shape) -> ControlNetwork:
-        shape = shape._replace(separate=type(critic).separate_networks)
-        with seeded(derive_seed(seed, "network", name)):
-            built: ControlNetwork = build(config["architecture"], tasks=tasks, shape=shape)
-        return built.to(device)
-
-    observation, action = suite.observation_dim, suite.action_dim
+    networks = _control_networks(config, suite)
     return {
         "suite": suite,
         "evaluation": build(config["dataset"], seed=seed, purpose="evaluation"),
-        "policy": network("actor", Shape(observation, 2 * action, output_bound=1e-3)),
-        "critics": network("critic", Shape(observation + action, 1, members=2, output_bound=3e-3)),
+        "policy": networks["actor"].to(device),
+        "critics": networks["critic"].to(device),
         "methods": {"critic": critic, "actor": actor},
         "seed": derive_seed(seed, "algorithm"),
     }
 
+
+def _control_networks(config: dict[str, Any], suite: Suite) -> dict[str, ControlNetwork]:
+    """Build policy and critics, each from a seed of its own."""
+    from mtl_bench.architectures.control.base import Shape
+
+    separate: bool = class_of("method", config["method"]).separate_networks
+    observation, action = suite.observation_dim, suite.action_dim
+    shapes = {
+        "actor": Shape(observation, 2 * action, output_bound=1e-3),
+        "critic": Shape(observation + action, 1, members=2, output_bound=3e-3),
+    }
+    networks: dict[str, ControlNetwork] = {}
+    for name, shape in shapes.items():
+        with seeded(derive_seed(config["seed"], "network", name)):
+            networks[name] = build(
+                config["architecture"],
+                tasks=suite.tasks,
+                shape=shape._replace(separate=separate),
+            )
+    return networks
+
+
+NETWORKS: dict[str, Callable[[dict[str, Any]], dict[str, nn.Module]]] = {
+    "supervised": lambda config: {
+        "": build_network(config, class_of("dataset", config["dataset"]).task_names)
+    },
+    "sac": lambda config: {**_control_networks(config, build_data(config))},
+}
+"""Name of an algorithm -> function that makes its networks, by component."""
 
 BUILDERS: dict[str, Callable[..., dict[str, Any]]] = {"supervised": _of_supervised, "sac": _of_sac}
 """Name of an algorithm -> function that makes what it is built with besides its fields."""

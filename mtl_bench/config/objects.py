@@ -112,12 +112,8 @@ def check_algorithm(config: Mapping[str, Any]) -> None:
 
 def _has_constants(protocol: str, algorithm: str) -> bool:
     """Tell whether a protocol, or what it takes the rest from, names an algorithm or none."""
-    section = yaml.safe_load(find_choices("protocol")[protocol].path.read_text(encoding="utf-8"))
-    own = section.get("protocol", section)
-    if "algorithms" in own:
-        return algorithm in own["algorithms"]
-    parents = {str(word).partition("@")[0] for word in section.get("defaults", ())} - {"_self_"}
-    return all(_has_constants(parent, algorithm) for parent in parents)
+    algorithms = find_field("protocol", protocol, "algorithms")
+    return algorithms is None or algorithm in algorithms
 
 
 def check_num_tasks(num_tasks: object) -> None:

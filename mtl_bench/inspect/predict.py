@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl_bench.config.build import build_data, build_network
-from mtl_bench.config.identity import config_hash
-from mtl_bench.config.recorded import read_config
+from mtl_bench.config.build import build_data
 from mtl_bench.datasets.images import ImageBatch
-from mtl_bench.errors import ConfigError, RecordError
-from mtl_bench.reporting.commands import rerun_command
-from mtl_bench.training.checkpoint import Checkpoints, explain_misfit
+from mtl_bench.errors import ConfigError
+from mtl_bench.inspect.recorded_run import RecordedRun
 
 
 @dataclass(frozen=True)
@@ -53,23 +50,12 @@ def predict_samples(
         MtlBenchError: the checkpoint can't be read.
         ConfigError: its data set has no images.
     """
-    config = read_config(record)
-    if data is not None:
-        config["dataset"]["root"] = str(data / config["dataset"]["name"])
-    dataset: Any = build_data(config)
+    run = RecordedRun(record, data=data, device="cpu")
+    dataset: Any = build_data(run.config)
     if not hasattr(dataset, "to_rgb"):
-        raise ConfigError(f"{record}: dataset={config['dataset']['name']} has no images to show")
-    names = tuple(task.name for task in dataset.tasks)
-    network = build_network(config, names)
-    state = Checkpoints(record / "checkpoint", config, config_hash(config)).peek()
-    if state is None:
-        raise RecordError(
-            f"{record} has no checkpoint, and records alone hold no network: move it away and run "
-            f"`{rerun_command(record)}`"
-        )
-    with explain_misfit(record):
-        network.load_state_dict(state["network"])
-    network.eval()
+        name = run.config["dataset"]["name"]
+        raise ConfigError(f"{record}: dataset={name} has no images to show")
+    network = run.load_network("last")
     batches: list[Any] = list(dataset.evaluation_batches("test"))
     sizes = [len(batch.images_BCHW) for batch in batches]
     starts = np.cumsum([0, *sizes])

@@ -29,7 +29,7 @@ from mtl_bench.inspect.probe import (
     largest_parameter,
     watch_outputs,
 )
-from mtl_bench.records.processes import latest_process
+from mtl_bench.records.processes import read_environment
 from mtl_bench.records.writer import RunRecord, spell_out
 from mtl_bench.runtime.environment import prepare_process
 from mtl_bench.training.checkpoint import Checkpoints, require_same_data
@@ -77,7 +77,7 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
         TrainingError: the run failed at another step than before.
         Interrupted: a signal came before the step was reached.
     """
-    config, environment = read_config(path), _environment(path / "environment.json")
+    config, environment = read_config(path), read_environment(path)
     failure = _failed_update(path)
     step = step if step is not None else failure.get("step", -1) + 1
     if step < 1:
@@ -213,28 +213,16 @@ def _inspect(trainer: Trainer, inspector: _StepInspector) -> Replay:
 
 
 def _failed_update(path: Path) -> dict[str, Any]:
-    if not (path / "FAILED.json").exists():
+    path = path / "FAILED.json"
+    if not path.exists():
         return {}
-    failure = _read(path / "FAILED.json")
-    return failure if isinstance(failure.get("update"), dict) else {}
-
-
-def _read(path: Path) -> dict[str, Any]:
     try:
-        content = read_json(path)
+        failure = read_json(path)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} can't be read: {error}") from error
-    if not isinstance(content, dict):
+    if not isinstance(failure, dict):
         raise RecordError(f"{path} holds no object")
-    return content
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    """Return what the process ran on that made the update that failed."""
-    try:
-        return latest_process(_read(path))
-    except TypeError as error:
-        raise RecordError(f"{path} can't be read: {error}") from error
+    return failure if isinstance(failure.get("update"), dict) else {}
 
 
 def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mtl_bench.errors import RecordError
 from mtl_bench.files import read_json
 
 RESUMED = "resumed"
@@ -39,6 +40,19 @@ def latest_process(environment: dict[str, Any]) -> dict[str, Any]:
     """
     first, later = _split(environment)
     return first | (later[-1] if later else {})
+
+
+def read_environment(record: Path) -> dict[str, Any]:
+    """Return what the last process of a recorded run ran on.
+
+    Raises:
+        RecordError: environment.json can't be read.
+    """
+    path = record / "environment.json"
+    try:
+        return latest_process(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordError(f"{path} can't be read: {error}") from error
 
 
 def devices_of(environment: dict[str, Any]) -> list[str]:

@@ -335,6 +335,11 @@ class MultiTaskSAC(Algorithm):
         """Return how soon the tasks were learned."""
         return describe_learning(history)
 
+    @classmethod
+    def network_states(cls, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the states of critics and policy."""
+        return {name: own["network"] for name, own in state["components"].items()}
+
     def keep_in(self, folder: Path) -> None:
         """Keep the replay buffer's parts in a folder."""
         self.replay.keep_in(folder)

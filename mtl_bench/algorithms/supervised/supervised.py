@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -20,6 +21,7 @@ from mtl_bench.algorithms.supervised.optimizer_group import (
     Scheduler,
     tasks_by_loss,
 )
+from mtl_bench.algorithms.supervised.selected_networks import SelectedNetworks
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
 from mtl_bench.methods.base import Method
@@ -92,6 +94,7 @@ class Supervised(Algorithm):
             )
             for group in together
         ]
+        self.selected = SelectedNetworks(network, self.groups)
         self.components = (
             Component(
                 "",
@@ -148,6 +151,7 @@ class Supervised(Algorithm):
         for group in self.groups:
             decides = group.criterion(metrics[shown], self.validation_losses) if validated else None
             group.end_epoch(epoch, decides)
+        self.selected.end_epoch(epoch)
         found = (group.score.value(metrics[shown], group.names) for group in self.groups)
         values = [value for value in found if value is not None]
         scores: dict[str, Any] = {}
@@ -189,8 +193,16 @@ class Supervised(Algorithm):
             "shared": sum(p.numel() for p in self.network.shared_parameters()),
         }
 
+    def keep_in(self, folder: Path) -> None:
+        """Keep the networks of the selected epochs in a folder."""
+        self.selected.keep_in(folder)
+
+    def write(self) -> None:
+        """Write the networks that were selected since the last checkpoint."""
+        self.selected.write()
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the states of network, method and optimisers.
+        """Return the states of network, method and optimisers, and where selected networks are.
 
         The order of batches is a function of the seed and the epoch, so it needs no state.
         """
@@ -198,6 +210,7 @@ class Supervised(Algorithm):
             "network": self.network.state_dict(),
             "method": self.method.state_dict(),
             "learners": [group.state_dict() for group in self.groups],
+            "selected": self.selected.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -206,3 +219,8 @@ class Supervised(Algorithm):
         self.method.load_state_dict(state["method"])
         for group, own in zip(self.groups, state["learners"], strict=True):
             group.load_state_dict(own)
+        for name in self.selected.load_state_dict(state.get("selected")):
+            self.tell(
+                f"{name} was missing or damaged: the network of the selected epoch is lost unless "
+                "a later epoch is selected, the training is not affected"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mtl_bench.losses import (
+    best_class,
     disparity_l1,
     has_disparity,
     instance_l1,
@@ -37,6 +38,7 @@ def cityscapes_tasks(classes: int) -> tuple[Task, ...]:
             metrics=(Metric("miou", unit="%", higher_is_better=True, reference=66.73),),
             accumulator=partial(SegmentationMetrics, classes, reported=("miou",)),
             valid=partial(is_labelled, ignore=IGNORE),
+            readable=best_class,
         ),
         Task(
             name="instance",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mtl_bench.losses import (
+    best_class,
     depth_l1,
     has_depth,
     has_normal,
@@ -43,6 +44,7 @@ def nyuv2_tasks(metric_average: Average) -> tuple[Task, ...]:
             ),
             accumulator=partial(SegmentationMetrics, CLASSES),
             valid=partial(is_labelled, ignore=IGNORE),
+            readable=best_class,
         ),
         Task(
             name="depth",

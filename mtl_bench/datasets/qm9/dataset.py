@@ -61,6 +61,10 @@ def split_indices(molecules: int, seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def _in_unit(mean: float, deviation: float, standardised_B: Tensor) -> Tensor:
+    return mean + deviation * standardised_B.double()
+
+
 class QM9:
     """QM9 as Nash-MTL (ICML 2022) prepares it: complete graphs, 11 standardised targets.
 
@@ -126,8 +130,9 @@ class QM9:
                     ),
                 ),
                 accumulator=partial(MeanAbsoluteError, deviation.item()),
+                readable=partial(_in_unit, mean.item(), deviation.item()),
             )
-            for target, deviation in zip(TARGETS, deviation_T, strict=True)
+            for target, mean, deviation in zip(TARGETS, mean_T, deviation_T, strict=True)
         )
         require_enough(len(self.targets), folder)
         splits = split_indices(len(self.targets), seed)

@@ -1,6 +1,8 @@
 """All records as one data frame."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -8,7 +10,7 @@ import mtl_bench
 from mtl_bench.records.epochs import complete_lines, parse_epoch, read_epochs
 from mtl_bench.records.frames import COLUMNS
 from tests.conftest import ROOT
-from tests.end_to_end.processes import call_without
+from tests.end_to_end.processes import ENVIRONMENT
 from tests.records.synthetic import QM9, qm9_tasks, scaled, write_record
 
 NAMES = ("mu", "cv")
@@ -31,9 +33,8 @@ def test_a_row_for_each_run_rule_task_and_metric(tmp_path):
     assert (frame["seconds"] == 100.0).all()
     selected = frame[frame["selected"]].set_index(["seed", "task"])
     assert set(selected["rule"]) == {"best_val"}
-    assert selected.loc[(1, "cv"), "value"] == pytest.approx(
-        2 * selected.loc[(1, "cv"), "reference"]
-    )
+    value, reference = selected.loc[(1, "cv"), ["value", "reference"]]
+    assert value == pytest.approx(2 * reference)
     row = selected.loc[(0, "mu")]
     assert (row["method"], row["variant"], row["label"]) == ("taskforce", "slow", "taskforce-slow")
     assert (row["unit"], row["higher_is_better"], row["reference"]) == ("D", False, QM9["mu"][3])
@@ -63,10 +64,8 @@ def test_the_committed_records():
     """Counted from the files, without the package's reader."""
     frame = mtl_bench.load_results(ROOT / "results", profile="mini")
     assert set(frame["status"]) == {"finished"}
-    summaries = {
-        path.parent: path for path in (ROOT / "results" / "mini").glob("*/*/*/summary.json")
-    }
-    assert set(frame["path"]) == {str(path) for path in summaries}
+    summaries = (ROOT / "results" / "mini").glob("*/*/*/summary.json")
+    assert set(frame["path"]) == {str(path.parent) for path in summaries}
     for path, rows in frame.groupby("path"):
         summary = json.loads((ROOT / path / "summary.json").read_text())
         told = {
@@ -82,8 +81,12 @@ def test_the_committed_records():
 
 
 def test_records_are_read_without_torch(tmp_path):
-    done = call_without(("torch", "hydra", "pandas"), "status", cwd=tmp_path)
-    assert done.stdout.endswith("[] 0\n")
+    code = (
+        f"import sys, mtl_bench\nmtl_bench.load_results({str(ROOT / 'results')!r})\n"
+        "from mtl_bench.records import steps\nprint({'torch', 'hydra'} & sys.modules.keys())\n"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT)
+    assert told == b"set()\n"
 
 
 @pytest.mark.parametrize(

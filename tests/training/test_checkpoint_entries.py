@@ -97,8 +97,9 @@ BOOKS = {
     *(f"learners.0.scheduler.{name}" for name in ("last_epoch", "_last_lr")),
     *("progress.seconds", "progress.total_seconds", "progress.peak_memory_bytes"),
     *("progress.cpu_seconds", "progress.waiting_seconds"),
+    "selected.parts",  # tested in test_selected_networks.py
 }
-"""What changes no number of a result: torch's own books, and what a run has cost."""
+"""What changes no number of a result: torch's own books, kept networks, and what a run has cost."""
 
 
 @pytest.fixture(scope="module")

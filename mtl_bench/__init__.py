@@ -1,21 +1,23 @@
 """Reproducible benchmarks of multi-task optimisation.
 
-``build_dataset``, ``build_architecture`` and ``build_method`` give in Python what the command line
-configures; see ``mtl_bench.api``.
+``TaskGradients`` and the methods serve a training loop of your own: they import torch and NumPy,
+and no Hydra. ``build_dataset``, ``build_architecture`` and ``build_method`` give in Python what the
+command line configures; see ``mtl_bench.api``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from mtl_bench.lazy import lazy_exports
+from mtl_bench.methods import __all__ as _METHODS
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build_architecture", "build_dataset", "build_method"]
 
+_HOMES = {
+    "TaskGradients": "gradients",
+    **dict.fromkeys(_METHODS, "methods"),
+    **dict.fromkeys(("build_architecture", "build_dataset", "build_method"), "api"),
+}
+__all__ = ["__version__", *_HOMES]
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - functions of mtl_bench.api
-    """Import the API when it is asked for: ``mtl-bench --help`` needs neither Hydra nor torch."""
-    if name in __all__:
-        from mtl_bench import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'mtl_bench' has no attribute '{name}'")
+# `mtl-bench --help` needs neither Hydra nor torch; type checkers read __init__.pyi
+__getattr__, __dir__ = lazy_exports(__name__, __all__, _HOMES)

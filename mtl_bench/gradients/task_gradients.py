@@ -40,7 +40,8 @@ class TaskGradients:
     Args:
         losses: T scalar tensors.
         shared: parameters of which every task may have a gradient; the Gram matrix is over these.
-        own: for each task, the parameters that its loss alone reaches.
+        own: for each task, the parameters that its loss alone reaches; by default there are none.
+            A parameter that is neither here nor in ``shared`` gets no gradient.
         buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
         backend: ``loop`` runs one backward pass after the other; ``batched`` runs all at once
             through the shared part, which pays where the network's own backward pass gains from it
@@ -62,13 +63,15 @@ class TaskGradients:
     def __init__(
         self,
         losses: Sequence[Tensor],
-        shared: Sequence[Tensor],
-        own: Sequence[Sequence[Tensor]],
+        shared: Iterable[Tensor],
+        own: Sequence[Iterable[Tensor]] | None = None,
         buffer: Tensor | None = None,
         backend: Backend = "loop",
         cut: Cut | None = None,
         tasks: Sequence[int] | None = None,
     ) -> None:
+        if own is None:
+            own = [()] * len(losses)
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
         if not losses:
@@ -92,8 +95,8 @@ class TaskGradients:
     def mean(
         cls,
         parts: Iterable[TaskGradients],
-        shared: Sequence[Tensor],
-        own: Sequence[Sequence[Tensor]],
+        shared: Iterable[Tensor],
+        own: Sequence[Iterable[Tensor]],
         buffer: Tensor | None = None,
     ) -> Self:
         """Return the gradients of the mean losses of several batches.

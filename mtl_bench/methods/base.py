@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.errors import NonFiniteError
+from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.values import HeadWeighting, PositiveInt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mtl_bench.gradients import TaskGradients
     from mtl_bench.solvers.solution import Solution
 
@@ -36,9 +38,10 @@ class Method(nn.Module):
     """Decides how T tasks share one update.
 
     A subclass says what it ``needs`` and implements ``weights``; one that does more than weigh
-    tasks overrides ``step``. It lives on the CPU, where the T losses and the T x T Gram matrix are
-    brought to it. Everything that it remembers between steps is module state (buffers, parameters,
-    or ``get_extra_state``), so that a saved and loaded method goes on as if it had never stopped.
+    tasks overrides ``combine``. It lives on the CPU, where the T losses and the T x T Gram matrix
+    are brought to it, and stays there when a module that it is part of is moved or cast. Everything
+    that it remembers between steps is module state (buffers, parameters, or ``get_extra_state``),
+    so that a saved and loaded method goes on as if it had never stopped.
 
     Args:
         num_tasks: T.
@@ -69,6 +72,19 @@ class Method(nn.Module):
         """Numbers of the S tasks that the step's batch has labels of; None if it has all."""
         self.task_names = tuple(map(str, range(num_tasks)))
         """What messages call the T tasks; a trainer puts their names here."""
+        self._epoch: int | None = None
+        self.awaits_update = False
+        """Whether ``after_update`` has yet to be called for the latest ``step``."""
+
+    def __init_subclass__(cls) -> None:
+        """Raise if a subclass replaces ``step``, which sees to epochs and inactive tasks."""
+        super().__init_subclass__()
+        if "step" in vars(cls):
+            raise TypeError(f"{cls.__name__} overrides Method.step: override combine instead")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Stay on the CPU in float64 when the module around the method is moved or cast."""
+        return self
 
     @property
     def reads_losses(self) -> bool:
@@ -85,22 +101,57 @@ class Method(nn.Module):
             losses_T: detached task losses.
             gram_TT: float64 Gram matrix of the task gradients; None unless ``needs`` is "gram".
         """
-        raise TypeError(f"{type(self).__name__} must implement weights() or step()")
+        raise TypeError(f"{type(self).__name__} must implement weights() or combine()")
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
-        """Choose the weights and write the gradients of every parameter."""
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether it does anything at the end of an epoch, so that it must be told of it."""
+        return type(self).end_epoch is not Method.end_epoch
+
+    @final
+    def step(self, gradients: TaskGradients, epoch: int | None = None) -> StepInfo:
+        """Choose the weights and write ``.grad`` of every parameter; the optimiser's step is next.
+
+        Args:
+            gradients: the task gradients of the step. A task that has no loss in it gets weight 0.
+            epoch: number of the epoch. A change of it ends the epoch before, see ``end_epoch``.
+
+        Raises:
+            ConfigError: the method counts epochs and is not told which one this is, or it looks
+                again and was not shown the step before.
+            NonFiniteError: a loss or a gradient is not finite.
+        """
+        if self.awaits_update:
+            raise ConfigError(
+                f"{type(self).__name__} looks at every batch again: call after_update(gradients) "
+                "with its task gradients after the optimiser's step"
+            )
+        if epoch is None and self.counts_epochs:
+            raise ConfigError(
+                f"{type(self).__name__} counts epochs: call step(gradients, epoch=n) with the "
+                "number of the epoch"
+            )
+        if self._epoch is not None and epoch != self._epoch:
+            self.end_epoch()
+        self._epoch = epoch
+        info = self.step_with(gradients)
+        self.awaits_update = self.looks_again
+        return info
+
+    def combine(self, gradients: TaskGradients) -> StepInfo:
+        """Choose the weights of the tasks that take part and write every parameter's gradient."""
         gram_TT = gradients.gram() if self.needs == "gram" else None
         weights_T = self.weights(gradients.losses_T, gram_TT)
         gradients.apply(weights_T, self.head_weights(weights_T))
         return StepInfo(weights_T, self.diagnostics)
 
     def step_with(self, gradients: TaskGradients) -> StepInfo:
-        """Make a step with the tasks that the batch has labels of; the others have weight 0."""
+        """Make a step for a caller that ends epochs itself by calling ``end_epoch``."""
         if len(gradients.tasks) == self.num_tasks:
-            return self.step(gradients)
+            return self.combine(gradients)
         self.present = torch.tensor(gradients.tasks)
         try:
-            info = self.step(gradients)
+            info = self.combine(gradients)
         finally:
             self.present = None
         weights_T = info.weights_T.new_zeros(self.num_tasks)
@@ -165,9 +216,11 @@ class Method(nn.Module):
         return torch.from_numpy(solution.weights_T)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the state of the generator; subclasses add to it."""
-        return {"generator": self.generator.get_state()}
+        """Return the state of the generator and the epoch; subclasses add to it."""
+        state: dict[str, Any] = {"generator": self.generator.get_state()}
+        return state if self._epoch is None else state | {"current_epoch": self._epoch}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned."""
         self.generator.set_state(state["generator"])
+        self._epoch = state.get("current_epoch")

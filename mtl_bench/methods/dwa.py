@@ -59,6 +59,11 @@ class DWA(Method):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("seen_epochs", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether it must be told of epochs: it compares their losses."""
+        return self.variant == "epoch"
+
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Take in the losses and return the weights, (T,).
 

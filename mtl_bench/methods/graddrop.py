@@ -42,7 +42,7 @@ class GradDrop(Method):
     def __init__(self, num_tasks: PositiveInt, *, seed: int = 0) -> None:
         super().__init__(num_tasks, head_weighting="unweighted", seed=seed)
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Write the gradients of every parameter.
 
         Raises:

@@ -72,7 +72,7 @@ class IMTL(Method):
         """Whether its weights are made from the values of the losses: under ``hybrid``."""
         return self.log_scales is not None
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Choose the weights and write the gradients of every parameter."""
         scales_T = self._scales()
         weights_T = self.weights(gradients.losses_T, gradients.gram())

@@ -65,7 +65,7 @@ class NashMTL(Method):
         if solver == "ccp":
             self._program = ConvexConcave(num_tasks)
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Choose the weights and write the gradients of every parameter."""
         gram_TT = gradients.gram()
         weights_T = self.weights(gradients.losses_T, gram_TT)

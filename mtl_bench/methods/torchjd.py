@@ -81,7 +81,7 @@ class TorchJD(Method):
         self.needs = "gram" if takes_gram else "grads"  # type: ignore[misc]
         self._returns_weights = takes_gram or aggregator.endswith("Weighting")
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Aggregate and write the gradients of every parameter.
 
         Raises:

@@ -133,7 +133,7 @@ class IGBv2(Method):
         for name in ("previous_losses_T", "previous_weights_T", "loss_sums_T", "base_losses_T"):
             self.register_buffer(name, torch.zeros(num_tasks, dtype=torch.float64))
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Choose w, and write the gradients of sum_t w_t log L_t.
 
         The weights that are reported are w, with sum T; what multiplies the gradient of L_t is

@@ -162,7 +162,7 @@ class TaskForce(Method):
         """Whether its weights are made from the values of the losses: its agents observe them."""
         return True
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Play one iteration of Algorithm 1 or 2 and write the gradients of every parameter.
 
         The diagnostics have the same keys at every step. ``reward``, ``reward_loss`` and
@@ -232,6 +232,7 @@ class TaskForce(Method):
             NonFiniteError: as in ``weights``. It stops the run even where batches that aren't
                 finite are skipped, since here the parameters are at fault and not the batch.
         """
+        self.awaits_update = False
         present = None
         if len(gradients.tasks) < self.num_tasks:
             present = torch.tensor(gradients.tasks)

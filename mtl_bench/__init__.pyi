@@ -1,0 +1,9 @@
+"""What type checkers and editors see of the package; its modules are imported on demand."""
+
+from mtl_bench.api import build_architecture as build_architecture
+from mtl_bench.api import build_dataset as build_dataset
+from mtl_bench.api import build_method as build_method
+from mtl_bench.gradients import TaskGradients as TaskGradients
+from mtl_bench.methods import *
+
+__version__: str

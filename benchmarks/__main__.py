@@ -20,7 +20,7 @@ from benchmarks import steps
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
-NAMES = ("agents", "constant", "mtan", "precision", "pspnet", "qm9", "solvers")
+NAMES = ("agents", "constant", "mtan", "precision", "pspnet", "qm9", "readme_loop", "solvers")
 
 
 def main(words: Sequence[str]) -> int:
@@ -55,17 +55,18 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
     require_choice(settings, "memory", ("true", "false"))
     data = Path(str(settings["paths.data"]))
     rounds, threads = parse_count(settings, "rounds"), parse_count(settings, "threads")
+    only = [choice.strip() for choice in (settings["only"] or "").split(",") if choice.strip()]
     module: Any = import_module(f"benchmarks.{name}")
     if not hasattr(module, "problem"):
         arguments = {
             "solvers": (rounds,),
             "agents": (rounds, threads),
+            "readme_loop": (rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
         }
         result = module.measure(*arguments[name])
         return result, module.render(result)
-    only = [choice.strip() for choice in (settings["only"] or "").split(",") if choice.strip()]
     result = steps.measure(module.problem(data), rounds, threads, only)
     if settings["memory"] == "true":
         shared = [f"paths.data={data}", f"threads={threads}"]

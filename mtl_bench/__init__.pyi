@@ -4,6 +4,6 @@ from mtl_bench.api import build_architecture as build_architecture
 from mtl_bench.api import build_dataset as build_dataset
 from mtl_bench.api import build_method as build_method
 from mtl_bench.gradients import TaskGradients as TaskGradients
-from mtl_bench.methods import *
+from mtl_bench.methods import *  # noqa: F403
 
 __version__: str

@@ -58,6 +58,23 @@ class TaskGradients:
     Raises:
         NonFiniteError: there is no loss.
         ConfigError: a parameter is listed twice, is complex or has a sparse gradient.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import TaskGradients
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> head = torch.tensor([3.0], requires_grad=True)
+        >>> losses = [theta.square().sum(), (head * theta[0]).sum()]
+        >>> gradients = TaskGradients(losses, [theta], [[], [head]])
+        >>> gradients.jacobian()
+        tensor([[ 2., -4.],
+                [ 3.,  0.]])
+        >>> gradients.gram()
+        tensor([[20.,  6.],
+                [ 6.,  9.]], dtype=torch.float64)
+        >>> gradients.apply(torch.tensor([1.0, 2.0]))
+        >>> theta.grad, head.grad
+        (tensor([ 8., -4.]), tensor([2.]))
     """
 
     def __init__(

@@ -28,6 +28,12 @@ class StepInfo:
     Args:
         weights_T: the weights that it chose, one per task, in its own convention.
         diagnostics: numbers for the step log, for instance ``{"reward_loss": 0.1}``.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import StepInfo
+        >>> StepInfo(torch.tensor([1.0, 1.0])).diagnostics
+        {}
     """
 
     weights_T: Tensor
@@ -48,6 +54,16 @@ class Method(nn.Module):
         head_weighting: ``weighted`` multiplies the gradient of task t's own parameters by its
             weight, ``unweighted`` leaves it as it is. The protocols differ in this.
         seed: seed of ``self.generator``, the method's only source of randomness.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import Method
+        >>> class InverseLoss(Method):
+        ...     def weights(self, losses_T, gram_TT=None):
+        ...         return 1 / losses_T
+        ...
+        >>> InverseLoss(2).weights(torch.tensor([0.5, 2.0]))
+        tensor([2.0000, 0.5000])
     """
 
     needs: ClassVar[Needs] = "losses"

@@ -31,6 +31,15 @@ class DWA(Method):
         variant: which losses are compared.
         window: steps in one half of the window; not used by ``epoch``.
         temperature: 2 in the paper; the larger, the more equal the weights.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import DWA
+        >>> method = DWA(2, window=1)
+        >>> method.weights(torch.tensor([1.0, 1.0]))
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+        >>> method.weights(torch.tensor([0.2, 1.0]))  # the second loss has not fallen
+        tensor([0.4013, 0.5987], dtype=torch.float64)
     """
 
     window_WT: Tensor

@@ -35,6 +35,13 @@ class GradDrop(Method):
     Args:
         num_tasks: T.
         seed: of U.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import GradDrop
+        >>> grads_TP = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+        >>> GradDrop(2, seed=0).aggregate(grads_TP)[0]  # both are positive
+        tensor(4.)
     """
 
     needs: ClassVar[Needs] = "grads"

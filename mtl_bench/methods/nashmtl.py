@@ -43,6 +43,13 @@ class NashMTL(Method):
 
     Raises:
         ConfigError: ``solver`` is ccp and cvxpy or ECOS is not installed.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import NashMTL
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> NashMTL(2).weights(torch.ones(2), gram_TT)
+        tensor([0.7071, 1.4142], dtype=torch.float64)
     """
 
     needs: ClassVar[Needs] = "gram"

@@ -59,6 +59,13 @@ class TorchJD(Method):
         MissingExtraError: TorchJD is not installed.
         ConfigError: it has no such class, or refuses the arguments; or the class is one of
             ``REFUSED``.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import TorchJD  # needs the extra torchjd
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> TorchJD(2, aggregator="UPGrad").weights(torch.ones(2), gram_TT)
+        tensor([0.6250, 0.9998], dtype=torch.float64)
     """
 
     def __init__(

@@ -72,6 +72,16 @@ class IGBv2(Method):
 
     Raises:
         ConfigError: updates would begin before there is a transition to learn from.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import IGBv2, TaskGradients
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> method = IGBv2(2)
+        >>> gradients = TaskGradients([theta[0].square(), theta[1].square()], [theta])
+        >>> info = method.step(gradients, epoch=0)
+        >>> info.weights_T.shape, round(info.weights_T.sum().item(), 6)
+        (torch.Size([2]), 2.0)
     """
 
     needs: ClassVar[Needs] = "losses"

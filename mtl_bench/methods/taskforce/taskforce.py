@@ -82,6 +82,15 @@ class TaskForce(Method):
 
     Raises:
         ConfigError: ``batch_size`` is 1, or a single agent with what only several can have.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import TaskForce, TaskGradients
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> method = TaskForce(2)
+        >>> info = method.step(TaskGradients([theta[0].square(), theta[1].square()], [theta]))
+        >>> info.weights_T.shape, round(info.weights_T.sum().item(), 6)
+        (torch.Size([2]), 1.0)
     """
 
     needs: ClassVar[Needs] = "gram"

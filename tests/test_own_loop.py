@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mtl_bench import DWA, LS, MGDA, UW, IGBv2, TaskForce, TaskGradients
-from mtl_bench.errors import ConfigError
-from mtl_bench.methods import Method
+from mtl_bench import DWA, LS, MGDA, RLW, UW, IGBv2, Method, TaskForce, TaskGradients
+from mtl_bench.errors import ConfigError, NonFiniteError
+from mtl_bench.testing.methods import as_plain
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "own-loop.md").read_text()
@@ -146,6 +146,18 @@ def test_tasks_that_are_inactive_are_left_alone():
     info = method.step(active)
     assert info.weights_T.tolist() == [0.5, 0.0, 0.5]
     assert theta.grad.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("kind", [LS, RLW, UW, MGDA])
+def test_a_loss_that_is_not_finite_names_its_task_and_leaves_no_trace(kind):
+    method = kind(3)
+    before = as_plain(method.state_dict())
+    theta = torch.ones(2, requires_grad=True)
+    broken = TaskGradients([theta[0], theta[1] * float("nan")], [theta], tasks=[0, 2])
+    with pytest.raises(NonFiniteError, match="the loss of task 2 is nan"):
+        method.step(broken, epoch=0)
+    assert theta.grad is None
+    assert as_plain(method.state_dict()) == before
 
 
 def test_without_own_parameters_all_are_shared():

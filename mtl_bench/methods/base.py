@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
@@ -135,7 +136,7 @@ class Method(nn.Module):
         Raises:
             ConfigError: the method counts epochs and is not told which one this is, or it looks
                 again and was not shown the step before.
-            NonFiniteError: a loss or a gradient is not finite.
+            NonFiniteError: a loss is not finite, or what the method sees of a gradient.
         """
         if self.awaits_update:
             raise ConfigError(
@@ -147,6 +148,9 @@ class Method(nn.Module):
                 f"{type(self).__name__} counts epochs: call step(gradients, epoch=n) with the "
                 "number of the epoch"
             )
+        for number, loss in zip(gradients.tasks, gradients.losses_T.tolist(), strict=True):
+            if not math.isfinite(loss):
+                raise NonFiniteError(f"the loss of task {self.task_names[number]} is {loss}")
         if self._epoch is not None and epoch != self._epoch:
             self.end_epoch()
         self._epoch = epoch

@@ -57,7 +57,7 @@ lint: .venv/.ready-dev ## check style and types
 	$(BIN)/mypy
 
 bench: .venv/.ready-dev $(DATA) ## measure the training step against PyG's layers
-	$(BIN)/mtl-bench bench qm9
+	$(BIN)/python -m benchmarks qm9
 
 # $(1) target, $(2) sweeps of configs/experiment, $(3) data set, $(4) what shows it. Runs that are
 # finished are skipped, and where all are, the data aren't needed; what is there is shown even if a

@@ -19,7 +19,7 @@ from mtl_bench.errors import (
     was_interrupted,
 )
 from mtl_bench.files import printable
-from mtl_bench.words import parse_count, parse_positive, parse_settings, require_choice
+from mtl_bench.words import parse_count, parse_positive, parse_settings
 
 EPILOG = """examples:
   mtl-bench data prepare qm9
@@ -29,8 +29,6 @@ EPILOG = """examples:
 
 
 ELSEWHERE = "paths.figures=DIR"
-
-BENCHMARKS = ("agents", "constant", "mtan", "precision", "pspnet", "qm9", "sac", "solvers")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,14 +134,6 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("run", type=Path, help="folder of the run's record")
     again.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="step=N, paths.data=DIR")
     again.set_defaults(command=_replay)
-
-    bench = commands.add_parser(
-        "bench", help="measure training steps, solvers, agents; a trivial predictor"
-    )
-    bench.add_argument("name", choices=BENCHMARKS)
-    bench.add_argument("--json", action="store_true", help="print JSON alone")
-    bench.add_argument("settings", nargs="*", metavar="KEY=VALUE")
-    bench.set_defaults(command=_bench)
 
     for name, about, command, elsewhere in (
         ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
@@ -278,27 +268,6 @@ def _export(options: argparse.Namespace) -> int:
     settings = parse_settings(options.settings, rule=None)
     export_network(load_run(options.run, device="cpu"), options.to, settings["rule"])
     print(options.to)
-    return 0
-
-
-def _bench(options: argparse.Namespace) -> int:
-    import json
-
-    from mtl_bench.benchmarks.command import run_benchmark
-
-    settings = parse_settings(
-        options.settings, paths__data="data", rounds="7", threads="1", only=None, memory="false"
-    )
-    require_choice(settings, "memory", ("true", "false"))
-    result, shown = run_benchmark(
-        options.name,
-        data=Path(str(settings["paths.data"])),
-        rounds=parse_count(settings, "rounds"),
-        threads=parse_count(settings, "threads"),
-        only=[name.strip() for name in (settings["only"] or "").split(",") if name.strip()],
-        memory=settings["memory"] == "true",
-    )
-    print(json.dumps(result, indent=2) if options.json else shown)
     return 0
 
 

@@ -1,1 +1,22 @@
 """Networks with shared and task-specific parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mtl_bench.lazy import lazy_exports
+
+__all__ = ["MPNN", "MTAN", "Architecture", "PSPNet", "PyG", "SegNet", "SingleTask"]
+
+if TYPE_CHECKING:
+    from mtl_bench.architectures.base import Architecture
+    from mtl_bench.architectures.mpnn import MPNN
+    from mtl_bench.architectures.mtan import MTAN
+    from mtl_bench.architectures.pspnet import PSPNet
+    from mtl_bench.architectures.pyg import PyG
+    from mtl_bench.architectures.segnet import SegNet
+    from mtl_bench.architectures.single_task import SingleTask
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__, __all__, {"Architecture": "base", "SingleTask": "single_task"}
+    )

@@ -15,6 +15,13 @@ class Cut:
     Args:
         output: the representation, with the graph of the shared part behind it.
         leaf: the same values as a leaf, where the graphs of the losses begin.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.gradients import Cut
+        >>> cut = Cut.at(torch.ones(3, requires_grad=True) * 2)
+        >>> cut.leaf.is_leaf, torch.equal(cut.leaf, cut.output)
+        (True, True)
     """
 
     output: Tensor

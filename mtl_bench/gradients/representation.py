@@ -27,6 +27,20 @@ class RepresentationGradients(TaskGradients):
         own: for each task, the parameters above it.
         cut: the representation.
         tasks: see ``TaskGradients``.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.gradients import Cut, RepresentationGradients
+        >>> theta = torch.tensor([2.0], requires_grad=True)
+        >>> cut = Cut.at(theta * torch.tensor([1.0, 3.0]))
+        >>> losses = [cut.leaf[0].square(), cut.leaf[1]]
+        >>> gradients = RepresentationGradients(losses, [theta], [[], []], cut)
+        >>> gradients.gram()  # of dL/dz = (4, 0) and (0, 1)
+        tensor([[16.,  0.],
+                [ 0.,  1.]], dtype=torch.float64)
+        >>> gradients.apply(torch.tensor([1.0, 1.0]))
+        >>> theta.grad
+        tensor([7.])
     """
 
     def __init__(

@@ -21,6 +21,12 @@ def copies_for_tasks(shared: Mapping[str, Tensor], tasks: int) -> dict[str, Tens
     Args:
         shared: name -> parameter.
         tasks: T.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.gradients import copies_for_tasks
+        >>> copies_for_tasks({"weight": torch.ones(2, 3)}, tasks=4)["weight"].shape
+        torch.Size([2, 4, 3])
     """
     return {
         name: p.detach().unsqueeze(1).expand(-1, tasks, *p.shape[1:]).requires_grad_()
@@ -40,6 +46,17 @@ class StackedGradients(TaskGradients):
         shared: parameters that the tasks share, (E, ...).
         stacked: parameters of the tasks' own, (E, T, ...); task t's loss reaches [:, t] alone.
         copies: what the losses were computed from in place of ``shared``, in the same order.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.gradients import StackedGradients, copies_for_tasks
+        >>> shared = {"scale": torch.tensor([[2.0]], requires_grad=True)}  # an ensemble of one
+        >>> copies = copies_for_tasks(shared, tasks=2)
+        >>> losses_T = (copies["scale"][0, :, 0] * torch.tensor([1.0, 5.0])).square()
+        >>> gradients = StackedGradients(losses_T, [*shared.values()], [], [*copies.values()])
+        >>> gradients.jacobian()
+        tensor([[  4.],
+                [100.]])
     """
 
     def __init__(

@@ -40,7 +40,8 @@ class TaskGradients:
     Args:
         losses: T scalar tensors.
         shared: parameters of which every task may have a gradient; the Gram matrix is over these.
-        own: for each task, the parameters that its loss alone reaches.
+        own: for each task, the parameters that its loss alone reaches; by default there are none.
+            A parameter that is neither here nor in ``shared`` gets no gradient.
         buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
         backend: ``loop`` runs one backward pass after the other; ``batched`` runs all at once
             through the shared part, which pays where the network's own backward pass gains from it
@@ -57,18 +58,37 @@ class TaskGradients:
     Raises:
         NonFiniteError: there is no loss.
         ConfigError: a parameter is listed twice, is complex or has a sparse gradient.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import TaskGradients
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> head = torch.tensor([3.0], requires_grad=True)
+        >>> losses = [theta.square().sum(), (head * theta[0]).sum()]
+        >>> gradients = TaskGradients(losses, [theta], [[], [head]])
+        >>> gradients.jacobian()
+        tensor([[ 2., -4.],
+                [ 3.,  0.]])
+        >>> gradients.gram()
+        tensor([[20.,  6.],
+                [ 6.,  9.]], dtype=torch.float64)
+        >>> gradients.apply(torch.tensor([1.0, 2.0]))
+        >>> theta.grad, head.grad
+        (tensor([ 8., -4.]), tensor([2.]))
     """
 
     def __init__(
         self,
         losses: Sequence[Tensor],
-        shared: Sequence[Tensor],
-        own: Sequence[Sequence[Tensor]],
+        shared: Iterable[Tensor],
+        own: Sequence[Iterable[Tensor]] | None = None,
         buffer: Tensor | None = None,
         backend: Backend = "loop",
         cut: Cut | None = None,
         tasks: Sequence[int] | None = None,
     ) -> None:
+        if own is None:
+            own = [()] * len(losses)
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
         if not losses:
@@ -92,8 +112,8 @@ class TaskGradients:
     def mean(
         cls,
         parts: Iterable[TaskGradients],
-        shared: Sequence[Tensor],
-        own: Sequence[Sequence[Tensor]],
+        shared: Iterable[Tensor],
+        own: Sequence[Iterable[Tensor]],
         buffer: Tensor | None = None,
     ) -> Self:
         """Return the gradients of the mean losses of several batches.

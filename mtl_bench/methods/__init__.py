@@ -1,15 +1,50 @@
-"""Multi-task optimisation methods, one file each: class ``MGDA`` lives in ``mgda.py``."""
+"""Multi-task optimisation methods, one file each: class ``MGDA`` lives in ``mgda.py``.
+
+A name imports its own file and no other. The two lists are for type checkers and completion.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
+from mtl_bench.lazy import lazy_exports
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class, or a module that Python then imports
-    """Find a method's class by its name, importing its file and no other."""
-    module = f"{__name__}.{name.lower()}"
-    if name != name.lower() and find_spec(module) is not None:
-        return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = [
+    "DWA",
+    "IMTL",
+    "LS",
+    "MGDA",
+    "RLW",
+    "STL",
+    "UW",
+    "AlignedMTL",
+    "CAGrad",
+    "GradDrop",
+    "IGBv2",
+    "Method",
+    "NashMTL",
+    "PCGrad",
+    "StepInfo",
+    "TaskForce",
+    "TorchJD",
+]
+
+if TYPE_CHECKING:
+    from mtl_bench.methods.alignedmtl import AlignedMTL
+    from mtl_bench.methods.base import Method, StepInfo
+    from mtl_bench.methods.cagrad import CAGrad
+    from mtl_bench.methods.dwa import DWA
+    from mtl_bench.methods.graddrop import GradDrop
+    from mtl_bench.methods.igbv2 import IGBv2
+    from mtl_bench.methods.imtl import IMTL
+    from mtl_bench.methods.ls import LS
+    from mtl_bench.methods.mgda import MGDA
+    from mtl_bench.methods.nashmtl import NashMTL
+    from mtl_bench.methods.pcgrad import PCGrad
+    from mtl_bench.methods.rlw import RLW
+    from mtl_bench.methods.stl import STL
+    from mtl_bench.methods.taskforce import TaskForce
+    from mtl_bench.methods.torchjd import TorchJD
+    from mtl_bench.methods.uw import UW
+else:
+    __getattr__, __dir__ = lazy_exports(__name__, __all__, {"Method": "base", "StepInfo": "base"})

@@ -33,6 +33,13 @@ class AlignedMTL(Method):
         head_weighting: see ``Method``.
         seed: not used.
         scale_mode: what s is.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import AlignedMTL
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> AlignedMTL(2).weights(torch.ones(2), gram_TT)
+        tensor([0.6184, 1.1155], dtype=torch.float64)
     """
 
     needs: ClassVar[Needs] = "gram"

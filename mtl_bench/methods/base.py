@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.errors import NonFiniteError
+from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.values import HeadWeighting, PositiveInt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mtl_bench.gradients import TaskGradients
     from mtl_bench.solvers.solution import Solution
 
@@ -26,6 +29,12 @@ class StepInfo:
     Args:
         weights_T: the weights that it chose, one per task, in its own convention.
         diagnostics: numbers for the step log, for instance ``{"reward_loss": 0.1}``.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import StepInfo
+        >>> StepInfo(torch.tensor([1.0, 1.0])).diagnostics
+        {}
     """
 
     weights_T: Tensor
@@ -36,15 +45,26 @@ class Method(nn.Module):
     """Decides how T tasks share one update.
 
     A subclass says what it ``needs`` and implements ``weights``; one that does more than weigh
-    tasks overrides ``step``. It lives on the CPU, where the T losses and the T x T Gram matrix are
-    brought to it. Everything that it remembers between steps is module state (buffers, parameters,
-    or ``get_extra_state``), so that a saved and loaded method goes on as if it had never stopped.
+    tasks overrides ``combine``. It lives on the CPU, where the T losses and the T x T Gram matrix
+    are brought to it, and stays there when a module that it is part of is moved or cast. Everything
+    that it remembers between steps is module state (buffers, parameters, or ``get_extra_state``),
+    so that a saved and loaded method goes on as if it had never stopped.
 
     Args:
         num_tasks: T.
         head_weighting: ``weighted`` multiplies the gradient of task t's own parameters by its
             weight, ``unweighted`` leaves it as it is. The protocols differ in this.
         seed: seed of ``self.generator``, the method's only source of randomness.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import Method
+        >>> class InverseLoss(Method):
+        ...     def weights(self, losses_T, gram_TT=None):
+        ...         return 1 / losses_T
+        ...
+        >>> InverseLoss(2).weights(torch.tensor([0.5, 2.0]))
+        tensor([2.0000, 0.5000])
     """
 
     needs: ClassVar[Needs] = "losses"
@@ -69,6 +89,19 @@ class Method(nn.Module):
         """Numbers of the S tasks that the step's batch has labels of; None if it has all."""
         self.task_names = tuple(map(str, range(num_tasks)))
         """What messages call the T tasks; a trainer puts their names here."""
+        self._epoch: int | None = None
+        self.awaits_update = False
+        """Whether ``after_update`` has yet to be called for the latest ``step``."""
+
+    def __init_subclass__(cls) -> None:
+        """Raise if a subclass replaces ``step``, which sees to epochs and inactive tasks."""
+        super().__init_subclass__()
+        if "step" in vars(cls):
+            raise TypeError(f"{cls.__name__} overrides Method.step: override combine instead")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Stay on the CPU in float64 when the module around the method is moved or cast."""
+        return self
 
     @property
     def reads_losses(self) -> bool:
@@ -85,22 +118,60 @@ class Method(nn.Module):
             losses_T: detached task losses.
             gram_TT: float64 Gram matrix of the task gradients; None unless ``needs`` is "gram".
         """
-        raise TypeError(f"{type(self).__name__} must implement weights() or step()")
+        raise TypeError(f"{type(self).__name__} must implement weights() or combine()")
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
-        """Choose the weights and write the gradients of every parameter."""
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether it does anything at the end of an epoch, so that it must be told of it."""
+        return type(self).end_epoch is not Method.end_epoch
+
+    @final
+    def step(self, gradients: TaskGradients, epoch: int | None = None) -> StepInfo:
+        """Choose the weights and write ``.grad`` of every parameter; the optimiser's step is next.
+
+        Args:
+            gradients: the task gradients of the step. A task that has no loss in it gets weight 0.
+            epoch: number of the epoch. A change of it ends the epoch before, see ``end_epoch``.
+
+        Raises:
+            ConfigError: the method counts epochs and is not told which one this is, or it looks
+                again and was not shown the step before.
+            NonFiniteError: a loss is not finite, or what the method sees of a gradient.
+        """
+        if self.awaits_update:
+            raise ConfigError(
+                f"{type(self).__name__} looks at every batch again: call after_update(gradients) "
+                "with its task gradients after the optimiser's step"
+            )
+        if epoch is None and self.counts_epochs:
+            raise ConfigError(
+                f"{type(self).__name__} counts epochs: call step(gradients, epoch=n) with the "
+                "number of the epoch"
+            )
+        for number, loss in zip(gradients.tasks, gradients.losses_T.tolist(), strict=True):
+            if not math.isfinite(loss):
+                raise NonFiniteError(f"the loss of task {self.task_names[number]} is {loss}")
+        if self._epoch is not None and epoch != self._epoch:
+            self.end_epoch()
+        self._epoch = epoch
+        info = self.step_with(gradients)
+        self.awaits_update = self.looks_again
+        return info
+
+    def combine(self, gradients: TaskGradients) -> StepInfo:
+        """Choose the weights of the tasks that take part and write every parameter's gradient."""
         gram_TT = gradients.gram() if self.needs == "gram" else None
         weights_T = self.weights(gradients.losses_T, gram_TT)
         gradients.apply(weights_T, self.head_weights(weights_T))
         return StepInfo(weights_T, self.diagnostics)
 
     def step_with(self, gradients: TaskGradients) -> StepInfo:
-        """Make a step with the tasks that the batch has labels of; the others have weight 0."""
+        """Make a step for a caller that ends epochs itself by calling ``end_epoch``."""
         if len(gradients.tasks) == self.num_tasks:
-            return self.step(gradients)
+            return self.combine(gradients)
         self.present = torch.tensor(gradients.tasks)
         try:
-            info = self.step(gradients)
+            info = self.combine(gradients)
         finally:
             self.present = None
         weights_T = info.weights_T.new_zeros(self.num_tasks)
@@ -165,9 +236,11 @@ class Method(nn.Module):
         return torch.from_numpy(solution.weights_T)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the state of the generator; subclasses add to it."""
-        return {"generator": self.generator.get_state()}
+        """Return the state of the generator and the epoch; subclasses add to it."""
+        state: dict[str, Any] = {"generator": self.generator.get_state()}
+        return state if self._epoch is None else state | {"current_epoch": self._epoch}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned."""
         self.generator.set_state(state["generator"])
+        self._epoch = state.get("current_epoch")

@@ -32,6 +32,13 @@ class CAGrad(Method):
         c: radius of the ball relative to ||g_0||.
         rescale: which divisor.
         scale: whether the update is about the mean ("one") or the sum ("tasks") of the gradients.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import CAGrad
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> CAGrad(2, c=0.4).weights(torch.ones(2), gram_TT)
+        tensor([0.8621, 1.4593], dtype=torch.float64)
     """
 
     needs: ClassVar[Needs] = "gram"

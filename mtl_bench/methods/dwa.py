@@ -31,6 +31,15 @@ class DWA(Method):
         variant: which losses are compared.
         window: steps in one half of the window; not used by ``epoch``.
         temperature: 2 in the paper; the larger, the more equal the weights.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import DWA
+        >>> method = DWA(2, window=1)
+        >>> method.weights(torch.tensor([1.0, 1.0]))
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+        >>> method.weights(torch.tensor([0.2, 1.0]))  # the second loss has not fallen
+        tensor([0.4013, 0.5987], dtype=torch.float64)
     """
 
     window_WT: Tensor
@@ -58,6 +67,11 @@ class DWA(Method):
         self.register_buffer("epoch_sum_T", torch.zeros(num_tasks, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("seen_epochs", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether it must be told of epochs: it compares their losses."""
+        return self.variant == "epoch"
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Take in the losses and return the weights, (T,).

@@ -35,6 +35,13 @@ class GradDrop(Method):
     Args:
         num_tasks: T.
         seed: of U.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import GradDrop
+        >>> grads_TP = torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+        >>> GradDrop(2, seed=0).aggregate(grads_TP)[0]  # both are positive
+        tensor(4.)
     """
 
     needs: ClassVar[Needs] = "grads"
@@ -42,7 +49,7 @@ class GradDrop(Method):
     def __init__(self, num_tasks: PositiveInt, *, seed: int = 0) -> None:
         super().__init__(num_tasks, head_weighting="unweighted", seed=seed)
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Write the gradients of every parameter.
 
         Raises:

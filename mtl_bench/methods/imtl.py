@@ -46,6 +46,13 @@ class IMTL(Method):
         seed: not used.
         variant: G alone, or L and G.
         learning_rate: of the s_t; not used by ``gradient``.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import IMTL
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> IMTL(2).weights(torch.ones(2), gram_TT)
+        tensor([0.3333, 0.6667], dtype=torch.float64)
     """
 
     needs: ClassVar[Needs] = "gram"
@@ -72,7 +79,7 @@ class IMTL(Method):
         """Whether its weights are made from the values of the losses: under ``hybrid``."""
         return self.log_scales is not None
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Choose the weights and write the gradients of every parameter."""
         scales_T = self._scales()
         weights_T = self.weights(gradients.losses_T, gradients.gram())

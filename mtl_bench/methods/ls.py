@@ -12,6 +12,12 @@ class LS(Method):
     """Minimises the sum of the task losses: w_t = 1, so that the weights sum to T.
 
     The baseline of every multi-task paper, also called equal weighting.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import LS
+        >>> LS(2).weights(torch.tensor([0.5, 2.0]))
+        tensor([1., 1.])
     """
 
     @property

@@ -33,6 +33,13 @@ class MGDA(Method):
         seed: not used.
         normalize: what divides a gradient: 1, its norm, the loss, or loss times norm.
         scale: what the weights sum to, 1 or T.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import MGDA
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> MGDA(2, scale="one").weights(torch.ones(2), gram_TT)
+        tensor([0.2857, 0.7143], dtype=torch.float64)
     """
 
     needs: ClassVar[Needs] = "gram"

@@ -43,6 +43,13 @@ class NashMTL(Method):
 
     Raises:
         ConfigError: ``solver`` is ccp and cvxpy or ECOS is not installed.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import NashMTL
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> NashMTL(2).weights(torch.ones(2), gram_TT)
+        tensor([0.7071, 1.4142], dtype=torch.float64)
     """
 
     needs: ClassVar[Needs] = "gram"
@@ -65,7 +72,7 @@ class NashMTL(Method):
         if solver == "ccp":
             self._program = ConvexConcave(num_tasks)
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Choose the weights and write the gradients of every parameter."""
         gram_TT = gradients.gram()
         weights_T = self.weights(gradients.losses_T, gram_TT)

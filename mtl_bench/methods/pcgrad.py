@@ -32,6 +32,13 @@ class PCGrad(Method):
         seed: of the orders.
         permutation: one order for each task or one for all.
         reduction: sum or mean.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import PCGrad
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> PCGrad(2).weights(torch.ones(2), gram_TT)
+        tensor([1.2500, 2.0000], dtype=torch.float64)
     """
 
     needs: ClassVar[Needs] = "gram"

@@ -13,6 +13,13 @@ class RLW(Method):
 
     Lin et al., Reasonable Effectiveness of Random Weighting, TMLR 2022, Eq. 3 with the normal
     distribution. One code base (IGB) multiplies the weights by T; the others and this one do not.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import RLW
+        >>> weights_T = RLW(2, seed=0).weights(torch.tensor([0.5, 2.0]))
+        >>> weights_T.shape, round(weights_T.sum().item(), 6)
+        (torch.Size([2]), 1.0)
     """
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:

@@ -17,6 +17,12 @@ class STL(Method):
     optimiser and schedule, and its epoch is selected by its own task's validation metric. (The
     official QM9 code compares that metric with a stored average over all tasks, so that its STL
     networks are not selected as described; here like is compared with like.)
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import STL
+        >>> STL(2).weights(torch.tensor([0.5, 2.0]))
+        tensor([1., 1.])
     """
 
     separate_networks: ClassVar[bool] = True

@@ -59,6 +59,13 @@ class TorchJD(Method):
         MissingExtraError: TorchJD is not installed.
         ConfigError: it has no such class, or refuses the arguments; or the class is one of
             ``REFUSED``.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import TorchJD  # needs the extra torchjd
+        >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+        >>> TorchJD(2, aggregator="UPGrad").weights(torch.ones(2), gram_TT)
+        tensor([0.6250, 0.9998], dtype=torch.float64)
     """
 
     def __init__(
@@ -81,7 +88,7 @@ class TorchJD(Method):
         self.needs = "gram" if takes_gram else "grads"  # type: ignore[misc]
         self._returns_weights = takes_gram or aggregator.endswith("Weighting")
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Aggregate and write the gradients of every parameter.
 
         Raises:

@@ -34,6 +34,15 @@ class UW(Method):
         form: the objective.
         learning_rate: of the s_t.
         initial_log_variance: where they start.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import UW
+        >>> method = UW(2, learning_rate=0.1)
+        >>> method.weights(torch.tensor([0.5, 2.0]))
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+        >>> method.weights(torch.tensor([0.5, 2.0]))  # the log-variances have moved
+        tensor([0.5526, 0.4524], dtype=torch.float64)
     """
 
     def __init__(

@@ -38,6 +38,17 @@ class AngleErrors:
     Args:
         average: ``batch`` as MTAN and Nash-MTL report them, so that the median is a mean of the
             batches' medians; ``pixel`` as Aligned-MTL does, see `BINS_PER_DEGREE` for the median.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.metrics import AngleErrors
+        >>> up, right = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 0.0])
+        >>> metric = AngleErrors("batch")
+        >>> metric.update(up.view(1, 3, 1, 1), up.view(1, 3, 1, 1))
+        >>> metric.update(up.view(1, 3, 1, 1), right.view(1, 3, 1, 1))
+        >>> metrics = metric.compute()
+        >>> round(metrics["angle_mean"], 3), metrics["within_30"]
+        (45.0, 50.0)
     """
 
     def __init__(self, average: Average) -> None:

@@ -13,6 +13,15 @@ class MeanAbsoluteError:
 
     Args:
         scale: unit of one standardised step, so that the result is in the reported unit.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.metrics import MeanAbsoluteError
+        >>> metric = MeanAbsoluteError(scale=27.0)
+        >>> metric.update(torch.tensor([1.0, 2.0]), torch.tensor([1.5, 2.0]))
+        >>> metric.update(torch.tensor([0.0]), torch.tensor([0.0]))
+        >>> metric.compute()
+        {'mae': 4.5}
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -34,6 +43,14 @@ class DepthErrors:
 
     Args:
         average: ``batch`` as MTAN and Nash-MTL report them, ``pixel`` as Aligned-MTL does.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.metrics import DepthErrors
+        >>> metric = DepthErrors("pixel")
+        >>> metric.update(torch.tensor([[[[1.0, 5.0]]]]), torch.tensor([[[[2.0, 0.0]]]]))
+        >>> metric.compute()
+        {'abs_err': 1.0, 'rel_err': 0.5}
     """
 
     def __init__(self, average: Average) -> None:
@@ -58,6 +75,14 @@ class InstanceError:
     Args:
         invalid: target value that marks an entry without an instance. What truncates to it is left
             out too, here but not in the loss, as in Aligned-MTL's code.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.metrics import InstanceError
+        >>> metric = InstanceError(invalid=255)
+        >>> metric.update(torch.tensor([[[[3.9]], [[7.0]]]]), torch.tensor([[[[1.2]], [[255.0]]]]))
+        >>> metric.compute()
+        {'inst_l1_px': 2.0}
     """
 
     def __init__(self, invalid: int) -> None:
@@ -75,7 +100,16 @@ class InstanceError:
 
 
 class DisparityError:
-    """Mean squared error of the normalised disparity over the pixels whose target is not 0."""
+    """Mean squared error of the normalised disparity over the pixels whose target is not 0.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.metrics import DisparityError
+        >>> metric = DisparityError()
+        >>> metric.update(torch.tensor([[[[1.5, 9.0]]]]), torch.tensor([[[[1.0, 0.0]]]]))
+        >>> metric.compute()
+        {'disparity_mse': 0.25}
+    """
 
     def __init__(self) -> None:
         self.means = Means()

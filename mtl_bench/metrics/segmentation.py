@@ -25,6 +25,15 @@ class SegmentationMetrics:
     Args:
         classes: number of classes K. Pixels with targets outside 0 .. K - 1 don't count.
         reported: which of ``miou`` and ``pixacc`` to return.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.metrics import SegmentationMetrics
+        >>> scores = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]).T.reshape(1, 2, 1, 3)
+        >>> metric = SegmentationMetrics(classes=2)
+        >>> metric.update(scores, torch.tensor([[[0, 1, 1]]]))
+        >>> {name: round(value, 3) for name, value in metric.compute().items()}
+        {'miou': 50.0, 'pixacc': 66.667}
     """
 
     def __init__(self, classes: int, reported: Sequence[str] = ("miou", "pixacc")) -> None:

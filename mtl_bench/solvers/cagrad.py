@@ -41,6 +41,12 @@ def solve_cagrad(gram_TT: Array, c: float) -> Solution:
         gram_TT: K, positive semi-definite up to rounding; its lower triangle counts, since F is
             minimised for a symmetric K.
         c: radius of the ball around the mean gradient, relative to its norm.
+
+    Example:
+        >>> import numpy as np
+        >>> from mtl_bench.solvers import solve_cagrad
+        >>> solve_cagrad(np.array([[4.0, -1.0], [-1.0, 1.0]]), c=0.4).weights_T.round(3)
+        array([0.5  , 0.846])
     """
     uniform_T = np.full(len(gram_TT), 1 / len(gram_TT))
     if gram_TT.mean() <= CANCELLED * gram_TT.diagonal().max() or c == 0:

@@ -20,6 +20,12 @@ def solve_min_norm(gram_TT: Array) -> Solution:
 
     Args:
         gram_TT: K, positive semi-definite up to rounding.
+
+    Example:
+        >>> import numpy as np
+        >>> from mtl_bench.solvers import solve_min_norm
+        >>> solve_min_norm(np.array([[4.0, 0.0], [0.0, 1.0]])).weights_T.round(3)
+        array([0.2, 0.8])
     """
     if gram_TT.diagonal().max() <= 0:
         return Solution(np.full(len(gram_TT), 1 / len(gram_TT)), 0, 0.0, True)

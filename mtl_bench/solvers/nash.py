@@ -34,6 +34,14 @@ def solve_nash(gram_TT: Array) -> Solution:
 
     Args:
         gram_TT: K, positive semi-definite up to rounding.
+
+    Example:
+        >>> import numpy as np
+        >>> from mtl_bench.solvers import solve_nash
+        >>> gram_TT = np.array([[4.0, -1.0], [-1.0, 1.0]])
+        >>> a_T = solve_nash(gram_TT).weights_T
+        >>> (a_T * (gram_TT @ a_T)).round(6)
+        array([1., 1.])
     """
     num_tasks = len(gram_TT)
     norms_T = np.sqrt(np.maximum(gram_TT.diagonal(), 0.0))

@@ -20,6 +20,13 @@ class Solution(NamedTuple):
             which.
         fallback: the problem was degenerate or unsolved, and the solver's documented substitute
             answered.
+
+    Example:
+        >>> import numpy as np
+        >>> from mtl_bench.solvers import solve_min_norm
+        >>> solution = solve_min_norm(np.eye(2))
+        >>> bool(solution.residual < 1e-12), solution.fallback
+        (True, False)
     """
 
     weights_T: Array

@@ -69,8 +69,8 @@ def advance(method: Method, losses_T: Tensor, grads_TP: Tensor) -> tuple[StepInf
         loss + row @ shared - (row @ shared).detach()
         for loss, row in zip(losses_T, grads_TP, strict=True)
     ]
-    info = method.step(TaskGradients(losses, [shared], [[] for _ in losses]))
-    assert shared.grad is not None, f"{_name(method)}.step writes no gradient"
+    info = method.step_with(TaskGradients(losses, [shared]))
+    assert shared.grad is not None, f"{_name(method)} writes no gradient"
     return info, shared.grad
 
 
@@ -144,13 +144,13 @@ def check_weights(build: Build, may_refuse: Callable[[Tensor, Tensor], bool] = n
 
 
 def check_answer(build: Build) -> None:
-    """Check what ``step`` returns and writes, also for gradients that are all zero."""
+    """Check what ``combine`` returns and writes, also for gradients that are all zero."""
     method = build(3)
     keys = []
     for losses_T, grads_TP in [*rounds(3, 3), (torch.ones(3), torch.zeros(3, 40))]:
         info, gradient_P = advance(method, losses_T, grads_TP)
-        _check_vector(info.weights_T, 3, f"{_name(method)}.step")
-        assert gradient_P.isfinite().all(), f"{_name(method)}.step writes {gradient_P}"
+        _check_vector(info.weights_T, 3, f"{_name(method)}.combine")
+        assert gradient_P.isfinite().all(), f"{_name(method)} writes {gradient_P}"
         keys.append(set(info.diagnostics))
     assert all(names == keys[0] for names in keys), (
         f"{_name(method)} reports other diagnostics from step to step: {keys}; the step log has "

@@ -88,14 +88,13 @@ class Game:
         def losses() -> list[Tensor]:
             return list(self.losses(self.theta_2[None], shifts_T2)[0])
 
-        none: list[list[Tensor]] = [[] for _ in SCALES]
-        info = method.step(TaskGradients(losses(), [self.theta_2], none))
+        info = method.step(TaskGradients(losses(), [self.theta_2]))
         assert self.theta_2.grad is not None
         with torch.no_grad():
             self.theta_2.copy_(self.follow(self.theta_2, self.theta_2.grad))
         diagnostics = info.diagnostics
         if method.looks_again:
-            diagnostics = method.after_update(TaskGradients(losses(), [self.theta_2], none))
+            diagnostics = method.after_update(TaskGradients(losses(), [self.theta_2]))
         return info.weights_T, diagnostics
 
     def follow(self, points: Tensor, direction: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Equal(Method):
 
     needs: ClassVar[Needs] = "gram"
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Write the gradient."""
         weights_T = self.choose()
         gradients.apply(weights_T / gradients.gram().diagonal().sqrt())

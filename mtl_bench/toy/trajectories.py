@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,12 +36,11 @@ def trajectory(
     theta_2 = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
     optimizer = torch.optim.Adam([theta_2], lr=LEARNING_RATE, betas=BETAS)
     points = [theta_2.detach().clone()]
-    for step in range(1, steps + 1):
-        method.step(TaskGradients(losses(theta_2, scale), [theta_2], [[], []]))
+    for step in range(steps):
+        gradients = TaskGradients(losses(theta_2, scale), [theta_2])
+        method.step(gradients, epoch=step // max(steps // EPOCHS, 1))
         optimizer.step()
         points.append(theta_2.detach().clone())
-        if step % max(steps // EPOCHS, 1) == 0:
-            method.end_epoch()
     return torch.stack(points)
 
 
@@ -50,7 +50,7 @@ def all_trajectories(steps: int = STEPS, seed: int = 0) -> dict[str, Tensor]:
     for name in sorted(describe_group("method")):
         if name in LEFT_OUT:
             continue
-        fields = {"noise_steps": max(steps // 4, 1)} if name == "taskforce" else {}
+        fields: dict[str, Any] = {"noise_steps": max(steps // 4, 1)} if name == "taskforce" else {}
         method = build_method(name, 2, seed=seed, **fields)
         trajectories[name] = torch.stack(
             [trajectory(deepcopy(method), start, steps) for start in STARTS]

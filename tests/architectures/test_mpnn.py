@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.pyg_mpnn import PyGMPNN, pyg_name
 from mtl_bench.architectures import edge_messages
 from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.pyg import to_pyg
-from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN, pyg_name
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.testing import check_architecture
 from tests.molecules import random_store

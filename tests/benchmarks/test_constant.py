@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.constant import Constant, measure, render
 from mtl_bench import build_dataset
-from mtl_bench.benchmarks.constant import Constant, measure, render
 from mtl_bench.datasets.nyuv2.prepare import synth
 from mtl_bench.errors import DataError
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from benchmarks import sac
+from benchmarks.sac import LOOP, JointGradients, Size, measure, render
 from mtl_bench.algorithms.sac.gradients import ControlGradients
 from mtl_bench.architectures.control.base import Shape
 from mtl_bench.architectures.control.mlp import MLP
-from mtl_bench.benchmarks import sac
-from mtl_bench.benchmarks.sac import LOOP, JointGradients, Size, measure, render
 from mtl_bench.errors import ConfigError
 from mtl_bench.methods import PCGrad
 

@@ -1,6 +1,6 @@
 """The measurement of the solvers."""
 
-from mtl_bench.benchmarks.solvers import KINDS, SIZES, measure, render
+from benchmarks.solvers import KINDS, SIZES, measure, render
 
 METHODS = {"mgda", "cagrad", "nashmtl", "imtl", "pcgrad", "alignedmtl"}
 

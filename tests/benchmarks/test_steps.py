@@ -7,11 +7,11 @@ from itertools import count
 
 import pytest
 
+from benchmarks import solvers
+from benchmarks.libmtl import WEIGHTINGS, libmtl_steps
+from benchmarks.steps import Problem, Step, Variant, measure, render
+from benchmarks.torchjd import torchjd_step
 from mtl_bench.architectures.single_task import SingleTask
-from mtl_bench.benchmarks import solvers
-from mtl_bench.benchmarks.libmtl import WEIGHTINGS, libmtl_steps
-from mtl_bench.benchmarks.steps import Problem, Step, Variant, measure, render
-from mtl_bench.benchmarks.torchjd import torchjd_step
 from mtl_bench.errors import ConfigError, MissingExtraError
 from tests.algorithms.test_batch_gradients import NAMES, TASKS, Norms, norms, points
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtl_bench.datasets.procedural.streets import synth as streets
-from tests.end_to_end.processes import ENVIRONMENT, ROOT, call, results_of
+from tests.end_to_end.processes import ENVIRONMENT, call, results_of
 
 SIZES = (2, 4, 6, 8, 12, 16)
 """Frames of the six cells, spread over 16; the fourth frame is in the last cell alone."""
@@ -120,10 +120,10 @@ def test_a_finished_record_that_was_damaged_is_mended(name, tiny_data, tmp_path)
 
 
 def test_a_short_campaign(tiny_data, tmp_path):
-    """Every kind of fault once; scripts/torture.py has more to say in docs/reliability.md."""
+    """Every kind of fault once; docs/reliability.md has more to say."""
     done = subprocess.run(
         [
-            *(sys.executable, ROOT / "scripts" / "torture.py", "faults=15", "each=15", "seed=3"),
+            *(sys.executable, "-m", "tools.torture", "faults=15", "each=15", "seed=3"),
             *(f"data={tiny_data}", "datasets=qm9", "methods=taskforce", "folder=campaign"),
             "output=report.json",
         ],

@@ -210,7 +210,7 @@ def test_no_two_methods_are_the_same():
 def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
     network = Network()
     method = build(name, 3, protocol)
-    info = method.step(network.gradients())
+    info = method.step(network.gradients(), epoch=0)
     shared, heads = network.shared_gradient(), network.head_gradients()
     assert shared.isfinite().all()
     assert all(head.isfinite().all() for head in heads)

@@ -191,7 +191,7 @@ def test_gradients_are_those_of_the_weighted_logarithms(before, head_weighting):
         for loss, parameters in zip(losses, own, strict=True)
     ]
     values = [loss.item() for loss in losses]
-    info = method.step(TaskGradients(losses, shared, own))
+    info = method.step(TaskGradients(losses, shared, own), epoch=0)
     w = info.weights_T.tolist()
     assert sum(w) == pytest.approx(3)
     assert len(set(w)) == 3
@@ -253,7 +253,7 @@ def test_a_loss_of_zero_has_no_part_in_the_gradient(tiny):
     shared = torch.ones(2, requires_grad=True)
     method = IGBv2(2, **SMALL)
     losses = [3 * shared[0], shared[1] - shared[1].detach() + tiny]
-    info = method.step(TaskGradients(losses, [shared], [[], []]))
+    info = method.step(TaskGradients(losses, [shared], [[], []]), epoch=0)
     assert info.weights_T.sum().item() == pytest.approx(2)
     torch.testing.assert_close(
         shared.grad, torch.stack([info.weights_T[0], torch.tensor(0.0)]).float()

@@ -72,6 +72,16 @@ class IGBv2(Method):
 
     Raises:
         ConfigError: updates would begin before there is a transition to learn from.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import IGBv2, TaskGradients
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> method = IGBv2(2)
+        >>> gradients = TaskGradients([theta[0].square(), theta[1].square()], [theta])
+        >>> info = method.step(gradients, epoch=0)
+        >>> info.weights_T.shape, round(info.weights_T.sum().item(), 6)
+        (torch.Size([2]), 2.0)
     """
 
     needs: ClassVar[Needs] = "losses"
@@ -133,7 +143,7 @@ class IGBv2(Method):
         for name in ("previous_losses_T", "previous_weights_T", "loss_sums_T", "base_losses_T"):
             self.register_buffer(name, torch.zeros(num_tasks, dtype=torch.float64))
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Choose w, and write the gradients of sum_t w_t log L_t.
 
         The weights that are reported are w, with sum T; what multiplies the gradient of L_t is

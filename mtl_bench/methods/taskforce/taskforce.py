@@ -82,6 +82,15 @@ class TaskForce(Method):
 
     Raises:
         ConfigError: ``batch_size`` is 1, or a single agent with what only several can have.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench import TaskForce, TaskGradients
+        >>> theta = torch.tensor([1.0, -2.0], requires_grad=True)
+        >>> method = TaskForce(2)
+        >>> info = method.step(TaskGradients([theta[0].square(), theta[1].square()], [theta]))
+        >>> info.weights_T.shape, round(info.weights_T.sum().item(), 6)
+        (torch.Size([2]), 1.0)
     """
 
     needs: ClassVar[Needs] = "gram"
@@ -162,7 +171,7 @@ class TaskForce(Method):
         """Whether its weights are made from the values of the losses: its agents observe them."""
         return True
 
-    def step(self, gradients: TaskGradients) -> StepInfo:
+    def combine(self, gradients: TaskGradients) -> StepInfo:
         """Play one iteration of Algorithm 1 or 2 and write the gradients of every parameter.
 
         The diagnostics have the same keys at every step. ``reward``, ``reward_loss`` and
@@ -232,6 +241,7 @@ class TaskForce(Method):
             NonFiniteError: as in ``weights``. It stops the run even where batches that aren't
                 finite are skipped, since here the parameters are at fault and not the batch.
         """
+        self.awaits_update = False
         present = None
         if len(gradients.tasks) < self.num_tasks:
             present = torch.tensor(gradients.tasks)

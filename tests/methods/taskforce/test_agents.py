@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_bench.benchmarks.separate_agents import SeparateAgents
+from benchmarks.separate_agents import SeparateAgents
 from mtl_bench.methods.taskforce.agents import Agents
 from mtl_bench.methods.taskforce.replay_buffer import Transitions
 from mtl_bench.methods.taskforce.structure import Structure, agents_cost

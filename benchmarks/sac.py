@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
+from benchmarks.steps import CPU, Step, fill_replay, render_left_out, time_steps
 from mtl_bench import build_method
 from mtl_bench.algorithms.base import Component
 from mtl_bench.algorithms.sac.gradients import ControlGradients
@@ -22,7 +23,6 @@ from mtl_bench.algorithms.sac.replay import Transitions
 from mtl_bench.algorithms.sac.sac import MultiTaskSAC
 from mtl_bench.architectures.control.base import Shape
 from mtl_bench.architectures.control.mlp import MLP
-from mtl_bench.benchmarks.steps import CPU, Step, fill_replay, render_left_out, time_steps
 from mtl_bench.config.groups import describe_group
 from mtl_bench.environments.base import Outcome, Suite
 from mtl_bench.errors import ConfigError, MissingExtraError

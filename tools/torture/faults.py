@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from mtl_bench.testing.torture.attempts import End, Story
+from tools.torture.attempts import End, Story
 
 Fault = Callable[[Story], End]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.steps import Step, adam
 from mtl_bench.architectures.base import Architecture
-from mtl_bench.benchmarks.steps import Step, adam
 from mtl_bench.errors import MissingExtraError
 from mtl_bench.tasks import Task
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mtl_bench.benchmarks.steps import render_left_out
+from benchmarks.steps import render_left_out
 from mtl_bench.errors import MissingExtraError
 from mtl_bench.methods import IMTL, MGDA, AlignedMTL, CAGrad, NashMTL, PCGrad
 from mtl_bench.methods.base import Method

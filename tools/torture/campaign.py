@@ -15,9 +15,9 @@ from random import Random
 from typing import Any
 
 from mtl_bench.errors import MtlBenchError
-from mtl_bench.testing.torture.attempts import Story
-from mtl_bench.testing.torture.compare import differences, fingerprint
-from mtl_bench.testing.torture.faults import FAULTS, ON_A_MOUNT
+from tools.torture.attempts import Story
+from tools.torture.compare import differences, fingerprint
+from tools.torture.faults import FAULTS, ON_A_MOUNT
 
 LAST_TRIES = 3
 KEPT_FINISHED = 0.2

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.steps import CPU, Step, adam
 from mtl_bench.architectures.base import Architecture
-from mtl_bench.benchmarks.steps import CPU, Step, adam
 from mtl_bench.errors import MissingExtraError
 from mtl_bench.tasks import Task
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.steps import CPU, render_left_out
 from mtl_bench import build_dataset
 from mtl_bench.algorithms.supervised.evaluation import evaluate
 from mtl_bench.architectures.dense import unit_vectors
-from mtl_bench.benchmarks.steps import CPU, render_left_out
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import DataError
 

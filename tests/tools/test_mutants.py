@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).parents[1] / "tools" / "mutants.py"
+PATH = Path(__file__).parents[2] / "tools" / "mutants.py"
 
 
 @pytest.fixture(scope="module")

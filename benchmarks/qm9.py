@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.libmtl import libmtl_steps
+from benchmarks.pyg_mpnn import PyGMPNN
+from benchmarks.steps import Problem, Step, Variant, adam
+from benchmarks.torchjd import torchjd_step
 from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.pyg import to_pyg
 from mtl_bench.architectures.single_task import SingleTask
-from mtl_bench.benchmarks.libmtl import libmtl_steps
-from mtl_bench.benchmarks.pyg_mpnn import PyGMPNN
-from mtl_bench.benchmarks.steps import Problem, Step, Variant, adam
-from mtl_bench.benchmarks.torchjd import torchjd_step
 from mtl_bench.errors import MissingExtraError
 from mtl_bench.gradients import TaskGradients
 

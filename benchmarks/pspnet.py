@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.random_images import random_batches
+from benchmarks.steps import Problem, Variant
 from mtl_bench.architectures.pspnet import PSPNet
 from mtl_bench.architectures.single_task import SingleTask
-from mtl_bench.benchmarks.random_images import random_batches
-from mtl_bench.benchmarks.steps import Problem, Variant
 from mtl_bench.datasets.cityscapes.tasks import cityscapes_tasks
 
 SIZE = (8, 256, 512)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.steps import CPU
 from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
-from mtl_bench.benchmarks.steps import CPU
 
 
 def measure(data: Path) -> dict[str, float]:

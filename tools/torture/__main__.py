@@ -1,6 +1,6 @@
 """Let faults strike real runs: kills, signals, full disks, damaged files, no memory.
 
-python scripts/torture.py [faults=300] [each=12] [seed=0] [folder=torture] [data=data]
+python -m tools.torture [faults=300] [each=12] [seed=0] [folder=torture] [data=data]
     [datasets=qm9,nyuv2,cityscapes] [methods=ls,taskforce,...] [mount=false] [output=FILE.json]
 
 mount=true gives every run a small file system of its own, for a full and a read-only disk; that
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.files import write_json
-from mtl_bench.testing.torture.campaign import Campaign, cells, prepare_data
-from mtl_bench.testing.torture.report import as_json, as_markdown
 from mtl_bench.words import parse_count, parse_settings
+from tools.torture.campaign import Campaign, cells, prepare_data
+from tools.torture.report import as_json, as_markdown
 
 METHODS = "ls,dwa,mgda,nashmtl,igbv2,taskforce"
 

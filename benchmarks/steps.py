@@ -70,7 +70,7 @@ class Problem:
     """A network, its tasks and batches, and what competes on them besides our methods.
 
     Args:
-        name: in ``mtl-bench bench NAME``.
+        name: in ``python -m benchmarks NAME``.
         dataset: whose protocol sets the methods' constants.
         title: what was measured, in words.
         network: shared by all of our methods.
@@ -140,7 +140,7 @@ def method_step(problem: Problem, variant: Variant, optimizer: Adam) -> Step:
     fill_replay(method, len(problem.tasks))
 
     def step(batch: Any) -> None:  # noqa: ANN401 - the network's own batch
-        method.step(gradients([batch]))
+        method.step_with(gradients([batch]))
         optimizer.step()
         if method.looks_again:
             with gradients.reevaluate([batch]) as updated:
@@ -223,7 +223,7 @@ def measure_memory(name: str, contestants: Sequence[str], words: Sequence[str]) 
     """
     peaks = {}
     for contestant in contestants:
-        command = [sys.executable, "-m", "mtl_bench.cli", "bench", name, "--json"]
+        command = [sys.executable, "-m", "benchmarks", name, "--json"]
         settings = [f"only={contestant}", "rounds=1", *words]
         done = subprocess.run([*command, *settings], capture_output=True, text=True, check=True)
         peaks[contestant] = json.loads(done.stdout)["peak_memory_bytes"]

@@ -7,13 +7,13 @@ from random import Random
 import pytest
 import torch
 
-from mtl_bench.testing.torture.attempts import judge
-from mtl_bench.testing.torture.campaign import Report
-from mtl_bench.testing.torture.compare import differences, fingerprint
-from mtl_bench.testing.torture.faults import cut, empty, flip, remove
-from mtl_bench.testing.torture.report import as_json, as_markdown
 from mtl_bench.training.run import run
 from tests.training.runs import config_of
+from tools.torture.attempts import judge
+from tools.torture.campaign import Report
+from tools.torture.compare import differences, fingerprint
+from tools.torture.faults import cut, empty, flip, remove
+from tools.torture.report import as_json, as_markdown
 
 LINE = "mtl-bench: disk full\n"
 TRACEBACK = "Traceback (most recent call last):\nmtl-bench: x\n"

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.separate_agents import SeparateAgents
 from mtl_bench import build_method
-from mtl_bench.benchmarks.separate_agents import SeparateAgents
 from mtl_bench.methods.taskforce import TaskForce
 from mtl_bench.methods.taskforce.replay_buffer import Transitions
 

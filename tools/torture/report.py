@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mtl_bench.reporting.layout import NOTHING, markdown_table
-from mtl_bench.testing.torture.attempts import KINDS
-from mtl_bench.testing.torture.campaign import Report
+from tools.torture.attempts import KINDS
+from tools.torture.campaign import Report
 
 
 def as_json(report: Report) -> dict[str, Any]:

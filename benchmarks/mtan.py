@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.libmtl import libmtl_steps
+from benchmarks.random_images import random_batches
+from benchmarks.steps import Problem, Variant
+from benchmarks.torchjd import torchjd_step
 from mtl_bench.architectures.mtan import MTAN
 from mtl_bench.architectures.segnet import SegNet
 from mtl_bench.architectures.single_task import SingleTask
-from mtl_bench.benchmarks.libmtl import libmtl_steps
-from mtl_bench.benchmarks.random_images import random_batches
-from mtl_bench.benchmarks.steps import Problem, Variant
-from mtl_bench.benchmarks.torchjd import torchjd_step
 from mtl_bench.datasets.nyuv2.tasks import CLASSES, nyuv2_tasks
 
 SIZE = (2, 288, 384)

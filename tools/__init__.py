@@ -1,0 +1,1 @@
+"""Tools that look after the code: run from a checkout, not in the wheel."""

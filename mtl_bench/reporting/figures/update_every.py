@@ -30,8 +30,9 @@ def draw(scene: Scene) -> Drawing:
     rows = [cell.row for cell in cells.values() if cell.row is not None]
     title = f"Update frequency of the agents: {scene.subject}"
     deviation = "Whiskers: sample standard deviation over n seeds."
-    figure, body = page(4.8, 4.0, title, footer(scene, rows, deviation, note))
-    above, below = body.subplots(2, 1, sharex=True)
+    figure, body = page(4.8, 4.0 if speeds else 2.6, title, footer(scene, rows, deviation, note))
+    panels = body.subplots(2 if speeds else 1, 1, sharex=True, squeeze=False)[:, 0]
+    above, lowest = panels[0], panels[-1]
     points = {i: cells[label].row for label, i in intervals.items()}
     deltas = {i: row.score for i, row in points.items() if row and row.score}
     means = [deltas[i].mean for i in deltas]
@@ -46,21 +47,18 @@ def draw(scene: Scene) -> Drawing:
         above,
         {i: (top, score_text(Spread(deltas[i].mean, None), score)) for i, top in tops.items()},
     )
-    known = {intervals[label]: speed for label, speed in speeds.items()}
-    below.plot(list(known), list(known.values()), "-D", color=BLUE, ms=4.5, mec="black", mew=0.5)
-    _write(below, {i: (speed, f"×{speed:.2f}") for i, speed in known.items()})
-    below.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+    if speeds:
+        _draw_speeds(lowest, {intervals[label]: speed for label, speed in speeds.items()})
     for label, cell in cells.items():
         if cell.state:
-            _mark_missing(above, intervals[label], cell.state)
-            _mark_missing(below, intervals[label], "")
+            for panel in panels:
+                _mark_missing(panel, intervals[label], cell.state if panel is above else "")
     above.set_ylabel(score.heading)
-    below.set_ylabel("speed of a step,\nrelative to interval 1 ↑")
-    below.set_xscale("log")
-    below.set_xticks(list(points), [str(interval) for interval in points])
-    below.minorticks_off()
-    below.set_xlabel("interval between updates of the agents [updates of the network]")
-    for panel in (above, below):
+    lowest.set_xscale("log")
+    lowest.set_xticks(list(points), [str(interval) for interval in points])
+    lowest.minorticks_off()
+    lowest.set_xlabel("interval between updates of the agents [updates of the network]")
+    for panel in panels:
         panel.margins(x=0.08, y=0.28)
         panel.grid(axis="y", color=FAINT, linewidth=0.5, linestyle=SOLID)
         panel.set_axisbelow(True)
@@ -81,6 +79,13 @@ def _speeds(cells: dict[str, Cell]) -> tuple[dict[str, float], str]:
             reasons[found.reason] = None
     note = "Speed: training time of a step, same seed, device and load, median over seeds."
     return speeds, " ".join([note, *(f"No speed: {reason}." for reason in reasons)])
+
+
+def _draw_speeds(panel: Axes, speeds: dict[int, float]) -> None:
+    panel.plot(list(speeds), list(speeds.values()), "-D", color=BLUE, ms=4.5, mec="black", mew=0.5)
+    _write(panel, {i: (speed, f"×{speed:.2f}") for i, speed in speeds.items()})
+    panel.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+    panel.set_ylabel("speed of a step,\nrelative to interval 1 ↑")
 
 
 def _write(panel: Axes, points: dict[int, tuple[float, str]]) -> None:

@@ -26,7 +26,7 @@ WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo pendulum6 test test-cuda lint bench clean tables figures report
+.PHONY: help setup data demo pendulum6 test test-cuda lint docs bench clean tables figures report
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lint: .venv/.ready-dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/.ready-dev ## build the documentation into site/ and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/.ready-dev $(DATA) ## measure the training step against PyG's layers
 	$(BIN)/python -m benchmarks qm9
@@ -131,7 +134,7 @@ clean: ## remove .venv and caches; data and results stay
 	@touch $@
 
 .venv/.ready-dev: .venv/.ready
-	@$(PIP) --editable '.[qm9,pyg,nash-ccp,rl,slurm,wandb,tensorboard,test,dev]'
+	@$(PIP) --editable '.[qm9,pyg,nash-ccp,rl,slurm,wandb,tensorboard,test,docs,dev]'
 	@touch $@
 
 $(DATA): | .venv/.ready

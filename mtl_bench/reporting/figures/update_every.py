@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw(scene: Scene) -> Drawing:
-    """Return the score above and the speed-up of a training step below, over ``update_every``.
+    """Return the score over ``update_every``, and below it the speed-up of a step where known.
 
     Raises:
         CannotDrawError: no run of the sweep has a score.

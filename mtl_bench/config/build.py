@@ -197,17 +197,19 @@ def _control_networks(config: dict[str, Any], suite: Suite) -> dict[str, Control
 
     separate: bool = class_of("method", config["method"]).separate_networks
     observation, action = suite.observation_dim, suite.action_dim
-    shapes = {
-        "actor": Shape(observation, 2 * action, output_bound=1e-3),
-        "critic": Shape(observation + action, 1, members=2, output_bound=3e-3),
-    }
+    policy = Shape(
+        observation, 2 * action, output_bound=1e-3, separate=separate, observation=observation
+    )
+    critics = policy._replace(
+        inputs=observation + action, outputs=1, members=2, output_bound=3e-3
+    )
     networks: dict[str, ControlNetwork] = {}
-    for name, shape in shapes.items():
+    for name, shape in (("critic", critics), ("actor", policy)):
         with seeded(derive_seed(config["seed"], "network", name)):
             networks[name] = build(
                 config["architecture"],
                 tasks=suite.tasks,
-                shape=shape._replace(separate=separate),
+                shape=shape._replace(critics=networks.get("critic")),
             )
     return networks
 

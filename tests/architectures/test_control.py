@@ -20,7 +20,7 @@ def network_of(heads=False, separate=False, members=2, **fields):
     shape = Shape(inputs=4, outputs=2, members=members, output_bound=0.5, separate=separate)
     network = MLP(TASKS, shape, hidden=(8, 7), heads=heads, **fields).double()
     with torch.no_grad():
-        for bias in network.biases:
+        for bias in network.layers.biases:
             bias.normal_()
     return network
 
@@ -36,10 +36,12 @@ def evaluate_plainly(network, inputs_TBI):
     for e in range(members):
         for t in range(tasks):
             values = inputs_TBI[t]
-            if network.task_ids_TT is not None:
+            if network.task_ids.size:
                 one_hot = torch.eye(tasks, dtype=torch.float64)[t].expand(SAMPLES, -1)
                 values = torch.cat([values, one_hot], dim=1)
-            for layer, pair in enumerate(zip(network.weights, network.biases, strict=True)):
+            for layer, pair in enumerate(
+                zip(network.layers.weights, network.layers.biases, strict=True)
+            ):
                 weight, bias = (p[e, t] if p.dim() == 4 else p[e] for p in pair)
                 values = torch.nn.functional.linear(
                     values.relu() if layer else values, weight.T, bias[0]
@@ -192,9 +194,9 @@ def test_weights_begin_within_their_bounds(initialization):
     network = MLP(
         ("a",), shape, heads=False, hidden=(40,), task_id=False, initialization=initialization
     )
-    first, last = (weight.abs().max().item() for weight in network.weights)
+    first, last = (weight.abs().max().item() for weight in network.layers.weights)
     bound = math.sqrt(6 / (30 if initialization == "he" else 70))
     assert 0.95 * bound < first <= bound
     bound = 1e-3 if initialization == "he" else math.sqrt(6 / 60)
     assert 0.95 * bound < last <= bound
-    assert not any(bias.any() for bias in network.biases)
+    assert not any(bias.any() for bias in network.layers.biases)

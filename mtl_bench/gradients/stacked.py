@@ -46,6 +46,7 @@ class StackedGradients(TaskGradients):
         shared: parameters that the tasks share, (E, ...).
         stacked: parameters of the tasks' own, (E, T, ...); task t's loss reaches [:, t] alone.
         copies: what the losses were computed from in place of ``shared``, in the same order.
+        tasks: numbers of the S tasks that take part; by default all.
 
     Example:
         >>> import torch
@@ -65,28 +66,35 @@ class StackedGradients(TaskGradients):
         shared: Sequence[Tensor],
         stacked: Sequence[Tensor],
         copies: Sequence[Tensor] = (),
+        tasks: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(losses_T.unbind(), shared, [()] * len(losses_T))
+        numbers = range(len(losses_T)) if tasks is None else tasks
+        losses = [losses_T[t] for t in numbers]
+        super().__init__(losses, shared, [()] * len(losses), tasks=numbers)
         self._every_own = list(stacked)
-        self._graph_T = losses_T
+        self._graph_S = losses_T if tasks is None else losses_T[list(tasks)]
+        self._num_tasks = len(losses_T)
         self._copies = copies
         self._stacked_gradients: Sequence[Tensor | None] = ()
 
     def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
         count = len(self._copies)
-        gradients = differentiate(self._graph_T.sum(), [*self._copies, *self._every_own])
+        gradients = differentiate(self._graph_S.sum(), [*self._copies, *self._every_own])
         parts = jacobian_TP.split([p.numel() for p in self.shared], dim=1) if self.shared else ()
         for part, parameter, gradient in zip(parts, self.shared, gradients[:count], strict=True):
             assert gradient is not None
-            part.view(-1, *parameter.shape).copy_(gradient.transpose(0, 1))
+            part.view(-1, *parameter.shape).copy_(gradient.transpose(0, 1)[list(self.tasks)])
         self._stacked_gradients = gradients[count:]
 
     def _weighted(self, weights_T: Tensor) -> Tensor:
-        return (weights_T.to(self._graph_T) * self._graph_T).sum()
+        return (weights_T.to(self._graph_S) * self._graph_S).sum()
 
     def _write_own(self, factors_T: Tensor) -> None:
+        every_T = factors_T.new_ones(self._num_tasks)  # a task that is left out has a gradient of 0
+        every_T[list(self.tasks)] = factors_T
+
         def scaled(gradient: Tensor | None) -> Tensor:
             assert gradient is not None
-            return gradient * factors_T.to(gradient).view(-1, *(1,) * (gradient.dim() - 2))
+            return gradient * every_T.to(gradient).view(-1, *(1,) * (gradient.dim() - 2))
 
         write_gradients(self._every_own, [*map(scaled, self._stacked_gradients)])

@@ -25,10 +25,18 @@ class ControlGradients:
         network: whose parameters they are of.
         losses: of the network.
         method: what will be done with the gradients.
+        present: numbers of the tasks that take part, asked once the losses are known; None for all.
     """
 
-    def __init__(self, network: ControlNetwork, losses: Losses, method: Method) -> None:
+    def __init__(
+        self,
+        network: ControlNetwork,
+        losses: Losses,
+        method: Method,
+        present: Callable[[], list[int] | None],
+    ) -> None:
         self.network, self.losses, self.method = network, losses, method
+        self.present = present
         self.shared = network.shared_parameters()
         self.stacked = list(network.stacked_parameters().values())
 
@@ -45,7 +53,11 @@ class ControlGradients:
 
         losses_T = self.losses(network, data)
         return StackedGradients(
-            losses_T, list(self.shared.values()), self.stacked, list(copies.values())
+            losses_T,
+            list(self.shared.values()),
+            self.stacked,
+            list(copies.values()),
+            self.present(),
         )
 
     @contextmanager

@@ -6,8 +6,10 @@ critics, O observation numbers, A action numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -15,18 +17,21 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.algorithms.sac.gradients import ControlGradients, Network
 from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
+from mtl_bench.algorithms.sac.stabilisation import LossMask, Reset
 from mtl_bench.algorithms.sac.temperature import Owner, TemperatureLoss, Temperatures
 from mtl_bench.architectures.control.base import ControlNetwork
+from mtl_bench.architectures.control.paco import PaCo
 from mtl_bench.architectures.control.policy import LogStd, best_actions, sample_actions
 from mtl_bench.datasets.base import Split
 from mtl_bench.environments.base import Suite
-from mtl_bench.errors import ExplodedError, RecordError
+from mtl_bench.errors import ConfigError, ExplodedError, RecordError
 from mtl_bench.methods.base import Method
 from mtl_bench.scores import MeanOf
 from mtl_bench.tasks import ControlTask, Metric
@@ -36,6 +41,14 @@ METRICS = (
     Metric("success", higher_is_better=True, decimals=3),
     Metric("return", higher_is_better=True, decimals=1),
 )
+
+
+class Disturbance(NamedTuple):
+    """What a study does to a task: before an update its compositions are multiplied."""
+
+    task: str
+    update: PositiveInt
+    factor: Positive
 
 
 class CriticData(NamedTuple):
@@ -93,6 +106,13 @@ class MultiTaskSAC(Algorithm):
         log_std: how the logarithm of the policy's deviation is kept within its bounds.
         log_std_bounds: the least and the greatest.
         largest_loss: the run has exploded if the tasks' mean critic loss is above.
+        mask_loss_above: tasks whose critic loss is above are left out, see ``LossMask``.
+        reset_masked: how the compositions of such tasks are made anew.
+        loss_weights: ``temperature`` multiplies task t's losses of critics and policy by
+            T softmax(-log α)_t, as Soft-Modularization does.
+        simultaneous: whether the policy learns from the critics as they are before the update.
+        disturbance: for studies of the stabilisation: which task's row of compositions is
+            multiplied by which factor before which update, counted from 1.
         method_on: ``critic`` leaves the policy to LS; ``auto`` does so for methods that read the
             losses' values, since the policy's may be negative.
     """
@@ -133,12 +153,20 @@ class MultiTaskSAC(Algorithm):
         log_std: LogStd = "clip",
         log_std_bounds: tuple[float, float] = (-20.0, 2.0),
         largest_loss: Positive = 1e8,
+        mask_loss_above: Positive | None = None,
+        reset_masked: Reset = "never",
+        loss_weights: Literal["equal", "temperature"] = "equal",
+        simultaneous: bool = False,
+        disturbance: Disturbance | None = None,
         method_on: Literal["auto", "critic", "both"] = "auto",
     ) -> None:
         self.suite, self.evaluation, self.device = suite, evaluation, device
         self.batch_size, self.gamma, self.tau = batch_size, gamma, tau
         self.log_std_bounds, self.log_std = log_std_bounds, log_std
         self.largest_loss = largest_loss
+        self.mask = LossMask(suite.tasks, mask_loss_above, reset_masked)
+        self.loss_weights, self.simultaneous = loss_weights, simultaneous
+        self.disturbance, self.updates = disturbance, 0
         self.random_steps = random_episodes * suite.horizon
         self.steps_per_epoch = epoch_episodes * suite.horizon
         self.evaluation_rounds = evaluation_rounds
@@ -147,6 +175,12 @@ class MultiTaskSAC(Algorithm):
         self.score = MeanOf.of("success", self.tasks)
         self.origin = suite.origin
         self.policy, self.critics = policy, critics
+        self._critics_of_policy: Network = critics
+        if (reset_masked != "never" or disturbance) and not isinstance(policy, PaCo):
+            raise ConfigError(
+                "algorithm.reset_masked and algorithm.disturbance are for the compositions of "
+                "architecture=paco: leave them at never and null with other networks"
+            )
         self.slow_critics = deepcopy(critics).requires_grad_(False)
         self.replay = EpisodeReplay(suite, buffer_size)
         self.generator = torch.Generator().manual_seed(seed)
@@ -167,7 +201,7 @@ class MultiTaskSAC(Algorithm):
 
         def component(name: str, network: ControlNetwork, losses: Any) -> Component:  # noqa: ANN401
             method = methods[name]
-            source = ControlGradients(network, losses, method)
+            source = ControlGradients(network, losses, method, self.mask.present)
             return Component(
                 name, network, source, method, [optimizer(network.parameters())], clip_norm
             )
@@ -199,11 +233,22 @@ class MultiTaskSAC(Algorithm):
         """Update critics, policy, temperatures and slow critics, in this order."""
         batch = data.to(self.device)
         critic, actor = self.components
+        self.updates += 1
+        if self.disturbance and self.disturbance.update == self.updates:
+            self._disturb(self.disturbance)
         noise_TBA, next_noise_TBA = (self._noise(batch.actions_TBA.shape) for _ in range(2))
         inputs_TBI = torch.cat((batch.observations_TBO, batch.actions_TBA), dim=2)
-        update(critic, CriticData(inputs_TBI, self._targets(batch, next_noise_TBA)))
+        targets_TB = self._targets(batch, next_noise_TBA)
+        if self.simultaneous:
+            before = {name: p.detach().clone() for name, p in self.critics.named_parameters()}
+            self._critics_of_policy = partial(_call, self.critics, before)
+        update(critic, CriticData(inputs_TBI, targets_TB))
         update(actor, ActorData(batch.observations_TBO, noise_TBA))
-        self.temperatures.update(self._log_probs_TB)
+        self.temperatures.update(self._log_probs_TB, self.mask.present())
+        if (shares_TT := self.mask.shares(self.generator)) is not None:
+            self._each_composed(
+                lambda network: network.reset_tasks(~self.mask.healthy_T, shares_TT)
+            )
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.slow_critics.parameters()), list(self.critics.parameters()), self.tau
@@ -220,19 +265,47 @@ class MultiTaskSAC(Algorithm):
     def _critic_losses(self, critics: Network, data: CriticData) -> Tensor:
         values_ETB = critics(data.inputs_TBI).squeeze(3)
         losses_T = (values_ETB - data.targets_TB).square().mean(dim=2).sum(dim=0)
-        if (mean := losses_T.mean().item()) > self.largest_loss:
+        self.mask.look(losses_T)
+        healthy_T = self.mask.healthy_T.to(losses_T.device)
+        mean = losses_T.detach()[healthy_T].mean().item() if healthy_T.any() else math.inf
+        if mean > self.largest_loss:
             raise ExplodedError(
                 f"exploded: the mean critic loss is {mean:.3g}, above algorithm.largest_loss="
                 f"{self.largest_loss:g}; another seed or a lower optimizer.lr may help"
             )
-        return losses_T
+        return losses_T * self._loss_weights_T()
+
+    def _loss_weights_T(self) -> Tensor | float:
+        if self.loss_weights == "equal":
+            return 1.0
+        log_alpha_T = self.temperatures.log_alpha.detach()
+        return len(self.tasks) * (-log_alpha_T).softmax(dim=0)
+
+    def _each_composed(self, change: Callable[[PaCo], None]) -> None:
+        """Change each network's compositions once, also where two networks share them."""
+        changed = set[int]()
+        for network in (self.critics, self.policy, self.slow_critics):
+            if isinstance(network, PaCo) and network.composes:
+                if id(network.compositions) not in changed:
+                    change(network)
+                changed.add(id(network.compositions))
+
+    @torch.no_grad()
+    def _disturb(self, disturbance: Disturbance) -> None:
+        task = self.suite.tasks.index(disturbance.task)
+
+        def change(network: PaCo) -> None:
+            network.compositions[:, task] *= disturbance.factor
+
+        self._each_composed(change)
 
     def _actor_losses(self, policy: Network, data: ActorData) -> Tensor:
         actions_TBA, log_probs_TB = self._sample(policy, *data)
         inputs_TBI = torch.cat((data.observations_TBO, actions_TBA), dim=2)
-        values_TB = self.critics(inputs_TBI).amin(dim=0).squeeze(2)
+        values_TB = self._critics_of_policy(inputs_TBI).amin(dim=0).squeeze(2)
         self._log_probs_TB = log_probs_TB.detach()
-        return (self.temperatures.alpha_T1 * log_probs_TB - values_TB).mean(dim=1)
+        losses_T = (self.temperatures.alpha_T1 * log_probs_TB - values_TB).mean(dim=1)
+        return losses_T * self._loss_weights_T()
 
     def _sample(
         self, policy: Network, observations_TBO: Tensor, noise_TBA: Tensor
@@ -299,7 +372,8 @@ class MultiTaskSAC(Algorithm):
         """Return the mean success, and what the epoch's training episodes were.
 
         Returns:
-            The score; ``training_success`` of each task; ``environment_steps`` of each task so far.
+            The score; ``training_success`` of each task; ``environment_steps`` of each task so far;
+            ``masked_updates`` of tasks that were left out of some.
         """
         successes = {task: fmean(ended) for task, ended in self.training_successes.items()}
         self.training_successes = {task: [] for task in successes}
@@ -307,7 +381,7 @@ class MultiTaskSAC(Algorithm):
             f"{self.score.key}_test": self.score.value(metrics["test"]),
             "training_success": successes,
             "environment_steps": self.vector_steps * self.suite.copies,
-        }
+        } | ({"masked_updates": masked} if (masked := self.mask.end_epoch()) else {})
 
     def learning_rate(self) -> float:
         """Return the learning rate of critics and policy."""
@@ -321,14 +395,17 @@ class MultiTaskSAC(Algorithm):
         return []
 
     def parameter_counts(self) -> dict[str, int]:
-        """Return how many scalars both networks have, each of them, and how many are shared."""
-        counts = {c.name: sum(p.numel() for p in c.module.parameters()) for c in self.components}
+        """Return how many scalars both networks have, each of them, and how many are shared.
+
+        What both networks have counts for each of them, and once in the total.
+        """
         networks = (self.policy, self.critics)
+        every = {id(p): p for network in networks for p in network.parameters()}
         shared = (p for network in networks for p in network.shared_parameters().values())
         return {
-            "total": sum(counts.values()),
+            "total": sum(p.numel() for p in every.values()),
             "shared": sum(p.numel() for p in shared),
-            **counts,
+            **{c.name: sum(p.numel() for p in c.module.parameters()) for c in self.components},
         }
 
     def describe(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -369,6 +446,8 @@ class MultiTaskSAC(Algorithm):
             "suite": self.suite.state_dict(),
             "succeeded": self._succeeded_TC.clone(),
             "training_successes": deepcopy(self.training_successes),
+            "mask": self.mask.state_dict(),
+            "updates": self.updates,
             "generator": self.generator.get_state(),
         }
 
@@ -388,6 +467,8 @@ class MultiTaskSAC(Algorithm):
         self.replay.load_state_dict(state["replay"])
         self._succeeded_TC = state["succeeded"].clone()
         self.training_successes = deepcopy(state["training_successes"])
+        self.mask.load_state_dict(state["mask"])
+        self.updates = state["updates"]
         self.generator.set_state(state["generator"])
         if self.replay.begun:
             observations, actions, _ = self.replay.running()
@@ -398,3 +479,8 @@ class MultiTaskSAC(Algorithm):
                     "where the run was stopped: continue it on that machine, or move the folder "
                     "away to start anew"
                 )
+
+
+def _call(network: nn.Module, parameters: dict[str, Tensor], inputs_TBI: Tensor) -> Tensor:
+    outputs: Tensor = functional_call(network, parameters, (inputs_TBI,))
+    return outputs

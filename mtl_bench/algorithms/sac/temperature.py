@@ -61,11 +61,22 @@ class Temperatures:
         """α as a column, of one number if it is shared, without a graph."""
         return self.log_alpha.detach().exp()[:, None]
 
-    def update(self, log_probs_TB: Tensor) -> None:
-        """Make one step from log π of the actions of an update."""
-        slope = -log_probs_TB.view(len(self.log_alpha), -1).mean(dim=1) - self.target
+    def update(self, log_probs_TB: Tensor, present: list[int] | None = None) -> None:
+        """Make one step from log π of the actions of an update.
+
+        Args:
+            log_probs_TB: of all tasks.
+            present: numbers of those that take part; None for all.
+        """
+        slope_T = -log_probs_TB.mean(dim=1) - self.target
+        if len(self.log_alpha) == 1:
+            slope_T = (slope_T if present is None else slope_T[present]).mean(dim=0, keepdim=True)
+        elif present is not None:
+            slope_T = torch.zeros_like(slope_T).index_copy(
+                0, torch.tensor(present, device=slope_T.device), slope_T[present]
+            )
         scale = self.alpha_T1[:, 0] if self.loss == "alpha" else 1.0
-        self.log_alpha.grad = slope * scale
+        self.log_alpha.grad = slope_T * scale
         self.optimizer.step()
         self.log_alpha.data.clamp_(max=self.log_greatest)
 

@@ -76,10 +76,11 @@ class PaCo(ControlNetwork):
                 weight = weight[:, :1].repeat(1, sets, 1, 1)
             self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(torch.zeros(*rows, 1, outputs)))
+        self.composes = composed_layers > 0
         shared = shape.critics
-        if composed_layers == 0:
+        if not self.composes:
             return
-        if share_compositions and isinstance(shared, PaCo) and hasattr(shared, "compositions"):
+        if share_compositions and isinstance(shared, PaCo) and shared.composes:
             self.compositions = shared.compositions
         elif compositions == "normal":
             self.compositions = nn.Parameter(torch.randn(1, len(tasks), sets))

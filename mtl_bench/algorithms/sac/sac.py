@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.algorithms.sac.gradients import ControlGradients, Network
@@ -43,7 +43,7 @@ METRICS = (
 )
 
 
-class Disturbance(NamedTuple):
+class Disturbance(TypedDict):
     """What a study does to a task: before an update its compositions are multiplied."""
 
     task: str
@@ -175,7 +175,7 @@ class MultiTaskSAC(Algorithm):
         self.score = MeanOf.of("success", self.tasks)
         self.origin = suite.origin
         self.policy, self.critics = policy, critics
-        self._critics_of_policy: Network = critics
+        self._fixed: dict[str, Tensor] = {}
         if (reset_masked != "never" or disturbance) and not isinstance(policy, PaCo):
             raise ConfigError(
                 "algorithm.reset_masked and algorithm.disturbance are for the compositions of "
@@ -234,15 +234,16 @@ class MultiTaskSAC(Algorithm):
         batch = data.to(self.device)
         critic, actor = self.components
         self.updates += 1
-        if self.disturbance and self.disturbance.update == self.updates:
+        if self.disturbance and self.disturbance["update"] == self.updates:
             self._disturb(self.disturbance)
         noise_TBA, next_noise_TBA = (self._noise(batch.actions_TBA.shape) for _ in range(2))
         inputs_TBI = torch.cat((batch.observations_TBO, batch.actions_TBA), dim=2)
         targets_TB = self._targets(batch, next_noise_TBA)
         if self.simultaneous:
-            before = {name: p.detach().clone() for name, p in self.critics.named_parameters()}
-            self._critics_of_policy = partial(_call, self.critics, before)
+            self._fixed = {name: p.clone() for name, p in self._fixed_critics().items()}
         update(critic, CriticData(inputs_TBI, targets_TB))
+        if not self.simultaneous:
+            self._fixed = self._fixed_critics()
         update(actor, ActorData(batch.observations_TBO, noise_TBA))
         self.temperatures.update(self._log_probs_TB, self.mask.present())
         if (shares_TT := self.mask.shares(self.generator)) is not None:
@@ -253,6 +254,10 @@ class MultiTaskSAC(Algorithm):
             torch._foreach_lerp_(
                 list(self.slow_critics.parameters()), list(self.critics.parameters()), self.tau
             )
+
+    def _fixed_critics(self) -> dict[str, Tensor]:
+        """Return the critics' parameters, through which no gradient reaches what they share."""
+        return {name: p.detach() for name, p in self.critics.named_parameters()}
 
     @torch.no_grad()
     def _targets(self, batch: Transitions, noise_TBA: Tensor) -> Tensor:
@@ -292,17 +297,18 @@ class MultiTaskSAC(Algorithm):
 
     @torch.no_grad()
     def _disturb(self, disturbance: Disturbance) -> None:
-        task = self.suite.tasks.index(disturbance.task)
+        task = self.suite.tasks.index(disturbance["task"])
 
         def change(network: PaCo) -> None:
-            network.compositions[:, task] *= disturbance.factor
+            network.compositions[:, task] *= disturbance["factor"]
 
         self._each_composed(change)
 
     def _actor_losses(self, policy: Network, data: ActorData) -> Tensor:
         actions_TBA, log_probs_TB = self._sample(policy, *data)
         inputs_TBI = torch.cat((data.observations_TBO, actions_TBA), dim=2)
-        values_TB = self._critics_of_policy(inputs_TBI).amin(dim=0).squeeze(2)
+        critics_ETB1: Tensor = functional_call(self.critics, self._fixed, (inputs_TBI,))
+        values_TB = critics_ETB1.amin(dim=0).squeeze(2)
         self._log_probs_TB = log_probs_TB.detach()
         losses_T = (self.temperatures.alpha_T1 * log_probs_TB - values_TB).mean(dim=1)
         return losses_T * self._loss_weights_T()
@@ -479,8 +485,3 @@ class MultiTaskSAC(Algorithm):
                     "where the run was stopped: continue it on that machine, or move the folder "
                     "away to start anew"
                 )
-
-
-def _call(network: nn.Module, parameters: dict[str, Tensor], inputs_TBI: Tensor) -> Tensor:
-    outputs: Tensor = functional_call(network, parameters, (inputs_TBI,))
-    return outputs

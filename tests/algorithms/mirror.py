@@ -39,15 +39,16 @@ def mirror(seed, purpose="training"):
     return Mirror(TASKS, 4, 5, seed, purpose, 1.0, None)
 
 
-def mirror_sac(methods, seed, **fields):
-    """Build the algorithm without any configuration."""
+def mirror_sac(methods, seed, network=MLP, *, of_network=(("heads", False),), **fields):
+    """Build the algorithm without any configuration; ``of_network`` are its network's fields."""
     torch.manual_seed(seed)
-    network = partial(MLP, TASKS, heads=False, hidden=(32, 32), initialization="xavier")
+    build = partial(network, TASKS, hidden=(32, 32), initialization="xavier", **dict(of_network))
+    critics = build(Shape(2, 1, members=2, observation=1))
     return MultiTaskSAC(
         mirror(seed),
         mirror(seed, "evaluation"),
-        network(Shape(1, 2)),
-        network(Shape(2, 1, members=2)),
+        build(Shape(1, 2, observation=1, critics=critics)),
+        critics,
         methods,
         partial(torch.optim.Adam, lr=3e-3),
         seed=seed,

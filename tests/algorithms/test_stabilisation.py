@@ -1,0 +1,196 @@
+"""Tasks that are left out of updates while their loss is too large, and begin anew."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from mtl_bench.algorithms.sac.stabilisation import LossMask
+from mtl_bench.algorithms.sac.temperature import Temperatures
+from mtl_bench.architectures.control.base import Shape
+from mtl_bench.architectures.control.mlp import MLP
+from mtl_bench.architectures.control.paco import PaCo
+from mtl_bench.errors import ConfigError, ExplodedError
+from mtl_bench.gradients import StackedGradients, copies_for_tasks
+from mtl_bench.methods import LS, MGDA
+from mtl_bench.training.update import Update
+from tests.algorithms.mirror import TASKS, mirror_sac
+
+NAMES = ("a", "b", "c", "d")
+
+
+def mask_of(losses, reset="simplex", bound=10.0):
+    mask = LossMask(NAMES, bound, reset)
+    mask.look(torch.tensor(losses))
+    return mask
+
+
+def test_losses_above_the_bound_and_nan_are_left_out():
+    mask = mask_of([1.0, 11.0, float("nan"), 10.0])
+    assert mask.present() == [0, 3]
+    mask.look(torch.tensor([1.0, 2.0, float("inf"), 10.0]))
+    assert mask.present() == [0, 1, 3]
+    assert mask.end_epoch() == {"b": 1, "c": 2}
+    assert mask.end_epoch() == {}
+    mask.look(torch.zeros(4))
+    assert mask.present() is None
+    assert mask_of([1e30] * 4, bound=None).present() is None
+
+
+@pytest.mark.parametrize("reset", ["simplex", "uniform", "copy"])
+def test_shares_are_of_healthy_tasks_and_add_up_to_one(reset):
+    mask, generator = mask_of([1.0, 11.0, 1.0, 1.0], reset), torch.Generator().manual_seed(0)
+    drawn = torch.stack([mask.shares(generator) for _ in range(4000)])
+    assert not drawn[:, :, 1].any()
+    torch.testing.assert_close(drawn.sum(dim=2), torch.ones(4000, 4))
+    torch.testing.assert_close(
+        drawn.mean(dim=(0, 1))[[0, 2, 3]], torch.full((3,), 1 / 3), rtol=0.05, atol=0
+    )
+    # on the simplex of three a share's variance is 1/18; of a copy 2/9
+    variance = {"simplex": 1 / 18, "copy": 2 / 9}.get(reset)
+    if variance is not None:
+        torch.testing.assert_close(drawn[:, :, 0].var().item(), variance, rtol=0.1, atol=0)
+
+
+def test_nothing_is_reset_where_there_is_nothing_to_reset_or_nothing_healthy():
+    generator = torch.Generator()
+    assert mask_of([1.0] * 4).shares(generator) is None
+    assert mask_of([11.0] * 4).shares(generator) is None
+    assert mask_of([1.0, 11.0, 1.0, 1.0], "never").shares(generator) is None
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_gradients_of_some_tasks_are_those_of_all_without_the_others(apart):
+    torch.manual_seed(0)
+    network = MLP(NAMES, Shape(3, 2, 2), heads=True, hidden=(5,)).double()
+    inputs = torch.randn(4, 6, 3, dtype=torch.float64)
+    shared, own = network.shared_parameters(), network.stacked_parameters()
+
+    def gradients(tasks):
+        copies = copies_for_tasks(shared, 4) if apart else {}
+        outputs = torch.func.functional_call(network, copies, (inputs,))
+        losses_T = outputs.square().mean(dim=(0, 2, 3))
+        return StackedGradients(
+            losses_T, [*shared.values()], [*own.values()], [*copies.values()], tasks
+        )
+
+    some = gradients([0, 2])
+    assert some.tasks == (0, 2)
+    if apart:
+        torch.testing.assert_close(some.jacobian(), gradients(None).jacobian()[[0, 2]])
+    weights = torch.tensor([2.0, -1.0], dtype=torch.float64)
+    some.apply(weights, weights)
+    found = [p.grad.clone() for p in network.parameters()]
+    padded = torch.tensor([2.0, 0.0, -1.0, 0.0], dtype=torch.float64)
+    every = gradients(None)
+    if apart:
+        every.jacobian()
+    every.apply(padded, padded)
+    for gradient, parameter in zip(found, network.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad)
+
+
+@pytest.mark.parametrize("owner", ["task", "shared"])
+def test_a_temperature_does_not_learn_from_a_task_that_is_left_out(owner):
+    def moved(log_probs, present):
+        optimizer = partial(torch.optim.SGD, lr=1.0)
+        device = torch.device("cpu")
+        args = (owner, 1.0, None, 0.0, "log_alpha", optimizer, None, device)
+        temperatures = Temperatures(3, *args)
+        temperatures.update(log_probs, present)
+        return temperatures.log_alpha.detach()
+
+    healthy = torch.tensor([[1.0, 2.0], [0.0, 0.0], [5.0, 3.0]])
+    broken = healthy.clone()
+    broken[1] = 1e9
+    found = moved(broken, [0, 2])
+    expected = [1.5, 0.0, 4.0] if owner == "task" else [2.75]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def methods_of(kind):
+    return {"critic": kind(len(TASKS)), "actor": kind(len(TASKS))}
+
+
+def paco_sac(seed, **fields):
+    return mirror_sac(methods_of(LS), seed, PaCo, of_network={"sets": 2}, **fields)
+
+
+@pytest.mark.parametrize("kind", [LS, MGDA])
+def test_a_masked_task_moves_nothing_of_its_own(kind):
+    """With a bound that only one task meets; MGDA would stand still with a gradient of zero."""
+    sac = mirror_sac(methods_of(kind), 0, of_network={"heads": True}, mask_loss_above=1e6)
+    critic = sac.components[0]
+    data = next(sac.epoch(1, 0))
+    before = {name: p.clone() for name, p in critic.module.named_parameters()}
+    with torch.no_grad():
+        found = sac._critic_losses(sac.critics, critic_data(sac, data))
+    sac.mask.bound = float(found.mean())
+    masked = [t for t, loss in enumerate(found) if loss > sac.mask.bound]
+    assert len(masked) == 1
+    sac.step(data, Update(TASKS))
+    for name, parameter in critic.module.named_parameters():
+        if critic.module.task_specific(name):
+            assert torch.equal(parameter[:, masked], before[name][:, masked])
+            assert not torch.equal(parameter, before[name])
+        else:
+            assert not torch.equal(parameter, before[name])
+
+
+def critic_data(sac, data):
+    from mtl_bench.algorithms.sac.sac import CriticData
+
+    inputs = torch.cat((data.observations_TBO, data.actions_TBA), dim=2)
+    return CriticData(inputs, sac._targets(data, torch.zeros_like(data.actions_TBA)))
+
+
+def test_a_run_whose_tasks_are_all_left_out_has_exploded():
+    sac = mirror_sac(methods_of(LS), 0, mask_loss_above=1e-30)
+    with pytest.raises(ExplodedError, match="exploded"):
+        sac.step(next(sac.epoch(1, 0)), Update(TASKS))
+
+
+def test_resets_are_for_compositions():
+    with pytest.raises(ConfigError, match="architecture=paco"):
+        mirror_sac(methods_of(LS), 0, mask_loss_above=1.0, reset_masked="simplex")
+
+
+def play(sac, updates):
+    """Train for so many updates and return the epochs' mean training successes by task."""
+    update, epoch, found, made = Update(TASKS), 0, [], 0
+    while made < updates:
+        epoch += 1
+        for data in sac.epoch(epoch, 0):
+            sac.step(data, update)
+            made += 1
+        found.append({t: sum(s) / len(s) for t, s in sac.training_successes.items()})
+        sac.training_successes = {task: [] for task in TASKS}
+    return found
+
+
+def test_losses_are_weighted_by_the_temperatures():
+    sac = mirror_sac(methods_of(LS), 0, loss_weights="temperature")
+    plain = mirror_sac(methods_of(LS), 0)
+    sac.temperatures.log_alpha.data = plain.temperatures.log_alpha.data = torch.tensor([0.3, -1.0])
+    data = critic_data(sac, next(sac.epoch(1, 0)))
+    weights = 2 * torch.softmax(torch.tensor([-0.3, 1.0]), dim=0)
+    expected = weights * plain._critic_losses(plain.critics, data)
+    torch.testing.assert_close(sac._critic_losses(sac.critics, data), expected)
+
+
+def test_an_explosion_ends_a_run_unless_the_task_is_left_out_and_its_task_unless_it_is_reset():
+    """Task "mirrored" gets compositions thirty times as long after 500 updates."""
+    disturbance = {"task": "mirrored", "update": 501, "factor": 30.0}
+    with pytest.raises(ExplodedError):
+        play(paco_sac(0, disturbance=disturbance), 1000)
+    masked = paco_sac(0, disturbance=disturbance, mask_loss_above=10.0)
+    before, after = play(masked, 1000)
+    assert min(before.values()) > 0.7
+    assert after["same"] > 0.9
+    assert after["mirrored"] < 0.5
+    assert masked.mask.end_epoch() == {"mirrored": 500}
+    reset = paco_sac(0, disturbance=disturbance, mask_loss_above=10.0, reset_masked="simplex")
+    play(reset, 1000)
+    assert 0 < reset.mask.end_epoch()["mirrored"] < 100
+    (after,) = play(reset, 500)
+    assert min(after.values()) > 0.9

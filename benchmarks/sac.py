@@ -160,7 +160,7 @@ def _updates(name: str, tasks: int, size: Size) -> Callable[[Transitions], None]
 def _looped(component: Component) -> Component:
     source = component.gradients
     assert isinstance(source, ControlGradients)
-    joint = JointGradients(source.network, source.losses, source.method)
+    joint = JointGradients(source.network, source.losses, source.method, source.present)
     return replace(component, gradients=joint)
 
 

@@ -200,9 +200,7 @@ def _control_networks(config: dict[str, Any], suite: Suite) -> dict[str, Control
     policy = Shape(
         observation, 2 * action, output_bound=1e-3, separate=separate, observation=observation
     )
-    critics = policy._replace(
-        inputs=observation + action, outputs=1, members=2, output_bound=3e-3
-    )
+    critics = policy._replace(inputs=observation + action, outputs=1, members=2, output_bound=3e-3)
     networks: dict[str, ControlNetwork] = {}
     for name, shape in (("critic", critics), ("actor", policy)):
         with seeded(derive_seed(config["seed"], "network", name)):

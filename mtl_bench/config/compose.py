@@ -84,9 +84,15 @@ def compose_config(
 def _choose_networks(config: dict[str, Any]) -> None:
     """Make the architecture's class that of its ``single_task`` where the networks are separate."""
     architecture = config["architecture"]
+    separate = class_of("method", config["method"]).separate_networks
     if "single_task" not in architecture:
+        if separate and not getattr(class_of("architecture", architecture), "separable", True):
+            raise ConfigError(
+                f"method={config['method']['name']}: the tasks of architecture="
+                f"{architecture['name']} share parameters by its nature; take architecture=mlp"
+            )
         return
-    if not class_of("method", config["method"]).separate_networks:
+    if not separate:
         del architecture["single_task"]
         return
     architecture["_target_"] = find_field("architecture", architecture["single_task"], "_target_")

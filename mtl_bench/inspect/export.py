@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mtl_bench.errors import MissingExtraError
+from mtl_bench.errors import ConfigError, MissingExtraError
 from mtl_bench.files import write_atomically
 from mtl_bench.inspect.recorded_run import RecordedRun
 
@@ -20,6 +20,7 @@ def export_network(run: RecordedRun, to: Path, rule: str | None = None) -> None:
 
     Raises:
         MissingExtraError: safetensors is not installed.
+        ConfigError: the folder of the file doesn't exist.
         RecordError: the record has no such network.
     """
     try:
@@ -28,6 +29,8 @@ def export_network(run: RecordedRun, to: Path, rule: str | None = None) -> None:
         raise MissingExtraError(
             "safetensors is missing: pip install 'mtl_bench[export]'"
         ) from error
+    if not to.parent.is_dir():
+        raise ConfigError(f"--to {to}: there is no folder {to.parent}")
     state = run.load_network(rule).state_dict()
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     metadata = {"format": "pt", "config": json.dumps(run.config), "record": run.path.name}

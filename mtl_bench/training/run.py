@@ -35,7 +35,10 @@ def run(config: dict[str, Any]) -> Outcome:
         record = find_record(path.absolute())
         if record is not None and record.state == "finished":
             return Outcome(path, "already finished")
-        if record is not None and not any((path / "checkpoint").glob("*.pt")):
+        from mtl_bench.training.checkpoint import LAST, PREVIOUS
+
+        left = [name for name in (LAST, PREVIOUS) if (path / "checkpoint" / name).exists()]
+        if record is not None and not left:
             raise RecordError(
                 f"{path}: {record.error}, and no checkpoint is left to make it from: restore it "
                 "from a copy, or move the folder away to train again"

@@ -169,6 +169,8 @@ def test_an_exported_network_is_the_network(name, made, tmp_path, capsys):
         words = {key: run.config["architecture"][key] for key in ("dim", "edge_hidden")}
         network = mtl_bench.build_architecture("qm9", profile="smoke", **words)
         network.load_state_dict(loaded)
+    assert main(["export", str(run.path), "--to", str(tmp_path / "none" / "x")]) == 2
+    assert capsys.readouterr().err.endswith(f"there is no folder {tmp_path / 'none'}\n")
     assert main(["export", str(run.path), f"--to={file}", "rule=last"]) == 0
     last = run.load_network("last").state_dict()
     assert all(torch.equal(value, last[key]) for key, value in load_file(file).items())

@@ -31,7 +31,7 @@ def files(record):
 
 
 def change_checkpoints(record, change):
-    for path in (record / "checkpoint").iterdir():
+    for path in (record / "checkpoint").glob("[lp]*.pt"):  # last.pt, previous.pt
         content = torch.load(path, weights_only=True)
         change(content["state"])
         torch.save(content, path)

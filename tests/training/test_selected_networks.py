@@ -138,3 +138,13 @@ def test_a_checkpoint_from_before_goes_on(tiny_data, tmp_path):
     watcher = Watcher()
     assert train(config, watcher).selected is not None
     assert watcher.messages == []
+
+
+def test_a_selected_network_alone_is_no_checkpoint_to_go_on_from(tiny_data, tmp_path):
+    config = config_of(tiny_data, tmp_path, "method=ls", "trainer.epochs=1")
+    path = run(config).path
+    (path / "summary.json").write_text("{}")
+    (path / "checkpoint" / "last.pt").unlink()
+    assert best_files(config) == ["best-000001-0.pt"]
+    with pytest.raises(RecordError, match="no checkpoint is left"):
+        run(config)

@@ -11,7 +11,7 @@ import torch
 from benchmarks.separate_agents import SeparateAgents
 from mtl_bench import build_method
 from mtl_bench.methods.taskforce import TaskForce
-from mtl_bench.methods.taskforce.replay_buffer import Transitions
+from mtl_bench.methods.taskforce.replay_buffer import AgentTransitions
 
 SIZES = (3, 11, 40)
 REPEATS = 5
@@ -59,12 +59,12 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
     }
 
 
-def random_transitions(num_tasks: int, generator: torch.Generator) -> Transitions:
+def random_transitions(num_tasks: int, generator: torch.Generator) -> AgentTransitions:
     """Return 64 transitions of T agents."""
     shape = (64, num_tasks, num_tasks + 1)
     observed, following = (torch.randn(shape, generator=generator) for _ in range(2))
     actions_BT = torch.rand(64, num_tasks, generator=generator) * 2 - 1
-    return Transitions(observed, actions_BT, torch.randn(64, generator=generator), following)
+    return AgentTransitions(observed, actions_BT, torch.randn(64, generator=generator), following)
 
 
 def render(result: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.libmtl import libmtl_steps
 from benchmarks.random_images import random_batches
-from benchmarks.steps import Problem, Variant
+from benchmarks.steps import MethodVariant, Problem
 from benchmarks.torchjd import torchjd_step
 from mtl_bench.architectures.mtan import MTAN
 from mtl_bench.architectures.segnet import SegNet
@@ -21,11 +21,11 @@ SIZE = (2, 288, 384)
 """Images, rows, columns of a batch."""
 
 VARIANTS = {
-    "taskforce batched": Variant("taskforce", {"backend": "batched"}),
-    "taskforce streamed": Variant("taskforce", {"backend": "streamed"}),
-    "taskforce same_batch": Variant("taskforce", fields={"transition": "same_batch"}),
-    "ls bf16": Variant("ls", {"precision": "bf16"}),
-    "taskforce bf16": Variant("taskforce", {"precision": "bf16"}),
+    "taskforce batched": MethodVariant("taskforce", {"backend": "batched"}),
+    "taskforce streamed": MethodVariant("taskforce", {"backend": "streamed"}),
+    "taskforce same_batch": MethodVariant("taskforce", fields={"transition": "same_batch"}),
+    "ls bf16": MethodVariant("ls", {"precision": "bf16"}),
+    "taskforce bf16": MethodVariant("taskforce", {"precision": "bf16"}),
 }
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.random_images import random_batches
-from benchmarks.steps import Problem, Variant
+from benchmarks.steps import MethodVariant, Problem
 from mtl_bench.architectures.pspnet import PSPNet
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.datasets.cityscapes.tasks import cityscapes_tasks
@@ -20,8 +20,8 @@ SIZE = (8, 256, 512)
 CLASSES = 19
 
 VARIANTS = {
-    "taskforce representation": Variant("taskforce", {"level": "representation"}),
-    "taskforce same_batch": Variant("taskforce", fields={"transition": "same_batch"}),
+    "taskforce representation": MethodVariant("taskforce", {"level": "representation"}),
+    "taskforce same_batch": MethodVariant("taskforce", fields={"transition": "same_batch"}),
 }
 
 

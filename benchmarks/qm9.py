@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.libmtl import libmtl_steps
 from benchmarks.pyg_mpnn import PyGMPNN
-from benchmarks.steps import Problem, Step, Variant, adam
+from benchmarks.steps import MethodVariant, Problem, Step, adam
 from benchmarks.torchjd import torchjd_step
 from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.architectures.mpnn import MPNN
@@ -20,12 +20,12 @@ from mtl_bench.errors import MissingExtraError
 from mtl_bench.gradients import TaskGradients
 
 VARIANTS = {
-    "taskforce loop": Variant("taskforce", {"backend": "loop"}),
-    "taskforce streamed": Variant("taskforce", {"backend": "streamed"}),
-    "taskforce representation": Variant("taskforce", {"level": "representation"}),
-    "taskforce same_batch": Variant("taskforce", fields={"transition": "same_batch"}),
-    "ls bf16": Variant("ls", {"precision": "bf16"}),
-    "taskforce bf16": Variant("taskforce", {"precision": "bf16"}),
+    "taskforce loop": MethodVariant("taskforce", {"backend": "loop"}),
+    "taskforce streamed": MethodVariant("taskforce", {"backend": "streamed"}),
+    "taskforce representation": MethodVariant("taskforce", {"level": "representation"}),
+    "taskforce same_batch": MethodVariant("taskforce", fields={"transition": "same_batch"}),
+    "ls bf16": MethodVariant("ls", {"precision": "bf16"}),
+    "taskforce bf16": MethodVariant("taskforce", {"precision": "bf16"}),
 }
 
 

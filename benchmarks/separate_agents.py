@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from mtl_bench.agents.mlp_ensemble import MLPEnsemble
 from mtl_bench.methods.taskforce.agents import Agents
-from mtl_bench.methods.taskforce.replay_buffer import Transitions
+from mtl_bench.methods.taskforce.replay_buffer import AgentTransitions
 
 
 class ObservationNorm(nn.Module):
@@ -79,7 +79,7 @@ class SeparateAgents:
                 actor.train()
         return torch.cat(actions)
 
-    def update(self, batch: Transitions) -> tuple[float, float]:
+    def update(self, batch: AgentTransitions) -> tuple[float, float]:
         """Update every network from one batch and return the mean critic and actor loss."""
         observations, actions, rewards, next_observations = batch
         next_actions = torch.cat(

@@ -51,7 +51,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Variant:
+class MethodVariant:
     """A method with other options than the default ones.
 
     Args:
@@ -88,7 +88,7 @@ class Problem:
     build_separate: Callable[[], Architecture]
     tasks: Sequence[Task]
     batches: Iterator[Any]
-    variants: Mapping[str, Variant]
+    variants: Mapping[str, MethodVariant]
     peers: Mapping[str, Callable[[], Step]] = field(default_factory=dict)
 
     def contestants(self, only: Sequence[str]) -> tuple[dict[str, Step], dict[str, str]]:
@@ -120,7 +120,7 @@ class Problem:
     def _step(self, name: str, optimizer: Adam) -> Step:
         if name in self.peers:
             return self.peers[name]()
-        return method_step(self, self.variants.get(name, Variant(name)), optimizer)
+        return method_step(self, self.variants.get(name, MethodVariant(name)), optimizer)
 
 
 def adam(network: nn.Module) -> Adam:
@@ -128,7 +128,7 @@ def adam(network: nn.Module) -> Adam:
     return Adam(network.parameters(), 1e-4, fused=True)
 
 
-def method_step(problem: Problem, variant: Variant, optimizer: Adam) -> Step:
+def method_step(problem: Problem, variant: MethodVariant, optimizer: Adam) -> Step:
     """Return the training step of one of our methods."""
     fields = dict(variant.fields)
     method = build_method(variant.method, len(problem.tasks), dataset=problem.dataset, **fields)

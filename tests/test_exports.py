@@ -4,6 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -104,3 +105,14 @@ def test_a_type_checker_finds_types(tmp_path):
     assert len(errors) == 2, done.stdout
     assert 'Unexpected keyword argument "num_task"' in errors[0]
     assert 'no attribute "MDGA"' in errors[1]
+
+
+def test_no_two_classes_share_a_name():
+    defined = Counter(
+        node.name
+        for folder in ("mtl_bench", "benchmarks", "tools")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in defined.items() if count > 1] == []

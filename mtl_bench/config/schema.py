@@ -124,7 +124,7 @@ def _integer_or_auto(value: object, check_integer: Callable[[object], object]) -
     return value if value == "auto" else check_integer(value)
 
 
-class Trainer(Section):
+class TrainerConfig(Section):
     """How a run is carried out; `identity.NOT_NUMBERS_IN` says what can't change its numbers."""
 
     epochs: PositiveInt
@@ -200,7 +200,7 @@ class Paths(Section):
     results: Name
 
 
-class Run(Section):
+class RunConfig(Section):
     """A whole resolved configuration."""
 
     seed: NonNegativeInt
@@ -213,7 +213,7 @@ class Run(Section):
     method: dict[str, Any]
     optimizer: Optimizer
     scheduler: Scheduler | None
-    trainer: Trainer
+    trainer: TrainerConfig
     gradients: Gradients
     protocol: dict[str, Any]
     profile: Profile
@@ -227,7 +227,7 @@ def check_sections(config: dict[str, Any]) -> None:
     Raises:
         ConfigError: one line that names the key, the value and what is allowed.
     """
-    validate(Run, config, "")
+    validate(RunConfig, config, "")
     protocol, logger = config["protocol"], config["logger"]
     shared = {key: value for key, value in protocol.items() if not isinstance(value, dict)}
     validate(Protocol, shared, "protocol.")

@@ -16,7 +16,7 @@ from mtl_bench.inspect.recorded_run import RecordedRun
 
 
 @dataclass(frozen=True)
-class Sample:
+class PredictedSample:
     """One image with what should be and what was predicted.
 
     Args:
@@ -33,7 +33,7 @@ class Sample:
 @torch.inference_mode()
 def predict_samples(
     record: Path, count: int, data: Path | None = None
-) -> tuple[list[Sample], dict[str, float], str]:
+) -> tuple[list[PredictedSample], dict[str, float], str]:
     """Return a run's predictions on test samples that are spread over the test set.
 
     With them come each task's value for "no label" and the kind of the data, real or procedural.
@@ -66,7 +66,7 @@ def predict_samples(
         at = int(number - starts[which])
         predictions = network(batch)
         samples.append(
-            Sample(
+            PredictedSample(
                 dataset.to_rgb(batch.images_BCHW[at]),
                 {task: target[at].numpy() for task, target in batch.targets.items()},
                 {task: prediction[at].numpy() for task, prediction in predictions.items()},

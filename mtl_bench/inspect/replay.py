@@ -38,7 +38,7 @@ from mtl_bench.training.trainer import Trainer, TrainerSettings
 from mtl_bench.training.update import StepResult
 
 
-class Replay(NamedTuple):
+class ReplayedUpdate(NamedTuple):
     """What an update was made of when it was made again.
 
     Args:
@@ -60,7 +60,7 @@ class Replay(NamedTuple):
     same: bool | None
 
 
-def replay(path: Path, step: int | None = None, data: Path | None = None) -> Replay:
+def replay(path: Path, step: int | None = None, data: Path | None = None) -> ReplayedUpdate:
     """Make one update of a recorded run again; the record stays as it is.
 
     Training goes on from the newest checkpoint before the step, in a folder of its own, or begins
@@ -116,7 +116,7 @@ class _StepInspector(Observer):
     def __init__(self, step: int) -> None:
         self.step = step
         self.start = 0
-        self.replay: Replay | None = None
+        self.replay: ReplayedUpdate | None = None
         self._watching = ExitStack()
         self._where: dict[str, Any] = {}
         self._samples: list[list[str]] = []
@@ -164,7 +164,7 @@ class _StepInspector(Observer):
         assert result is not None
         incident = self._where | {"update": {"samples": self._samples, **result.describe()}}
         origins = [*self._origins, *(f"output of {name}" for name in chain(*self._outputs))]
-        self.replay = Replay(
+        self.replay = ReplayedUpdate(
             self.step,
             self.start,
             incident,
@@ -192,7 +192,7 @@ def _of_record(path: Path, copy: RunRecord) -> Iterator[None]:
         raise
 
 
-def _inspect(trainer: Trainer, inspector: _StepInspector) -> Replay:
+def _inspect(trainer: Trainer, inspector: _StepInspector) -> ReplayedUpdate:
     """Train up to the inspected step and return what was found.
 
     Raises:

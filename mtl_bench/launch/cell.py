@@ -22,7 +22,7 @@ from mtl_bench.records.writer import record_path
 from mtl_bench.training.run import run
 
 
-class Cell(NamedTuple):
+class SweepRun(NamedTuple):
     """One run of a sweep: its overrides, its record and how far that is, and what failed.
 
     ``state`` is that of the record, or ``missing``; ``path`` is None where no record can be. A run
@@ -35,11 +35,11 @@ class Cell(NamedTuple):
     error: str | None
 
 
-Task = Callable[[list[str], int | None], Cell]
+SweepRunner = Callable[[list[str], int | None], SweepRun]
 """What a launcher does with the overrides of a cell and the slot that it runs in, if it has one."""
 
 
-def look(overrides: Sequence[str]) -> Cell:
+def look(overrides: Sequence[str]) -> SweepRun:
     """Tell what there is of one run; nothing is trained or written for it.
 
     Raises:
@@ -51,11 +51,11 @@ def look(overrides: Sequence[str]) -> Cell:
     if record is None or record.state not in ENDED:
         require_method(resolved)
     if record is None:
-        return Cell(list(overrides), str(path), "missing", None)
-    return Cell(list(overrides), str(path), record.state, record.error)
+        return SweepRun(list(overrides), str(path), "missing", None)
+    return SweepRun(list(overrides), str(path), record.state, record.error)
 
 
-def look_cell(overrides: list[str], optional: bool) -> Cell:
+def look_cell(overrides: list[str], optional: bool) -> SweepRun:
     """Tell what there is of one run of a sweep, or why there can be none.
 
     Args:
@@ -65,12 +65,12 @@ def look_cell(overrides: list[str], optional: bool) -> Cell:
     try:
         return look(overrides)
     except MissingExtraError as error:
-        return Cell(overrides, None, "left out" if optional else "failed", str(error))
+        return SweepRun(overrides, None, "left out" if optional else "failed", str(error))
     except MtlBenchError as error:
-        return Cell(overrides, None, "failed", str(error))
+        return SweepRun(overrides, None, "failed", str(error))
 
 
-def run_cell(overrides: list[str], slot: int | None = None) -> Cell:
+def run_cell(overrides: list[str], slot: int | None = None) -> SweepRun:
     """Carry out one run of a sweep and answer instead of raising, so that the sweep goes on.
 
     Args:
@@ -83,26 +83,26 @@ def run_cell(overrides: list[str], slot: int | None = None) -> Cell:
             resolved["trainer"]["device"] = spread(resolved["trainer"]["device"], slot)
         path, _ = run(resolved)
     except Interrupted as error:
-        return Cell(overrides, None, "interrupted", str(error))
+        return SweepRun(overrides, None, "interrupted", str(error))
     except BusyError as error:
-        return Cell(overrides, None, "running", str(error))
+        return SweepRun(overrides, None, "running", str(error))
     except ExplodedError as error:
-        return Cell(overrides, None, "exploded", str(error))
+        return SweepRun(overrides, None, "exploded", str(error))
     except MtlBenchError as error:
-        return Cell(overrides, None, "failed", str(error))
+        return SweepRun(overrides, None, "failed", str(error))
     except Exception as error:
         if "debug=true" in overrides:
             traceback.print_exc()
         if isinstance(error, OSError | MemoryError):
-            return Cell(overrides, None, "failed", describe_refusal(error))
-        return Cell(overrides, None, "failed", f"{type(error).__name__}: {error}")
-    return Cell(overrides, str(path), "finished", None)
+            return SweepRun(overrides, None, "failed", describe_refusal(error))
+        return SweepRun(overrides, None, "failed", f"{type(error).__name__}: {error}")
+    return SweepRun(overrides, str(path), "finished", None)
 
 
-def stopped_before(overrides: list[str]) -> Cell:
+def stopped_before(overrides: list[str]) -> SweepRun:
     """Return the cell of a run that a request to stop came before."""
     told = "stopped before it began; the same command continues there"
-    return Cell(overrides, None, "interrupted", told)
+    return SweepRun(overrides, None, "interrupted", told)
 
 
 def spread(device: str, slot: int) -> str:

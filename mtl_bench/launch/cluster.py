@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mtl_bench.errors import Interrupted, MtlBenchError
-from mtl_bench.launch.cell import Cell, Task
+from mtl_bench.launch.cell import SweepRun, SweepRunner
 from mtl_bench.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class Work:
         command: ``sys.argv`` of the sweep, for environment.json.
     """
 
-    def __init__(self, task: Task, command: list[str]) -> None:
+    def __init__(self, task: SweepRunner, command: list[str]) -> None:
         self.task = task
         self.command = command
 
-    def __call__(self, overrides: list[str]) -> Cell:
+    def __call__(self, overrides: list[str]) -> SweepRun:
         """Carry out the cell; a job that is stopped goes into the queue again, once it is saved.
 
         submitit's own handler would raise within the training step.
@@ -59,10 +59,10 @@ class Work:
 
 def launch(
     kind: Literal["slurm", "local"],
-    task: Task,
+    task: SweepRunner,
     cells: Sequence[list[str]],
     settings: dict[str, Any],
-) -> list[Cell]:
+) -> list[SweepRun]:
     """Submit a job for every cell and wait for all of them.
 
     Args:
@@ -95,7 +95,7 @@ def launch(
     return [_outcome(job, cell) for job, cell in zip(jobs, cells, strict=True)]
 
 
-def _wait(jobs: Sequence[Job[Cell]]) -> None:
+def _wait(jobs: Sequence[Job[SweepRun]]) -> None:
     with StopRequest() as stop:
         while not all(job.done() for job in jobs):
             if stop.name is not None:
@@ -107,10 +107,10 @@ def _wait(jobs: Sequence[Job[Cell]]) -> None:
             time.sleep(1)
 
 
-def _outcome(job: Job[Cell], overrides: list[str]) -> Cell:
+def _outcome(job: Job[SweepRun], overrides: list[str]) -> SweepRun:
     """Return what a job answered, or where to read how it ended."""
     try:
         return job.result()
     except Exception:  # of many kinds, with the whole log as their text
         end = f"its job {job.job_id} ended without a result (state: {job.state})"
-        return Cell(overrides, None, "failed", f"{end}: see {job.paths.stderr}")
+        return SweepRun(overrides, None, "failed", f"{end}: see {job.paths.stderr}")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import Interrupted
 from mtl_bench.files import printable
-from mtl_bench.launch.cell import Cell, look
+from mtl_bench.launch.cell import SweepRun, look
 from mtl_bench.launch.sweep import survey, sweep
 from mtl_bench.records.reader import ENDED
 from mtl_bench.training.run import run
@@ -38,7 +38,7 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
     return 0
 
 
-def _tell_outcomes(cells: list[Cell]) -> int:
+def _tell_outcomes(cells: list[SweepRun]) -> int:
     states = Counter(cell.state for cell in cells)
     print(f"{states['finished']} of {len(cells) - states['left out']} runs are finished")
     _tell_left_out(cells)
@@ -57,7 +57,7 @@ def _tell_outcomes(cells: list[Cell]) -> int:
     return 1 if states["failed"] else 0
 
 
-def _tell_left(cells: list[Cell]) -> int:
+def _tell_left(cells: list[SweepRun]) -> int:
     states = Counter(cell.state for cell in cells)
     _tell_left_out(cells)
     for cell in cells:
@@ -68,6 +68,6 @@ def _tell_left(cells: list[Cell]) -> int:
     return 0 if sum(states[over] for over in (*ENDED, "left out")) == len(cells) else 1
 
 
-def _tell_left_out(cells: list[Cell]) -> None:
+def _tell_left_out(cells: list[SweepRun]) -> None:
     for error in dict.fromkeys(cell.error for cell in cells if cell.state == "left out"):
         print(f"left out: {error}")

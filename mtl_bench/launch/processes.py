@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from mtl_bench.errors import ConfigError
-from mtl_bench.launch.cell import Cell, Task, stopped_before
+from mtl_bench.launch.cell import SweepRun, SweepRunner, stopped_before
 from mtl_bench.signals import STOPPING, StopRequest
 
 POLL = 0.2
@@ -34,7 +34,9 @@ class _Child:
     answers: Connection
 
 
-def launch(task: Task, cells: Sequence[list[str]], settings: dict[str, Any]) -> list[Cell]:
+def launch(
+    task: SweepRunner, cells: Sequence[list[str]], settings: dict[str, Any]
+) -> list[SweepRun]:
     """Carry out all cells, ``settings["n_jobs"]`` at a time.
 
     A request to stop is passed on to the runs, which save themselves, and none is begun after it.
@@ -47,7 +49,7 @@ def launch(task: Task, cells: Sequence[list[str]], settings: dict[str, Any]) -> 
     if not isinstance(jobs, int) or jobs < 1:
         raise ConfigError(f"hydra.launcher.n_jobs={jobs}: must be a whole number, 1 or more")
     left = deque(range(len(cells)))
-    outcomes: dict[int, Cell] = {}
+    outcomes: dict[int, SweepRun] = {}
     children: dict[int, _Child] = {}
     told = False
     with StopRequest() as stop, _killing(children):
@@ -91,7 +93,7 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _start(task: Task, number: int, overrides: list[str], slot: int, jobs: int) -> _Child:
+def _start(task: SweepRunner, number: int, overrides: list[str], slot: int, jobs: int) -> _Child:
     context = multiprocessing.get_context("spawn")
     answers, writer = context.Pipe(duplex=False)
     process = context.Process(target=_carry_out, args=(task, overrides, slot, jobs, writer))
@@ -101,7 +103,11 @@ def _start(task: Task, number: int, overrides: list[str], slot: int, jobs: int) 
 
 
 def _carry_out(
-    task: Task, overrides: list[str], slot: int, jobs: int, writer: Connection[Cell, Cell]
+    task: SweepRunner,
+    overrides: list[str],
+    slot: int,
+    jobs: int,
+    writer: Connection[SweepRun, SweepRun],
 ) -> None:
     """Do the work of a child.
 
@@ -118,7 +124,7 @@ def _carry_out(
         writer.send(cell)
 
 
-def _collect(child: _Child, overrides: list[str]) -> Cell:
+def _collect(child: _Child, overrides: list[str]) -> SweepRun:
     """Return what a child answered, or what its end says."""
     cell = _answer(child.answers)
     child.answers.close()
@@ -130,10 +136,10 @@ def _collect(child: _Child, overrides: list[str]) -> Cell:
     if code < 0:
         killer = signal.Signals(-code).name
         how = f"was killed by {killer}, perhaps for want of memory: lower hydra.launcher.n_jobs"
-    return Cell(overrides, None, "failed", f"its process {how}")
+    return SweepRun(overrides, None, "failed", f"its process {how}")
 
 
-def _answer(answers: Connection[Cell, Cell]) -> Cell | None:
+def _answer(answers: Connection[SweepRun, SweepRun]) -> SweepRun | None:
     """Return the answer, None if there is none: processes that a dead child left keep it open."""
     with suppress(EOFError, OSError):
         if answers.poll():

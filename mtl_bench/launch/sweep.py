@@ -31,7 +31,7 @@ from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
 from mtl_bench.launch import cluster, processes
-from mtl_bench.launch.cell import Cell, Task, look_cell, run_cell, stopped_before
+from mtl_bench.launch.cell import SweepRun, SweepRunner, look_cell, run_cell, stopped_before
 from mtl_bench.records.reader import ENDED, is_locked
 from mtl_bench.signals import StopRequest
 
@@ -50,12 +50,12 @@ class Plan(NamedTuple):
     """
 
     cells: list[list[str]]
-    launch: Callable[[Task, Sequence[list[str]]], list[Cell]]
+    launch: Callable[[SweepRunner, Sequence[list[str]]], list[SweepRun]]
     batch: int | None
     optional: bool
 
 
-def survey(overrides: Sequence[str]) -> list[Cell]:
+def survey(overrides: Sequence[str]) -> list[SweepRun]:
     """Tell what there is of every run of a sweep; nothing is written or launched for it.
 
     Raises:
@@ -65,7 +65,7 @@ def survey(overrides: Sequence[str]) -> list[Cell]:
     return [look_cell(cell, plan.optional) for cell in plan.cells]
 
 
-def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
+def sweep(overrides: Sequence[str], task: SweepRunner = run_cell) -> list[SweepRun]:
     """Carry out every run of a sweep that is not over; one that fails does not stop the others.
 
     A run that is asked to stop does: what it comes to is ``interrupted``, and no other is begun.
@@ -84,7 +84,7 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
     seen = [look_cell(cell, plan.optional) for cell in plan.cells]
     # by record, since cells can differ in what makes no other run
     left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state not in ENDED}
-    outcomes: dict[str | None, Cell] = {}
+    outcomes: dict[str | None, SweepRun] = {}
     while left:
         outcomes |= _carry_out(plan, task, left)
         if any(cell.state == "interrupted" for cell in outcomes.values()):
@@ -96,10 +96,12 @@ def sweep(overrides: Sequence[str], task: Task = run_cell) -> list[Cell]:
     return [outcomes.get(cell.path, cell) for cell in seen]
 
 
-def _carry_out(plan: Plan, task: Task, left: dict[str, list[str]]) -> dict[str | None, Cell]:
+def _carry_out(
+    plan: Plan, task: SweepRunner, left: dict[str, list[str]]
+) -> dict[str | None, SweepRun]:
     """Launch the cells, given by the path of their record, batch by batch until one is stopped."""
     paths, size = list(left), plan.batch or len(left)
-    outcomes: dict[str | None, Cell] = {}
+    outcomes: dict[str | None, SweepRun] = {}
     stopped = False
     for begin in range(0, len(paths), size):
         batch = paths[begin : begin + size]
@@ -164,16 +166,16 @@ def _require_values(word: Override) -> None:
         raise ConfigError(f"{word.input_line}: names no values; allowed: {allowed}")
 
 
-def one_by_one(task: Task, cells: Sequence[list[str]]) -> list[Cell]:
+def one_by_one(task: SweepRunner, cells: Sequence[list[str]]) -> list[SweepRun]:
     """Carry out cells in this process, up to the first that is stopped."""
-    outcomes: list[Cell] = []
+    outcomes: list[SweepRun] = []
     with StopRequest() as stop:
         for cell in cells:
             outcomes.append(task(cell, None) if stop.name is None else stopped_before(cell))
     return outcomes
 
 
-def _launcher(config: DictConfig) -> Callable[[Task, Sequence[list[str]]], list[Cell]]:
+def _launcher(config: DictConfig) -> Callable[[SweepRunner, Sequence[list[str]]], list[SweepRun]]:
     """Return what carries out cells as ``hydra/launcher`` says."""
     settings = cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True))
     match settings.pop("_target_").rpartition(".")[2]:

@@ -48,7 +48,7 @@ Times = dict[int, Timing]
 """By seed."""
 
 
-class Cost(NamedTuple):
+class RelativeCost(NamedTuple):
     """What something costs relative to a reference.
 
     Args:
@@ -103,7 +103,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodRow:
     """One system over its seeds.
 
     Args:
@@ -144,7 +144,7 @@ class Row:
     improvement: float | None
     exploded: tuple[int, ...]
     parameters: Mapping[str, int]
-    epoch_cost: Cost
+    epoch_cost: RelativeCost
     step_times: Times
     untrained: tuple[str, ...]
     notes: tuple[str, ...]
@@ -178,7 +178,7 @@ class Comparison:
     setting: Setting
     part: Part
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MethodRow, ...]
     manifests: tuple[str, ...]
     differences: tuple[str, ...]
     overrides: tuple[str, ...]
@@ -187,7 +187,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Run:
+class ScoredRun:
     """A finished record with its metrics under the rule in force."""
 
     record: Record

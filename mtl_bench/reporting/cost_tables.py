@@ -7,7 +7,7 @@ from statistics import median
 
 from mtl_bench.config.groups import find_choices, find_config_folder
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.comparison import Comparison, MethodRow
 from mtl_bench.reporting.display import method_name
 from mtl_bench.reporting.grouping import assignments, shared_overrides
 from mtl_bench.reporting.notes import (
@@ -129,7 +129,7 @@ def _head(dataset: str, found: Comparison | None, count: int) -> str:
     return " ".join(words)
 
 
-def _conditions(found: Comparison, rows: Sequence[Row]) -> str:
+def _conditions(found: Comparison, rows: Sequence[MethodRow]) -> str:
     seeds = sorted({seed for row in rows for seed in row.seeds})
     named = [
         f"{method_name(row.label)} {note}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import isfinite, nan
 from statistics import median
 
-from mtl_bench.reporting.comparison import Cost, Run, Times, Timing
+from mtl_bench.reporting.comparison import RelativeCost, ScoredRun, Times, Timing
 
 ALIKE = 1.1
 """Two runs were timed under the same load if waiting for a core drew one out by at most so much
@@ -17,7 +17,7 @@ UNKNOWN = "the records tell no CPU time, so that nobody knows under what load th
 OTHER_LOAD = "timed under another load than {}"
 
 
-def epoch_times(runs: Iterable[Run]) -> Times:
+def epoch_times(runs: Iterable[ScoredRun]) -> Times:
     """Return an epoch's median training time of each run that tells it."""
     found = {}
     for run in runs:
@@ -29,7 +29,7 @@ def epoch_times(runs: Iterable[Run]) -> Times:
     return found
 
 
-def step_times(runs: Iterable[Run]) -> Times:
+def step_times(runs: Iterable[ScoredRun]) -> Times:
     """Return an epoch's median training time divided by its steps, of each run that tells it."""
     steps = {
         run.record.seed: run.summary["steps"] / run.summary["epochs"]
@@ -47,7 +47,7 @@ def _is_time(seconds: float | None) -> bool:
     return seconds is not None and isfinite(seconds) and seconds > 0
 
 
-def cost(times: Times, reference: Times, name: str) -> Cost:
+def cost(times: Times, reference: Times, name: str) -> RelativeCost:
     """Return the median ratio over the seeds whose runs can be compared.
 
     Those are of the same seed on the same device under the same load. Runs of one seed were mostly
@@ -68,8 +68,8 @@ def cost(times: Times, reference: Times, name: str) -> Cost:
     alike = [(a, b) for a, b in known if 1 / ALIKE <= a.slowdown / b.slowdown <= ALIKE]
     if not alike:
         why = OTHER_LOAD if known else UNKNOWN if pairs else NO_PAIR
-        return Cost(None, None, 0, why.format(name))
-    return Cost(
+        return RelativeCost(None, None, 0, why.format(name))
+    return RelativeCost(
         median(a.seconds / b.seconds for a, b in alike),
         median(a.cpu / b.cpu for a, b in alike),
         len(alike),

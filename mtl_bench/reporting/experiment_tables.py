@@ -14,7 +14,14 @@ from mtl_bench.methods.taskforce.structure import (
     short,
 )
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Baseline, Comparison, Cost, Row, Run, Setting
+from mtl_bench.reporting.comparison import (
+    Baseline,
+    Comparison,
+    MethodRow,
+    RelativeCost,
+    ScoredRun,
+    Setting,
+)
 from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.experiments import RAW, Experiment, Line, find_experiments
 from mtl_bench.reporting.notes import (
@@ -34,7 +41,7 @@ from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import cost_columns, filled, metric_columns, score_columns
 
-Shown = tuple[str, Line, Row | None]
+Shown = tuple[str, Line, MethodRow | None]
 """Title, line and its row, if there is one."""
 
 
@@ -71,7 +78,7 @@ def render_experiment(
 
 
 def _table(
-    experiment: Experiment, found: Comparison, runs: list[Run], records: Sequence[Record]
+    experiment: Experiment, found: Comparison, runs: list[ScoredRun], records: Sequence[Record]
 ) -> Table:
     setting = found.setting
     labels = {line.label for line in experiment.lines}
@@ -147,7 +154,7 @@ def _shown(experiment: Experiment, found: Comparison) -> Iterable[Shown]:
 def _verdict(
     experiment: Experiment,
     shown: list[Shown],
-    costs: Sequence[Cost | None],
+    costs: Sequence[RelativeCost | None],
     unfinished: dict[str, list[Record]],
     raw: tuple[Cell, str] | None,
     found: Comparison,
@@ -174,7 +181,7 @@ def _verdict(
     return Columns([*columns, *printed.heads], [*columns.values(), *printed.cells])
 
 
-def _costs(shown: Sequence[Shown], label: str, title: str) -> list[Cost | None]:
+def _costs(shown: Sequence[Shown], label: str, title: str) -> list[RelativeCost | None]:
     """Return what a step of each line costs relative to the one line of a label."""
     references = [row for _, line, row in shown if line.label == label]
     reference = references[0] if len(references) == 1 else None
@@ -210,7 +217,7 @@ def _has_raw(experiment: Experiment) -> bool:
     return any(line.label == RAW for line in experiment.lines)
 
 
-def _raw(runs: list[Run]) -> tuple[Cell, str] | None:
+def _raw(runs: list[ScoredRun]) -> tuple[Cell, str] | None:
     """Return the cost of one agent that sees the raw gradients, and what it would need."""
     summary: dict[str, Any] = next(
         (r.summary for r in runs if r.summary.get("parameters") and r.record.method != "stl"), {}

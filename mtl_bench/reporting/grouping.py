@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from mtl_bench.reporting.comparison import Run
+from mtl_bench.reporting.comparison import ScoredRun
 
 MOST_KEYS = 4
 """Keys that a note names."""
@@ -42,11 +42,11 @@ class Group:
 
     name: str
     label: str
-    runs: tuple[Run, ...]
+    runs: tuple[ScoredRun, ...]
     others: Mapping[str, Any] | None
 
     @cached_property
-    def by_seed(self) -> dict[int, Run]:
+    def by_seed(self) -> dict[int, ScoredRun]:
         """The runs by their seed."""
         return {run.record.seed: run for run in self.runs}
 
@@ -98,9 +98,9 @@ class Group:
         return alike[0] if len(alike) == 1 else None
 
 
-def group_runs(runs: Iterable[Run]) -> list[Group]:
+def group_runs(runs: Iterable[ScoredRun]) -> list[Group]:
     """Return the rows of a comparison, without an order."""
-    systems: dict[tuple[str, str], list[list[Run]]] = {}
+    systems: dict[tuple[str, str], list[list[ScoredRun]]] = {}
     for run in sorted(runs, key=lambda run: (run.record.seed, run.record.hash)):
         rows = systems.setdefault((run.record.label, run.summary["architecture"]), [])
         row = next((row for row in rows if _belongs(run, row)), None)
@@ -111,13 +111,13 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     return _named([group for (label, _), rows in systems.items() for group in _groups(label, rows)])
 
 
-def _belongs(run: Run, row: list[Run]) -> bool:
+def _belongs(run: ScoredRun, row: list[ScoredRun]) -> bool:
     """Tell whether the run differs from a row in its seed alone."""
     own = run.record
     return own.settings == row[0].record.settings and own.seed not in {r.record.seed for r in row}
 
 
-def _groups(label: str, rows: list[list[Run]]) -> Iterator[Group]:
+def _groups(label: str, rows: list[list[ScoredRun]]) -> Iterator[Group]:
     settings = [row[0].record.settings for row in rows]
     keys = varying(settings)
     for row, own in zip(rows, settings, strict=True):
@@ -125,7 +125,7 @@ def _groups(label: str, rows: list[list[Run]]) -> Iterator[Group]:
         yield Group(_title(row), label, tuple(row), others)
 
 
-def _title(row: list[Run]) -> str:
+def _title(row: list[ScoredRun]) -> str:
     """Return what the row's runs are called: by the first that has a label of its own, if any."""
     titles = [run.record.title for run in row]
     return next((title for title in titles if title != row[0].record.label), titles[0])

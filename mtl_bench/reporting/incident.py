@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from mtl_bench.reporting.layout import NOTHING, markdown_table
 
 if TYPE_CHECKING:
-    from mtl_bench.inspect.replay import Replay
+    from mtl_bench.inspect.replay import ReplayedUpdate
 
 SHOWN = 8
 """Samples and origins that are named; the others are counted."""
 
 
-def render_replay(path: Path, replay: Replay) -> str:
+def render_replay(path: Path, replay: ReplayedUpdate) -> str:
     """Return what an update was made of: a line per task, the cosines, and where it went wrong.
 
     Args:
@@ -62,7 +62,7 @@ def _tasks(update: dict[str, Any]) -> list[str]:
     return markdown_table(columns)
 
 
-def _verdict(replay: Replay) -> list[str]:
+def _verdict(replay: ReplayedUpdate) -> list[str]:
     lines = [f"refused: {replay.fault}" if replay.fault else "the update can be made"]
     if replay.origins:
         lines.append(f"not finite, first things first: {_some(replay.origins)}")

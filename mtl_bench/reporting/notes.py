@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.commands import status_command
-from mtl_bench.reporting.comparison import Baseline, Comparison, Cost, Row, Setting
+from mtl_bench.reporting.comparison import Baseline, Comparison, MethodRow, RelativeCost, Setting
 from mtl_bench.reporting.experiments import published_delta
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation
 from mtl_bench.reporting.statistics import runs_under
@@ -119,7 +119,7 @@ def agreement(found: Comparison) -> list[str]:
     ]
 
 
-def few_seeds(rows: Sequence[Row | None]) -> list[str]:
+def few_seeds(rows: Sequence[MethodRow | None]) -> list[str]:
     """Return what to know of the intervals where they come from few seeds."""
     counts = [len(row.seeds) for row in rows if row and row.score_interval]
     if not counts or min(counts) >= ENOUGH:
@@ -138,7 +138,7 @@ def cautions(found: Comparison) -> Iterator[str]:
         yield f"- The rows differ in more than the method. {difference}."
 
 
-def costless(costs: Mapping[str, Cost]) -> list[str]:
+def costless(costs: Mapping[str, RelativeCost]) -> list[str]:
     """Return why rows have no cost, a line per reason.
 
     Args:
@@ -168,13 +168,13 @@ def marked_names(found: Comparison) -> tuple[list[str], list[str]]:
     return names, [f"- {mark} {note}." for note, mark in numbers.items()]
 
 
-def usual_seeds(rows: Sequence[Row]) -> tuple[int, ...]:
+def usual_seeds(rows: Sequence[MethodRow]) -> tuple[int, ...]:
     """Return the seeds that most rows have; of several such sets the largest."""
     counts = Counter(row.seeds for row in rows)
     return max(counts, key=lambda seeds: (counts[seeds], len(seeds)), default=())
 
 
-def remarks(row: Row, usual: tuple[int, ...]) -> Iterator[str]:
+def remarks(row: MethodRow, usual: tuple[int, ...]) -> Iterator[str]:
     """Yield a note on a row that has other seeds than most, and one on records without hashes."""
     if row.seeds != usual:
         yield f"{'only ' if set(row.seeds) < set(usual) else ''}{seeds_text(row.seeds)}"

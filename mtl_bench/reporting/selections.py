@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.comparison import Comparison, MethodRow
 from mtl_bench.reporting.notes import (
     left_out,
     place_text,
@@ -42,11 +42,11 @@ def render_selections(records: Sequence[Record], *, form: Format, width: int) ->
 
 
 def _table(found: dict[str, Comparison]) -> Table:
-    every: dict[str, Row] = {row.name: row for each in found.values() for row in each.rows}
+    every: dict[str, MethodRow] = {row.name: row for each in found.values() for row in each.rows}
     first = next(iter(found.values()))
     heads, cells = [], []
     for rule, each in found.items():
-        rows: dict[str, Row] = {row.name: row for row in each.rows}
+        rows: dict[str, MethodRow] = {row.name: row for row in each.rows}
         head, *_ = shown = score_columns(each.score, [rows.get(name) for name in every])
         heads.append(f"{head} {rule}")
         cells.append(shown[head])

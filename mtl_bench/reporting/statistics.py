@@ -20,9 +20,9 @@ from mtl_bench.reporting.comparison import (
     Baseline,
     Column,
     Comparison,
+    MethodRow,
     Part,
-    Row,
-    Run,
+    ScoredRun,
     Setting,
 )
 from mtl_bench.reporting.costs import cost, epoch_times, step_times
@@ -52,7 +52,7 @@ from mtl_bench.reporting.verdicts import (
 from mtl_bench.scores import Score, score_of
 
 
-def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:
+def runs_under(records: Iterable[Record], selection: str | None) -> list[ScoredRun]:
     """Return the finished runs that have metrics under ``selection``, or under their own rule."""
     runs = []
     for record in records:
@@ -62,11 +62,11 @@ def runs_under(records: Iterable[Record], selection: str | None) -> list[Run]:
         if rule in record.summary["metrics"]:
             setting = _setting(record.summary, rule)
             metrics = record.summary["metrics"][rule]
-            runs.append(Run(record, record.summary, setting, metrics))
+            runs.append(ScoredRun(record, record.summary, setting, metrics))
     return _as_systems(runs)
 
 
-def _as_systems(runs: list[Run]) -> list[Run]:
+def _as_systems(runs: list[ScoredRun]) -> list[ScoredRun]:
     """Give runs one setting that differ in no more of it than the architecture, where they may."""
     free = {
         dataset
@@ -85,7 +85,7 @@ def _as_systems(runs: list[Run]) -> list[Run]:
 
 
 def compare(
-    runs: Iterable[Run], baseline: Baseline = "own", records: Iterable[Record] = ()
+    runs: Iterable[ScoredRun], baseline: Baseline = "own", records: Iterable[Record] = ()
 ) -> list[Comparison]:
     """Return one comparison per setting.
 
@@ -102,7 +102,7 @@ def compare(
 
 
 def compare_parts(
-    runs: Iterable[Run], baseline: Baseline = "own", records: Iterable[Record] = ()
+    runs: Iterable[ScoredRun], baseline: Baseline = "own", records: Iterable[Record] = ()
 ) -> list[Comparison]:
     """Return per setting a comparison of the methods and one of the ablations.
 
@@ -117,7 +117,7 @@ def compare_parts(
     ]
 
 
-def _settings(runs: Iterable[Run]) -> Iterator[tuple[Setting, list[Run], list[Group]]]:
+def _settings(runs: Iterable[ScoredRun]) -> Iterator[tuple[Setting, list[ScoredRun], list[Group]]]:
     """Yield each setting with its runs and their rows in the order of a table."""
     ordered = sorted(runs, key=lambda run: run.setting)
     for setting, members in groupby(ordered, key=lambda run: run.setting):
@@ -161,7 +161,7 @@ def _setting(summary: dict[str, Any], rule: str) -> Setting:
 
 def _comparison(
     setting: Setting,
-    runs: list[Run],
+    runs: list[ScoredRun],
     groups: Sequence[Group],
     part: Part,
     shown: Sequence[Group],
@@ -191,7 +191,9 @@ def counted_columns(columns: Sequence[Column], score: Score) -> list[Column]:
     return [column for column in columns if score.counts(column.metric)]
 
 
-def rank_rows(columns: Sequence[Column], rows: Sequence[Row], score: Score) -> list[Row]:
+def rank_rows(
+    columns: Sequence[Column], rows: Sequence[MethodRow], score: Score
+) -> list[MethodRow]:
     """Return the rows with the mean ranks of the methods among each other by what a score counts.
 
     Neither STL nor ablations are ranked: the ranks of the others would depend on how many there
@@ -206,7 +208,7 @@ def rank_rows(columns: Sequence[Column], rows: Sequence[Row], score: Score) -> l
     return [replace(row, mean_rank=found.get(row.name)) for row in rows]
 
 
-def _columns(runs: list[Run]) -> tuple[Column, ...]:
+def _columns(runs: list[ScoredRun]) -> tuple[Column, ...]:
     columns: dict[tuple[str, str], Column] = {}
     for run in runs:
         for column in columns_of(run.summary["tasks"]):
@@ -222,7 +224,7 @@ def _row(
     baseline: Baseline,
     score: Score,
     exploded: Sequence[Record],
-) -> Row:
+) -> MethodRow:
     runs, ls = group.runs, group.beside(groups, "ls")
     counted = counted_columns(columns, score)
     if score.is_relative:
@@ -238,7 +240,7 @@ def _row(
             if any(column.task in run.summary.get("untrained", ()) for run in runs)
         )
     )
-    return Row(
+    return MethodRow(
         name=group.name,
         label=group.label,
         seeds=tuple(group.by_seed),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Row, Run
+from mtl_bench.reporting.comparison import MethodRow, ScoredRun
 from mtl_bench.reporting.costs import cost
-from mtl_bench.reporting.figures.scene import Scene, find_scenes
+from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
 from mtl_bench.reporting.notes import (
     cautions,
     costless,
@@ -45,7 +45,7 @@ def render_step_costs(records: Sequence[Record], *, form: Format, width: int) ->
     return render(tables, form, width) if tables else ""
 
 
-def _table(scene: Scene) -> Table:
+def _table(scene: FigureContext) -> Table:
     found, rows = scene.comparison, scene.comparison.rows
     references = [row for row in rows if row.label == REFERENCE]
     times = references[0].step_times if len(references) == 1 else {}
@@ -81,7 +81,7 @@ def _table(scene: Scene) -> Table:
     )
 
 
-def _milliseconds(runs: Sequence[Run], phase: str) -> Cell:
+def _milliseconds(runs: Sequence[ScoredRun], phase: str) -> Cell:
     told = [
         1000 * seconds / steps
         for run in runs
@@ -91,11 +91,11 @@ def _milliseconds(runs: Sequence[Run], phase: str) -> Cell:
     return Cell(f"{median(told):.2f}", median(told)) if told else NO_CELL
 
 
-def _memory(runs: Sequence[Run]) -> Cell:
+def _memory(runs: Sequence[ScoredRun]) -> Cell:
     told = [found / 2**20 for run in runs if (found := run.summary.get("peak_memory_bytes"))]
     return Cell(f"{median(told):,.0f}", median(told)) if told else NO_CELL
 
 
-def _count(row: Row) -> Cell:
+def _count(row: MethodRow) -> Cell:
     shared = row.parameters.get("shared")
     return NO_CELL if shared is None else Cell(f"{shared:,}", shared)

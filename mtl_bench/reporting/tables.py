@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Baseline, Column, Comparison, Cost, Row, Spread
+from mtl_bench.reporting.comparison import (
+    Baseline,
+    Column,
+    Comparison,
+    MethodRow,
+    RelativeCost,
+    Spread,
+)
 from mtl_bench.reporting.experiments import published_delta
 from mtl_bench.reporting.inference import FEWEST, Interval, Mark, marks
 from mtl_bench.reporting.layout import NOTHING
@@ -78,7 +85,7 @@ def table_of(found: Comparison) -> Table:
     )
 
 
-def metric_columns(columns: Sequence[Column], rows: Sequence[Row | None]) -> Columns:
+def metric_columns(columns: Sequence[Column], rows: Sequence[MethodRow | None]) -> Columns:
     """Return a column per metric; a row that is None has no values.
 
     The best and the second best multi-task methods are marked where 95 % bootstrap intervals over
@@ -94,7 +101,9 @@ def metric_columns(columns: Sequence[Column], rows: Sequence[Row | None]) -> Col
     return Columns([metric_header(c, with_metric=with_metric) for c in columns], cells)
 
 
-def _competing(rows: Sequence[Row | None], spreads: Sequence[Spread | None]) -> list[float | None]:
+def _competing(
+    rows: Sequence[MethodRow | None], spreads: Sequence[Spread | None]
+) -> list[float | None]:
     """Return the means of the multi-task methods: STL is what they are held against."""
     return [
         value.mean if row and value and row.label != "stl" else None
@@ -103,7 +112,7 @@ def _competing(rows: Sequence[Row | None], spreads: Sequence[Spread | None]) -> 
 
 
 def _telling(
-    rows: Sequence[Row | None], intervals: Sequence[Interval | None]
+    rows: Sequence[MethodRow | None], intervals: Sequence[Interval | None]
 ) -> list[Interval | None]:
     """Return the intervals of enough seeds to call a row the best by."""
     return [
@@ -145,7 +154,7 @@ def score_text(value: Spread, score: Score) -> str:
     return spread_text(value, score.decimals, signed=score.is_relative)
 
 
-def score_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+def score_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     """Return the columns of a score, the first of them under its heading.
 
     Δm has its interval and Δt beside it, a mean of a metric its interquartile mean and an interval.
@@ -157,7 +166,7 @@ INTERVAL = "95 %"
 """Head of the column of a score's interval."""
 
 
-def _delta_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     deltas = [row.score if row else None for row in rows]
     intervals = [row.score_interval if row else None for row in rows]
     own = marks(_competing(rows, deltas), _telling(rows, intervals), score.higher_is_better)
@@ -169,7 +178,7 @@ def _delta_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[C
     }
 
 
-def _mean_columns(score: Score, rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+def _mean_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     middles = [
         None if row is None or row.middle is None else Spread(row.middle, None) for row in rows
     ]
@@ -223,7 +232,7 @@ ALWAYS = ("Δm [%] ↓", "Δt [%] ↓", "n")
 """Columns of the verdict that are shown even where they are empty."""
 
 
-def parameter_columns(rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
+def parameter_columns(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     """Return a column of the parameters of all networks, and of each where there are several."""
     counts = [row.parameters if row else {} for row in rows]
     networks = dict.fromkeys(key for own in counts for key in own if key not in ("total", "shared"))
@@ -231,7 +240,7 @@ def parameter_columns(rows: Sequence[Row | None]) -> dict[str, list[Cell]]:
     return {head: [_number(own.get(key), "{:,}") for own in counts] for head, key in heads.items()}
 
 
-def cost_columns(head: str, costs: Sequence[Cost | None]) -> dict[str, list[Cell]]:
+def cost_columns(head: str, costs: Sequence[RelativeCost | None]) -> dict[str, list[Cell]]:
     """Return the columns of a cost: by the clock, of CPU time, and over how many seeds."""
     return {
         head: [_number(own and own.ratio, "x{:.2f}") for own in costs],
@@ -240,7 +249,7 @@ def cost_columns(head: str, costs: Sequence[Cost | None]) -> dict[str, list[Cell
     }
 
 
-def seed_count(row: Row) -> Cell:
+def seed_count(row: MethodRow) -> Cell:
     """Return n."""
     return Cell(str(len(row.seeds)), len(row.seeds))
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mtl_bench.reporting.commands import train_command
-from mtl_bench.reporting.comparison import Baseline, Column, Run, Spread
+from mtl_bench.reporting.comparison import Baseline, Column, ScoredRun, Spread
 from mtl_bench.reporting.grouping import Group
 from mtl_bench.reporting.inference import (
     Interval,
@@ -31,7 +31,7 @@ from mtl_bench.scores import (
 
 
 class Verdict(NamedTuple):
-    """What a row's score is, as ``Row`` holds it."""
+    """What a row's score is, as ``MethodRow`` holds it."""
 
     score: Spread | None
     interval: Interval | None
@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 
 
 def against_single_tasks(
-    runs: tuple[Run, ...], stl: Group | None, columns: Sequence[Column], baseline: Baseline
+    runs: tuple[ScoredRun, ...], stl: Group | None, columns: Sequence[Column], baseline: Baseline
 ) -> Verdict:
     """Return Δm and Δt of a row.
 
@@ -64,7 +64,7 @@ def against_single_tasks(
     )
 
 
-def by_mean(runs: tuple[Run, ...], columns: Sequence[Column], score: Score) -> Verdict:
+def by_mean(runs: tuple[ScoredRun, ...], columns: Sequence[Column], score: Score) -> Verdict:
     """Return the score of a row that needs no other row.
 
     Args:
@@ -99,15 +99,15 @@ class _Held(NamedTuple):
         left_out: the other metrics with what there is in place of S.
     """
 
-    runs: tuple[Run, ...]
-    singles: tuple[Run, ...]
+    runs: tuple[ScoredRun, ...]
+    singles: tuple[ScoredRun, ...]
     single: Metrics
     counted: Directions
     left_out: dict[str, float | None]
 
 
 def _hold_against(
-    stl: Group | None, runs: tuple[Run, ...], columns: Sequence[Column], baseline: Baseline
+    stl: Group | None, runs: tuple[ScoredRun, ...], columns: Sequence[Column], baseline: Baseline
 ) -> _Held:
     """Find what runs are held against.
 
@@ -120,7 +120,7 @@ def _hold_against(
         directions.setdefault(column.task, {})[column.metric] = column.higher_is_better
     if baseline == "published":
         single, _ = published(runs[0].summary["tasks"])
-        counted, singles = comparable(single, directions), tuple[Run, ...]()
+        counted, singles = comparable(single, directions), tuple[ScoredRun, ...]()
     else:
         by_seed = stl.by_seed if stl else {}
         runs = tuple(run for run in runs if run.record.seed in by_seed)
@@ -129,7 +129,7 @@ def _hold_against(
     return _Held(runs, singles, single, counted, incomparable(single, directions))
 
 
-def _notes(runs: Sequence[Run], held: _Held, found: Spread | None) -> Iterator[str]:
+def _notes(runs: Sequence[ScoredRun], held: _Held, found: Spread | None) -> Iterator[str]:
     """Yield why there is no Δm, or what it leaves out."""
     if not held.runs:
         records = [run.record for run in runs]
@@ -161,7 +161,7 @@ def _why_no_delta(held: _Held) -> str:
     return f"no value here of {', '.join(lacking)}"
 
 
-def values_of(runs: Sequence[Run], task: str, metric: str) -> list[float | None]:
+def values_of(runs: Sequence[ScoredRun], task: str, metric: str) -> list[float | None]:
     """Return a metric of every run."""
     return [run.metrics.get(task, {}).get(metric) for run in runs]
 
@@ -172,7 +172,7 @@ def spread_of(values: Sequence[float | None]) -> Spread | None:
     return spread(present) if present and len(present) == len(values) else None
 
 
-def _means(singles: Sequence[Run], directions: Directions) -> Metrics:
+def _means(singles: Sequence[ScoredRun], directions: Directions) -> Metrics:
     """Return S, the mean of STL runs; a mean over some of them would be another reference."""
     reference: dict[str, dict[str, float | None]] = {}
     for task, metrics in directions.items():
@@ -183,7 +183,7 @@ def _means(singles: Sequence[Run], directions: Directions) -> Metrics:
     return reference
 
 
-def array_of(runs: Sequence[Run], columns: Sequence[Column]) -> np.ndarray:
+def array_of(runs: Sequence[ScoredRun], columns: Sequence[Column]) -> np.ndarray:
     """Return the metrics as (N, K), NaN where one is missing."""
     values = [[run.metrics.get(c.task, {}).get(c.metric) for c in columns] for run in runs]
     return np.array(values, dtype=float).reshape(len(runs), len(columns))

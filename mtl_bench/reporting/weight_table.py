@@ -15,10 +15,10 @@ from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_parts
 from mtl_bench.reporting.figures.logs import step_series
-from mtl_bench.reporting.figures.scene import Scene, find_scenes
+from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
-from mtl_bench.reporting.statistics import Run
+from mtl_bench.reporting.statistics import ScoredRun
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 
 VERDICT = ("moves", "negative", "effective tasks", "at bounds")
@@ -41,7 +41,7 @@ def render_weights(records: Sequence[Record], *, form: Format, width: int) -> st
     return render(tables, form, width) if tables else ""
 
 
-def _table(scene: Scene) -> Table | None:
+def _table(scene: FigureContext) -> Table | None:
     names, cells, without = list[str](), list[list[Cell]](), list[str]()
     remarks = list[str]()
     for row in scene.comparison.rows:
@@ -83,7 +83,7 @@ def _table(scene: Scene) -> Table | None:
     )
 
 
-def _cells(run: Run, tasks: list[str], component: str) -> list[Cell] | None:
+def _cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell] | None:
     """Return a share per task, and the columns of the verdict; None without a step log.
 
     Raises:
@@ -104,7 +104,7 @@ def _cells(run: Run, tasks: list[str], component: str) -> list[Cell] | None:
     ]
 
 
-def _tail(run: Run, columns: list[str], component: str) -> Array | None:
+def _tail(run: ScoredRun, columns: list[str], component: str) -> Array | None:
     if not find_parts(run.record.path / "steps" / component):
         return None
     found = step_series(run.record.path, columns, run.summary.get("steps"), component)

@@ -19,7 +19,7 @@ SQUEEZE = 0.6
 TURN = 0.5
 
 
-class Run(NamedTuple):
+class GameHistory(NamedTuple):
     """What happened: log-losses without noise after every step, weights, shares at the bound."""
 
     log_losses_N: Tensor
@@ -101,7 +101,7 @@ class Game:
         """Return where a step along a combined gradient leads."""
         return (1 - self.spring) * (points - self.rate * direction)
 
-    def play(self, method: Method, steps: int) -> Run:
+    def play(self, method: Method, steps: int) -> GameHistory:
         """Let a method make N steps."""
         log_losses, weights, saturated = [], [], []
         for _ in range(steps):
@@ -109,7 +109,7 @@ class Game:
             log_losses.append(self.log_loss(self.theta_2.detach()[None]).item())
             weights.append(weights_T)
             saturated.append(diagnostics.get("saturated", 0.0))
-        return Run(torch.tensor(log_losses), torch.stack(weights), torch.tensor(saturated))
+        return GameHistory(torch.tensor(log_losses), torch.stack(weights), torch.tensor(saturated))
 
     def _residuals(self, points_N2: Tensor, shifts_T2: Tensor | float) -> Tensor:
         apart_NT2 = points_N2[:, None] - self.centres_T2 - shifts_T2

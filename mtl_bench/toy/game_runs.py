@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mtl_bench import build_method
-from mtl_bench.toy.game import Game, Run
+from mtl_bench.toy.game import Game, GameHistory
 from mtl_bench.toy.references import Equal, Optimal, Random
 
 NOISE = 0.5
@@ -19,7 +19,7 @@ GAME_SEED = 1000
 """Offset of the games' seeds, so that noise and agents do not share one."""
 
 
-class Variant(NamedTuple):
+class GameVariant(NamedTuple):
     """One setting that is played with several seeds."""
 
     title: str
@@ -28,18 +28,18 @@ class Variant(NamedTuple):
 
 
 VARIANTS = (
-    Variant("no noise", 0.0, {}),
-    Variant("noise", NOISE, {}),
-    Variant("noise, γ = 0", NOISE, {"gamma": 0.0}),
-    Variant("noise, Algorithm 2", NOISE, {"transition": "same_batch"}),
+    GameVariant("no noise", 0.0, {}),
+    GameVariant("noise", NOISE, {}),
+    GameVariant("noise, γ = 0", NOISE, {"gamma": 0.0}),
+    GameVariant("noise, Algorithm 2", NOISE, {"transition": "same_batch"}),
 )
 
 
 class Played(NamedTuple):
     """A variant's runs, and the log-losses of what they are held against."""
 
-    variant: Variant
-    runs: list[Run]
+    variant: GameVariant
+    runs: list[GameHistory]
     optimal: float
     equal: float
     random: float
@@ -59,7 +59,7 @@ def last(values_N: Tensor) -> Tensor:
     return values_N[-(len(values_N) // LAST) :]
 
 
-def play(variant: Variant, seeds: int, steps: int) -> Played:
+def play(variant: GameVariant, seeds: int, steps: int) -> Played:
     """Play a variant with seeds 0, 1, ... and the references with as much noise."""
     runs = []
     for seed in range(seeds):
@@ -82,7 +82,7 @@ def play(variant: Variant, seeds: int, steps: int) -> Played:
     )
 
 
-def _level(run: Run) -> float:
+def _level(run: GameHistory) -> float:
     return last(run.log_losses_N).mean().item()
 
 

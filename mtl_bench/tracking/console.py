@@ -19,7 +19,7 @@ from mtl_bench.reporting.tables import metric_header
 from mtl_bench.scores import DeltaM, Score
 from mtl_bench.tracking.panel import panel
 from mtl_bench.tracking.status_line import (
-    Progress,
+    ProgressDisplay,
     epoch_line,
     number_text,
     speed_parts,
@@ -64,7 +64,7 @@ class TrainingConsole:
         self._live = Live(console=self._console, auto_refresh=False) if terminal else None
         self._interval = LIVE_SECONDS if terminal else PLAIN_SECONDS
         self._due = 0.0
-        self._progress: Progress | None = None
+        self._progress: ProgressDisplay | None = None
         self._losses: Numbers | None = None
         self._weights: Numbers | None = None
 
@@ -103,7 +103,7 @@ class TrainingConsole:
             note: what a reader must know of the numbers to come.
             score: of the run, Δm by default.
         """
-        progress = Progress(
+        progress = ProgressDisplay(
             *(title, epochs, steps_per_epoch, tuple(tasks), first_epoch, self._clock),
             score or DeltaM(),
         )
@@ -180,7 +180,7 @@ class TrainingConsole:
         if self._live:
             self._live.stop()
 
-    def _running(self) -> Progress:
+    def _running(self) -> ProgressDisplay:
         if self._progress is None:
             raise RuntimeError("TrainingConsole.start comes before step and epoch")
         return self._progress
@@ -228,7 +228,7 @@ def _numbers(value: LazyNumbers) -> Numbers | None:
     return value() if callable(value) else value
 
 
-def _step_line(progress: Progress, losses: Numbers | None) -> str:
+def _step_line(progress: ProgressDisplay, losses: Numbers | None) -> str:
     parts = [
         f"epoch {progress.epoch}/{progress.epochs}",
         f"step {progress.step}/{progress.steps_per_epoch}",

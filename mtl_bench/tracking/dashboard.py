@@ -14,7 +14,7 @@ from mtl_bench.files import read_json, read_yaml
 from mtl_bench.records.processes import latest_process
 from mtl_bench.records.reader import FOLDER
 from mtl_bench.scores import Score, score_of
-from mtl_bench.tracking.feed import Feed, Row
+from mtl_bench.tracking.feed import Feed, UpdateRow
 
 BROKEN = 2
 """Exit status with which a page is closed that doesn't hold the whole record."""
@@ -23,7 +23,7 @@ MAX_ID = 64
 """Characters of a W&B run id."""
 
 
-class Kind(NamedTuple):
+class DashboardKind(NamedTuple):
     """A dashboard that ``logger`` can name.
 
     Args:
@@ -36,13 +36,13 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "wandb": Kind("W&B", "wandb"),
-    "tensorboard": Kind("TensorBoard", "tensorboard"),
+    "wandb": DashboardKind("W&B", "wandb"),
+    "tensorboard": DashboardKind("TensorBoard", "tensorboard"),
 }
 
 
 @dataclass(frozen=True)
-class Run:
+class DashboardRun:
     """A run as its record names it.
 
     Args:
@@ -117,10 +117,10 @@ class Run:
 class Dashboard(Protocol):
     """Shows one run; every call but the first comes after ``start``."""
 
-    def start(self, run: Run) -> None:
+    def start(self, run: DashboardRun) -> None:
         """Open the run's page, new or as an earlier process left it."""
 
-    def send(self, rows: Iterable[Row]) -> None:
+    def send(self, rows: Iterable[UpdateRow]) -> None:
         """Show rows, in the order of their updates."""
 
     def finish(self, summary: dict[str, Any], picture: Path | None) -> None:
@@ -166,7 +166,7 @@ def make_dashboard(logger: dict[str, Any]) -> Dashboard:
     return TensorBoardDashboard()
 
 
-def read_run(record: Path) -> Run:
+def read_run(record: Path) -> DashboardRun:
     """Read what names a run.
 
     Raises:
@@ -180,7 +180,9 @@ def read_run(record: Path) -> Run:
         raise RecordError(f"{record} can't be read: {' '.join(str(error).split())}") from error
     if name is None or not isinstance(config, dict) or not isinstance(environment, dict):
         raise RecordError(f"{record} holds no run record")
-    return Run(path, path.parent.name, int(name["seed"]), name["hash"], config, environment)
+    return DashboardRun(
+        path, path.parent.name, int(name["seed"]), name["hash"], config, environment
+    )
 
 
 def show(

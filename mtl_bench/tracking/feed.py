@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Values = dict[str, float]
 
 
-class Row(NamedTuple):
+class UpdateRow(NamedTuple):
     """Numbers of one update of a run, those of its epoch with them if it is the epoch's last."""
 
     step: int
@@ -57,7 +57,7 @@ class Feed:
         self._parts: set[str] = set()
         self._held: _StepRow | None = None
 
-    def read(self, epochs: float = math.inf, step: float = math.inf) -> Iterator[Row]:
+    def read(self, epochs: float = math.inf, step: float = math.inf) -> Iterator[UpdateRow]:
         """Return what is new up to a point at which the whole record was written.
 
         Args:
@@ -80,18 +80,18 @@ class Feed:
         running = math.inf if self._held is None else self._held.epoch
         yield from self._give_lines(min(1 + epochs, running))
 
-    def _give(self, row: _StepRow, *, ended: bool) -> Iterator[Row]:
+    def _give(self, row: _StepRow, *, ended: bool) -> Iterator[UpdateRow]:
         yield from self._give_lines(row.epoch)
         line = self._lines.pop(row.epoch, None) if ended else None
         if line is not None or row.step % self.every == 0:
             self.last = row.step
             own = epoch_values(line, self.score) if line else {}
-            yield Row(row.step, row.values() | own)
+            yield UpdateRow(row.step, row.values() | own)
 
-    def _give_lines(self, before: float) -> Iterator[Row]:
+    def _give_lines(self, before: float) -> Iterator[UpdateRow]:
         for epoch in sorted(epoch for epoch in self._lines if epoch < before):
             self.last += 1
-            yield Row(self.last, epoch_values(self._lines.pop(epoch), self.score))
+            yield UpdateRow(self.last, epoch_values(self._lines.pop(epoch), self.score))
 
     def _read_lines(self) -> None:
         """Take in the lines of metrics.jsonl that are complete."""

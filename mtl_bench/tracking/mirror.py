@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from mtl_bench.advice import command
-from mtl_bench.tracking.dashboard import KINDS, Kind
+from mtl_bench.tracking.dashboard import KINDS, DashboardKind
 
 SECONDS = {"offline": 60.0, "online": 6.0}
 """How long the end of a run waits for the rest of the work: on a disk, on a network."""
@@ -38,7 +38,7 @@ class Mirror:
 
     def __init__(
         self,
-        kind: Kind | None,
+        kind: DashboardKind | None,
         seconds: float,
         record: Path,
         say: Callable[[str], object],

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mtl_bench.tracking.status_line import Progress, number_text, score_text, speed_parts
+from mtl_bench.tracking.status_line import ProgressDisplay, number_text, score_text, speed_parts
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 BAR_CELLS = 4
@@ -17,7 +17,7 @@ GAP = "   "
 
 
 def panel(
-    progress: Progress,
+    progress: ProgressDisplay,
     losses: Mapping[str, float] | None,
     weights: Mapping[str, float] | None,
     width: int,

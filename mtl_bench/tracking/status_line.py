@@ -12,7 +12,7 @@ from mtl_bench.scores import Score
 
 
 @dataclass
-class Progress:
+class ProgressDisplay:
     """Counts epochs and steps, both from 1.
 
     Args:
@@ -130,7 +130,7 @@ def reading_of(line: Mapping[str, Any], score: Score) -> Reading | None:
     return None
 
 
-def score_text(progress: Progress) -> str | None:
+def score_text(progress: ProgressDisplay) -> str | None:
     """Return ``validation Δm +312.4 % (best +298.1 % at 2)``, None without a score.
 
     Without validation data it is ``test Δm +312.4 %``: no epoch is the best one then.
@@ -146,7 +146,7 @@ def score_text(progress: Progress) -> str | None:
     return f"{shown} (best {reading.text(best[0])} at {best[1]})"
 
 
-def epoch_line(progress: Progress, epoch: int) -> str:
+def epoch_line(progress: ProgressDisplay, epoch: int) -> str:
     """Return the line of an epoch that has ended: mean training loss of the tasks, score, speed."""
     parts = [
         f"epoch {epoch}/{progress.epochs}",
@@ -157,7 +157,7 @@ def epoch_line(progress: Progress, epoch: int) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def speed_parts(progress: Progress) -> list[str]:
+def speed_parts(progress: ProgressDisplay) -> list[str]:
     """Return steps per second and the time left."""
     rate = [] if progress.rate is None else [f"{number_text(progress.rate)} steps/s"]
     return [*rate, f"left {clock_text(progress.seconds_left())}"]

@@ -13,8 +13,8 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from mtl_bench.tracking.dashboard import Run
-from mtl_bench.tracking.feed import Row, final_values
+from mtl_bench.tracking.dashboard import DashboardRun
+from mtl_bench.tracking.feed import UpdateRow, final_values
 
 FOLDER = ".tensorboard"
 """Below the results; it holds the same folders as they do, a run's events instead of its record."""
@@ -27,7 +27,7 @@ class TensorBoardDashboard:
     its record, so that no update is there twice.
     """
 
-    def start(self, run: Run) -> None:
+    def start(self, run: DashboardRun) -> None:
         """Begin the events with the configuration and the environment as texts."""
         folder = run.results.joinpath(FOLDER, *run.place)
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class TensorBoardDashboard:
             text = (run.path / name).read_text(encoding="utf-8")
             self._text(name.partition(".")[0], "".join(f"    {t}\n" for t in text.splitlines()))
 
-    def send(self, rows: Iterable[Row]) -> None:
+    def send(self, rows: Iterable[UpdateRow]) -> None:
         """Write scalars, and let an open TensorBoard see them."""
         for row in rows:
             self._scalars(row.step, row.values)

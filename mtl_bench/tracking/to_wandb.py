@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import wandb
 
-from mtl_bench.tracking.dashboard import BROKEN, Run
-from mtl_bench.tracking.feed import Row, final_values
+from mtl_bench.tracking.dashboard import BROKEN, DashboardRun
+from mtl_bench.tracking.feed import UpdateRow, final_values
 
 FOLDER = ".wandb"
 """Below the results."""
@@ -49,7 +49,7 @@ class WandbDashboard:
     ) -> None:
         self._mode, self._project, self._entity, self._group = mode, project, entity, group
 
-    def start(self, run: Run) -> None:
+    def start(self, run: DashboardRun) -> None:
         """Open the run, new or existing, and give it configuration and environment.
 
         Raises:
@@ -97,7 +97,7 @@ class WandbDashboard:
         self._next = self._run.starting_step
         self._folder, self._id = folder, run.run_id
 
-    def send(self, rows: Iterable[Row]) -> None:
+    def send(self, rows: Iterable[UpdateRow]) -> None:
         """Log rows that the run doesn't have yet."""
         for row in rows:
             if row.step >= self._next:

@@ -15,14 +15,14 @@ from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tracking.dashboard import require_package
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """What became of a run."""
 
     path: Path
     state: Literal["finished", "already finished"]
 
 
-def run(config: dict[str, Any]) -> Outcome:
+def run(config: dict[str, Any]) -> RunOutcome:
     """Carry out one run, or say that it is done.
 
     Raises:
@@ -34,7 +34,7 @@ def run(config: dict[str, Any]) -> Outcome:
     if (path / SEAL).exists():
         record = find_record(path.absolute())
         if record is not None and record.state == "finished":
-            return Outcome(path, "already finished")
+            return RunOutcome(path, "already finished")
         from mtl_bench.training.checkpoint import LAST, PREVIOUS
 
         left = [name for name in (LAST, PREVIOUS) if (path / "checkpoint" / name).exists()]
@@ -48,7 +48,7 @@ def run(config: dict[str, Any]) -> Outcome:
     return _train(config, digest, path)
 
 
-def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
+def _train(config: dict[str, Any], digest: str, path: Path) -> RunOutcome:
     from mtl_bench.config.build import build_algorithm, build_data
     from mtl_bench.runtime.environment import describe_environment, prepare_process
     from mtl_bench.runtime.explain import explain
@@ -65,7 +65,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
         _refuse_exploded(path)
         found = find_record(path.absolute())
         if found is not None and found.state == "finished":  # by another process, in the meantime
-            return Outcome(path, "already finished")
+            return RunOutcome(path, "already finished")
         with (
             make_console(config["logger"]["progress"]) as console,
             make_mirror(config["logger"], path, console.message) as mirror,
@@ -97,7 +97,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> Outcome:
                 raise
             record.finish(summary)
             console.finish(path, summary, _next_commands(config))
-    return Outcome(path, "finished")
+    return RunOutcome(path, "finished")
 
 
 def _refuse_exploded(path: Path) -> None:

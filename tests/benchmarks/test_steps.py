@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import solvers
 from benchmarks.libmtl import WEIGHTINGS, libmtl_steps
-from benchmarks.steps import Problem, Step, Variant, measure, render
+from benchmarks.steps import MethodVariant, Problem, Step, measure, render
 from benchmarks.torchjd import torchjd_step
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.errors import ConfigError, MissingExtraError
@@ -30,8 +30,8 @@ def problem(**peers):
         tasks=TASKS,
         batches=(points(seed) for seed in count()),
         variants={
-            "mgda streamed": Variant("mgda", {"backend": "streamed"}),
-            "taskforce same_batch": Variant("taskforce", fields={"transition": "same_batch"}),
+            "mgda streamed": MethodVariant("mgda", {"backend": "streamed"}),
+            "taskforce same_batch": MethodVariant("taskforce", fields={"transition": "same_batch"}),
         },
         peers=peers,
     )

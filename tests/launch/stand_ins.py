@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from mtl_bench.launch.cell import Cell
+from mtl_bench.launch.cell import SweepRun
 from mtl_bench.signals import StopRequest
 
 
@@ -13,7 +13,7 @@ def finish(overrides, slot):
     """Leave a file that tells which process and slot it was."""
     folder, name = overrides[0].split("=")[1], overrides[-1]
     Path(folder, name).write_text(f"{os.getpid()} {slot}")
-    return Cell(overrides, name, "finished", None)
+    return SweepRun(overrides, name, "finished", None)
 
 
 def kill_the_second(overrides, slot):
@@ -40,7 +40,7 @@ def save_when_told(overrides, slot):
             time.sleep(0.05)
         time.sleep(0.2 + 0.5 * slot)
         begun.with_name(f"saved-{overrides[-1]}").touch()
-    return Cell(overrides, None, "interrupted", f"{stop.name}: stopped")
+    return SweepRun(overrides, None, "interrupted", f"{stop.name}: stopped")
 
 
 def save_forever(overrides, slot):
@@ -53,7 +53,7 @@ def save_forever(overrides, slot):
 
 def tell_settings(overrides, slot):
     """Answer with what the process was given."""
-    return Cell(overrides, None, "finished", os.environ["OMP_NUM_THREADS"])
+    return SweepRun(overrides, None, "finished", os.environ["OMP_NUM_THREADS"])
 
 
 def time_out_always(overrides, slot):
@@ -62,7 +62,7 @@ def time_out_always(overrides, slot):
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGUSR2)
         (folder / f"told-{overrides[-1]}-{os.getpid()}").touch()
-    return Cell(overrides, None, "interrupted", f"{stop.name}: stopped")
+    return SweepRun(overrides, None, "interrupted", f"{stop.name}: stopped")
 
 
 def time_out_once(overrides, slot):

@@ -10,9 +10,9 @@ import torch
 
 from mtl_bench.errors import ConfigError, Interrupted
 from mtl_bench.launch import cell, cluster, command, processes
-from mtl_bench.launch.cell import Cell, look, run_cell
+from mtl_bench.launch.cell import SweepRun, look, run_cell
 from mtl_bench.launch.sweep import survey, sweep
-from mtl_bench.training.run import Outcome
+from mtl_bench.training.run import RunOutcome
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 
 WORDS = ("dataset=qm9", "profile=smoke", "method=ls,stl", "seed=0,1")
@@ -53,7 +53,7 @@ class Recorder:
     def __call__(self, overrides, slot):
         self.asked.append(short(overrides))
         state = self.states.get(short(overrides).replace("method=", "").replace(" seed=", ""))
-        return Cell(overrides, None, state or "finished", state and f"it {state}")
+        return SweepRun(overrides, None, state or "finished", state and f"it {state}")
 
 
 def test_finished_runs_are_not_handed_out_again():
@@ -267,7 +267,9 @@ def test_runs_side_by_side_have_a_gpu_each(word, slot, count, device, monkeypatc
     given = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.setattr(cell, "run", lambda config: given.append(config) or Outcome("", "finished"))
+    monkeypatch.setattr(
+        cell, "run", lambda config: given.append(config) or RunOutcome("", "finished")
+    )
     overrides = [*WORDS[:2], "method=ls", word]
     assert run_cell(overrides, slot).state == "finished"
     assert [config["trainer"]["device"] for config in given] == [device]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mtl_bench.records.reader import find_records
-from mtl_bench.reporting.comparison import Comparison, Row
+from mtl_bench.reporting.comparison import Comparison, MethodRow
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.tables import render_tables
 from tests.records.synthetic import SCENE_TASKS, finish, write_record
@@ -27,7 +27,7 @@ def compared(results: Path) -> Comparison:
     return found
 
 
-def rows(results: Path) -> dict[str, Row]:
+def rows(results: Path) -> dict[str, MethodRow]:
     return {row.name: row for row in compared(results).rows}
 
 

@@ -4,7 +4,7 @@ import torch
 from mtl_bench.cli import main
 from mtl_bench.methods.taskforce import TaskForce
 from mtl_bench.toy.game import Game
-from mtl_bench.toy.game_runs import Variant, last, play, render
+from mtl_bench.toy.game_runs import GameVariant, last, play, render
 from mtl_bench.toy.references import Equal, Optimal, Random, _weights_within_bound
 
 POINTS_N2 = 2 * torch.rand(20, 2, generator=torch.Generator().manual_seed(0)).double() - 1
@@ -83,7 +83,7 @@ def test_without_a_future_the_optimum_is_the_best_next_step():
 
 
 def test_agents_learn_to_do_better_than_equal_weights():
-    played = play(Variant("", 0.0, {}), seeds=2, steps=1000)
+    played = play(GameVariant("", 0.0, {}), seeds=2, steps=1000)
     assert min(played.final_shares()) > 0.2
     for run in played.runs:
         assert (last(run.log_losses_N) < played.equal).all()
@@ -98,7 +98,7 @@ def test_the_command_prints_a_table_and_writes_a_picture(tmp_path, capsys):
 
 
 def test_a_share_of_one_is_the_optimum_and_of_zero_equal_weights():
-    played = play(Variant("x", 0.5, {}), seeds=1, steps=120)
+    played = play(GameVariant("x", 0.5, {}), seeds=1, steps=120)
     assert played.share(played.optimal) == 1
     assert played.share(played.equal) == 0
     assert "| x |" in render([played])

@@ -10,7 +10,7 @@ from rich.console import Console
 from mtl_bench.scores import DeltaM, MeanOf
 from mtl_bench.tracking.console import TrainingConsole, make_console
 from mtl_bench.tracking.panel import bar, panel, task_lines
-from mtl_bench.tracking.status_line import Progress, clock_text, number_text
+from mtl_bench.tracking.status_line import ProgressDisplay, clock_text, number_text
 from tests.records.synthetic import qm9_tasks, scaled
 
 
@@ -251,7 +251,7 @@ def test_closing_summary(tmp_path: Path) -> None:
 def test_eleven_tasks_fit_the_terminal(width: int) -> None:
     tasks = tuple(qm9_tasks())
     clock = Clock()
-    progress = Progress("taskforce", 30, 924, tasks, 1, clock, DeltaM())
+    progress = ProgressDisplay("taskforce", 30, 924, tasks, 1, clock, DeltaM())
     clock.now += 1.0
     progress.counted = 17
     progress.at_step(17)

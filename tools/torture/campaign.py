@@ -62,7 +62,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Cell:
+class UndisturbedRun:
     """A configuration with its undisturbed end."""
 
     words: tuple[str, ...]
@@ -117,7 +117,7 @@ class Campaign:
         self.result.seconds = time.monotonic() - begin
         return self.result
 
-    def undisturbed(self, words: tuple[str, ...]) -> Cell:
+    def undisturbed(self, words: tuple[str, ...]) -> UndisturbedRun:
         """Make the run that the others must equal."""
         results = self.folder / "undisturbed" / "-".join(words).replace("=", "_")
         story = Story(words, self.folder / "data", results, 0.0, self.random)
@@ -127,9 +127,9 @@ class Campaign:
         record = story.record
         seconds = (record / "DONE").stat().st_mtime - (record / ".lock").stat().st_mtime
         self.tell(f"undisturbed: {' '.join(words)}: {seconds:.1f} s")
-        return Cell(words, seconds, fingerprint(story.record))
+        return UndisturbedRun(words, seconds, fingerprint(story.record))
 
-    def story(self, cell: Cell, faults: Sequence[str]) -> None:
+    def story(self, cell: UndisturbedRun, faults: Sequence[str]) -> None:
         """Let a run suffer, or several if it comes to its end, and compare what they come to."""
         self.stories += 1
         results = self.folder / f"story{self.stories}"
@@ -168,7 +168,7 @@ class Campaign:
             shutil.rmtree(story.record)
             self.result.begun_anew += 1
 
-    def finish(self, story: Story, cell: Cell) -> str:
+    def finish(self, story: Story, cell: UndisturbedRun) -> str:
         """Run without faults until the end, and compare with the undisturbed run."""
         self.result.runs += 1
         for _ in range(LAST_TRIES):

@@ -22,7 +22,7 @@ from mtl_bench.datasets.cityscapes.files import (
 )
 from mtl_bench.datasets.cityscapes.frames import read_frame
 from mtl_bench.datasets.cityscapes.labels import class_table
-from mtl_bench.datasets.cityscapes.targets import MEANS, Augmentation, make_sample
+from mtl_bench.datasets.cityscapes.targets import MEANS, RotationAndFlip, make_sample
 from mtl_bench.datasets.cityscapes.tasks import IGNORE, cityscapes_tasks
 from mtl_bench.datasets.images import ImageBatch, spread
 from mtl_bench.datasets.loading import load_batches
@@ -158,11 +158,11 @@ class Cityscapes:
         return np.clip(bgr_HWC[..., ::-1], 0, 1)
 
 
-def draw_augmentation(seed: int, epoch: int, name: str) -> Augmentation:
+def draw_augmentation(seed: int, epoch: int, name: str) -> RotationAndFlip:
     """Return a uniform angle within `MAX_ANGLE` and a fair coin's flip for the frame ``name``."""
     generator = np.random.default_rng(derive_seed(seed, "augmentation", epoch, name))
     angle = generator.uniform(-MAX_ANGLE, MAX_ANGLE)
-    return Augmentation(angle, bool(generator.random() < 0.5))
+    return RotationAndFlip(angle, bool(generator.random() < 0.5))
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class _Frames:
         return ImageBatch(images, targets)
 
     def _sample(self, frame: Frame) -> tuple[torch.Tensor, ...]:
-        augmentation = Augmentation()
+        augmentation = RotationAndFlip()
         if self.pass_over is not None:
             augmentation = draw_augmentation(*self.pass_over, frame.name)
         return make_sample(read_frame(frame), augmentation, self.classes_256)

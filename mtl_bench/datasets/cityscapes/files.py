@@ -29,7 +29,7 @@ DECODED = "decoded"
 """Folder of the decoded copies that ``prepare`` can make."""
 
 
-class Kind(NamedTuple):
+class FrameFile(NamedTuple):
     """One of the four files of a frame."""
 
     package: str
@@ -40,10 +40,10 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "image": Kind("leftImg8bit", "leftImg8bit", 8, 2, "8-bit RGB"),
-    "labels": Kind("gtFine", "gtFine_labelIds", 8, 0, "8-bit grey"),
-    "instances": Kind("gtFine", "gtFine_instanceIds", 16, 0, "16-bit grey"),
-    "disparity": Kind("disparity", "disparity", 16, 0, "16-bit grey"),
+    "image": FrameFile("leftImg8bit", "leftImg8bit", 8, 2, "8-bit RGB"),
+    "labels": FrameFile("gtFine", "gtFine_labelIds", 8, 0, "8-bit grey"),
+    "instances": FrameFile("gtFine", "gtFine_instanceIds", 16, 0, "16-bit grey"),
+    "disparity": FrameFile("disparity", "disparity", 16, 0, "16-bit grey"),
 }
 PACKAGES = {
     "leftImg8bit": "leftImg8bit_trainvaltest.zip (11.6 GB)",

@@ -34,14 +34,14 @@ DISPARITY_UNIT = 2729.0680031169923
 1, an infinite distance, is a disparity like any other."""
 
 
-class Augmentation(NamedTuple):
+class RotationAndFlip(NamedTuple):
     """Counter-clockwise rotation in degrees about the middle, then perhaps a horizontal flip."""
 
     angle: float = 0.0
     flip: bool = False
 
 
-class Sample(NamedTuple):
+class FrameSample(NamedTuple):
     """One frame as the network sees it.
 
     Args:
@@ -58,7 +58,9 @@ class Sample(NamedTuple):
     disparity_1hw: Tensor
 
 
-def make_sample(pixels: Pixels, augmentation: Augmentation, classes_256: np.ndarray) -> Sample:
+def make_sample(
+    pixels: Pixels, augmentation: RotationAndFlip, classes_256: np.ndarray
+) -> FrameSample:
     """Augment and resize a frame.
 
     Args:
@@ -83,7 +85,7 @@ def make_sample(pixels: Pixels, augmentation: Augmentation, classes_256: np.ndar
     if augmentation.flip:
         offsets_2hw[1] *= -1
     disparity_hw = sampled(pixels.disparity_HW) / DISPARITY_UNIT
-    return Sample(
+    return FrameSample(
         torch.from_numpy(_input(pixels.image_HWC, augmentation)),
         torch.from_numpy(classes_256[sampled(pixels.labels_HW)].astype(np.int64)),
         torch.from_numpy(np.where(instances_hw > 0, offsets_2hw, VOID).astype(np.float32)),
@@ -160,7 +162,7 @@ def _centres(rotated_HW: np.ndarray, instances_hw: np.ndarray) -> np.ndarray:
     return centres[:, instances_hw]
 
 
-def _input(image_HWC: np.ndarray, augmentation: Augmentation) -> np.ndarray:
+def _input(image_HWC: np.ndarray, augmentation: RotationAndFlip) -> np.ndarray:
     """Return the network's input (C, P, Q).
 
     Resizing to a quarter with OpenCV's bilinear filter averages the middle four of each 4 x 4

@@ -19,7 +19,7 @@ LogProb = Literal["softmax", "gaussian", "tanh"]
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 
 
-class Sample(NamedTuple):
+class PolicySample(NamedTuple):
     """Task weights drawn from the policy, and their log-probabilities."""
 
     weights_BT: Tensor
@@ -102,10 +102,10 @@ class Actor(nn.Module):
         means_BT, log_stds_BT = self.layers(losses_BT).chunk(2, dim=-1)
         return means_BT, log_stds_BT.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
-    def sample(self, losses_BT: Tensor, generator: torch.Generator) -> Sample:
+    def sample(self, losses_BT: Tensor, generator: torch.Generator) -> PolicySample:
         """Draw u = mu + sigma n and return the weights, differentiable in the parameters."""
         means_BT, log_stds_BT = self(losses_BT)
         noise_BT = torch.randn(means_BT.shape, generator=generator, dtype=means_BT.dtype)
         scores_BT = means_BT + log_stds_BT.exp() * noise_BT
         log_probs_B = log_probs(scores_BT, means_BT, log_stds_BT, self.log_prob)
-        return Sample(task_weights(scores_BT), log_probs_B)
+        return PolicySample(task_weights(scores_BT), log_probs_B)

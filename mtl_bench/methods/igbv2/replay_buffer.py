@@ -10,7 +10,7 @@ from torch import Tensor
 from mtl_bench.agents.ring import RingBuffer
 
 
-class Transitions(NamedTuple):
+class LossTransitions(NamedTuple):
     """Losses, the weights they were answered with, the reward, and the losses of the next step."""
 
     losses_BT: Tensor
@@ -19,8 +19,8 @@ class Transitions(NamedTuple):
     next_losses_BT: Tensor
 
 
-def make_replay(num_tasks: int, capacity: int) -> RingBuffer[Transitions]:
+def make_replay(num_tasks: int, capacity: int) -> RingBuffer[LossTransitions]:
     """Return an empty replay buffer of float32 numbers."""
     none_BT = torch.empty(0, num_tasks, dtype=torch.float32)
     none_B = torch.empty(0, dtype=torch.float32)
-    return RingBuffer(capacity, Transitions(none_BT, none_BT, none_B, none_BT))
+    return RingBuffer(capacity, LossTransitions(none_BT, none_BT, none_B, none_BT))

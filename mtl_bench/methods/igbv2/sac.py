@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mtl_bench.agents.mlp_ensemble import MLPEnsemble
 from mtl_bench.agents.temperature import Temperature
 from mtl_bench.methods.igbv2.policy import Actor, LogProb
-from mtl_bench.methods.igbv2.replay_buffer import Transitions
+from mtl_bench.methods.igbv2.replay_buffer import LossTransitions
 
 CRITICS = 2
 
@@ -72,7 +72,7 @@ class SoftActorCritic(nn.Module):
         with torch.no_grad():
             return self.actor.sample(losses_T.float()[None], generator).weights_BT[0]
 
-    def update(self, batch: Transitions, generator: torch.Generator) -> Health:
+    def update(self, batch: LossTransitions, generator: torch.Generator) -> Health:
         """Update the critics, the actor, the temperature and the target critics, in this order."""
         alpha = self.temperature.value()
         critic_loss = self._update_critics(batch, alpha, generator)
@@ -82,7 +82,7 @@ class SoftActorCritic(nn.Module):
         return Health(critic_loss, actor_loss, entropy)
 
     def _update_critics(
-        self, batch: Transitions, alpha: float, generator: torch.Generator
+        self, batch: LossTransitions, alpha: float, generator: torch.Generator
     ) -> float:
         """Descend the squared error of both critics and return its mean."""
         with torch.no_grad():
@@ -100,7 +100,7 @@ class SoftActorCritic(nn.Module):
         return errors_CB.square().mean().item()
 
     def _update_actor(
-        self, batch: Transitions, alpha: float, generator: torch.Generator
+        self, batch: LossTransitions, alpha: float, generator: torch.Generator
     ) -> tuple[float, float]:
         """Descend E[alpha log pi - min Q] and return it with the entropy before the step."""
         own = self.actor.sample(batch.losses_BT, generator)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtl_bench.agents.mlp_ensemble import MLPEnsemble, finish, sum_gradients
-from mtl_bench.methods.taskforce.replay_buffer import Transitions
+from mtl_bench.methods.taskforce.replay_buffer import AgentTransitions
 
 ACTOR_OUTPUT_BOUND = 3e-3
 NORM_MOMENTUM = 0.1
@@ -124,7 +124,7 @@ class Agents(nn.Module):
         )
         return self._bounded(self.actors(self._seen(normalized_1D)).outputs_TBM).flatten()
 
-    def update(self, batch: Transitions) -> AgentLosses:
+    def update(self, batch: AgentTransitions) -> AgentLosses:
         """Update all critics, then all actors, then the target networks, from one batch.
 
         Args:
@@ -148,7 +148,7 @@ class Agents(nn.Module):
         self.target_critics.flat_TP.lerp_(self.critics.flat_TP, self.tau)
         return AgentLosses(critic_loss, actor_loss)
 
-    def _update_critics(self, batch: Transitions, judged_NBI: Tensor) -> float:
+    def _update_critics(self, batch: AgentTransitions, judged_NBI: Tensor) -> float:
         """Descend the TD loss (Eq. 11) and return its mean over the agents."""
         next_BD = F.batch_norm(
             batch.next_observations_BTO.flatten(1), None, None, training=True, eps=NORM_EPS

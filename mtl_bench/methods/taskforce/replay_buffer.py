@@ -20,7 +20,7 @@ FRACTION_BITS = 1074
 """Every float64 is an integer multiple of 2**-1074."""
 
 
-class Transitions(NamedTuple):
+class AgentTransitions(NamedTuple):
     """What the agents learn from: observation, joint action, reward, next observation.
 
     The reward is one number that all agents share, shape (B,), or one of each task, (B, T).
@@ -63,7 +63,7 @@ class RewardMoments:
         return math.sqrt(variance / (self._count**2 << 2 * FRACTION_BITS))
 
 
-class Replay(RingBuffer[Transitions]):
+class Replay(RingBuffer[AgentTransitions]):
     """A ring of the latest transitions, and the moments of their rewards.
 
     Args:
@@ -74,7 +74,7 @@ class Replay(RingBuffer[Transitions]):
 
     def __init__(self, num_tasks: int, capacity: int, own_rewards: bool = False) -> None:
         shape = (0, num_tasks, num_tasks + 1)
-        empty = Transitions(
+        empty = AgentTransitions(
             torch.empty(shape, dtype=torch.float32),
             torch.empty(shape[:2], dtype=torch.float32),
             torch.empty((0, num_tasks) if own_rewards else 0, dtype=torch.float64),
@@ -110,7 +110,7 @@ class Replay(RingBuffer[Transitions]):
         """
         return fmean(m.deviation() for m in self._moments) if self._size else 0.0
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> Transitions:
+    def sample(self, batch_size: int, generator: torch.Generator) -> AgentTransitions:
         """Return B transitions drawn uniformly with replacement, rewards standardised as float32.
 
         The rewards are standardised with the moments of the whole buffer, those of each task with

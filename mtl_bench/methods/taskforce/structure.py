@@ -40,7 +40,7 @@ def require_joint(**fields: str) -> None:
         raise ConfigError(f"method.agents=single with {', '.join(wrong)}: it needs {right}")
 
 
-class Cost(NamedTuple):
+class AgentCost(NamedTuple):
     """What agents need.
 
     Args:
@@ -54,12 +54,12 @@ class Cost(NamedTuple):
     memory: int
     operations: int
 
-    def over(self, other: Cost) -> tuple[float, ...]:
+    def over(self, other: AgentCost) -> tuple[float, ...]:
         """Return the ratios of parameters, memory and operations to those of ``other``."""
         return tuple(own / its for own, its in zip(self, other, strict=True))
 
 
-def agents_cost(num_tasks: int, row: int, structure: Structure) -> Cost:
+def agents_cost(num_tasks: int, row: int, structure: Structure) -> AgentCost:
     """Return the cost of agents whose observation has ``row`` numbers per task.
 
     Args:
@@ -82,10 +82,10 @@ def agents_cost(num_tasks: int, row: int, structure: Structure) -> Cost:
     critic_update = actor + 3 * critic + critic_rest  # targets, forward and backward pass
     actor_update = 2 * actor + actor_rest + critic + critic_rest + hidden * own
     operations = count * (actor + batch * (critic_update + actor_update))
-    return Cost(parameters, FLOAT * COPIES * parameters + replay, operations)
+    return AgentCost(parameters, FLOAT * COPIES * parameters + replay, operations)
 
 
-def final_cost(num_tasks: int, structure: Structure) -> Cost:
+def final_cost(num_tasks: int, structure: Structure) -> AgentCost:
     """Return the cost of the final configuration: T local actors, T joint critics, Gram matrix."""
     final = structure._replace(agents="multi", critic="joint", policy_input="local")
     return agents_cost(num_tasks, num_tasks + 1, final)

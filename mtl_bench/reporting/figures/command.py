@@ -26,13 +26,13 @@ from mtl_bench.reporting.figures import (
 from mtl_bench.reporting.figures.scene import (
     CannotDrawError,
     Drawing,
-    Scene,
+    FigureContext,
     find_scenes,
 )
 from mtl_bench.values import SELECTIONS
 from mtl_bench.words import parse_list, parse_seeds, parse_settings, require_choice
 
-FIGURES: dict[str, Callable[[Scene], Drawing]] = {
+FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
     "figure2": noise_buffer.draw,
     "figure3": update_every.draw,
     "figure4": weights.draw,
@@ -46,7 +46,7 @@ FIGURES: dict[str, Callable[[Scene], Drawing]] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DrawnFigure:
     """What became of one figure of one comparison.
 
     Args:
@@ -57,7 +57,7 @@ class Outcome:
     """
 
     name: str
-    scene: Scene
+    scene: FigureContext
     paths: tuple[Path, ...]
     missing: tuple[str, ...]
 
@@ -102,7 +102,9 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def draw_figures(scene: Scene, folder: Path, names: Sequence[str] = ()) -> Iterator[Outcome]:
+def draw_figures(
+    scene: FigureContext, folder: Path, names: Sequence[str] = ()
+) -> Iterator[DrawnFigure]:
     """Draw figures of one comparison and yield each one's outcome.
 
     Args:
@@ -119,13 +121,13 @@ def draw_figures(scene: Scene, folder: Path, names: Sequence[str] = ()) -> Itera
             try:
                 drawing = FIGURES[name](scene)
             except CannotDrawError as error:
-                yield Outcome(name, scene, (), (str(error),))
+                yield DrawnFigure(name, scene, (), (str(error),))
                 continue
         paths = save(drawing.figure, folder, f"{name}_{scene.suffix}")
-        yield Outcome(name, scene, tuple(paths), drawing.missing)
+        yield DrawnFigure(name, scene, tuple(paths), drawing.missing)
 
 
-def _report(outcome: Outcome) -> str:
+def _report(outcome: DrawnFigure) -> str:
     if outcome.paths:
         lines = [*map(str, outcome.paths), *(f"  {text}" for text in outcome.missing)]
         return "".join(f"{printable(line)}\n" for line in lines)
@@ -133,7 +135,7 @@ def _report(outcome: Outcome) -> str:
     return printable(f"{outcome.name} of {where} not drawn: {'; '.join(outcome.missing)}") + "\n"
 
 
-def _left_out(records: Sequence[Record], scenes: Sequence[Scene]) -> str:
+def _left_out(records: Sequence[Record], scenes: Sequence[FigureContext]) -> str:
     """Return a line for each profile and data set with runs that no figure shows, and why."""
     drawn = {run.record.path for scene in scenes for runs in scene.runs.values() for run in runs}
     places: dict[str, list[Record]] = {}

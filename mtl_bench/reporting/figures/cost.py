@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mtl_bench.reporting.comparison import Row, Spread
+from mtl_bench.reporting.comparison import MethodRow, Spread
 from mtl_bench.reporting.costs import NO_PAIR
 from mtl_bench.reporting.figures.labels import Box, place_boxes
 from mtl_bench.reporting.figures.looks import FAINT, GREY, row_looks
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.scores import Score
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LETTERS = 7.5
 Point = tuple[str, float, Spread]
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return one point per method: the score over the training time of an epoch relative to LS.
 
     Raises:
@@ -69,7 +69,7 @@ def draw(scene: Scene) -> Drawing:
     return Drawing(figure, missing)
 
 
-def _missing(scene: Scene, rows: Sequence[Row]) -> tuple[str, ...]:
+def _missing(scene: FigureContext, rows: Sequence[MethodRow]) -> tuple[str, ...]:
     """Return each reason why rows aren't shown, after the names of those rows."""
     names: dict[str, list[str]] = {}
     for row in rows:

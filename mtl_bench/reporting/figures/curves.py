@@ -21,7 +21,7 @@ from mtl_bench.reporting.figures.panels import (
     scale_values,
     split,
 )
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import Array, mean_and_sd
 from mtl_bench.reporting.tables import metric_header
 
@@ -45,7 +45,7 @@ class PanelKey:
     higher_is_better: bool = False
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return a panel for each task's training loss, then one for each metric on the test set.
 
     Raises:
@@ -84,7 +84,7 @@ def draw(scene: Scene) -> Drawing:
     return Drawing(figure, tuple(problems))
 
 
-def read_lines(scene: Scene) -> tuple[dict[str, list[Lines]], list[str]]:
+def read_lines(scene: FigureContext) -> tuple[dict[str, list[Lines]], list[str]]:
     """Return row's name -> lines of each seed, and what could not be read."""
     found: dict[str, list[Lines]] = {}
     problems = []
@@ -115,7 +115,7 @@ def mean_clock(seeds: list[Lines], clock: str, length: int) -> Array:
     return np.mean([clocks(lines)[clock][:length] for lines in seeds], axis=0)
 
 
-def _loss_panels(scene: Scene, epochs: dict[str, list[Lines]]) -> list[PanelKey]:
+def _loss_panels(scene: FigureContext, epochs: dict[str, list[Lines]]) -> list[PanelKey]:
     """Return a panel for each task, and for each component where there are several."""
     lines = [line for seeds in epochs.values() for own in seeds for line in own[:1]]
     names = {name for line in lines for name in line.get("train_loss", {})}
@@ -130,7 +130,7 @@ def _loss_panels(scene: Scene, epochs: dict[str, list[Lines]]) -> list[PanelKey]
     ]
 
 
-def _metric_panels(scene: Scene) -> list[PanelKey]:
+def _metric_panels(scene: FigureContext) -> list[PanelKey]:
     columns = scene.comparison.columns
     several = len({column.metric for column in columns}) > 1
     return [

@@ -13,7 +13,7 @@ import numpy as np
 
 from mtl_bench.reporting.figures.looks import BLUE, GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import draw_line, end_labels, page, scale_values
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import Array, nan_mean, row_percentiles, smooth_and_thin
 from mtl_bench.reporting.figures.steps import SeedLogs, read_row
 
@@ -55,7 +55,7 @@ Found = tuple[SeedLogs[Agreement], Agreement]
 """A method's logs, and the mean over its seeds."""
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return a line of panels per method that looks at the Gram matrix: norms, cosines, a map.
 
     Raises:
@@ -99,7 +99,7 @@ def _about_cosines(pairs: int) -> str:
     )
 
 
-def _read(scene: Scene, pairs: list[tuple[str, str]]) -> tuple[list[Found], list[str]]:
+def _read(scene: FigureContext, pairs: list[tuple[str, str]]) -> tuple[list[Found], list[str]]:
     tasks = len(scene.tasks)
     columns = [f"gram/{task}" for task in scene.tasks]
     columns += [f"cosine/{first}/{second}" for first, second in pairs]
@@ -145,7 +145,7 @@ def _mean(seeds: list[Agreement]) -> Agreement:
 
 
 def _draw_rows(
-    body: SubFigure, scene: Scene, found: list[Found], pairs: list[tuple[str, str]]
+    body: SubFigure, scene: FigureContext, found: list[Found], pairs: list[tuple[str, str]]
 ) -> None:
     looks = list(task_looks(list(scene.tasks)).values())
     labels = list(scene.tasks.values())

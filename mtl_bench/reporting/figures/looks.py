@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from mtl_bench.errors import ConfigError
-from mtl_bench.reporting.comparison import Row
+from mtl_bench.reporting.comparison import MethodRow
 from mtl_bench.reporting.display import find_display
 from mtl_bench.reporting.drawing import COLOURS as OKABE_ITO
 
@@ -74,7 +74,7 @@ def find_look(method: str) -> Look | None:
     return Look(COLOURS[display["colour"]], NAMED_DASHES[display["dash"]], str(display["marker"]))
 
 
-def row_looks(rows: Sequence[Row]) -> dict[str, Look]:
+def row_looks(rows: Sequence[MethodRow]) -> dict[str, Look]:
     """Return a look for every row of a table, by its name."""
     counts = Counter(row.label for row in rows)
     keys = {row.name: row.label if counts[row.label] == 1 else row.name for row in rows}

@@ -9,8 +9,8 @@ import numpy as np
 
 from mtl_bench.reporting.figures.looks import FAINT
 from mtl_bench.reporting.figures.panels import page
-from mtl_bench.reporting.figures.scene import Drawing, Scene, footer
-from mtl_bench.reporting.figures.sweep import Cell, sweep_cells, sweep_missing
+from mtl_bench.reporting.figures.scene import Drawing, FigureContext, footer
+from mtl_bench.reporting.figures.sweep import SweptSetting, sweep_cells, sweep_missing
 from mtl_bench.reporting.tables import score_text
 from mtl_bench.scores import Score
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LABEL = re.compile(r"taskforce-noise_([\d.]+)_buffer_(\d+)")
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return the grid; a cell holds the mean score, its deviation and the number of seeds.
 
     Raises:
@@ -56,7 +56,9 @@ def draw(scene: Scene) -> Drawing:
     return Drawing(figure, sweep_missing(scene, cells, "figure2"))
 
 
-def _write(panel: Axes, place: tuple[int, int], cell: Cell, score: Score, dark: bool) -> None:
+def _write(
+    panel: Axes, place: tuple[int, int], cell: SweptSetting, score: Score, dark: bool
+) -> None:
     """Write a cell's numbers, or hatch it and write why it has none."""
     y, x = place
     if cell.row is not None and cell.row.score is not None:

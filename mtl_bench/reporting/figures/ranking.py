@@ -14,9 +14,9 @@ import numpy as np
 
 from mtl_bench.reporting.figures.looks import FAINT, Look, row_looks
 from mtl_bench.reporting.figures.panels import page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import Array, rank_table
-from mtl_bench.reporting.statistics import Column, Row, Run, counted_columns
+from mtl_bench.reporting.statistics import Column, MethodRow, ScoredRun, counted_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,12 +40,12 @@ class Ranking:
         left_out: the other methods, with the reason.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[MethodRow, ...]
     ranks_MCS: Array
     left_out: tuple[str, ...]
 
 
-def rank_rows(scene: Scene) -> Ranking:
+def rank_rows(scene: FigureContext) -> Ranking:
     """Rank the multi-task methods over the seeds that most of them have, of two sets the larger.
 
     A rank among fewer methods would not be comparable, so a method without one of these seeds or
@@ -76,12 +76,12 @@ def rank_rows(scene: Scene) -> Ranking:
     return Ranking(tuple(ranked[i] for i in order), ranks_MCS[order], tuple(left_out))
 
 
-def _values(columns: Sequence[Column], runs: Sequence[Run]) -> Array:
+def _values(columns: Sequence[Column], runs: Sequence[ScoredRun]) -> Array:
     values = [[run.metrics.get(c.task, {}).get(c.metric) for run in runs] for c in columns]
     return np.array(values, dtype=np.float64)
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return one line per method with its mean rank and two ranges; no test is made.
 
     Raises:

@@ -13,7 +13,14 @@ from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_components
 from mtl_bench.reporting.commands import train_command
 from mtl_bench.reporting.notes import KINDS, profile_text, seeds_text, setting_text
-from mtl_bench.reporting.statistics import Comparison, Row, Run, Setting, compare, runs_under
+from mtl_bench.reporting.statistics import (
+    Comparison,
+    MethodRow,
+    ScoredRun,
+    Setting,
+    compare,
+    runs_under,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +42,7 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Scene:
+class FigureContext:
     """One comparison and what belongs to it.
 
     Args:
@@ -48,9 +55,9 @@ class Scene:
     """
 
     comparison: Comparison
-    rows: tuple[Row, ...]
+    rows: tuple[MethodRow, ...]
     left_out: tuple[str, ...]
-    runs: dict[str, tuple[Run, ...]]
+    runs: dict[str, tuple[ScoredRun, ...]]
     unfinished: tuple[Record, ...]
     suffix: str
 
@@ -94,7 +101,7 @@ class Scene:
 
 def find_scenes(
     records: Sequence[Record], selection: str | None, methods: Sequence[str] = ()
-) -> list[Scene]:
+) -> list[FigureContext]:
     """Return one scene per comparison, those of a profile and data set next to each other.
 
     Args:
@@ -116,7 +123,7 @@ def find_scenes(
             own = [run for run in runs if run.setting == comparison.setting]
             rows = _choose(comparison.rows, methods)
             scenes.append(
-                Scene(
+                FigureContext(
                     comparison,
                     rows,
                     tuple(row.name for row in comparison.rows if row not in rows),
@@ -128,7 +135,7 @@ def find_scenes(
     return scenes
 
 
-def _choose(rows: tuple[Row, ...], methods: Sequence[str]) -> tuple[Row, ...]:
+def _choose(rows: tuple[MethodRow, ...], methods: Sequence[str]) -> tuple[MethodRow, ...]:
     if methods:
         return tuple(row for row in rows if row.label in methods)
     if len(rows) <= MOST_ROWS:
@@ -136,7 +143,7 @@ def _choose(rows: tuple[Row, ...], methods: Sequence[str]) -> tuple[Row, ...]:
     return tuple(row for row in rows if not row.is_ablation)
 
 
-def _runs_of(row: Row, runs: Iterable[Run]) -> list[Run]:
+def _runs_of(row: MethodRow, runs: Iterable[ScoredRun]) -> list[ScoredRun]:
     own = [run for run in runs if run.record.label == row.label and run.record.hash in row.hashes]
     return sorted(own, key=lambda run: run.record.seed)
 
@@ -151,7 +158,7 @@ def _suffix(setting: Setting, group: Sequence[Setting]) -> str:
     return "_".join(re.sub(r"[^\w.]+", "-", word) for word in words)
 
 
-def footer(scene: Scene, rows: Sequence[Row], *notes: str) -> str:
+def footer(scene: FigureContext, rows: Sequence[MethodRow], *notes: str) -> str:
     """Return what a picture's numbers mean: the conditions of the tables, and ``notes``."""
     setting = scene.setting
     seeds = sorted({seed for row in rows for seed in row.seeds})

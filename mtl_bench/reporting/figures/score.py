@@ -9,13 +9,13 @@ from mtl_bench.reporting.figures.curves import Lines, clock_of, draw_means, read
 from mtl_bench.reporting.figures.logs import epoch_series
 from mtl_bench.reporting.figures.looks import FAINT, row_looks
 from mtl_bench.reporting.figures.panels import grid, legend_below, page, scale_values
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 
 BANDS = 8
 """Methods up to which the deviation over seeds is drawn; more bands would hide each other."""
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return a panel over epochs or environment steps, and one over CPU minutes.
 
     Raises:

@@ -12,9 +12,9 @@ import numpy as np
 from mtl_bench.errors import RecordError
 from mtl_bench.reporting.commands import rerun_command
 from mtl_bench.reporting.figures.logs import step_series
-from mtl_bench.reporting.figures.scene import Scene
+from mtl_bench.reporting.figures.scene import FigureContext
 from mtl_bench.reporting.figures.series import Array
-from mtl_bench.reporting.statistics import Row
+from mtl_bench.reporting.statistics import MethodRow
 
 Reduced = TypeVar("Reduced")
 
@@ -35,7 +35,7 @@ class SeedLogs(Generic[Reduced]):
         problems: what could not be read.
     """
 
-    row: Row
+    row: MethodRow
     steps: Array
     values: list[Reduced]
     updates: int
@@ -44,7 +44,11 @@ class SeedLogs(Generic[Reduced]):
 
 
 def read_row(
-    scene: Scene, row: Row, columns: Sequence[str], reduce: Reduce[Reduced], component: str = ""
+    scene: FigureContext,
+    row: MethodRow,
+    columns: Sequence[str],
+    reduce: Reduce[Reduced],
+    component: str = "",
 ) -> SeedLogs[Reduced]:
     """Read and reduce the columns of every seed; no values where the logs don't have them.
 

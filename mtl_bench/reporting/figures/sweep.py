@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mtl_bench.reporting.experiments import find_experiments
-from mtl_bench.reporting.figures.scene import CannotDrawError, Scene
-from mtl_bench.reporting.statistics import Row
+from mtl_bench.reporting.figures.scene import CannotDrawError, FigureContext
+from mtl_bench.reporting.statistics import MethodRow
 from mtl_bench.reporting.status import describe
 
 
 @dataclass(frozen=True)
-class Cell:
+class SweptSetting:
     """One setting of the sweep.
 
     Args:
@@ -20,17 +20,17 @@ class Cell:
         state: why there is no score, empty where there is.
     """
 
-    row: Row | None
+    row: MethodRow | None
     state: str
 
 
-def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
+def sweep_cells(scene: FigureContext, name: str) -> dict[str, SweptSetting]:
     """Return label -> cell for every line of an experiment.
 
     Raises:
         CannotDrawError: no run of it is finished here, or none has a score.
     """
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[MethodRow]] = {}
     for row in scene.comparison.rows:
         rows.setdefault(row.label, []).append(row)
     states = {record.label: describe(record) for record in scene.unfinished}
@@ -49,7 +49,9 @@ def sweep_cells(scene: Scene, name: str) -> dict[str, Cell]:
     return cells
 
 
-def sweep_missing(scene: Scene, cells: dict[str, Cell], name: str) -> tuple[str, ...]:
+def sweep_missing(
+    scene: FigureContext, cells: dict[str, SweptSetting], name: str
+) -> tuple[str, ...]:
     """Return a line about the cells that have nothing to show."""
     empty = [f"{label} ({cell.state})" for label, cell in cells.items() if cell.state]
     notes = [note for cell in cells.values() if cell.row for note in cell.row.notes]
@@ -60,9 +62,9 @@ def sweep_missing(scene: Scene, cells: dict[str, Cell], name: str) -> tuple[str,
     return tuple(dict.fromkeys(notes))
 
 
-def _cell(rows: list[Row], state: str, label: str) -> Cell:
+def _cell(rows: list[MethodRow], state: str, label: str) -> SweptSetting:
     if not rows:
-        return Cell(None, state)
+        return SweptSetting(None, state)
     if len(rows) > 1:
-        return Cell(None, f"{len(rows)} configurations")
-    return Cell(rows[0], "" if rows[0].score else f"no {label}")
+        return SweptSetting(None, f"{len(rows)} configurations")
+    return SweptSetting(rows[0], "" if rows[0].score else f"no {label}")

@@ -9,15 +9,15 @@ from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.reporting.figures.looks import BLUE, FAINT, GREY, SOLID, find_look
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
-from mtl_bench.reporting.figures.scene import Drawing, Scene, footer
-from mtl_bench.reporting.figures.sweep import Cell, sweep_cells, sweep_missing
+from mtl_bench.reporting.figures.scene import Drawing, FigureContext, footer
+from mtl_bench.reporting.figures.sweep import SweptSetting, sweep_cells, sweep_missing
 from mtl_bench.reporting.tables import score_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return the score over ``update_every``, and below it the speed-up of a step where known.
 
     Raises:
@@ -65,7 +65,7 @@ def draw(scene: Scene) -> Drawing:
     return Drawing(figure, sweep_missing(scene, cells, "figure3"))
 
 
-def _speeds(cells: dict[str, Cell]) -> tuple[dict[str, float], str]:
+def _speeds(cells: dict[str, SweptSetting]) -> tuple[dict[str, float], str]:
     """Return label -> speed-up of those whose times can be compared, and what to say of it."""
     reference = cells[find_experiments()["figure3"].reference].row
     if reference is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtl_bench.reporting.figures.looks import GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import draw_line, end_labels, grid, page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, Scene, footer
+from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import (
     WINDOW,
     Array,
@@ -32,7 +32,7 @@ SMOOTHING = 40
 CONSTANT = 1e-6
 
 
-def draw(scene: Scene) -> Drawing:
+def draw(scene: FigureContext) -> Drawing:
     """Return one panel for each method whose weights change, one line for each task.
 
     Weights are w / Σ|w|, so that methods with other sums share an axis and 1/T is equal weights.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Column, Comparison, Run, Setting, Spread
+from mtl_bench.reporting.comparison import Column, Comparison, ScoredRun, Setting, Spread
 from mtl_bench.reporting.experiments import published_numbers
 from mtl_bench.reporting.notes import (
     MARKS,
@@ -54,7 +54,7 @@ def results_under(records: Sequence[Record], rule: str) -> dict[str, Any]:
     }
 
 
-def own_metrics(run: Run, columns: Sequence[Column]) -> list[str]:
+def own_metrics(run: ScoredRun, columns: Sequence[Column]) -> list[str]:
     """Return every metric of a run as the tables print it."""
     values = [run.metrics.get(column.task, {}).get(column.metric) for column in columns]
     return [

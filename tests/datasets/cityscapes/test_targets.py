@@ -9,7 +9,7 @@ from PIL import Image
 
 from mtl_bench.datasets.cityscapes.frames import Pixels
 from mtl_bench.datasets.cityscapes.labels import class_table, instance_table
-from mtl_bench.datasets.cityscapes.targets import Augmentation, make_sample
+from mtl_bench.datasets.cityscapes.targets import RotationAndFlip, make_sample
 from tests.datasets.cityscapes.raw import make_pixels
 
 VOID_LABELS = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
@@ -70,7 +70,7 @@ def as_pixels(raw):
 def test_a_sample_is_that_of_the_slow_way(number, angle, flip):
     raw = make_pixels(number)
     image, classes, offsets, disparity = slow_sample(raw, angle, flip)
-    sample = make_sample(as_pixels(raw), Augmentation(angle, flip), class_table(19))
+    sample = make_sample(as_pixels(raw), RotationAndFlip(angle, flip), class_table(19))
     np.testing.assert_array_equal(sample.labels_hw, classes)
     np.testing.assert_allclose(sample.instance_2hw, offsets, rtol=1e-6, atol=1e-5)
     np.testing.assert_allclose(sample.disparity_1hw[0], disparity, rtol=1e-6)
@@ -81,7 +81,7 @@ def test_a_sample_is_that_of_the_slow_way(number, angle, flip):
 
 
 def test_shapes_and_types():
-    sample = make_sample(as_pixels(make_pixels(0)), Augmentation(), class_table(19))
+    sample = make_sample(as_pixels(make_pixels(0)), RotationAndFlip(), class_table(19))
     assert [(tuple(part.shape), part.dtype) for part in sample] == [
         ((3, 32, 64), torch.float32),
         ((4, 8), torch.int64),
@@ -96,7 +96,7 @@ def test_bilinear_to_a_quarter_is_opencvs():
     raw = Pixels(
         np.repeat(plane[..., None], 3, axis=2), plane, plane.astype(np.uint16), plane.astype("u2")
     )
-    image = make_sample(raw, Augmentation(), class_table(19)).image_CPQ
+    image = make_sample(raw, RotationAndFlip(), class_table(19)).image_CPQ
     red = image[2].numpy() * 255 + 103.53
     np.testing.assert_allclose(red, [[165.5, 86.5, 165.0], [137.25, 128.5, 151.75]], rtol=1e-5)
 
@@ -106,13 +106,13 @@ def test_nearest_to_a_thirty_second_is_opencvs():
     plane = np.arange(64 * 96).reshape(64, 96).astype(np.uint16)
     blank = np.zeros(plane.shape, np.uint8)
     raw = Pixels(np.zeros((64, 96, 3), np.uint8), blank, np.zeros_like(plane), plane)
-    disparity = make_sample(raw, Augmentation(), class_table(19)).disparity_1hw[0]
+    disparity = make_sample(raw, RotationAndFlip(), class_table(19)).disparity_1hw[0]
     expected = [[0.0, 32.0, 64.0], [3072.0, 3104.0, 3136.0]]
     np.testing.assert_allclose(disparity * 2729.0680031169923, expected, rtol=1e-6)
 
 
 def test_disparity_of_nothing_and_of_infinity():
-    sample = make_sample(as_pixels(make_pixels(3)), Augmentation(), class_table(19))
+    sample = make_sample(as_pixels(make_pixels(3)), RotationAndFlip(), class_table(19))
     assert sample.disparity_1hw[0, 2, 2] == 0
     assert sample.disparity_1hw[0, 1, 2] == pytest.approx(1 / 2729.0680031169923)
 

@@ -8,7 +8,7 @@ import torch
 from torch import distributions, nn
 
 from mtl_bench.methods.igbv2.policy import task_weights
-from mtl_bench.methods.igbv2.replay_buffer import Transitions, make_replay
+from mtl_bench.methods.igbv2.replay_buffer import LossTransitions, make_replay
 from mtl_bench.methods.igbv2.sac import SoftActorCritic
 
 GAMMA, TAU, RATE, ALPHA = 0.9, 0.1, 3e-3, 0.2
@@ -31,7 +31,7 @@ def random_batch(generator, num_tasks=3, size=12):
         return torch.rand(shape, generator=generator)
 
     weights = task_weights(torch.randn(size, num_tasks, generator=generator))
-    return Transitions(
+    return LossTransitions(
         4 * draw(size, num_tasks), weights, draw(size) - 0.5, 4 * draw(size, num_tasks)
     )
 

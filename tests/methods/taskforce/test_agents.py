@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmarks.separate_agents import SeparateAgents
 from mtl_bench.methods.taskforce.agents import Agents
-from mtl_bench.methods.taskforce.replay_buffer import Transitions
+from mtl_bench.methods.taskforce.replay_buffer import AgentTransitions
 from mtl_bench.methods.taskforce.structure import Structure, agents_cost
 
 HIDDEN, BATCH = 16, 12
@@ -43,7 +43,7 @@ def random_batch(num_tasks, generator, dtype=torch.float32, own_rewards=False):
 
     observed = (BATCH, num_tasks, num_tasks + 1)
     rewarded = (BATCH, num_tasks) if own_rewards else (BATCH,)
-    return Transitions(
+    return AgentTransitions(
         3 * draw(*observed) + 1, draw(BATCH, num_tasks), 4 * draw(*rewarded), 2 * draw(*observed)
     )
 
@@ -101,7 +101,7 @@ def test_float32_update_is_that_of_float64():
     single, double = build(), build().double()
     batch = random_batch(3, torch.Generator().manual_seed(1))
     losses = single.update(batch)
-    expected = double.update(Transitions(*(part.double() for part in batch)))
+    expected = double.update(AgentTransitions(*(part.double() for part in batch)))
     assert losses == pytest.approx(expected, rel=1e-4)
     change = single.critics.flat_TP - double.critics.flat_TP.float()
     assert change.abs().max() < 1e-4 * RATE * 100

@@ -23,7 +23,7 @@ from mtl_bench.reporting.drawing import style
 from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.reporting.figures.command import FIGURES
 from mtl_bench.reporting.figures.ranking import rank_rows
-from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, find_scenes
+from mtl_bench.reporting.figures.scene import CannotDrawError, FigureContext, find_scenes
 from tests.records.synthetic import QM9, SCENE_TASKS, finish, unseal, write_record
 from tests.reporting.figures.records import (
     METHODS,
@@ -57,13 +57,13 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
-def scene_of(results: Path, dataset: str = "qm9", **chosen: object) -> Scene:
+def scene_of(results: Path, dataset: str = "qm9", **chosen: object) -> FigureContext:
     records = find_records(results, dataset=dataset)
     (scene,) = find_scenes(records, None, **chosen)
     return scene
 
 
-def draw(name: str, scene: Scene) -> Figure:
+def draw(name: str, scene: FigureContext) -> Figure:
     with style():
         figure = FIGURES[name](scene).figure
         figure.draw_without_rendering()

@@ -42,7 +42,7 @@ Painter = Callable[[np.ndarray, np.ndarray], Paint]
 
 
 @dataclass(frozen=True)
-class Camera:
+class LevelCamera:
     """A camera without tilt.
 
     Args:
@@ -69,7 +69,7 @@ class Canvas:
     """
 
     def __init__(
-        self, shape: tuple[int, int], camera: Camera, noise: np.ndarray, sun: Point
+        self, shape: tuple[int, int], camera: LevelCamera, noise: np.ndarray, sun: Point
     ) -> None:
         self.camera, self.noise, self.sun = camera, noise, sun
         self.colour_HW3 = np.zeros((*shape, 3), np.float32)

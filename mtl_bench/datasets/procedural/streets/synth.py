@@ -23,7 +23,7 @@ from mtl_bench.datasets.cityscapes.files import (
     Part,
     read_procedural,
 )
-from mtl_bench.datasets.procedural.streets.canvas import Camera, Canvas
+from mtl_bench.datasets.procedural.streets.canvas import Canvas, LevelCamera
 from mtl_bench.datasets.procedural.streets.ground import draw_ground, draw_layout, draw_sky
 from mtl_bench.datasets.procedural.streets.scene import Street
 from mtl_bench.datasets.procedural.streets.traffic import draw_people, draw_traffic
@@ -134,7 +134,7 @@ def make_frame(seed: int, part: Part, index: int, size: tuple[int, int]) -> File
     """Draw one frame of (height, width) ``size``."""
     rng = np.random.default_rng(derive_seed(seed, "streets", part, index))
     height, width = size
-    camera = Camera(
+    camera = LevelCamera(
         focal=FOCAL * width,
         column=width * rng.uniform(0.47, 0.53),
         row=height * rng.uniform(0.40, 0.46),

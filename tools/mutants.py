@@ -3,8 +3,8 @@
 python tools/mutants.py ROOM [--count 100] [--seed 0] [--only MODULE] [-- PYTEST ARGUMENTS]
 
 ROOM is a folder of mtl_bench/. Operators, comparisons, constants, defaults, returns and calls are
-changed in a copy of the package, one a mutant, and the tests of tests/ROOM that name the module run
-there until one fails.
+changed in a copy of the package, one a mutant in random order, and the tests of tests/ROOM that
+name the module run there until one fails, those that have killed others first.
 Mutants that no test can kill stand in tools/equivalent_mutants.txt with the reason, and are not
 drawn. Ends with status 1 if a mutant survived.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import importlib.util
 import multiprocessing
 import os
@@ -22,15 +23,22 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENT = ROOT / "tools" / "equivalent_mutants.txt"
 
-LIBRARIES = ("torch", "numpy", "pytest", "hypothesis", "torchjd.aggregation", "cvxpy", "scipy")
+LIBRARIES = (
+    *("torch", "numpy", "pytest", "hypothesis", "torchjd.aggregation", "cvxpy", "scipy"),
+    *("torch._dynamo", "hydra.compose", "omegaconf", "pydantic", "rich.table", "pyarrow.parquet"),
+)
 """What takes long to import, and is therefore imported once and not for each mutant."""
 
 SWAPS: dict[type[ast.AST], Any] = {
@@ -210,7 +218,24 @@ def tests_of(room: str, module: Path) -> list[str]:
     return [str(file.relative_to(ROOT)) for file in naming or files]
 
 
-def _test(folder: Path, words: list[str], seconds: int) -> None:
+class Killers:
+    """Plugin of pytest that runs first what has killed most mutants of a module so far."""
+
+    def __init__(self, known: Counter[str], place: Path) -> None:
+        self.known = known
+        self.place = place
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sort the tests."""
+        items.sort(key=lambda item: -self.known[item.nodeid])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write down who failed."""
+        if report.failed:
+            self.place.write_text(report.nodeid)
+
+
+def _test(folder: Path, words: list[str], seconds: int, killers: Counter[str]) -> None:
     """Run pytest in the sandbox; called in a process of its own."""
     import hypothesis
     import pytest
@@ -225,17 +250,21 @@ def _test(folder: Path, words: list[str], seconds: int) -> None:
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # a failure need not be small
     hypothesis.settings.register_profile("mutants", phases=phases, database=None)
     hypothesis.settings.load_profile("mutants")
-    early = "ignore::pytest.PytestAssertRewriteWarning"  # hypothesis is already imported
-    os._exit(int(pytest.main(["-x", "-q", "-W", early, "-p", "no:cacheprovider", *words])))
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    options = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", *words]
+    os._exit(int(pytest.main(options, plugins=[Killers(killers, folder / "killer.txt")])))
 
 
-def run(folder: Path, words: list[str], seconds: int) -> int:
-    """Return the status of the tests, negative if they ran out of time."""
+def run(folder: Path, words: list[str], seconds: int, killers: Counter[str]) -> int:
+    """Return the status of the tests, negative if they ran out of time; count who failed."""
+    killer = folder / "killer.txt"
+    killer.write_text("")
     process = multiprocessing.get_context("fork").Process(
-        target=_test, args=(folder, words, seconds)
+        target=_test, args=(folder, words, seconds, killers)
     )
     process.start()
     process.join()
+    killers[killer.read_text()] += 1
     assert process.exitcode is not None
     return process.exitcode
 
@@ -248,7 +277,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="name of one module")
-    parser.add_argument("--limit", type=int, default=120, help="seconds of CPU for a mutant")
+    parser.add_argument("--limit", type=int, default=60, help="seconds of CPU for a mutant")
     parser.set_defaults(pytest=sys.argv[end + 1 :])
     return parser.parse_args(sys.argv[1:end])
 
@@ -271,21 +300,23 @@ def main() -> int:
         if importlib.util.find_spec(name.partition(".")[0]):
             importlib.import_module(name)
     os.environ["OMP_NUM_THREADS"] = "1"
+    gc.freeze()  # a forked process needs not search what is here
     survivors = 0
+    killers: defaultdict[Path, Counter[str]] = defaultdict(Counter)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sandbox(folder)
-        if run(folder, [f"tests/{chosen.room}", *chosen.pytest], 3600):
+        if run(folder, [f"tests/{chosen.room}", *chosen.pytest], 3600, Counter()):
             print((folder / "output.txt").read_text())
             raise SystemExit("The tests fail without a mutant.")
-        for k, mutant in enumerate(sorted(drawn), start=1):
+        for k, mutant in enumerate(drawn, start=1):
             place = folder / mutant.path.relative_to(ROOT)
             began = time.monotonic()
             place.replace(folder / "kept.py")
             place.write_text(mutant.source)
             os.utime(place, (k, k))  # so that no bytecode of another mutant fits it
             words = tests_of(chosen.room, mutant.path) + chosen.pytest
-            survived = run(folder, words, chosen.limit) == 0
+            survived = run(folder, words, chosen.limit, killers[mutant.path]) == 0
             (folder / "kept.py").replace(place)
             survivors += survived
             word = "SURVIVED" if survived else "killed"

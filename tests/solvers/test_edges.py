@@ -65,6 +65,23 @@ def test_min_norm_of_a_gradient_of_zero_is_that_gradient():
     assert not solution.fallback
 
 
+@pytest.mark.parametrize(
+    ("gram", "nearest", "averse"),
+    [
+        ([[1, 0], [0, 1]], 1, 1),  # all tasks stay
+        ([[1, 2], [2, 5]], 2, 2),  # the longer one leaves
+        ([[1, -1], [-1, 1]], 1, 0),  # for CAGrad they cancel
+        ([[1, 1], [1, 1]], 1, 1),  # either is the answer
+        ([[1, 2], [2, 4]], 2, 1),  # MGDA begins with all, CAGrad with the shortest
+    ],
+    ids=["orthogonal", "longer", "opposed", "equal", "on a line"],
+)
+def test_iterations_are_the_systems_that_were_solved(gram, nearest, averse):
+    gram_TT = np.array(gram, dtype=float)
+    assert solve_min_norm(gram_TT).iterations == nearest
+    assert solve_cagrad(gram_TT, 0.4).iterations == averse
+
+
 def test_nash_gives_a_gradient_of_zero_the_largest_weight_of_the_others():
     solution = solve_nash(np.diag([4.0, 0.0, 0.25]))
     np.testing.assert_allclose(solution.weights_T, [0.5, 2, 2])

@@ -209,13 +209,13 @@ def sandbox(folder: Path) -> None:
             (folder / entry.name).symlink_to(entry)
 
 
-def tests_of(room: str, module: Path) -> list[str]:
+def tests_of(folder: Path, room: str, module: Path) -> list[str]:
     """Return the room's test files that name a module, those that name it most first; else all."""
-    files = sorted((ROOT / "tests" / room).rglob("test_*.py"))
+    files = sorted((folder / "tests" / room).rglob("test_*.py"))
     name = module.parent.name if module.stem == "__init__" else module.stem
     count = {file: file.read_text().lower().count(name) for file in files}
     naming = sorted((file for file in files if count[file]), key=lambda file: -count[file])
-    return [str(file.relative_to(ROOT)) for file in naming or files]
+    return [str(file.relative_to(folder)) for file in naming or files]
 
 
 class Killers:
@@ -315,7 +315,7 @@ def main() -> int:
             place.replace(folder / "kept.py")
             place.write_text(mutant.source)
             os.utime(place, (k, k))  # so that no bytecode of another mutant fits it
-            words = tests_of(chosen.room, mutant.path) + chosen.pytest
+            words = tests_of(folder, chosen.room, mutant.path) + chosen.pytest
             survived = run(folder, words, chosen.limit, killers[mutant.path]) == 0
             (folder / "kept.py").replace(place)
             survivors += survived

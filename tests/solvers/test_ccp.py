@@ -34,17 +34,17 @@ def solver():
 GRAM_TT = np.array([[2.0, -0.6], [-0.6, 0.5]])
 
 
-def one_program(start_T, scipy_optimize):
+def one_program(gram_TT, start_T, scipy_optimize):
     """Solve the first convex program with SciPy's SLSQP."""
-    norm = np.linalg.norm(GRAM_TT)
-    matrix_TT = GRAM_TT / norm
+    norm = np.linalg.norm(gram_TT)
+    matrix_TT = gram_TT / norm
     products_T = matrix_TT @ start_T
     slope_T = (1 / start_T + matrix_TT.T @ (1 / products_T)) / norm
 
     def slack(a_T):
         return np.log(norm * a_T) + np.log(matrix_TT @ a_T)
 
-    exact_T = solve_nash(GRAM_TT).weights_T  # feasible, and so is what is 1.5 times as long
+    exact_T = solve_nash(gram_TT).weights_T  # feasible, and so is what is 1.5 times as long
     return scipy_optimize.minimize(
         lambda a_T: (matrix_TT @ a_T).sum() + slope_T @ a_T,
         1.5 * exact_T,
@@ -55,15 +55,26 @@ def one_program(start_T, scipy_optimize):
 
 
 @pytest.mark.filterwarnings("ignore")  # cvxpy's own
-def test_a_program_is_linearised_at_the_last_weights(solver, monkeypatch):
+@pytest.mark.parametrize(
+    ("gram_TT", "start"),
+    [
+        (GRAM_TT, [0.2, 5.0]),
+        # of gradients that agree both constraints need not hold with equality
+        (np.array([[2.0, 0.9], [0.9, 0.5]]), [5.0, 0.2]),
+        (np.array([[1.0, 0.9], [0.9, 1.0]]), [0.05, 1.0]),
+    ],
+    ids=["opposed", "alike", "as long"],
+)
+def test_a_program_is_linearised_at_the_last_weights(gram_TT, start, solver, monkeypatch):
     optimize = pytest.importorskip("scipy.optimize")
     monkeypatch.setattr(ccp, "MAX_PROGRAMS", 1)
-    start_T = np.array([0.2, 5.0])
-    solution = solver.solve(GRAM_TT, start_T)
-    np.testing.assert_allclose(solution.weights_T, one_program(start_T, optimize), rtol=1e-4)
+    start_T = np.array(start)
+    solution = solver.solve(gram_TT, start_T)
+    expected_T = one_program(gram_TT, start_T, optimize)
+    np.testing.assert_allclose(solution.weights_T, expected_T, rtol=1e-4)
     assert solution.iterations == 1
-    assert start_T.tolist() == [0.2, 5.0]
-    products_T = solution.weights_T * (GRAM_TT @ solution.weights_T)
+    assert start_T.tolist() == start
+    products_T = solution.weights_T * (gram_TT @ solution.weights_T)
     assert solution.residual == pytest.approx(np.abs(products_T - 1).max())
 
 
@@ -74,6 +85,13 @@ def test_at_the_solution_the_first_program_changes_nothing_and_its_start_is_the_
     assert solution.iterations == 1
     assert solution.weights_T is not exact_T
     assert solution.weights_T.tolist() == exact_T.tolist()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("change", "programs"), [(0.7e-6, 1), (1.5e-6, 2)])
+def test_the_procedure_ends_at_a_change_below_a_millionth(solver, change, programs):
+    start_T = solve_nash(GRAM_TT).weights_T + np.array([0.6, 0.8]) * change
+    assert solver.solve(GRAM_TT, start_T).iterations == programs
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -150,6 +150,14 @@ def test_cagrad_is_optimal_where_exchanging_tasks_goes_in_circles(c):
         assert_optimal_for_cagrad(gram_TT, c, solve_cagrad(gram_TT, c), 1e-12)
 
 
+@pytest.mark.parametrize("length", range(2, 14))
+def test_cagrad_is_optimal_where_its_function_has_no_minimum_but_a_limit(length):
+    """Of gradients of lengths a and 1 at a right angle, for c = (a^2 - 1) / (a^2 + 1)."""
+    gram_TT = np.diag([length**2, 1.0])
+    c = (length**2 - 1) / (length**2 + 1)
+    assert_optimal_for_cagrad(gram_TT, c, solve_cagrad(gram_TT, c), 1e-12)
+
+
 troubles = st.sampled_from(["", "opposed", "duplicate", "zero", "float32", "not symmetric"])
 
 

@@ -323,6 +323,18 @@ def test_torchjd_aggregators_write_what_they_return(name, arguments):
 
 
 @pytest.mark.parametrize(
+    ("name", "fields"), [("graddrop", {}), ("torchjd", {"aggregator": "Random"}), ("rlw", {})]
+)
+def test_no_two_steps_draw_the_same(name, fields):
+    if name == "torchjd":
+        pytest.importorskip("torchjd")
+    method = build(name, 2, **fields)
+    rows_TP = random_rows(0, 2, 100).float()
+    updates = [advance(method, torch.ones(2), rows_TP)[1] for _ in range(60)]
+    assert len({tuple(update.tolist()) for update in updates}) == 60
+
+
+@pytest.mark.parametrize(
     ("name", "arguments"),
     [("Constant", {"weights": [1, 2]}), ("GradDrop", {"leak": [0.5, 1.0]})],
 )

@@ -17,18 +17,8 @@ ALL_METHODS = tuple(describe_group("method"))
 RUN = ("dataset=qm9", "method=ls", "profile=smoke")
 
 TOP_LEVEL = {
-    *(
-        "seed",
-        "variant",
-        "label",
-        "debug",
-        "dataset",
-        "architecture",
-        "method",
-        "optimizer",
-        "scheduler",
-    ),
-    *("trainer", "gradients", "protocol", "profile", "logger", "paths", "algorithm"),
+    *("seed", "variant", "label", "debug", "dataset", "architecture", "method", "optimizer"),
+    *("scheduler", "trainer", "gradients", "protocol", "profile", "logger", "paths", "algorithm"),
 }
 """Frozen: scripts and records depend on these keys."""
 

@@ -93,9 +93,10 @@ class Game:
         assert self.theta_2.grad is not None
         with torch.no_grad():
             self.theta_2.copy_(self.follow(self.theta_2, self.theta_2.grad))
-        diagnostics = info.diagnostics
+        diagnostics = info.diagnostics | method.after_step([self.theta_2])
         if method.looks_again:
-            diagnostics = method.after_update(TaskGradients(losses(), [self.theta_2], none))
+            again = TaskGradients(losses(), [self.theta_2], none)
+            diagnostics = diagnostics | method.after_update(again)
         return info.weights_T, diagnostics
 
     def follow(self, points: Tensor, direction: Tensor) -> Tensor:

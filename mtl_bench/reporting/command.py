@@ -14,6 +14,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.absent import say_absent
+from mtl_bench.reporting.agent_table import render_agents
 from mtl_bench.reporting.cost_tables import COST_TABLES, EPOCH_METHODS, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import EXPERIMENTS, FULL
@@ -46,13 +47,14 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     Without a finished run nothing is written: an empty table would pass for a result.
 
     Args:
-        names: of the paper's tables and figures, or ``weights``; none for all records by data set.
+        names: of the paper's tables and figures, ``weights`` or ``agents``; none for all records by
+            data set.
         settings: as ``SETTINGS``.
 
     Raises:
         ConfigError: an unknown name or choice.
     """
-    known = (*EXPERIMENTS, *COST_TABLES, "weights")
+    known = (*EXPERIMENTS, *COST_TABLES, "weights", "agents")
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
     require_choice(settings, "baseline", ("own", "published"))
@@ -91,6 +93,8 @@ def _render(
         return render_cost_table(name, records, form=form, width=width)
     if name == "weights":
         return render_weights(records, form=form, width=width)
+    if name == "agents":
+        return render_agents(records, form=form, width=width)
     if name in EXPERIMENTS:
         return render_experiment(name, records, baseline=settings["baseline"], **options)
     if settings["selection"] == "all":
@@ -102,6 +106,8 @@ def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any])
     """Return what to say where no record has what a table shows."""
     if name == "weights" and any(record.summary is not None for record in records):
         return "No record here has a step log with weights.\n"
+    if name == "agents" and any(record.summary is not None for record in records):
+        return "No record here is of TaskForce.\n"
     dataset = settings["dataset"] or "qm9"
     words = [[f"dataset={dataset}", f"method={FULL}"]]
     if name in COST_TABLES:

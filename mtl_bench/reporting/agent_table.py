@@ -201,13 +201,13 @@ def _better_gradient(
         return None
     import torch
 
-    from mtl_bench.gradients.normalize import normalize_gram, normalizers
+    from mtl_bench.gradients.normalize import Normalize, normalize_gram, normalizers
     from mtl_bench.methods.taskforce.gradient_rewards import Outcome, find_reward
 
     reward = find_reward(kind)
     raw = settings["method.normalize_scope"] != "all"
     raw = raw or settings.get("method.reward_gradients") == "raw"
-    normalize = "none" if raw else settings["method.normalize"]
+    normalize: Normalize = "none" if raw else settings["method.normalize"]
     equal_T = torch.full((weights_NT.shape[1],), 1 / weights_NT.shape[1], dtype=torch.float64)
     better = []
     for step in thin(len(losses_NT), LOOKED_AT):

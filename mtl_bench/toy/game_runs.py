@@ -12,7 +12,7 @@ from mtl_bench.toy.game import RATE, Game, Run
 from mtl_bench.toy.references import Equal, FirstOrder, Optimal, Random
 
 NOISE = 0.5
-UNEVEN = (1.0, 3.0, 9.0)
+UNEVEN = (0.0, 3.0, 9.0)
 LONG = 0.6
 """A rate at which noise that is followed is no longer averaged away."""
 

@@ -11,6 +11,7 @@ import torch
 from benchmarks.separate_agents import SeparateAgents
 from mtl_bench import build_method
 from mtl_bench.methods.taskforce import TaskForce
+from mtl_bench.methods.taskforce.agents import Agents
 from mtl_bench.methods.taskforce.replay_buffer import AgentTransitions
 
 SIZES = (3, 11, 40)
@@ -33,6 +34,7 @@ def measure(rounds: int, threads: int) -> dict[str, Any]:
         method = build_method("taskforce", size)
         assert isinstance(method, TaskForce)
         agents = method.agents
+        assert isinstance(agents, Agents)
         separate = SeparateAgents(agents, size, learning_rate=5e-4)
         seconds: dict[str, list[float]] = {name: [] for name in milliseconds}
         generator = torch.Generator().manual_seed(0)

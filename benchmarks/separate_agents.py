@@ -18,24 +18,36 @@ from mtl_bench.methods.taskforce.agents import Agents
 from mtl_bench.methods.taskforce.replay_buffer import AgentTransitions
 
 
-class ObservationNorm(nn.Module):
-    """Batch-normalises the observed columns and leaves the actions after them as they are."""
+class InputNorm(nn.Module):
+    """Batch-normalises the observed columns, and what follows as the critics' inputs say."""
 
-    def __init__(self, observed: int) -> None:
+    def __init__(self, observed: int, actions: int, critic_inputs: str) -> None:
         super().__init__()
         self.observed = observed
         self.norm = nn.BatchNorm1d(observed, affine=False)
+        self.own: nn.Module = nn.Identity()
+        if critic_inputs == "layer_norm":
+            self.own = nn.LayerNorm(observed + actions)
+        elif critic_inputs == "batch_norm":
+            self.own = nn.BatchNorm1d(actions)
+        self.whole = critic_inputs == "layer_norm"
 
     def forward(self, inputs_BI: Tensor) -> Tensor:
-        """Return the inputs, their first columns normalised."""
+        """Return the normalised inputs."""
         observed, actions = inputs_BI[:, : self.observed], inputs_BI[:, self.observed :]
-        return torch.cat([self.norm(observed), actions], dim=1)
+        if self.whole:
+            whole: Tensor = self.own(torch.cat([self.norm(observed), actions], dim=1))
+            return whole
+        return torch.cat([self.norm(observed), self.own(actions)], dim=1)
 
 
-def separate_mlp(stacked: MLPEnsemble, agent: int, observed: int) -> nn.Sequential:
+def separate_mlp(
+    stacked: MLPEnsemble, agent: int, observed: int, critic_inputs: str = "raw"
+) -> nn.Sequential:
     """Return one of the stacked networks as ordinary modules with copied parameters."""
     layers = stacked.view(stacked.flat_TP)
-    modules: list[nn.Module] = [ObservationNorm(observed)]
+    actions = layers.weight1_TIH.shape[1] - observed
+    modules: list[nn.Module] = [InputNorm(observed, actions, critic_inputs)]
     for weight, bias in zip(layers[::2], layers[1::2], strict=True):
         linear = nn.Linear(weight.shape[1], weight.shape[2])
         linear.weight.data = weight[agent].T.clone()
@@ -60,7 +72,8 @@ class SeparateAgents:
         everything = num_tasks * (num_tasks + 1)
         each = num_tasks + 1 if agents.local_policies else everything
         self.actors = [separate_mlp(agents.actors, t, each) for t in count]
-        self.critics = [separate_mlp(agents.critics, t, everything) for t in count]
+        inputs = agents.critic_inputs
+        self.critics = [separate_mlp(agents.critics, t, everything, inputs) for t in count]
         self.target_actors = copy.deepcopy(self.actors)
         self.target_critics = copy.deepcopy(self.critics)
         self.adams: dict[nn.Module, torch.optim.Adam] = {
@@ -97,11 +110,13 @@ class SeparateAgents:
             target = (reward + self.settings.gamma * following).detach()
             critic_losses.append(self._descend(functional.mse_loss(value, target), critic))
         for n, actor in enumerate(self.actors):
-            own = self._policy(self.actors, n, observations)
+            output = self._output(self.actors, n, observations)
+            own = self._bounded(output)
             mixed = actions.clone()
             mixed[:, self.owned[n]] = own
             value = self._value(self.critics, n, observations, mixed)
-            penalty = self.settings.action_penalty * own.square().mean()
+            penalised = output if self.settings.penalise_raw else own
+            penalty = self.settings.action_penalty * penalised.square().mean()
             actor_losses.append(self._descend(penalty - value.mean(), actor))
         self._follow(self.target_actors, self.actors)
         self._follow(self.target_critics, self.critics)
@@ -110,9 +125,15 @@ class SeparateAgents:
 
     def _policy(self, actors: Sequence[nn.Module], n: int, observations_BTO: Tensor) -> Tensor:
         """Return the actions of agent n, a column each."""
+        return self._bounded(self._output(actors, n, observations_BTO))
+
+    def _output(self, actors: Sequence[nn.Module], n: int, observations_BTO: Tensor) -> Tensor:
         local = self.settings.local_policies
         seen = observations_BTO[:, n] if local else observations_BTO.flatten(1)
         output: Tensor = actors[n](seen)
+        return output
+
+    def _bounded(self, output: Tensor) -> Tensor:
         bound = self.settings.action_bound
         return output if bound is None else bound * torch.tanh(output)
 

@@ -139,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
         ("toy", "draw every method's path on the two-task toy problem", _toy, ELSEWHERE),
         ("game", "play a small game with a known optimum", _game, ELSEWHERE),
+        ("grams", "let agents play on a run's recorded Gram matrices", _grams, None),
         ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb, None),
     ):
         picture = commands.add_parser(name, help=about)
@@ -282,6 +283,13 @@ def _game(options: argparse.Namespace) -> int:
     from mtl_bench.toy.command import game
 
     game(options.settings)
+    return 0
+
+
+def _grams(options: argparse.Namespace) -> int:
+    from mtl_bench.toy.command import grams
+
+    grams(options.settings)
     return 0
 
 

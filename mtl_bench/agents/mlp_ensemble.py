@@ -1,7 +1,7 @@
 """T small networks of one shape, evaluated and differentiated as one.
 
-Legend of shape suffixes: T networks, B transitions, I inputs, H hidden units, M outputs, P
-parameters of one network.
+Legend of shape suffixes: T networks, B transitions, I inputs, N of them normalised, H hidden units,
+M outputs, P parameters of one network.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ class Layers(NamedTuple):
     bias3_T1M: Tensor
 
 
+class Normalized(NamedTuple):
+    """Inputs with mean 0 and variance 1, and the inverse of the deviations that they had."""
+
+    values_TBN: Tensor
+    inverse: Tensor
+
+
 class Pass(NamedTuple):
     """A forward pass: its outputs, and what their gradients need."""
 
@@ -31,6 +38,7 @@ class Pass(NamedTuple):
     hidden1_TBH: Tensor
     hidden2_TBH: Tensor
     outputs_TBM: Tensor
+    normalized: Normalized | None = None
 
     @property
     def outputs_TB(self) -> Tensor:
@@ -81,7 +89,7 @@ class MLPEnsemble(nn.Module):
 
     def view(self, flat_TP: Tensor) -> Layers:
         """Return the parts of (T, P) parameters or gradients as views."""
-        parts = flat_TP.split(self._sizes, dim=1)
+        parts = flat_TP[:, : sum(self._sizes)].split(self._sizes, dim=1)
         return Layers(*(part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)))
 
     def forward(self, inputs_TBI: Tensor) -> Pass:
@@ -108,6 +116,11 @@ class MLPEnsemble(nn.Module):
             torch.bmm(inputs.mT, sums, out=weight)
             torch.sum(sums, dim=1, keepdim=True, out=bias)
         return gradient_TP
+
+    def input_gradients(self, run: Pass, outputs_TBM: Tensor) -> Tensor:
+        """Return the (T, B, I) gradients of the inputs; arguments as ``parameter_gradients``."""
+        sums1_TBH, _ = sum_gradients(run, outputs_TBM)
+        return torch.bmm(sums1_TBH, run.layers.weight1_TIH.mT)
 
 
 def finish(layers: Layers, inputs_TBI: Tensor, sums_TBH: Tensor) -> Pass:

@@ -62,6 +62,12 @@ class RingBuffer(nn.Module, Generic[Rows]):
         rows_B = torch.randint(self._size, (batch_size,), generator=generator)
         return self._rows._make(column.index_select(0, rows_B) for column in self._rows)
 
+    def latest(self, count: int) -> Rows:
+        """Return the latest rows in their order, so many or as many as there are."""
+        count = min(count, self._size)
+        rows_B = torch.arange(self._position - count, self._position) % self.capacity
+        return self._rows._make(column.index_select(0, rows_B) for column in self._rows)
+
     def keep(self) -> Callable[[], None]:
         """Return a function that takes back the row that is appended next, if one is."""
         size, position = self._size, self._position

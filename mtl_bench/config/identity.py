@@ -41,6 +41,10 @@ NEUTRAL = {
     "method.reward_scope": "shared",
     "method.gradient_reward": "min_norm",
     "method.transition": "next_batch",
+    "method.reward_gradients": "normalized",
+    "method.penalty_on": "action",
+    "method.critic_inputs": "raw",
+    "method.learner": "maddpg",
 }
 """Values that mean what was the only way before their key existed. They are left out of the hash,
 so that records from before are still found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
@@ -190,6 +191,20 @@ class Method(nn.Module):
         """Return what multiplies each task's own gradient, shape (T,)."""
         return weights_T if self.head_weighting == "weighted" else torch.ones_like(weights_T)
 
+    def after_step(self, parameters: Sequence[Tensor]) -> dict[str, float]:
+        """Take note of an update that has been made; called after every optimiser's step.
+
+        It costs no further pass over the batch; ``after_update`` does.
+
+        Args:
+            parameters: those that the optimisers moved, with the ``.grad`` that they moved by. They
+                are to be read alone.
+
+        Returns:
+            Diagnostics that are added to those of ``StepInfo``, the same names at every step.
+        """
+        return {}
+
     def after_update(self, gradients: TaskGradients) -> dict[str, float]:
         """See what an update did to the batches that it was made from.
 
@@ -197,7 +212,7 @@ class Method(nn.Module):
         batches at the new parameters, made when they are asked for.
 
         Returns:
-            The diagnostics of the step, in place of those of ``StepInfo``.
+            Diagnostics that are added to those of ``StepInfo``, in place of any of the same name.
         """
         raise TypeError(f"{type(self).__name__} looks again but has no after_update()")
 

@@ -14,6 +14,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.absent import say_absent
+from mtl_bench.reporting.agent_table import render_agents
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments
@@ -27,6 +28,7 @@ from mtl_bench.words import parse_seeds, require_choice
 
 RUN_TABLES: dict[str, Callable[..., str]] = {
     "weights": render_weights,
+    "agents": render_agents,
     "costs": render_step_costs,
 }
 """Tables of all records that are neither of the paper nor of results."""
@@ -110,6 +112,8 @@ def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any])
     """Return what to say where no record has what a table shows."""
     if name == "weights" and any(record.summary is not None for record in records):
         return "No record here has a step log with weights.\n"
+    if name == "agents" and any(record.summary is not None for record in records):
+        return "No record here is of TaskForce.\n"
     dataset = settings["dataset"] or "qm9"
     words = [[f"dataset={dataset}", "method=taskforce"]]
     if name in COST_TABLES:

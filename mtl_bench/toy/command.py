@@ -1,4 +1,4 @@
-"""The commands ``mtl-bench toy`` and ``mtl-bench game``."""
+"""The commands ``mtl-bench toy``, ``mtl-bench game`` and ``mtl-bench grams``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 
+from mtl_bench.errors import ConfigError
 from mtl_bench.reporting.drawing import save
-from mtl_bench.toy import game_figure, two_tasks_figure
+from mtl_bench.toy import game_figure, recorded, two_tasks_figure
+from mtl_bench.toy.game import RATE
 from mtl_bench.toy.game_runs import VARIANTS, play, render
 from mtl_bench.toy.trajectories import all_trajectories
-from mtl_bench.words import parse_count, parse_settings
+from mtl_bench.words import parse_count, parse_list, parse_settings
 
 
 def toy(words: Sequence[str]) -> None:
@@ -35,5 +37,25 @@ def game(words: Sequence[str]) -> None:
         print(f"playing: {variant.title}", file=sys.stderr)
         results.append(play(variant, seeds, steps))
     print(render(results))
-    for path in save(game_figure.draw(results), Path(str(settings["paths.figures"])), "game"):
+    drawn = [played for played in results if played.variant.rate == RATE]
+    for path in save(game_figure.draw(drawn), Path(str(settings["paths.figures"])), "game"):
         print(path)
+
+
+def grams(words: Sequence[str]) -> None:
+    """Let agents play recorded Gram matrices for the Nash reward and print how they do."""
+    defaults = {"paths__results": "results", "steps": "6000", "seeds": "3", "only": None}
+    settings = parse_settings(words, **defaults)
+    steps, seeds = parse_count(settings, "steps"), parse_count(settings, "seeds")
+    names = parse_list(settings["only"]) or list(recorded.VARIANTS)
+    if unknown := [name for name in names if name not in recorded.VARIANTS]:
+        allowed = ", ".join(recorded.VARIANTS)
+        raise ConfigError(f"only={unknown[0]}: must be some of {allowed}")
+    states = recorded.find_states(Path(str(settings["paths.results"])))
+    torch.set_num_threads(1)  # tensors of a few numbers
+    results = {}
+    for name in names:
+        print(f"playing: {name}", file=sys.stderr)
+        fields = recorded.VARIANTS[name]
+        results[name] = [recorded.play(states, fields, seed, steps) for seed in range(seeds)]
+    print(recorded.render(results))

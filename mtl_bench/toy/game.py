@@ -6,6 +6,7 @@ Legend of shape suffixes: T = 3 tasks, 2 coordinates, N steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from mtl_bench.methods.base import Method
 SCALES = (1.0, 0.3, 0.1)
 SQUEEZE = 0.6
 TURN = 0.5
+RATE = 0.02
 
 
 class GameHistory(NamedTuple):
@@ -30,7 +32,7 @@ class GameHistory(NamedTuple):
 class Game:
     """Three quadratic tasks pull a point of the plane apart, and a spring pulls it back.
 
-    L_t = s_t / 2 ||A_t (theta - c_t - sigma xi_t)||^2 with scales s = (1, 0.3, 0.1), centres c_t
+    L_t = s_t / 2 ||A_t (theta - c_t - sigma_t xi_t)||^2 with scales s = (1, 0.3, 0.1), centres c_t
     evenly around the origin, A_t that squeeze one direction, and standard normal xi_t, new at every
     step: the mini-batch. One xi_t moves the loss and the gradient of its task together, as another
     batch does. A step is theta <- theta - rate G, then theta <- (1 - spring) theta, so that the
@@ -42,16 +44,21 @@ class Game:
     -1 and 1 allow.
 
     Args:
-        noise: sigma.
+        noise: sigma, of all tasks or of each.
         seed: of the xi_t.
         rate: of the gradient steps.
         spring: share of theta that every step takes away.
     """
 
     def __init__(
-        self, noise: float = 0.0, seed: int = 0, rate: float = 0.02, spring: float = 0.01
+        self,
+        noise: float | Sequence[float] = 0.0,
+        seed: int = 0,
+        rate: float = RATE,
+        spring: float = 0.01,
     ) -> None:
-        self.noise, self.rate, self.spring = noise, rate, spring
+        self.rate, self.spring = rate, spring
+        self.noise_T1 = torch.tensor(noise, dtype=torch.float64).reshape(-1, 1)
         self.generator = torch.Generator().manual_seed(seed)
         self.scales_T = torch.tensor(SCALES, dtype=torch.float64)
         angles_T = torch.arange(len(SCALES), dtype=torch.float64) * (2 * math.pi / len(SCALES))
@@ -81,7 +88,7 @@ class Game:
 
     def step(self, method: Method) -> tuple[Tensor, dict[str, float]]:
         """Let a method make one step; return its weights and diagnostics."""
-        shifts_T2 = self.noise * torch.randn(
+        shifts_T2 = self.noise_T1 * torch.randn(
             self.centres_T2.shape, generator=self.generator, dtype=torch.float64
         )
 
@@ -92,9 +99,10 @@ class Game:
         assert self.theta_2.grad is not None
         with torch.no_grad():
             self.theta_2.copy_(self.follow(self.theta_2, self.theta_2.grad))
-        diagnostics = info.diagnostics
+        diagnostics = info.diagnostics | method.after_step([self.theta_2])
         if method.looks_again:
-            diagnostics = method.after_update(TaskGradients(losses(), [self.theta_2]))
+            again = TaskGradients(losses(), [self.theta_2])
+            diagnostics = diagnostics | method.after_update(again)
         return info.weights_T, diagnostics
 
     def follow(self, points: Tensor, direction: Tensor) -> Tensor:

@@ -8,10 +8,17 @@ import torch
 from torch import Tensor
 
 from mtl_bench import build_method
-from mtl_bench.toy.game import Game, GameHistory
-from mtl_bench.toy.references import Equal, Optimal, Random
+from mtl_bench.toy.game import RATE, Game, GameHistory
+from mtl_bench.toy.references import Equal, FirstOrder, Optimal, Random
 
 NOISE = 0.5
+UNEVEN = (0.0, 3.0, 9.0)
+LONG = 0.6
+"""A rate at which noise that is followed is no longer averaged away."""
+
+LIMIT = 2.0
+"""A rate at which a full step from anywhere leads past the optimum."""
+
 LAST = 5
 """What counts at the end is the last fifth of a run."""
 
@@ -20,11 +27,16 @@ GAME_SEED = 1000
 
 
 class GameVariant(NamedTuple):
-    """One setting that is played with several seeds."""
+    """One setting that is played with several seeds; ``noise`` is of all tasks or of each."""
 
     title: str
-    noise: float
+    noise: float | tuple[float, ...]
     fields: dict[str, Any]
+    rate: float = RATE
+
+    def game(self, seed: int) -> Game:
+        """Return a new game."""
+        return Game(self.noise, GAME_SEED + seed, self.rate)
 
 
 VARIANTS = (
@@ -32,6 +44,9 @@ VARIANTS = (
     GameVariant("noise", NOISE, {}),
     GameVariant("noise, γ = 0", NOISE, {"gamma": 0.0}),
     GameVariant("noise, Algorithm 2", NOISE, {"transition": "same_batch"}),
+    GameVariant("uneven noise, long steps", UNEVEN, {}, LONG),
+    GameVariant("the same, Algorithm 2", UNEVEN, {"transition": "same_batch"}, LONG),
+    GameVariant("no noise, rate at its limit", 0.0, {}, LIMIT),
 )
 
 
@@ -43,6 +58,7 @@ class Played(NamedTuple):
     optimal: float
     equal: float
     random: float
+    first_order: float
     optimal_weights_T: Tensor
 
     def share(self, log_losses: Tensor | float) -> Tensor:
@@ -66,18 +82,20 @@ def play(variant: GameVariant, seeds: int, steps: int) -> Played:
         method = build_method(
             "taskforce", 3, seed=seed, noise_steps=max(steps // 4, 1), **variant.fields
         )
-        runs.append(Game(variant.noise, GAME_SEED + seed).play(method, steps))
-    game = Game(variant.noise, GAME_SEED)
+        runs.append(variant.game(seed).play(method, steps))
+    game = variant.game(0)
     optimal = game.play(Optimal(game), steps)
-    equal, random = (
-        Game(variant.noise, GAME_SEED).play(kind(game.num_tasks), steps) for kind in (Equal, Random)
+    equal, random, first_order = (
+        _level(variant.game(0).play(kind(game.num_tasks), steps))
+        for kind in (Equal, Random, FirstOrder)
     )
     return Played(
         variant,
         runs,
         optimal=_level(optimal),
-        equal=_level(equal),
-        random=_level(random),
+        equal=equal,
+        random=random,
+        first_order=first_order,
         optimal_weights_T=last(optimal.weights_NT).mean(0),
     )
 
@@ -89,15 +107,17 @@ def _level(run: GameHistory) -> float:
 def render(results: list[Played]) -> str:
     """Return the outcome as a Markdown table."""
     lines = [
-        "| | share of the optimum's gain, seed by seed | median | random weights | at the bound |",
-        "|---|---|---|---|---|",
+        "| | share of the optimum's gain, seed by seed | median | first-order policy "
+        "| random weights | at the bound |",
+        "|---|---|---|---|---|---|",
     ]
     for played in results:
         shares = played.final_shares()
         saturated = torch.stack([last(run.saturated_N).mean() for run in played.runs]).mean()
         lines.append(
             f"| {played.variant.title} | {', '.join(f'{share:.2f}' for share in shares)} "
-            f"| {torch.tensor(shares).median():.2f} | {played.share(played.random):.2f} "
+            f"| {torch.tensor(shares).median():.2f} | {played.share(played.first_order):.2f} "
+            f"| {played.share(played.random):.2f} "
             f"| {saturated:.0%} |"
         )
     return "\n".join(lines)

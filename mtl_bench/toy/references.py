@@ -44,6 +44,32 @@ class Random(Equal):
         return torch.softmax(2 * draws_T - 1, dim=0)
 
 
+class FirstOrder(Method):
+    """The weights with the largest first-order drop of sum_t log(1 + L_t) on the step's own batch.
+
+    The drop is linear in w: the best actions are in a corner of the box, 1 where a task's gradient
+    helps more than the weighted mean and -1 where it helps less. It is what an agent would learn
+    that is paid for the batch at hand and looks no further than the slope: it fits the noise of
+    the batch, and steps too far where the rate is large.
+    """
+
+    needs: ClassVar[Needs] = "gram"
+
+    def combine(self, gradients: TaskGradients) -> StepInfo:
+        """Write the gradient."""
+        gram_TT = gradients.gram()
+        norms_T = gram_TT.diagonal().sqrt()
+        helps_T = gram_TT @ (1 / (1 + gradients.losses_T)) / norms_T
+        order_T = helps_T.argsort(descending=True)
+        corners_CT = torch.ones(self.num_tasks, self.num_tasks, dtype=torch.float64).tril() * 2 - 1
+        choices_CT = torch.softmax(corners_CT, dim=1)  # the best 1, 2, ... tasks favoured
+        best = (choices_CT @ helps_T[order_T]).argmax()
+        weights_T = torch.empty_like(norms_T)
+        weights_T[order_T] = choices_CT[best]
+        gradients.apply(weights_T / norms_T)
+        return StepInfo(weights_T)
+
+
 class Optimal(Equal):
     """The weights with the largest discounted return, for one who knows theta and the tasks.
 

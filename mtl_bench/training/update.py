@@ -132,9 +132,10 @@ class Update:
         for optimizer in component.optimizers:
             optimizer.step()
         moved = time.perf_counter()
+        result.diagnostics = result.diagnostics | component.method.after_step(parameters)
         if component.method.looks_again:
-            result.diagnostics = _reevaluate(component, data)
-            _check_health(component, result)
+            result.diagnostics |= _reevaluate(component, data)
+        _check_health(component, result)
         result.seconds["optimizer"] = moved - begin
         result.seconds["method"] += time.perf_counter() - moved
 

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from mtl_bench.agents.mlp_ensemble import MLPEnsemble
+from mtl_bench.agents.normalized_ensemble import NormalizedMLPEnsemble
 
 T, B, INPUTS, H = 3, 7, 4, 5
 
@@ -55,3 +56,35 @@ def test_parameters_come_from_the_generator_alone():
     assert torch.equal(build(3).flat_TP, build(3).flat_TP)
     assert not torch.equal(build(3).flat_TP, build(4).flat_TP)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"), [("batch_norm", 1), ("batch_norm", 0), ("layer_norm", 0)]
+)
+def test_normalised_inputs_against_autograd(kind, first):
+    generator = torch.Generator().manual_seed(0)
+    networks = NormalizedMLPEnsemble(T, INPUTS, H, generator, kind, first).double()
+    own_TP = networks.flat_TP[:, -2 * (INPUTS - first) :]
+    assert own_TP.unique().tolist() == [0, 1]  # a shift of 0 and a scale of 1
+    own_TP += torch.randn(own_TP.shape, generator=generator).double()
+    inputs_TBI = 3 * torch.randn(T, B, INPUTS, generator=generator).double() + 1
+    upstream_TB1 = torch.randn(T, B, 1, generator=generator).double()
+    flat_TP = networks.flat_TP.detach().clone().requires_grad_()
+    leaves_TBI = inputs_TBI.clone().requires_grad_()
+    normal = []
+    for row, inputs in zip(flat_TP, leaves_TBI, strict=True):
+        scale, shift = row[-2 * (INPUTS - first) :].split(INPUTS - first)
+        values = inputs[:, first:]
+        if kind == "batch_norm":
+            values = F.batch_norm(values, None, None, scale, shift, training=True, eps=1e-5)
+        else:
+            values = F.layer_norm(values, (INPUTS,), scale, shift, eps=1e-5)
+        normal.append(torch.cat([inputs[:, :first], values], dim=1))
+    expected = one_by_one(flat_TP[:, : -2 * (INPUTS - first)], torch.stack(normal), 1)
+    run = networks(inputs_TBI)
+    torch.testing.assert_close(run.outputs_TBM, expected.detach())
+    (parameters_TP, leaf_TBI) = torch.autograd.grad(
+        (expected * upstream_TB1).sum(), [flat_TP, leaves_TBI]
+    )
+    torch.testing.assert_close(networks.parameter_gradients(run, upstream_TB1), parameters_TP)
+    torch.testing.assert_close(networks.input_gradients(run, upstream_TB1), leaf_TBI)

@@ -33,8 +33,11 @@ DEFAULTS = {
         "agents": "multi",
         "critic": "joint",
         "policy_input": "local",
+        "learner": "maddpg",
+        "critic_inputs": "raw",
         "reward_scope": "shared",
         "gradient_reward": "min_norm",
+        "reward_gradients": "normalized",
         "transition": "next_batch",
         "normalize": "l2",
         "normalize_scope": "all",
@@ -55,6 +58,7 @@ DEFAULTS = {
         "noise_sigma": 0.2,
         "grad_clip": 0.5,
         "action_penalty": 1e-3,
+        "penalty_on": "action",
     },
     "IGBv2": WEIGHTED
     | {

@@ -153,7 +153,7 @@ def test_every_field_of_the_agent_reaches_it():
     fields = {"tau": 0.1, "gamma": 0.2, "learning_rate": 0.3, "initial_alpha": 0.4}
     sac = IGBv2(2, hidden_dim=9, log_prob="gaussian", buffer_size=11, **fields).sac
     assert (sac.tau, sac.gamma) == (0.1, 0.2)
-    for optimizer in (sac._actor_optimizer, sac._critic_optimizer, sac.temperature._optimizer):
+    for optimizer in (*sac.optimizers.values(), sac.temperature._optimizer):
         assert [group["lr"] for group in optimizer.param_groups] == [0.3]
     assert sac.temperature.value() == pytest.approx(0.4)
     assert sac.actor.log_prob == "gaussian"

@@ -138,6 +138,8 @@ def test_every_field_of_the_agents_and_the_noise_reaches_them():
     method = TaskForce(
         2,
         tau=0.1,
+        critic_inputs="layer_norm",
+        penalty_on="raw_output",
         gamma=0.2,
         grad_clip=0.3,
         action_penalty=0.4,
@@ -150,7 +152,8 @@ def test_every_field_of_the_agents_and_the_noise_reaches_them():
     agents = method.agents
     assert (agents.tau, agents.gamma, agents.grad_clip) == (0.1, 0.2, 0.3)
     assert (agents.action_penalty, agents.action_bound) == (0.4, 0.8)
-    for optimizer in (agents._actor_optimizer, agents._critic_optimizer):
+    assert (agents.critic_inputs, agents.penalise_raw) == ("layer_norm", True)
+    for optimizer in agents.optimizers.values():
         assert [group["lr"] for group in optimizer.param_groups] == [0.5]
     for networks in (agents.actors, agents.critics):
         assert networks.view(networks.flat_TP).weight1_TIH.shape[2] == 9
@@ -253,6 +256,21 @@ def test_scope_decides_which_gram_is_rewarded(scope):
     torch.testing.assert_close(observed, torch.eye(2))
 
 
+@pytest.mark.parametrize(
+    ("scope", "gradients", "expected"),
+    [("all", "raw", -26.0), ("all", "normalized", -0.5), ("observation", "raw", -26.0)],
+)
+def test_the_reward_may_be_of_the_raw_gradients(scope, gradients, expected):
+    method = TaskForce(
+        2, normalize_scope=scope, reward_gradients=gradients, noise_start=0.0, noise_end=0.0
+    )
+    set_actions(method, [0.0, 0.0])
+    gram_TT = torch.tensor([[4.0, 0.0], [0.0, 100.0]], dtype=torch.float64)
+    for _ in range(2):
+        method.weights(torch.ones(2), gram_TT)
+    assert method.diagnostics["reward_gradient"] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("before", [0, 1, 3, 9, 30])
 def test_saved_and_loaded_it_goes_on_bit_for_bit(before):
     settings = SMALL | {"buffer_size": 20, "update_every": 2}
@@ -332,6 +350,8 @@ ROWS = {
     "de": {"gradient_reward": "none"},
     "imtl": {"gradient_reward": "imtl", "lambda_g": 1.0},
     "own reward and r_G": {"reward_scope": "own"},
+    "matd3": {"learner": "matd3", "critic_inputs": "batch_norm"},
+    "bandit": {"learner": "bandit", "gamma": 0.0, "gradient_reward": "nash", "lambda_l": 0.0},
 }
 """The steps of the paper's ablation."""
 
@@ -437,7 +457,8 @@ def test_algorithm_2_completes_a_transition_with_the_same_batch():
         assert diagnostics["reward_loss"] == pytest.approx(1, rel=1e-6)
         assert diagnostics["reward_gradient"] == pytest.approx(-4)  # of the K that w was chosen for
         assert diagnostics["reward"] == pytest.approx(1 - 40, rel=1e-6)
-        assert diagnostics["weight_entropy"] == pytest.approx(math.log(2))
+        assert "weight_entropy" not in diagnostics  # it adds to what the step has said
+        assert method.diagnostics["weight_entropy"] == pytest.approx(math.log(2))
     stored = method.memory.replay.contents()
     torch.testing.assert_close(stored.observations_BTO[2], torch.tensor([[4, 2, 2.0], [2, 8, 1]]))
     following = torch.tensor([[1, 0, 1.0], [0, 16, 1]])
@@ -484,6 +505,23 @@ def test_a_single_agent_refuses_what_only_several_can_have(field):
     settings = {"agents": "single", "policy_input": "global"} | {key: value}
     with pytest.raises(ConfigError, match=rf"agents=single with method\.{field}: it needs"):
         TaskForce(3, **settings)
+
+
+@pytest.mark.parametrize("fields", [{}, {"gamma": 0.0, "noise_start": 0.0}])
+def test_a_bandit_without_its_fields_is_refused(fields):
+    with pytest.raises(ConfigError, match=r"learner=bandit with .*: it needs method.gamma=0"):
+        TaskForce(3, learner="bandit", **fields)
+
+
+def test_a_bandit_learns_from_every_transition_once():
+    method = TaskForce(2, learner="bandit", gamma=0.0, **SMALL)
+    seen = []
+    for i, (losses_T, gram_TT) in enumerate(games(14, 2), start=1):
+        before = method.agents.actors.flat_TP.clone()
+        method.weights(losses_T, gram_TT)
+        if not torch.equal(before, method.agents.actors.flat_TP):
+            seen.append(i)
+    assert seen == [5, 9, 13]
 
 
 def test_raw_gradients_are_refused_with_their_cost():

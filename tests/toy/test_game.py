@@ -3,9 +3,15 @@ import torch
 
 from mtl_bench.cli import main
 from mtl_bench.methods.taskforce import TaskForce
-from mtl_bench.toy.game import Game
-from mtl_bench.toy.game_runs import GameVariant, last, play, render
-from mtl_bench.toy.references import Equal, Optimal, Random, _weights_within_bound
+from mtl_bench.toy.game import RATE, Game
+from mtl_bench.toy.game_runs import LIMIT, LONG, UNEVEN, GameVariant, last, play, render
+from mtl_bench.toy.references import (
+    Equal,
+    FirstOrder,
+    Optimal,
+    Random,
+    _weights_within_bound,
+)
 
 POINTS_N2 = 2 * torch.rand(20, 2, generator=torch.Generator().manual_seed(0)).double() - 1
 
@@ -102,3 +108,64 @@ def test_a_share_of_one_is_the_optimum_and_of_zero_equal_weights():
     assert played.share(played.optimal) == 1
     assert played.share(played.equal) == 0
     assert "| x |" in render([played])
+
+
+def test_each_task_has_a_noise_of_its_own():
+    game, quiet = Game(noise=(0.0, 2.0, 0.0), seed=3), Game()
+    for _ in range(200):
+        game.step(Constant(torch.tensor([1.0, 0.0, 0.0])))
+        quiet.step(Constant(torch.tensor([1.0, 0.0, 0.0])))
+    torch.testing.assert_close(game.theta_2, quiet.theta_2)  # its noise is only in task 1
+    for _ in range(5):
+        game.step(Constant(torch.tensor([0.0, 1.0, 0.0])))
+        quiet.step(Constant(torch.tensor([0.0, 1.0, 0.0])))
+    assert not torch.allclose(game.theta_2, quiet.theta_2)
+
+
+def test_the_first_order_policy_is_the_steepest_of_all_corners():
+    game = Game(noise=0.3, seed=1)
+    for point_2 in POINTS_N2[:5]:
+        game.theta_2.data = point_2.clone()
+        state = game.generator.get_state()
+        weights_T, _ = game.step(FirstOrder(3))
+        slopes = []
+        for choice_T in _weights_within_bound(3, 5):
+            game.theta_2.data = point_2.clone()
+            game.generator.set_state(state)
+            shifts_T2 = 0.3 * torch.randn((3, 2), generator=game.generator, dtype=torch.float64)
+            losses_T = game.losses(game.theta_2[None], shifts_T2)[0]
+            (slope_2,) = torch.autograd.grad(losses_T.log1p().sum(), [game.theta_2])
+            game.generator.set_state(state)
+            game.step(Constant(choice_T))
+            slopes.append((slope_2 @ game.theta_2.grad).item())
+        game.theta_2.data = point_2.clone()
+        game.generator.set_state(state)
+        game.step(Constant(weights_T))
+        assert (slope_2 @ game.theta_2.grad).item() == pytest.approx(max(slopes))
+
+
+def level(noise, rate, build, steps=400):
+    """The mean log-loss of a run whose policy is built for its game."""
+    game = Game(noise, 7, rate)
+    return game.play(build(game), steps).log_losses_N.mean().item()
+
+
+@pytest.mark.parametrize(
+    ("noise", "rate", "wins"), [(0.0, RATE, True), (UNEVEN, LONG, False), (0.0, LIMIT, False)]
+)
+def test_following_the_slope_of_the_batch_wins_with_short_steps_alone(noise, rate, wins):
+    """It overfits a batch that is mostly noise, and overshoots where the rate is at its limit."""
+    equal = level(noise, rate, lambda game: Equal(3))
+    steepest = level(noise, rate, lambda game: FirstOrder(3))
+    assert abs(steepest - equal) > 0.01
+    assert (steepest < equal) == wins
+    # and there is something to gain
+    assert level(noise, rate, lambda game: Optimal(game, gamma=0.0, grid=3)) < equal - 0.005
+
+
+@pytest.mark.parametrize("learner", ["matd3", "bandit"])
+def test_other_learners_learn_to_do_better_than_equal_weights(learner):
+    """The optimum is at 0.35, equal weights are at 0.52."""
+    method = TaskForce(3, learner=learner, gamma=0.0, noise_steps=200)
+    steps = 1500 if learner == "bandit" else 800
+    assert last(Game().play(method, steps).log_losses_N).mean() < 0.48

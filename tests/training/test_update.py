@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -211,3 +212,57 @@ def test_fallbacks_of_a_solver_are_counted_epoch_by_epoch(tiny_data, tmp_path):
     assert found == [float(step - 1 in zeroed) for step in range(1, 3 * STEPS + 1)]
     assert [line["solver_fallbacks"] for line in trainer.progress.history] == [1, 2, 0]
     assert summarize(config, config_hash(config), trainer)["solver_fallbacks"] == 3
+
+
+class Watching(Method):
+    """Says what it sees of an update: before it, after it, and of the batch when it is over."""
+
+    def __init__(self, looks_again):
+        super().__init__(1)
+        self.looks_again = looks_again
+        self.before = None
+
+    def step(self, gradients):
+        self.before = gradients.shared[0].item()
+        info = super().step(gradients)
+        return replace(info, diagnostics={"asked": 1.0, "moved": 0.0, "again": 0.0})
+
+    def weights(self, losses_T, gram_TT=None):
+        return torch.ones(1)
+
+    def after_step(self, parameters):
+        (parameter,) = parameters
+        moved = parameter.item() - self.before
+        assert moved == pytest.approx(-0.25 * parameter.grad.item())
+        return {"moved": moved}
+
+    def after_update(self, gradients):
+        return {"again": gradients.losses_T.item()}
+
+
+class Square:
+    """The gradients of x^2, and how often the loss was computed."""
+
+    def __init__(self, parameter):
+        self.parameter, self.passes = parameter, 0
+
+    def __call__(self, data):
+        self.passes += 1
+        return TaskGradients([self.parameter.square().sum()], [self.parameter], [[]])
+
+    @contextmanager
+    def reevaluate(self, data):
+        yield self(data)
+
+
+@pytest.mark.parametrize("looks_again", [False, True])
+def test_what_a_method_says_after_an_update_adds_to_what_it_said_before(looks_again):
+    module = nn.Linear(1, 1, bias=False)
+    module.weight.data.fill_(3.0)
+    gradients = Square(module.weight)
+    sgd = torch.optim.SGD(module.parameters(), lr=0.25)
+    component = Component("", module, gradients, Watching(looks_again), [sgd])
+    result = Update("a")(component, None)
+    again = 1.5**2 if looks_again else 0.0  # 3 - 0.25 * 6
+    assert result.diagnostics == {"asked": 1.0, "moved": -1.5, "again": again}
+    assert gradients.passes == (2 if looks_again else 1)

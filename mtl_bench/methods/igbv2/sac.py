@@ -6,11 +6,12 @@ Legend of shape suffixes: B transitions, T tasks, C = 2 critics, I = 2T numbers 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mtl_bench.agents.learner import Learner
 from mtl_bench.agents.mlp_ensemble import MLPEnsemble
 from mtl_bench.agents.temperature import Temperature
 from mtl_bench.methods.igbv2.policy import Actor, LogProb
@@ -27,7 +28,7 @@ class Health(NamedTuple):
     entropy: float
 
 
-class SoftActorCritic(nn.Module):
+class SoftActorCritic(Learner):
     """A stochastic actor, two critics with targets, and a temperature.
 
     The critics see the weights w, since what follows depends on the scores through them alone.
@@ -62,10 +63,8 @@ class SoftActorCritic(nn.Module):
         self.critics = MLPEnsemble(CRITICS, 2 * num_tasks, hidden_dim, generator)
         self.target_critics = deepcopy(self.critics)
         self.temperature = Temperature(initial_alpha, -num_tasks, learning_rate)
-        self._actor_optimizer, self._critic_optimizer = (
-            torch.optim.Adam(networks.parameters(), lr=learning_rate, fused=True)
-            for networks in (self.actor, self.critics)
-        )
+        self.add_adam("actor", self.actor.parameters(), learning_rate)
+        self.add_adam("critic", self.critics.parameters(), learning_rate)
 
     def act(self, losses_T: Tensor, generator: torch.Generator) -> Tensor:
         """Draw task weights, shape (T,), sum T."""
@@ -95,7 +94,7 @@ class SoftActorCritic(nn.Module):
         self.critics.flat_TP.grad = self.critics.parameter_gradients(
             run, (errors_CB * (2 / errors_CB.shape[1])).unsqueeze(2)
         )
-        self._critic_optimizer.step()
+        self.optimizers["critic"].step()
         self.critics.flat_TP.grad = None
         return errors_CB.square().mean().item()
 
@@ -107,22 +106,9 @@ class SoftActorCritic(nn.Module):
         values_B = self.critics(_inputs(batch.losses_BT, own.weights_BT)).outputs_TB.amin(dim=0)
         loss = (alpha * own.log_probs_B - values_B).mean()
         loss.backward()  # only the actor's parameters ask for gradients
-        self._actor_optimizer.step()
-        self._actor_optimizer.zero_grad()
+        self.optimizers["actor"].step()
+        self.optimizers["actor"].zero_grad()
         return loss.item(), -own.log_probs_B.detach().mean().item()
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the state of the optimisers of the actor and the critics."""
-        return {
-            "actor_optimizer": self._actor_optimizer.state_dict(),
-            "critic_optimizer": self._critic_optimizer.state_dict(),
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_extra_state`` returned."""
-        state = deepcopy(state)  # the optimisers would go on writing into the loaded tensors
-        self._actor_optimizer.load_state_dict(state["actor_optimizer"])
-        self._critic_optimizer.load_state_dict(state["critic_optimizer"])
 
 
 def _inputs(losses_BT: Tensor, weights_BT: Tensor) -> Tensor:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mtl_bench.methods.taskforce.gradient_rewards import GradientReward, Outcome
     from mtl_bench.methods.taskforce.taskforce import TaskForce
 
-__all__ = ["TaskForce"]
+__all__ = ["GradientReward", "Outcome", "TaskForce"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the class
-    """Import the class when it is asked for: tables need ``structure`` and no torch."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class
+    """Import a class when it is asked for: tables need ``structure`` and no torch."""
     if name in __all__:
-        from mtl_bench.methods.taskforce.taskforce import TaskForce
-
-        return TaskForce
+        module = "taskforce" if name == "TaskForce" else "gradient_rewards"
+        return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

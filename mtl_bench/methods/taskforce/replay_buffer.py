@@ -116,7 +116,13 @@ class Replay(RingBuffer[AgentTransitions]):
         The rewards are standardised with the moments of the whole buffer, those of each task with
         their own; equal rewards become zeros.
         """
-        batch = super().sample(batch_size, generator)
+        return self._standardise(super().sample(batch_size, generator))
+
+    def latest(self, count: int) -> AgentTransitions:
+        """Return the latest transitions, rewards standardised as ``sample`` does."""
+        return self._standardise(super().latest(count))
+
+    def _standardise(self, batch: AgentTransitions) -> AgentTransitions:
         means, deviations = (
             torch.tensor(values, dtype=torch.float64).view(batch.rewards.shape[1:])
             for values in zip(

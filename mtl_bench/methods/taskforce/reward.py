@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-GradientReward = Literal["none", "min_norm", "imtl"]
+from mtl_bench.methods.taskforce.gradient_rewards import Outcome, find_reward
 
 
 class Reward(NamedTuple):
@@ -48,60 +47,22 @@ def loss_drops(before_T: Tensor, after_T: Tensor) -> Tensor:
     return before_T.double().log1p() - after_T.double().log1p()
 
 
-def gradient_reward(weights_T: Tensor, gram_TT: Tensor) -> float:
-    """Return r_G = -||sum_t w_t g_t||^2 = -w' K w (Eq. 9, whose outer sum is a misprint).
-
-    Args:
-        weights_T: w, the weights that the transition's actions led to.
-        gram_TT: K, the inner products of the gradients that they were applied to.
-    """
-    weights_T = weights_T.double()
-    return -(weights_T @ gram_TT.double() @ weights_T).item()
-
-
-def imtl_reward(weights_T: Tensor, gram_TT: Tensor) -> float:
-    """Return r_G^IMTL = -sum_{t>=2} (G (g_1 / ||g_1|| - g_t / ||g_t||))^2 (Eq. 23).
-
-    No gradient is needed: with G = sum_s w_s g_s the projection of G on the direction of g_t is
-    p_t = G g_t / ||g_t|| = sum_s w_s K_st / sqrt(K_tt) = (K w)_t / sqrt(K_tt), and the reward is
-    -sum_{t>=2} (p_1 - p_t)^2. A gradient of zero has no direction: its projection counts as 0.
-    As in the paper the first task is compared with every other one, so the order of the tasks
-    matters.
-
-    Args:
-        weights_T: w, as in ``gradient_reward``.
-        gram_TT: K, as there.
-    """
-    gram_TT = gram_TT.double()
-    norms_T = gram_TT.diagonal().sqrt()
-    products_T = gram_TT @ weights_T.double()
-    projections_T = torch.where(norms_T > 0, products_T / norms_T, 0.0)
-    return -(projections_T[0] - projections_T[1:]).square().sum().item()
-
-
-GRADIENT_REWARDS: dict[GradientReward, Callable[[Tensor, Tensor], float]] = {
-    "none": lambda weights_T, gram_TT: 0.0,
-    "min_norm": gradient_reward,
-    "imtl": imtl_reward,
-}
-
-
 class Rewards:
     """R = lambda_L r_L + lambda_G r_G (Eq. 10), and its variants in the paper's ablation.
 
     Args:
         lambda_l: lambda_L.
         lambda_g: lambda_G.
-        kind: which r_G; "none" leaves r_L alone.
+        kind: which r_G, see ``find_reward``; "none" leaves r_L alone.
         own: every task gets its own drop of log(1 + L) in place of their sum r_L ("each loss
             reduction reward" of section 5.1); r_G, which belongs to no task, is the same for all.
     """
 
-    def __init__(self, lambda_l: float, lambda_g: float, kind: GradientReward, own: bool) -> None:
+    def __init__(self, lambda_l: float, lambda_g: float, kind: str, own: bool) -> None:
         self.lambda_l = lambda_l
         self.lambda_g = lambda_g
         self.own = own
-        self._gradient_reward = GRADIENT_REWARDS[kind]
+        self._gradient_reward = find_reward(kind)
 
     def __call__(
         self, before_T: Tensor, after_T: Tensor, weights_T: Tensor, gram_TT: Tensor
@@ -115,7 +76,8 @@ class Rewards:
             gram_TT: K, the inner products of the gradients that they were applied to.
         """
         loss = loss_reward(before_T, after_T)
-        gradient = self._gradient_reward(weights_T, gram_TT)
+        numbers = (weights_T, gram_TT, before_T, after_T)
+        gradient = self._gradient_reward(Outcome(*(part.double() for part in numbers))).item()
         drops = (
             loss_drops(before_T, after_T) if self.own else torch.tensor(loss, dtype=torch.float64)
         )

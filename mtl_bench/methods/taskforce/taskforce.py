@@ -12,12 +12,22 @@ from mtl_bench.agents.noise import OrnsteinUhlenbeck, linear_decay, saturation
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients.normalize import normalize_gram, normalizers
 from mtl_bench.methods.base import Method, Needs, StepInfo
-from mtl_bench.methods.taskforce.agents import AgentLosses, Agents
+from mtl_bench.methods.taskforce.agents import Agents
+from mtl_bench.methods.taskforce.bandit import Bandit
+from mtl_bench.methods.taskforce.matd3 import MATD3
 from mtl_bench.methods.taskforce.memory import Memory
 from mtl_bench.methods.taskforce.observation import observe, require_valid
+from mtl_bench.methods.taskforce.policies import AgentLosses
 from mtl_bench.methods.taskforce.reward import NO_REWARD, Reward, Rewards
 from mtl_bench.methods.taskforce.structure import Structure, describe_raw, require_joint
-from mtl_bench.values import Fraction, HeadWeighting, NonNegative, Positive, PositiveInt
+from mtl_bench.values import (
+    Fraction,
+    HeadWeighting,
+    Name,
+    NonNegative,
+    Positive,
+    PositiveInt,
+)
 
 if TYPE_CHECKING:
     from mtl_bench.gradients import TaskGradients
@@ -55,9 +65,19 @@ class TaskForce(Method):
         agents: one agent per task (``multi``) or one for all (``single``).
         critic: whether a critic judges all actions (``joint``) or those of its agent (``own``).
         policy_input: whether an actor sees its row (``local``) or all (``global``).
+        learner: the paper's MADDPG, MATD3 (twin critics, smoothed targets, delayed actors), or a
+            ``bandit`` that learns by policy gradients on ``batch_size`` new transitions at a time,
+            needs ``gamma`` 0, draws from a Gaussian whose deviation begins as ``noise_start``, and
+            has no use for the replay buffer, ``critic``, ``critic_inputs``, ``tau``,
+            ``update_every`` and the other fields of the noise.
+        critic_inputs: what normalises the critics' inputs; see ``Agents``.
         reward_scope: whether the loss reward is the sum over the tasks (``shared``) or each
             task's own.
-        gradient_reward: Eq. 9 (``min_norm``), Eq. 23 (``imtl``), or ``none``.
+        gradient_reward: Eq. 9 (``min_norm``), Eq. 23 (``imtl``), Nash welfare (``nash``,
+            experimental), ``none``, or the path of a class of an added package; see
+            ``gradient_rewards``.
+        reward_gradients: whether it is of the gradients that w multiplies, ``normalized`` as
+            ``normalize_scope`` says, or of the ``raw`` ones.
         transition: whether the next batch or the same one completes a transition.
         normalize: what divides a task gradient: 1, its norm, the loss, or loss times norm.
         normalize_scope: where it does.
@@ -79,9 +99,12 @@ class TaskForce(Method):
         noise_sigma: standard deviation of its steps.
         grad_clip: largest gradient norm of one actor or critic.
         action_penalty: factor of the mean squared action in the actor loss.
+        penalty_on: what is squared there, the ``action`` or the actor's ``raw_output``, whose
+            penalty does not vanish at the bound.
 
     Raises:
-        ConfigError: ``batch_size`` is 1, or a single agent with what only several can have.
+        ConfigError: ``batch_size`` is 1, a single agent with what only several can have, a bandit
+            with a future, or a reward that there isn't.
 
     Example:
         >>> import torch
@@ -105,8 +128,11 @@ class TaskForce(Method):
         agents: Literal["single", "multi"] = "multi",
         critic: Literal["own", "joint"] = "joint",
         policy_input: Literal["global", "local"] = "local",
+        learner: Literal["maddpg", "matd3", "bandit"] = "maddpg",
+        critic_inputs: Literal["raw", "batch_norm", "layer_norm"] = "raw",
         reward_scope: Literal["own", "shared"] = "shared",
-        gradient_reward: Literal["none", "min_norm", "imtl"] = "min_norm",
+        gradient_reward: Name = "min_norm",
+        reward_gradients: Literal["normalized", "raw"] = "normalized",
         transition: Literal["next_batch", "same_batch"] = "next_batch",
         normalize: Literal["none", "l2", "loss", "loss+"] = "l2",
         normalize_scope: Literal["observation", "all"] = "all",
@@ -127,6 +153,7 @@ class TaskForce(Method):
         noise_sigma: NonNegative = 0.2,
         grad_clip: Positive = 0.5,
         action_penalty: NonNegative = 1e-3,
+        penalty_on: Literal["action", "raw_output"] = "action",
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
         if batch_size < 2:
@@ -140,23 +167,32 @@ class TaskForce(Method):
         self.looks_again = transition == "same_batch"
         self.normalize = normalize
         self.normalize_scope = normalize_scope
+        self.rewards_normalized = normalize_scope == "all" and reward_gradients == "normalized"
         self.action_bound = action_bound
         self.batch_size = batch_size
         self.update_every = update_every
-        self.agents = Agents(
-            num_tasks,
-            self.generator,
-            agents=agents,
-            critic=critic,
-            policy_input=policy_input,
-            hidden_dim=hidden_dim,
-            action_bound=action_bound,
-            learning_rate=learning_rate,
-            tau=tau,
-            gamma=gamma,
-            grad_clip=grad_clip,
-            action_penalty=action_penalty,
-        )
+        common: dict[str, Any] = {
+            "agents": agents,
+            "policy_input": policy_input,
+            "hidden_dim": hidden_dim,
+            "action_bound": action_bound,
+            "learning_rate": learning_rate,
+            "grad_clip": grad_clip,
+            "action_penalty": action_penalty,
+            "penalty_on": penalty_on,
+        }
+        self.agents: Agents | Bandit
+        if learner == "bandit":
+            if gamma or not noise_start:
+                raise ConfigError(
+                    f"method.learner=bandit with method.gamma={gamma}, method.noise_start="
+                    f"{noise_start}: it needs method.gamma=0 and noise to begin with"
+                )
+            self.agents = Bandit(num_tasks, self.generator, deviation=noise_start, **common)
+        else:
+            kind = MATD3 if learner == "matd3" else Agents
+            common |= {"critic": critic, "critic_inputs": critic_inputs, "tau": tau, "gamma": gamma}
+            self.agents = kind(num_tasks, self.generator, **common)
         rewards = Rewards(lambda_l, lambda_g, gradient_reward, reward_scope == "own")
         self.memory = Memory(num_tasks, buffer_size, rewards)
         self.noise = OrnsteinUhlenbeck(num_tasks, noise_theta, noise_sigma)
@@ -221,7 +257,7 @@ class TaskForce(Method):
         playing = slice(None) if self.present is None else self.present
         chosen_T[playing] = actions_T[playing].double()
         weights_T = torch.softmax(chosen_T, dim=0)
-        rewarded_TT = normalized_TT if self.normalize_scope == "all" else gram_TT
+        rewarded_TT = normalized_TT if self.rewards_normalized else gram_TT
         self.memory.begin(observation_TO, actions_T, weights_T, rewarded_TT, losses_T, playing)
         if not self.looks_again:
             self._learn()
@@ -235,7 +271,7 @@ class TaskForce(Method):
     def after_update(self, gradients: TaskGradients) -> dict[str, float]:
         """Complete the transition of this step with what the same batch looks like now.
 
-        Algorithm 2, lines 10 to 17. Returns the diagnostics of the whole step.
+        Algorithm 2, lines 10 to 17. Returns the diagnostics that this changes.
 
         Raises:
             NonFiniteError: as in ``weights``. It stops the run even where batches that aren't
@@ -249,8 +285,9 @@ class TaskForce(Method):
         observation_TO, _ = self._observe(losses_T, gram_TT)
         reward = self.memory.complete(observation_TO, losses_T)
         self._learn()
-        self.diagnostics = self.diagnostics | self._outcome(reward)
-        return self.diagnostics
+        outcome = self._outcome(reward)
+        self.diagnostics = self.diagnostics | outcome
+        return outcome
 
     def _observe(self, losses_T: Tensor, gram_TT: Tensor) -> tuple[Tensor, Tensor]:
         """Return the (T, O) observation and the (T, T) Gram matrix in it."""
@@ -260,8 +297,14 @@ class TaskForce(Method):
 
     def _learn(self) -> None:
         """Update the agents if it is time."""
-        if self.iteration > self.batch_size and self.iteration % self.update_every == 0:
-            batch = self.memory.replay.sample(self.batch_size, self.generator)
+        if self.iteration <= self.batch_size:
+            return
+        if not self.agents.on_policy:
+            if self.iteration % self.update_every == 0:
+                batch = self.memory.replay.sample(self.batch_size, self.generator)
+                self.agent_losses = self.agents.update(batch)
+        elif self.iteration % self.batch_size == 1:
+            batch = self.memory.replay.latest(self.batch_size)
             self.agent_losses = self.agents.update(batch)
 
     def _outcome(self, reward: Reward) -> dict[str, float]:
@@ -279,6 +322,8 @@ class TaskForce(Method):
     def _act(self, observation_TO: Tensor, noise_scale: float) -> Tensor:
         """Return the (T,) actions with noise."""
         actions_T = self.agents.act(observation_TO)
+        if self.agents.on_policy:
+            return actions_T
         actions_T += noise_scale * self.noise.sample(self.generator)
         if self.action_bound is not None:
             actions_T.clamp_(-self.action_bound, self.action_bound)

@@ -24,7 +24,7 @@ ROWS = {
 """Every structure that the agents can have."""
 
 
-def build(num_tasks=3, action_bound=1.0, seed=0, **changed):
+def build(num_tasks=3, action_bound=1.0, seed=0, kind=Agents, **changed):
     settings = {
         "hidden_dim": HIDDEN,
         "action_bound": action_bound,
@@ -33,8 +33,9 @@ def build(num_tasks=3, action_bound=1.0, seed=0, **changed):
         "gamma": GAMMA,
         "grad_clip": CLIP,
         "action_penalty": PENALTY,
+        "penalty_on": "action",
     }
-    return Agents(num_tasks, torch.Generator().manual_seed(seed), **settings | changed)
+    return kind(num_tasks, torch.Generator().manual_seed(seed), **settings | changed)
 
 
 def random_batch(num_tasks, generator, dtype=torch.float32, own_rewards=False):
@@ -52,7 +53,9 @@ def flatten(networks):
     rows = []
     for network in networks:
         linears = [module for module in network if isinstance(module, nn.Linear)]
-        rows.append(torch.cat([p.flatten() for m in linears for p in (m.weight.T, m.bias)]).data)
+        parts = [p for m in linears for p in (m.weight.T, m.bias)]
+        parts += list(network[0].own.parameters())  # scale and shift, where there are any
+        rows.append(torch.cat([p.flatten() for p in parts]).data)
     return torch.stack(rows)
 
 
@@ -88,6 +91,15 @@ def test_every_structure_equals_plain_autograd(row, own_rewards):
         pytest.skip("a single agent has one reward")
     for num_tasks, bound in ((3, 1.0), (2, None)):
         agree_over_updates(num_tasks, bound, own_rewards, ROWS[row], 12)
+
+
+@pytest.mark.parametrize("penalty_on", ["action", "raw_output"])
+@pytest.mark.parametrize("critic_inputs", ["raw", "batch_norm", "layer_norm"])
+@pytest.mark.parametrize("row", ROWS)
+def test_every_normalisation_and_penalty_equals_plain_autograd(row, critic_inputs, penalty_on):
+    structure = ROWS[row] | {"critic_inputs": critic_inputs, "penalty_on": penalty_on}
+    for num_tasks, bound in ((3, 1.0), (2, None)):
+        agree_over_updates(num_tasks, bound, False, structure, 6)
 
 
 def test_the_structures_have_the_sizes_that_are_computed_for_them():

@@ -149,6 +149,15 @@ def test_another_capacity_is_refused():
         Replay(2, 6).load_state_dict(Replay(2, 5).state_dict())
 
 
+@pytest.mark.parametrize(("count", "rewards"), [(2, [0, 1]), (5, [2, 3, 4]), (9, [6, 7, 8])])
+def test_the_latest_come_in_their_order_and_standardised(count, rewards):
+    batch = filled(count, capacity=4).latest(3)
+    assert (batch.actions_BT[:, 0] * 10).round().tolist() == rewards
+    stored = torch.arange(max(count - 4, 0), count).float()
+    expected = (torch.tensor(rewards) - stored.mean()) / stored.std(correction=0)
+    torch.testing.assert_close(batch.rewards, expected)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 11])
 def test_the_last_transition_can_be_taken_back(count):
     replay, other = filled(count, capacity=4), filled(count, capacity=4)

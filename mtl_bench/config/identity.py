@@ -38,6 +38,8 @@ NEUTRAL = {
     "method.reward_scope": "shared",
     "method.gradient_reward": "min_norm",
     "method.transition": "next_batch",
+    "method.part": "both",
+    "method.update_weights_every": 1,
 }
 """Values that mean what was the only way before their key existed. They are left out of the hash,
 so that records from before are still found."""

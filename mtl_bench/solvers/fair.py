@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_bench.solvers.nash import RIDGE, SMALLEST_NORM
+from mtl_bench.solvers.nash import SMALLEST_NORM, regular_cosines
 from mtl_bench.solvers.solution import Array, Solution
 
 MAX_STEPS = 200
@@ -47,17 +47,14 @@ def solve_fair(gram_TT: Array, alpha: float) -> Solution:
     if not present.any():
         return Solution(np.ones(num_tasks), 0, 0.0, True)
     norms_S = norms_T[present]
-    cosines_SS = gram_TT[np.ix_(present, present)] / norms_S[:, None] / norms_S
-    lift = RIDGE - float(np.linalg.eigvalsh(cosines_SS)[0])
-    if lift > 0:
-        cosines_SS = cosines_SS + lift * np.eye(len(norms_S))
+    cosines_SS, lifted = regular_cosines(gram_TT[np.ix_(present, present)], norms_S)
     power = 1 / alpha
     scale_S = (norms_S / largest) ** ((power - 1) / (power + 1))
     y_S, steps, residual = _newton(cosines_SS, scale_S, power)
     weights_T = np.zeros(num_tasks)
     weights_T[present] = y_S * norms_S ** (-2 / (1 + power))
     weights_T[~present] = weights_T.max()
-    fallback = lift > 0 or residual > CERTIFIED or not present.all()
+    fallback = lifted or residual > CERTIFIED or not present.all()
     return Solution(weights_T, steps, residual, bool(fallback))
 
 

@@ -45,6 +45,8 @@ NEUTRAL = {
     "method.penalty_on": "action",
     "method.critic_inputs": "raw",
     "method.learner": "maddpg",
+    "method.part": "both",
+    "method.update_weights_every": 1,
 }
 """Values that mean what was the only way before their key existed. They are left out of the hash,
 so that records from before are still found."""

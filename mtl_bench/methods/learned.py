@@ -25,6 +25,7 @@ class LearnedVector(nn.Module):
         learning_rate: of Adam.
         lowest: bound of every number.
         highest: the other one.
+        weight_decay: of Adam.
     """
 
     def __init__(
@@ -34,11 +35,14 @@ class LearnedVector(nn.Module):
         learning_rate: float,
         lowest: float = -math.inf,
         highest: float = math.inf,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
         self.lowest, self.highest = lowest, highest
         self.values_T = nn.Parameter(torch.full((num_tasks,), initial, dtype=torch.float64))
-        self._optimizer = torch.optim.Adam([self.values_T], lr=learning_rate, fused=True)
+        self._optimizer = torch.optim.Adam(
+            [self.values_T], lr=learning_rate, weight_decay=weight_decay, fused=True
+        )
 
     def now(self) -> Tensor:
         """Return a copy of the numbers, (T,), without a graph."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.solvers import solve_nash
 from mtl_bench.solvers.ccp import ConvexConcave
+from mtl_bench.solvers.solution import Solution
 from mtl_bench.values import HeadWeighting, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -26,8 +27,12 @@ class NashMTL(Method):
     official procedure, up to 20 convex programs with cvxpy and ECOS, each started at the weights of
     the step before (``solvers.ccp``; needs the extra ``nash-ccp``). Where gradients differ in scale
     by a factor of 30 or more it stops far from the solution, and a program that fails keeps the
-    last weights: there both are silent, and here they are fallbacks in the step log. The weights
-    are renewed at every step, the official default.
+    last weights: there both are silent, and here they are fallbacks in the step log.
+
+    ``update_weights_every`` N renews the weights at every Nth step alone, beginning with the first,
+    as in the official code, whose default is 1. The cost of the task gradients stays, since
+    ``max_norm`` and the step log need the Gram matrix. A task that had no label when the weights
+    were renewed keeps the one that it had, at first 1.
 
     ``max_norm`` clips the norm of the shared gradient (and so makes it constant); the tasks' own
     gradients keep their weights, as in the official code. The Aligned-MTL code does not clip. With
@@ -40,6 +45,7 @@ class NashMTL(Method):
         seed: not used.
         solver: how the weights are found.
         max_norm: largest norm of the shared gradient; None for no limit.
+        update_weights_every: steps for which weights are kept.
 
     Raises:
         ConfigError: ``solver`` is ccp and cvxpy or ECOS is not installed.
@@ -55,6 +61,7 @@ class NashMTL(Method):
     needs: ClassVar[Needs] = "gram"
 
     previous_T: Tensor
+    steps: Tensor
 
     def __init__(
         self,
@@ -64,10 +71,13 @@ class NashMTL(Method):
         seed: int = 0,
         solver: Literal["newton", "ccp"] = "newton",
         max_norm: Positive | None = 1.0,
+        update_weights_every: PositiveInt = 1,
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
-        self.max_norm = max_norm
+        self.max_norm, self.update_weights_every = max_norm, update_weights_every
         self.register_buffer("previous_T", torch.ones(num_tasks, dtype=torch.float64))
+        if update_weights_every > 1:
+            self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._program = None
         if solver == "ccp":
             self._program = ConvexConcave(num_tasks)
@@ -91,9 +101,16 @@ class NashMTL(Method):
         """
         assert gram_TT is not None
         gram = self.finite_gram(gram_TT)
+        tasks = slice(None) if self.present is None else self.present
+        if self.update_weights_every > 1:
+            self.steps += 1
+            if (int(self.steps) - 1) % self.update_weights_every > 0:
+                return self.answer(Solution(self.previous_T[tasks].numpy().copy(), 0, 0.0, False))
         if self._program is None:
-            return self.answer(solve_nash(gram))
-        program = self._program if self.present is None else ConvexConcave(len(gram))
-        weights_T = self.answer(program.solve(gram, self.of_present(self.previous_T).numpy()))
-        self.previous_T[slice(None) if self.present is None else self.present] = weights_T
+            weights_T = self.answer(solve_nash(gram))
+        else:
+            program = self._program if self.present is None else ConvexConcave(len(gram))
+            weights_T = self.answer(program.solve(gram, self.previous_T[tasks].numpy()))
+        if self._program is not None or self.update_weights_every > 1:
+            self.previous_T[tasks] = weights_T
         return weights_T

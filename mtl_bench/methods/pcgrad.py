@@ -21,17 +21,23 @@ class PCGrad(Method):
     fixed sum.
 
     ``permutation`` "each" draws an order for every i (paper, Nash-MTL code), "shared" one for all
-    (Aligned-MTL code). ``reduction`` is the sum of the projected gradients (Nash-MTL, Aligned-MTL,
-    LibMTL) or their mean (CAGrad's code, up to a factor). The codes add between 1e-8 and 1e-5 to
-    denominators; here a zero gradient is never projected onto, and no other division is
-    at risk. The codes leave the tasks' own gradients unweighted, hence the default.
+    (Aligned-MTL code); "fixed" is always the order of the tasks. ``reduction`` is the sum of the
+    projected gradients (Nash-MTL, Aligned-MTL, LibMTL) or their mean (CAGrad's code, up to a
+    factor). The codes add between 1e-8 and 1e-5 to denominators; here a zero gradient is never
+    projected onto, and no other division is at risk. The codes leave the tasks' own gradients
+    unweighted, hence the default.
+
+    ``part`` makes the paper's ablations: "direction" takes the direction alone, with the length of
+    the sum (or mean) of the gradients as they were; "magnitude" the length alone, along that sum.
+    Where one of the two sums is zero, the projected gradients are taken as they are.
 
     Args:
         num_tasks: T.
         head_weighting: see ``Method``.
         seed: of the orders.
-        permutation: one order for each task or one for all.
+        permutation: one random order for each task or one for all, or the tasks' own.
         reduction: sum or mean.
+        part: what of the projected gradients' sum is used.
 
     Example:
         >>> import torch
@@ -49,11 +55,12 @@ class PCGrad(Method):
         *,
         head_weighting: HeadWeighting = "unweighted",
         seed: int = 0,
-        permutation: Literal["each", "shared"] = "each",
+        permutation: Literal["each", "shared", "fixed"] = "each",
         reduction: Literal["sum", "mean"] = "sum",
+        part: Literal["both", "direction", "magnitude"] = "both",
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
-        self.permutation = permutation
+        self.permutation, self.part = permutation, part
         self.divisor = num_tasks if reduction == "mean" else 1
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
@@ -63,12 +70,24 @@ class PCGrad(Method):
             NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        tasks = len(gram_TT)
+        gram = self.finite_gram(gram_TT)
+        projected_TT = project_conflicts(gram, self._orders(len(gram)))
+        weights_T = projected_TT.sum(axis=0)
+        if self.part != "both":
+            length = np.sqrt(max(weights_T @ gram @ weights_T, 0.0))
+            length_before = np.sqrt(max(gram.sum(), 0.0))
+            if length > 0 and length_before > 0:
+                direction_T = weights_T * (length_before / length)
+                magnitude_T = np.full(len(gram), length / length_before)
+                weights_T = direction_T if self.part == "direction" else magnitude_T
+        return torch.from_numpy(weights_T / self.divisor)
+
+    def _orders(self, tasks: int) -> np.ndarray:
+        if self.permutation == "fixed":
+            return np.broadcast_to(np.arange(tasks), (tasks, tasks))
         rows = tasks if self.permutation == "each" else 1
         noise = torch.rand(rows, tasks, generator=self.generator, dtype=torch.float64)
-        orders_TT = np.broadcast_to(noise.numpy().argsort(axis=1), (tasks, tasks))
-        projected_TT = project_conflicts(self.finite_gram(gram_TT), orders_TT)
-        return torch.from_numpy(projected_TT.sum(axis=0) / self.divisor)
+        return np.broadcast_to(noise.numpy().argsort(axis=1), (tasks, tasks))
 
 
 def project_conflicts(gram_TT: np.ndarray, orders_TT: np.ndarray) -> np.ndarray:

@@ -6,8 +6,17 @@ in torch.
 """
 
 from mtl_bench.solvers.cagrad import solve_cagrad
+from mtl_bench.solvers.dual_cone import project_onto_dual_cone
+from mtl_bench.solvers.fair import solve_fair
 from mtl_bench.solvers.min_norm import solve_min_norm
 from mtl_bench.solvers.nash import solve_nash
 from mtl_bench.solvers.solution import Solution
 
-__all__ = ["Solution", "solve_cagrad", "solve_min_norm", "solve_nash"]
+__all__ = [
+    "Solution",
+    "project_onto_dual_cone",
+    "solve_cagrad",
+    "solve_fair",
+    "solve_min_norm",
+    "solve_nash",
+]

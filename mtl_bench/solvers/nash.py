@@ -49,16 +49,22 @@ def solve_nash(gram_TT: Array) -> Solution:
     if not present.any():
         return Solution(np.ones(num_tasks), 0, 0.0, True)
     norms_S = norms_T[present]
-    cosines_SS = gram_TT[np.ix_(present, present)] / norms_S[:, None] / norms_S
-    lift = RIDGE - float(np.linalg.eigvalsh(cosines_SS)[0])
-    if lift > 0:
-        cosines_SS = cosines_SS + lift * np.eye(len(norms_S))
+    cosines_SS, lifted = regular_cosines(gram_TT[np.ix_(present, present)], norms_S)
     scaled_S, steps, residual = _newton(cosines_SS)
     weights_T = np.zeros(num_tasks)
     weights_T[present] = scaled_S / norms_S
     weights_T[~present] = weights_T.max()
-    fallback = lift > 0 or residual > 1e-6 or not present.all()
+    fallback = lifted or residual > 1e-6 or not present.all()
     return Solution(weights_T, steps, residual, bool(fallback))
+
+
+def regular_cosines(gram_SS: Array, norms_S: Array) -> tuple[Array, bool]:
+    """Return the cosines with eigenvalues of at least 1e-8, and whether some had to be raised."""
+    cosines_SS = gram_SS / norms_S[:, None] / norms_S
+    lift = RIDGE - float(np.linalg.eigvalsh(cosines_SS)[0])
+    if lift > 0:
+        cosines_SS = cosines_SS + lift * np.eye(len(norms_S))
+    return cosines_SS, lift > 0
 
 
 def _newton(matrix_SS: Array) -> tuple[Array, int, float]:

@@ -30,6 +30,7 @@ AT_WORK = {
         *("method.base_epoch=0", "method.random_epochs=1", "method.update_after_epochs=1"),
         *("method.update_every=2", "method.batch_size=4", "method.hidden_dim=8"),
     ),
+    "stch": ("method.warmup_epochs=0",),
     "taskforce": ("method.batch_size=4", "method.buffer_size=100", "method.hidden_dim=8"),
 }
 """Overrides with which all of a method is at work within these updates."""

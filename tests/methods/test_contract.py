@@ -24,7 +24,7 @@ from mtl_bench.testing.methods import (
     never,
     rounds,
 )
-from tests.methods.streams import METHODS, Network, build, needs_qpsolvers
+from tests.methods.streams import METHODS, Network, build
 
 VARIANTS = [
     *METHODS,
@@ -36,7 +36,15 @@ VARIANTS = [
     ("cagrad", {"c": 0.0}),
     ("cagrad", {"c": 1.5, "rescale": 2, "scale": "one"}),
     ("imtl", {"variant": "hybrid", "learning_rate": 0.05}),
+    ("pcgrad", {"permutation": "fixed", "part": "direction"}),
+    ("pcgrad", {"part": "magnitude"}),
+    ("gls", {"variant": "log"}),
+    ("stch", {"warmup_epochs": 0, "mu": 0.01}),
+    ("fairgrad", {"alpha": 0.5}),
+    ("fairgrad", {"alpha": 20.0}),
+    ("upgrad", {"reduction": "mean"}),
     ("nashmtl", {"max_norm": None}),
+    ("nashmtl", {"update_weights_every": 3}),
     ("alignedmtl", {"scale_mode": "median"}),
     ("alignedmtl", {"scale_mode": "rmse"}),
     pytest.param(("torchjd", {"aggregator": "GradVac"})),
@@ -65,7 +73,10 @@ def test_weights_are_finite_for_every_gram(variant):
     check_weights(partial(make, variant), MAY_REFUSE.get(name, never))
 
 
-@pytest.mark.parametrize("name", ["mgda", "cagrad", "imtl", "nashmtl", "alignedmtl", "pcgrad"])
+BOUNDED = ["mgda", "cagrad", "imtl", "nashmtl", "alignedmtl", "pcgrad", "config", "sdmgrad"]
+
+
+@pytest.mark.parametrize("name", BOUNDED)
 def test_no_gram_makes_an_update_out_of_proportion(name):
     for case, gram in GRAMS.items():
         weights_T = build(name, len(gram)).weights(torch.ones(len(gram)), gram.double())
@@ -92,7 +103,10 @@ def test_numbers_that_are_not_finite_are_refused_by_name(variant, bad):
         assert repr(method.state_dict()) == before
 
 
-@pytest.mark.parametrize("name", ["mgda", "cagrad", "imtl", "nashmtl", "alignedmtl", "pcgrad"])
+BY_GRAM_ALONE = [*BOUNDED, "gradnorm", "gradvac", "fairgrad", "upgrad"]
+
+
+@pytest.mark.parametrize("name", BY_GRAM_ALONE)
 def test_an_inner_product_that_is_not_finite_is_refused_by_the_name_of_its_task(name):
     gram_TT = torch.eye(3, dtype=torch.float64)
     gram_TT[1, 2] = gram_TT[2, 1] = math.nan
@@ -169,7 +183,10 @@ def flat(values):
     return [values] if isinstance(values, float) else []
 
 
-DETERMINISTIC = ["ls", "uw", "dwa", "mgda", "cagrad", "imtl", "nashmtl", "alignedmtl"]
+DETERMINISTIC = [
+    *("ls", "uw", "dwa", "mgda", "cagrad", "imtl", "nashmtl", "alignedmtl", "gls", "stch", "famo"),
+    *("gradnorm", "fairgrad", "upgrad", "config"),
+]
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
@@ -183,7 +200,13 @@ def test_tasks_in_another_order_get_the_same_weights(name):
         torch.testing.assert_close(permuted_T, weights_T[order])
 
 
-@pytest.mark.parametrize("name", ["mgda", "cagrad", "imtl", "alignedmtl", "pcgrad"])
+SCALE_FREE = [
+    *("mgda", "cagrad", "imtl", "alignedmtl", "pcgrad"),
+    *("gradnorm", "gradvac", "upgrad", "config", "sdmgrad"),
+]
+
+
+@pytest.mark.parametrize("name", SCALE_FREE)
 def test_weights_ignore_the_scale_of_all_gradients_together(name):
     losses_T, grads_TP = next(rounds(1, 4))
     gram_TT = grads_TP.double() @ grads_TP.double().T
@@ -192,10 +215,10 @@ def test_weights_ignore_the_scale_of_all_gradients_together(name):
         torch.testing.assert_close(build(name, 4).weights(losses_T, scale * gram_TT), reference_T)
 
 
-@needs_qpsolvers
 def test_no_two_methods_are_the_same():
     names = [m if isinstance(m, str) else m.values[0] for m in METHODS]
     names.remove("stl")  # differs from ls in the network
+    names.remove("torchjd")  # another implementation of upgrad
     updates = {}
     for name in names:
         method = build(name, 3, **({"window": 2} if name == "dwa" else {}))
@@ -234,7 +257,8 @@ def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
 
 CLASSES = {
     *("STL", "LS", "RLW", "DWA", "UW", "MGDA", "GradDrop", "PCGrad", "CAGrad", "IMTL"),
-    *("NashMTL", "AlignedMTL", "TorchJD", "TaskForce"),
+    *("NashMTL", "AlignedMTL", "TorchJD", "TaskForce", "GLS", "STCH", "FAMO", "GradNorm"),
+    *("GradVac", "FairGrad", "UPGrad", "ConFIG", "SDMGrad"),
 }
 
 

@@ -21,11 +21,20 @@ DEFAULTS = {
     "UW": WEIGHTED | {"form": "regression", "learning_rate": 0.025, "initial_log_variance": 0.0},
     "MGDA": WEIGHTED | {"normalize": "none", "scale": "tasks"},
     "GradDrop": {"seed": 0},
-    "PCGrad": UNWEIGHTED | {"permutation": "each", "reduction": "sum"},
+    "PCGrad": UNWEIGHTED | {"permutation": "each", "reduction": "sum", "part": "both"},
     "CAGrad": UNWEIGHTED | {"c": 0.4, "rescale": 1, "scale": "tasks"},
     "IMTL": WEIGHTED | {"variant": "gradient", "learning_rate": 1e-3},
-    "NashMTL": WEIGHTED | {"solver": "newton", "max_norm": 1.0},
+    "NashMTL": WEIGHTED | {"solver": "newton", "max_norm": 1.0, "update_weights_every": 1},
     "AlignedMTL": UNWEIGHTED | {"scale_mode": "min"},
+    "GLS": WEIGHTED | {"variant": "geometric"},
+    "STCH": WEIGHTED | {"mu": 1.0, "warmup_epochs": 4},
+    "FAMO": WEIGHTED | {"learning_rate": 0.025, "weight_decay": 1e-3},
+    "GradNorm": WEIGHTED | {"alpha": 1.5, "learning_rate": 0.025},
+    "GradVac": UNWEIGHTED | {"beta": 0.5},
+    "FairGrad": WEIGHTED | {"alpha": 2.0},
+    "UPGrad": WEIGHTED | {"reduction": "sum"},
+    "ConFIG": WEIGHTED,
+    "SDMGrad": WEIGHTED | {"lam": 0.3, "learning_rate": 5.0, "momentum": 0.5, "iterations": 20},
     "TorchJD": WEIGHTED | {"aggregator": "UPGrad", "arguments": None},
     "TaskForce": WEIGHTED
     | {
@@ -98,8 +107,8 @@ def test_every_method_is_in_the_table():
     assert DEFAULTS.keys() >= CLASSES
 
 
-def test_only_stl_trains_separate_networks_and_nothing_looks_again_by_default():
+def test_only_stl_trains_separate_networks_and_only_famo_looks_again_by_default():
     methods = [found(name) for name in DEFAULTS if name != "OrnsteinUhlenbeck"]
     assert [m.__name__ for m in methods if m.separate_networks] == ["STL"]
-    assert not any(m.looks_again for m in methods)
+    assert [m.__name__ for m in methods if m.looks_again] == ["FAMO"]
     assert Method.needs == "losses"

@@ -23,6 +23,7 @@ SMALL = {
     "taskforce": {"buffer_size": 50},
     "dwa": {"variant": "epoch"},
     "imtl": {"variant": "hybrid"},
+    "stch": {"warmup_epochs": 0},
     "torchjd": {"aggregator": "GradVac"},
 }
 """Fields that fill buffers and begin all that a method does before the first look."""

@@ -33,6 +33,7 @@ AT_WORK = {
         *("method.update_every=2", "method.batch_size=4", "method.hidden_dim=8"),
     ),
     "imtl": ("method.variant=hybrid",),
+    "stch": ("method.warmup_epochs=0",),
     "taskforce": ("method.batch_size=2", "method.hidden_dim=8"),
     "torchjd": ("method.aggregator=GradVac",),
 }

@@ -202,7 +202,7 @@ def _better_gradient(
     import torch
 
     from mtl_bench.gradients.normalize import Normalize, normalize_gram, normalizers
-    from mtl_bench.methods.taskforce.gradient_rewards import Outcome, find_reward
+    from mtl_bench.methods.taskforce.gradient_rewards import AgentOutcome, find_reward
 
     reward = find_reward(kind)
     raw = settings["method.normalize_scope"] != "all"
@@ -217,7 +217,7 @@ def _better_gradient(
         scales_T = normalizers(gram_TT, losses_T, normalize)
         normal_TT = normalize_gram(gram_TT, scales_T)
         own, equal = (
-            reward(Outcome(w_T, normal_TT, losses_T, losses_T)) for w_T in (weights_T, equal_T)
+            reward(AgentOutcome(w_T, normal_TT, losses_T, losses_T)) for w_T in (weights_T, equal_T)
         )
         better.append(bool(own > equal))
     return float(np.mean(better))

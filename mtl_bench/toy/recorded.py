@@ -20,7 +20,7 @@ from torch import Tensor
 from mtl_bench import build_method
 from mtl_bench.errors import RecordError
 from mtl_bench.gradients.normalize import normalize_gram, normalizers
-from mtl_bench.methods.taskforce import Outcome
+from mtl_bench.methods.taskforce import AgentOutcome
 from mtl_bench.methods.taskforce.gradient_rewards import NashWelfare
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.states import read_states
@@ -53,7 +53,7 @@ ASCENT = 300
 """Steps of the search for the best weights."""
 
 
-class States(NamedTuple):
+class RecordedStates(NamedTuple):
     """Recorded states, float64: task losses, Gram matrices as they are and of unit gradients."""
 
     losses_ST: Tensor
@@ -79,7 +79,7 @@ class Play(NamedTuple):
     saturated: float
 
 
-def find_states(results: Path) -> States:
+def find_states(results: Path) -> RecordedStates:
     """Read the states of the first run that ``RECORD`` names.
 
     Raises:
@@ -94,12 +94,12 @@ def find_states(results: Path) -> States:
     raise RecordError(f"{results} has no finished run of {words} with a step log")
 
 
-def as_states(losses_ST: np.ndarray, grams_STT: np.ndarray) -> States:
+def as_states(losses_ST: np.ndarray, grams_STT: np.ndarray) -> RecordedStates:
     """Return states with the Gram matrices that TaskForce's ``l2`` normalisation makes of them."""
     losses, grams = torch.from_numpy(losses_ST), torch.from_numpy(grams_STT)
     rows = zip(losses, grams, strict=True)
     units = torch.stack([normalize_gram(k, normalizers(k, loss, "l2")) for loss, k in rows])
-    return States(losses, grams, units)
+    return RecordedStates(losses, grams, units)
 
 
 def gains(weights_ST: Tensor, units_STT: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def gains(weights_ST: Tensor, units_STT: Tensor) -> Tensor:
 
     def gain(weights_T: Tensor, unit_TT: Tensor) -> Tensor:
         nothing_T = torch.zeros_like(weights_T)
-        return reward(Outcome(weights_T, unit_TT, nothing_T, nothing_T))
+        return reward(AgentOutcome(weights_T, unit_TT, nothing_T, nothing_T))
 
     found: Tensor = torch.vmap(gain)(weights_ST, units_STT)
     return found
@@ -132,7 +132,7 @@ def best_gains(units_STT: Tensor, bound: float = 1.0) -> Tensor:
     return best_S
 
 
-def play(states: States, fields: dict[str, Any], seed: int, steps: int) -> Play:
+def play(states: RecordedStates, fields: dict[str, Any], seed: int, steps: int) -> Play:
     """Let agents play the states, one after the other, and return how they end."""
     tasks = states.losses_ST.shape[1]
     settings = {"noise_steps": max(steps // 4, 1), **FIELDS, **fields}

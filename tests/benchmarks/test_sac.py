@@ -48,7 +48,7 @@ def test_the_loop_over_a_joint_graph_has_the_same_gradients():
         return evaluate(data).square().mean(dim=(0, 2, 3))
 
     jacobians = [
-        kind(network, losses, PCGrad(3))(inputs_TBI).jacobian()
+        kind(network, losses, PCGrad(3), lambda: None)(inputs_TBI).jacobian()
         for kind in (ControlGradients, JointGradients)
     ]
     torch.testing.assert_close(*jacobians)

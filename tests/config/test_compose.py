@@ -38,14 +38,24 @@ def choices():
             for dataset in DATASETS:
                 if dataset in SHORTHANDS and group != "dataset":
                     continue
-                if group == "architecture":
-                    path = find_config_folder() / group / f"{choice}.yaml"
+                network = architecture_of(group, choice)
+                if network is not None:
+                    path = find_config_folder() / "architecture" / f"{network}.yaml"
                     if dataset not in yaml.safe_load(path.read_text())["serves"]:
                         continue
                 if not fits(group, choice, dataset):
                     continue
                 if (group, choice) != ("dataset", choice) or dataset == choice:
                     yield dataset, group, choice
+
+
+def architecture_of(group, choice):
+    """The architecture that a choice is or brings, if it is for some data sets alone."""
+    if group != "ablation":
+        return choice if group == "architecture" else None
+    text = yaml.safe_load((find_config_folder() / group / f"{choice}.yaml").read_text())
+    defaults = {k: v for entry in text["defaults"] for k, v in entry.items()}
+    return defaults.get("override /architecture")
 
 
 def fits(group, choice, dataset):

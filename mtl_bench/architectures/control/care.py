@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_bench.architectures.control.base import ControlNetwork, Shape
-from mtl_bench.architectures.control.layers import Initialization, Layers
+from mtl_bench.architectures.control.layers import AffineLayers, Initialization
 from mtl_bench.architectures.control.metadata import task_vectors
 from mtl_bench.values import PositiveInt
 
@@ -46,7 +46,7 @@ class TaskEncoder(nn.Module):
         super().__init__()
         self.inputs = inputs
         sizes = [inputs, *[units] * depth, units]
-        self.encoders = Layers([(encoders,)] * (depth + 1), sizes, initialization)
+        self.encoders = AffineLayers([(encoders,)] * (depth + 1), sizes, initialization)
         self.vectors_TD: Tensor | None
         self.register_buffer("vectors_TD", vectors_TD, persistent=False)
         first = units if vectors_TD is None else vectors_TD.shape[1]
@@ -54,8 +54,8 @@ class TaskEncoder(nn.Module):
             self.embeddings = nn.Parameter(torch.randn(1, tasks, 1, first))
         # one network of the task's vector, then a context network of two hidden layers
         sizes = [first, 2 * units, units, units, units, units]
-        self.context = Layers([(1,)] * (len(sizes) - 1), sizes, initialization)
-        self.attention = Layers([(1,)] * 3, [units, units, units, encoders], initialization)
+        self.context = AffineLayers([(1,)] * (len(sizes) - 1), sizes, initialization)
+        self.attention = AffineLayers([(1,)] * 3, [units, units, units, encoders], initialization)
 
     def forward(self, observations_TBI: Tensor) -> Tensor:
         """Return encoding and context, (T, B, 2Z)."""
@@ -127,7 +127,7 @@ class CARE(ControlNetwork):
         sizes = [2 * units + actions, *hidden, shape.outputs]
         bound = shape.output_bound if initialization == "he" else None
         rows = [(shape.members,)] * (len(hidden) + 1)
-        self.layers = Layers(rows, sizes, initialization, bound)
+        self.layers = AffineLayers(rows, sizes, initialization, bound)
 
     def forward(self, inputs_TBI: Tensor) -> Tensor:
         """Return the outputs, (E, T, B, O)."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_bench.architectures.control.base import ControlNetwork, Shape, TaskIds
-from mtl_bench.architectures.control.layers import Initialization, Layers, affine
+from mtl_bench.architectures.control.layers import AffineLayers, Initialization, affine
 from mtl_bench.values import PositiveInt
 
 
@@ -53,7 +53,9 @@ class DGrad(ControlNetwork):
         self.task_ids = TaskIds(len(tasks) if task_id else 0)
         sizes = [shape.inputs + self.task_ids.size, *hidden, shape.outputs]
         bound = shape.output_bound if initialization == "he" else None
-        self.layers = Layers([(shape.members,)] * (len(hidden) + 1), sizes, initialization, bound)
+        self.layers = AffineLayers(
+            [(shape.members,)] * (len(hidden) + 1), sizes, initialization, bound
+        )
         self.matrices, self.shifts = nn.ParameterList(), nn.ParameterList()
         for units in hidden:
             rows = (shape.members, len(tasks))

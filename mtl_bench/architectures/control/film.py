@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_bench.architectures.control.base import ControlNetwork, Shape
-from mtl_bench.architectures.control.layers import Initialization, Layers, affine
+from mtl_bench.architectures.control.layers import AffineLayers, Initialization, affine
 from mtl_bench.values import PositiveInt
 
 
@@ -47,13 +47,13 @@ class FiLM(ControlNetwork):
         self.members = members = shape.members
         alone = (members,)
         sizes = [shape.inputs, *encoder]
-        self.encoder = Layers([alone] * len(encoder), sizes, initialization)
-        self.modulation = Layers([alone], [embedding, 2 * len(encoder)], initialization)
+        self.encoder = AffineLayers([alone] * len(encoder), sizes, initialization)
+        self.modulation = AffineLayers([alone], [embedding, 2 * len(encoder)], initialization)
         with torch.no_grad():
             self.modulation.biases[0][..., : len(encoder)] = 1  # γ begins around 1
         bound = shape.output_bound if initialization == "he" else None
         sizes = [encoder[-1] + embedding, *hidden, shape.outputs]
-        self.layers = Layers([alone] * (len(hidden) + 1), sizes, initialization, bound)
+        self.layers = AffineLayers([alone] * (len(hidden) + 1), sizes, initialization, bound)
         self.embeddings = nn.Parameter(torch.randn(members, len(tasks), 1, embedding))
 
     def forward(self, inputs_TBI: Tensor) -> Tensor:

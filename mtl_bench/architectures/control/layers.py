@@ -53,7 +53,7 @@ def uniform_weights(
     return torch.empty(*rows, inputs, outputs).uniform_(-bound, bound)
 
 
-class Layers(nn.Module):
+class AffineLayers(nn.Module):
     """Affine layers with a ReLU between them; biases begin at zero.
 
     Args:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mtl_bench.architectures.control.base import ControlNetwork, Shape, TaskIds
-from mtl_bench.architectures.control.layers import Initialization, Layers
+from mtl_bench.architectures.control.layers import AffineLayers, Initialization
 from mtl_bench.values import PositiveInt
 
 
@@ -51,7 +51,7 @@ class MLP(ControlNetwork):
         rows = [own if shape.separate else alone] * len(hidden)
         rows.append(own if shape.separate or heads else alone)
         bound = shape.output_bound if initialization == "he" else None
-        self.layers = Layers(rows, sizes, initialization, bound)
+        self.layers = AffineLayers(rows, sizes, initialization, bound)
 
     def forward(self, inputs_TBI: Tensor) -> Tensor:
         """Return the outputs, (E, T, B, O)."""

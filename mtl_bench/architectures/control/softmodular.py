@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_bench.architectures.control.base import ControlNetwork, Shape
-from mtl_bench.architectures.control.layers import Initialization, Layers, uniform_weights
+from mtl_bench.architectures.control.layers import AffineLayers, Initialization, uniform_weights
 from mtl_bench.values import PositiveInt
 
 ROUTING_BOUND = 3e-3
@@ -56,8 +56,8 @@ class SoftModular(ControlNetwork):
         self.members, self.num_modules = shape.members, modules
         alone = (shape.members,)
 
-        def dense(*sizes: int, last_bound: float | None = None) -> Layers:
-            return Layers([alone] * (len(sizes) - 1), sizes, initialization, last_bound)
+        def dense(*sizes: int, last_bound: float | None = None) -> AffineLayers:
+            return AffineLayers([alone] * (len(sizes) - 1), sizes, initialization, last_bound)
 
         self.base = dense(shape.inputs, *base)
         self.task_rows = nn.Parameter(

@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtl_bench.methods.taskforce.gradient_rewards import GradientReward, Outcome
+    from mtl_bench.methods.taskforce.gradient_rewards import AgentOutcome, GradientReward
     from mtl_bench.methods.taskforce.taskforce import TaskForce
 
-__all__ = ["GradientReward", "Outcome", "TaskForce"]
+__all__ = ["AgentOutcome", "GradientReward", "TaskForce"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - a class

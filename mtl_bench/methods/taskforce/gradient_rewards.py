@@ -19,7 +19,7 @@ TANGENT_FROM = 0.1
 """Cosine below which Nash welfare goes on along the tangent of the logarithm."""
 
 
-class Outcome(NamedTuple):
+class AgentOutcome(NamedTuple):
     """What a transition is rewarded for, float64.
 
     Args:
@@ -39,14 +39,14 @@ class GradientReward(ABC):
     """A reward r_G, which enters the agents' as lambda_L r_L + lambda_G r_G (Eq. 10)."""
 
     @abstractmethod
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: AgentOutcome) -> Tensor:
         """Return the reward of a transition, shape (), finite whatever the Gram matrix is."""
 
 
 class NoReward(GradientReward):
     """Nothing: r_L alone."""
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: AgentOutcome) -> Tensor:
         """Return 0."""
         return torch.zeros((), dtype=torch.float64)
 
@@ -54,7 +54,7 @@ class NoReward(GradientReward):
 class MinNorm(GradientReward):
     """r_G = -||sum_t w_t g_t||^2 = -w' K w (Eq. 9, whose outer sum is a misprint)."""
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: AgentOutcome) -> Tensor:
         """Return the reward of a transition."""
         weights_T = outcome.weights_T
         return -(weights_T @ outcome.gram_TT @ weights_T)
@@ -70,7 +70,7 @@ class Impartial(GradientReward):
     matters.
     """
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: AgentOutcome) -> Tensor:
         """Return the reward of a transition."""
         norms_T = outcome.gram_TT.diagonal().sqrt()
         products_T = outcome.gram_TT @ outcome.weights_T
@@ -88,7 +88,7 @@ class NashWelfare(GradientReward):
     no direction and adds nothing; where G is zero all cosines are.
     """
 
-    def __call__(self, outcome: Outcome) -> Tensor:
+    def __call__(self, outcome: AgentOutcome) -> Tensor:
         """Return the reward of a transition."""
         equal_T = torch.full_like(outcome.weights_T, 1 / len(outcome.weights_T))
         return _welfare(outcome.weights_T, outcome.gram_TT) - _welfare(equal_T, outcome.gram_TT)

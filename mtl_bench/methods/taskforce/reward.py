@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mtl_bench.methods.taskforce.gradient_rewards import Outcome, find_reward
+from mtl_bench.methods.taskforce.gradient_rewards import AgentOutcome, find_reward
 
 
 class Reward(NamedTuple):
@@ -77,7 +77,7 @@ class Rewards:
         """
         loss = loss_reward(before_T, after_T)
         numbers = (weights_T, gram_TT, before_T, after_T)
-        gradient = self._gradient_reward(Outcome(*(part.double() for part in numbers))).item()
+        gradient = self._gradient_reward(AgentOutcome(*(part.double() for part in numbers))).item()
         drops = (
             loss_drops(before_T, after_T) if self.own else torch.tensor(loss, dtype=torch.float64)
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtl_bench.errors import ConfigError
-from mtl_bench.methods.taskforce import Outcome
+from mtl_bench.methods.taskforce import AgentOutcome
 from mtl_bench.methods.taskforce.gradient_rewards import REWARDS, find_reward
 from mtl_bench.methods.taskforce.reward import Rewards, loss_reward
 from mtl_bench.testing.methods import GRAMS
@@ -16,7 +16,7 @@ from mtl_bench.testing.methods import GRAMS
 
 def rewarded(name, weights_T, gram_TT):
     nothing_T = torch.zeros(len(weights_T), dtype=torch.float64)
-    outcome = Outcome(weights_T.double(), gram_TT.double(), nothing_T, nothing_T)
+    outcome = AgentOutcome(weights_T.double(), gram_TT.double(), nothing_T, nothing_T)
     return find_reward(name)(outcome).item()
 
 

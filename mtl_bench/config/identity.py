@@ -45,11 +45,6 @@ NEUTRAL = {
     "method.penalty_on": "action",
     "method.critic_inputs": "raw",
     "method.learner": "maddpg",
-    "algorithm.mask_loss_above": None,
-    "algorithm.reset_masked": "never",
-    "algorithm.loss_weights": "equal",
-    "algorithm.simultaneous": False,
-    "algorithm.disturbance": None,
     "method.part": "both",
     "method.update_weights_every": 1,
 }

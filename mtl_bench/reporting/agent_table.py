@@ -104,7 +104,7 @@ def _table(scene: FigureContext) -> Table | None:
         return None
     missing = [f"No step log of {', '.join(without)}."] if without else []
     shown = [[row[k] for row in cells] for k in range(len(Learned._fields))]
-    about = f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)} data. "
+    about = f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}. "
     second = len(LEARNABLE) + len(PARTS)
     return Table(
         f"agents: {place_text(scene.comparison)}",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mtl_bench.reporting.figures.logs import read_steps
+from mtl_bench.reporting.figures.logs import step_series
 
 Array = np.ndarray
 
@@ -47,7 +47,7 @@ def read_states(
     pairs = [(i, j) for j in range(count) for i in range(j)]
     names = [f"{kind}/{task}" for kind in ("loss", "weight", "gram") for task in tasks]
     cosines = [f"cosine/{tasks[i]}/{tasks[j]}" for i, j in pairs]
-    found = read_steps(record, [*names, *cosines, *columns], updates)
+    found = step_series(record, [*names, *cosines, *columns], updates)
     if found is None:
         return None
     ends = np.cumsum([count, count, count, len(pairs)])

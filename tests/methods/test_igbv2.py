@@ -321,6 +321,7 @@ def test_config_shows_every_default():
     assert CONFIG.read_text().startswith("# IGBv2: ")
     shown = OmegaConf.to_container(config, resolve=False)
     assert shown.pop("_target_") == "mtl_bench.methods.igbv2.IGBv2"
+    assert shown.pop("display")["name"] == "IGBv2"
     parameters = inspect.signature(IGBv2).parameters
     elsewhere = {"num_tasks", "seed"}
     assert shown == {k: p.default for k, p in parameters.items() if k not in elsewhere}

@@ -331,6 +331,7 @@ def test_config_shows_every_default():
     assert CONFIG.read_text().startswith("# TaskForce: ")
     shown = OmegaConf.to_container(config, resolve=False)
     assert shown.pop("_target_") == "mtl_bench.methods.taskforce.TaskForce"
+    assert shown.pop("display")["name"] == "TaskForce"
     assert shown.pop("head_weighting") == "${protocol.head_weighting}"
     assert shown.pop("noise_steps") == "${profile.${dataset.name}.exploration_steps}"
     parameters = inspect.signature(TaskForce).parameters

@@ -32,7 +32,7 @@ def test_the_seconds_of_a_step_are_those_of_its_phases(
         monkeypatch.setattr(owner, name, called)
 
     slow(MPNN, "representation", 1)
-    slow(TaskForce, "step", 10)
+    slow(TaskForce, "combine", 10)
     slow(torch.optim.Adam, "step", 100)
     slow(TaskForce, "after_update", 1000)
     words = ("method=taskforce", f"method.transition={transition}", "trainer.epochs=1")

@@ -222,9 +222,9 @@ class Watching(Method):
         self.looks_again = looks_again
         self.before = None
 
-    def step(self, gradients):
+    def combine(self, gradients):
         self.before = gradients.shared[0].item()
-        info = super().step(gradients)
+        info = super().combine(gradients)
         return replace(info, diagnostics={"asked": 1.0, "moved": 0.0, "again": 0.0})
 
     def weights(self, losses_T, gram_TT=None):

@@ -8,7 +8,7 @@ import torch
 
 from mtl_bench.methods.taskforce.bandit import Bandit
 from mtl_bench.methods.taskforce.matd3 import MATD3
-from mtl_bench.methods.taskforce.replay_buffer import Transitions
+from mtl_bench.methods.taskforce.replay_buffer import AgentTransitions
 from tests.methods.taskforce.plain import PlainBandit, PlainMATD3
 from tests.methods.taskforce.test_agents import BATCH, RATE, build, random_batch
 
@@ -118,7 +118,7 @@ def test_saved_and_loaded_they_go_on_bit_for_bit(kind):
     restored.load_state_dict(snapshot)
     restored.generator.set_state(original.generator.get_state())
     for _ in range(3):
-        batch: Transitions = in_bounds(random_batch(3, generator))
+        batch: AgentTransitions = in_bounds(random_batch(3, generator))
         assert original.update(batch) == restored.update(batch)
         assert torch.equal(original.act(batch[0][0]), restored.act(batch[0][0]))
     states = kept["_extra_state"], snapshot["_extra_state"]

@@ -10,7 +10,7 @@ import pytest
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.page import data
 from mtl_bench.reporting.page.write import write_report
-from mtl_bench.reporting.statistics import compare_parts, runs_under
+from mtl_bench.reporting.statistics import compare_parts, rank_rows, runs_under
 from tests.records.control import explode, write_control
 from tests.reporting.page.chromium import EXECUTABLE, Chromium
 from tests.reporting.page.runs import EVIL, EVIL_VARIANT, write_profile
@@ -61,7 +61,7 @@ def rows(browser: Chromium) -> list[str]:
     return browser.run(
         "[...document.querySelector('#panel-data-rooms .comparison')"
         ".querySelectorAll('tbody th.name')]"
-        ".map((cell) => cell.textContent)"
+        ".map((cell) => cell.children[1].textContent)"
     )
 
 
@@ -141,7 +141,6 @@ def test_nothing_is_wider_than_the_window(
 
 def test_headers_sort_by_number_and_leave_dashes_last(rooms: Chromium, page: Path) -> None:
     found, _ = compare_parts(runs_under(find_records(page.parents[1], dataset="rooms"), None))
-    assert rows(rooms) == [row.name for row in found.rows]
     with_delta = [row for row in found.rows if row.score is not None]
     without = [row.name for row in found.rows if row.score is None]
     ascending = sorted(with_delta, key=lambda row: row.score.mean)
@@ -150,10 +149,55 @@ def test_headers_sort_by_number_and_leave_dashes_last(rooms: Chromium, page: Pat
         ".find((node) => node.firstChild.textContent === 'Δm')"
     )
     for direction, order in (("ascending", ascending), ("descending", ascending[::-1])):
-        rooms.run(f"{header}.focus()")
-        rooms.press("\r")
+        if direction == "descending":  # at first the best stands first
+            rooms.run(f"{header}.focus()")
+            rooms.press("\r")
         assert rows(rooms) == [row.name for row in order] + without
         assert rooms.run(f"{header}.closest('th').getAttribute('aria-sort')") == direction
+
+
+def test_the_best_stands_first_and_single_task_learning_is_the_reference(
+    browser: Chromium, page: Path
+) -> None:
+    browser.show(1280)
+    browser.open(page, "overview")
+    table = "document.querySelector('#panel-overview .headline')"
+    scores = browser.run(
+        f"[...{table}.querySelectorAll('tbody tr')]"
+        ".map((row) => row.children[1].firstChild.textContent)"
+    )
+    numbers = [float(text) for text in scores if text != "–"]
+    assert numbers == sorted(numbers)
+    assert len(numbers) > 4
+    tagged = f"[...{table}.querySelectorAll('.reference')].map((row) => row.textContent)"
+    (reference,) = browser.run(tagged)
+    assert reference.startswith("stlreference0.00")
+
+
+def test_a_switch_adds_the_variants_and_ranks_all(rooms: Chromium, page: Path) -> None:
+    """The rank of a method is among methods until variants stand beside it."""
+    methods, ablations = compare_parts(
+        runs_under(find_records(page.parents[1], dataset="rooms"), None)
+    )
+    every = {row.name: row for row in (*methods.rows, *ablations.rows)}
+    ranks = {
+        row.name: row.mean_rank
+        for row in rank_rows(methods.columns, list(every.values()), methods.score, ablations=True)
+    }
+    table = "document.querySelector('#panel-data-rooms .comparison')"
+    assert f"rlw-{EVIL_VARIANT}" not in rows(rooms)
+    change(rooms, f"{table}.querySelector('input[type=checkbox]')", "box.checked = true")
+    assert set(rows(rooms)) == set(every)
+    shown = rooms.run(
+        f"(() => {{ const heads = [...{table}.querySelectorAll('.head')];"
+        " const at = heads.findIndex((head) => head.textContent === 'rank');"
+        f" return [...{table}.querySelectorAll('tbody tr')]"
+        ".map((row) => row.children[at].textContent)"
+        "})()"
+    )
+    told = dict(zip(rows(rooms), shown, strict=True))
+    assert told == {name: "–" if r is None else f"{r:.2f}" for name, r in ranks.items()}
+    assert sum(rank is not None for rank in ranks.values()) > len(methods.rows) - 2
 
 
 def test_tabs_follow_the_arrow_keys(rooms: Chromium) -> None:

@@ -16,7 +16,13 @@ from mtl_bench.reporting.statistics import compare, compare_parts, runs_under
 from mtl_bench.reporting.tables import table_of
 from tests.records.campaign import METHODS, write_campaign
 from tests.records.synthetic import qm9_tasks, scaled, unseal, write_record
-from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_run, add_steps, write_profile
+from tests.reporting.page.runs import (
+    EVIL,
+    EVIL_VARIANT,
+    add_run,
+    add_steps,
+    write_profile,
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +88,20 @@ def test_the_best_is_marked_only_where_the_tables_mark_it(tmp_path: Path) -> Non
     assert [row["score"].get("mark") for row in shown["rows"] if row["name"] == "taskforce"] == [
         "best"
     ]
+
+
+def test_the_mean_over_tasks_has_a_column_where_it_differs(tmp_path: Path) -> None:
+    """With one metric per task Δt is Δm."""
+    for label, factor in (("stl", 1.0), ("ls", 1.3)):
+        add_run(tmp_path, label, 0, factor, dataset="rooms")
+        write_record(tmp_path, label, 0, values=scaled(factor), tasks=qm9_tasks())
+    datasets = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    heads = {
+        dataset["name"]: [head["title"] for head in comparison["heads"]]
+        for dataset in datasets
+        for comparison in dataset["results"][0]["comparisons"]
+    }
+    assert heads == {"qm9": ["95 %"], "rooms": ["95 %", "Δt"]}
 
 
 def row_of(rooms: dict[str, Any], name: str) -> dict[str, Any]:

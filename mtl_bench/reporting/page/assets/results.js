@@ -35,7 +35,11 @@ function methodColumn(looks) {
     title: "method",
     text: true,
     value: (row) => row.name,
-    render: (row) => [swatch(looks.get(row.label)), h("span", {}, row.name)],
+    render: (row) => [
+      swatch(looks.get(row.label)),
+      h("span", {}, row.name),
+      row.isReference && h("span", { class: "tag" }, "reference"),
+    ],
   };
 }
 
@@ -47,6 +51,7 @@ function scoreColumns({ score, heads }) {
       title: score.label,
       unit: `${score.unit} ${score.higher ? "↑" : "↓"}`.trim(),
       group: "verdict",
+      sorts: true,
       about: `${score.about}, ${direction} is better`,
     }),
     ...heads.map((head) => ({
@@ -58,13 +63,13 @@ function scoreColumns({ score, heads }) {
   ];
 }
 
-/** What is said of the rows beside their metrics; costs only where there are any. */
+/** What is said of the rows beside their metrics; ranks and costs only where there are any. */
 function verdictColumns(comparison) {
   const { rows } = comparison;
   const priced = rows.some((row) => row.cost.value !== null);
   return [
     ...scoreColumns(comparison),
-    ...VERDICT.filter((item) => priced || !item.key.startsWith("cost")).map((item) =>
+    ...VERDICT.filter((item) => rows.some((row) => row[item.key].value !== null)).map((item) =>
       measureColumn((row) => row[item.key], false, { ...item, group: "verdict" }),
     ),
     {
@@ -122,23 +127,60 @@ function metricColumns(comparison) {
 
 /** What sets a comparison apart, where there are several. */
 function settingOf(comparison, results) {
-  return results.comparisons.length > 1 && h("h3", {}, comparison.setting);
+  const title = comparison.ablations ? `Variants, ${comparison.setting}` : comparison.setting;
+  return results.comparisons.length > 1 && h("h3", {}, title);
+}
+
+/**
+ * The table of a comparison, best row first. A switch adds the variants of the same setting: the
+ * ranks are then those of all rows, and what is marked stays the best of the methods.
+ */
+function comparisonTable(caption, comparison, results, columnsOf) {
+  const names = new Set(comparison.rows.map((row) => row.name));
+  const variants = results.comparisons
+    .filter((other) => !comparison.ablations && other.ablations && other.setting === comparison.setting)
+    .flatMap((other) => other.rows.filter((row) => !names.has(row.name)).map(unmarked));
+  const place = h("div");
+
+  function fill(withVariants) {
+    const rows = withVariants
+      ? [...comparison.rows, ...variants].map((row) => ({ ...row, mean_rank: row.rank_of_all }))
+      : comparison.rows;
+    const shown = rows.map((row) => {
+      const isReference = comparison.score.relative && row.label === "stl";
+      return { ...row, isReference, rowClass: isReference && "reference" };
+    });
+    place.replaceChildren(sortableTable(caption, columnsOf({ ...comparison, rows: shown }), shown));
+  }
+
+  fill(false);
+  return [
+    variants.length > 0 &&
+      h("div", { class: "controls" }, checkBox(`with ${count(variants.length, "variant")}`, false, fill)),
+    place,
+  ];
+}
+
+/** A row without the marks that it has among other rows. */
+function unmarked(row) {
+  const plain = (cell) => ({ ...cell, mark: undefined });
+  return { ...row, score: plain(row.score), metrics: row.metrics.map(plain) };
 }
 
 /** Tables of one data set under one selection rule, with their notes. */
 function resultTables(results, looks) {
   return results.comparisons.map((comparison) => {
-    const columns = [
+    const columnsOf = (shown) => [
       methodColumn(looks),
-      ...verdictColumns(comparison),
-      ...publishedColumns(comparison),
-      ...metricColumns(comparison),
+      ...verdictColumns(shown),
+      ...publishedColumns(shown),
+      ...metricColumns(shown),
     ];
     return h(
       "div",
       { class: "comparison" },
       settingOf(comparison, results),
-      sortableTable("Results, mean and standard deviation over seeds", columns, comparison.rows),
+      comparisonTable("Results, mean and standard deviation over seeds", comparison, results, columnsOf),
       conditionsOf(comparison),
       notesOf(comparison),
     );

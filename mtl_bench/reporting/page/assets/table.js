@@ -3,7 +3,8 @@
 /**
  * Make a sortable table.
  * columns: {title, unit, group, about, text: true for names, render(row) -> node or text,
- *           value(row) -> number, text or null, first: "descending" for what is better when higher}
+ *           value(row) -> number, text or null, first: "descending" for what is better when higher,
+           sorts: true for the column that the rows are sorted by at first}
  */
 function sortableTable(caption, columns, rows) {
   const body = h("tbody");
@@ -70,7 +71,9 @@ function sortableTable(caption, columns, rows) {
     );
   }
 
-  fill();
+  const initial = columns.findIndex((column) => column.sorts);
+  if (initial >= 0) sortBy(initial);
+  else fill();
   const groups = groupRow(columns);
   return h(
     "div",

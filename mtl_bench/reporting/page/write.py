@@ -28,6 +28,7 @@ SCRIPTS = (
     "plot.js",
     "controls.js",
     "results.js",
+    "labels.js",
     "scatter.js",
     "weights.js",
     "training.js",

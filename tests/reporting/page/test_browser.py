@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mtl_bench.records.reader import find_records
@@ -198,6 +201,27 @@ def test_a_switch_adds_the_variants_and_ranks_all(rooms: Chromium, page: Path) -
     told = dict(zip(rows(rooms), shown, strict=True))
     assert told == {name: "–" if r is None else f"{r:.2f}" for name, r in ranks.items()}
     assert sum(rank is not None for rank in ranks.values()) > len(methods.rows) - 2
+
+
+@pytest.mark.parametrize("spread", [0, 60])
+def test_every_point_has_its_name_and_none_lies_on_another(rooms: Chromium, spread: int) -> None:
+    generator = np.random.default_rng(spread)
+    points = [
+        {"x": 300 + spread * dx, "y": 160 + spread * dy, "width": 60 + 30 * wide}
+        for dx, dy, wide in generator.uniform(-1, 1, (28, 3)).tolist()
+    ]
+    area = {"left": 40, "right": 640, "top": 10, "bottom": 340}
+    found = rooms.run(f"placeLabels({json.dumps(points)}, {json.dumps(area)}, [], 1)")
+    places = [each["place"] for each in found]
+    assert len(places) == len(points)
+    assert any(each["leader"] for each in found)
+    for place, point in zip(places, points, strict=True):
+        assert place["right"] - place["left"] == pytest.approx(point["width"])
+        assert area["left"] <= place["left"] < place["right"] <= area["right"]
+        assert area["top"] <= place["top"] < place["bottom"] <= area["bottom"]
+    for a, b in combinations(places, 2):
+        apart = min(a["right"], b["right"]) <= max(a["left"], b["left"])
+        assert apart or min(a["bottom"], b["bottom"]) <= max(a["top"], b["top"])
 
 
 def test_tabs_follow_the_arrow_keys(rooms: Chromium) -> None:

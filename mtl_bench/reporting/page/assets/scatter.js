@@ -123,15 +123,17 @@ function drawRows(self, rows, looks, score) {
     ctx.setLineDash([]);
   }
   ctx.lineWidth = 1.5 * ratio;
-  const taken = rows.map((row) => box(...at(row), 12 * ratio, 12 * ratio));
+  const whiskers = [];
   for (const row of rows) {
     const [x, y] = at(row);
     ctx.strokeStyle = ctx.fillStyle = cssColour(looks.get(row.label).colour);
     if (row.score.spread) {
+      const ends = [-1, 1].map((sign) => self.valToPos(row.score.value + sign * row.score.spread, "y", true));
+      whiskers.push(box(x, (ends[0] + ends[1]) / 2, 3 * ratio, ends[0] - ends[1]));
       ctx.globalAlpha = 0.6;
       ctx.beginPath();
-      ctx.moveTo(x, self.valToPos(row.score.value - row.score.spread, "y", true));
-      ctx.lineTo(x, self.valToPos(row.score.value + row.score.spread, "y", true));
+      ctx.moveTo(x, ends[0]);
+      ctx.lineTo(x, ends[1]);
       ctx.stroke();
       ctx.globalAlpha = 1;
     }
@@ -140,46 +142,26 @@ function drawRows(self, rows, looks, score) {
   ctx.font = `${12 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = "middle";
   ctx.textAlign = "left";
-  for (const row of rows) drawLabel(ctx, row.name, ...at(row), ratio, taken, bbox);
-  ctx.restore();
-}
-
-function box(x, y, width, height) {
-  return { left: x - width / 2, right: x + width / 2, top: y - height / 2, bottom: y + height / 2 };
-}
-
-/** Put a name beside its mark where nothing is in the way; without such a place, hovering tells. */
-function drawLabel(ctx, text, x, y, ratio, taken, bbox) {
-  const width = ctx.measureText(text).width;
-  const [near, high] = [10 * ratio, 15 * ratio];
-  const places = [
-    box(x + near + width / 2, y, width, high),
-    box(x - near - width / 2, y, width, high),
-    box(x, y - high, width, high),
-    box(x, y + high, width, high),
-    box(x + near + width / 2, y - high * 0.8, width, high),
-    box(x + near + width / 2, y + high * 0.8, width, high),
-    box(x - near - width / 2, y - high * 0.8, width, high),
-    box(x - near - width / 2, y + high * 0.8, width, high),
-  ];
-  const free = places.find(
-    (place) =>
-      place.left > bbox.left &&
-      place.right < bbox.left + bbox.width &&
-      place.top > bbox.top &&
-      place.bottom < bbox.top + bbox.height &&
-      taken.every(
-        (other) =>
-          place.right < other.left ||
-          place.left > other.right ||
-          place.bottom < other.top ||
-          place.top > other.bottom,
-      ),
-  );
-  if (!free) return;
-  taken.push(free);
+  const points = rows.map((row) => {
+    const [x, y] = at(row);
+    return { x, y, width: ctx.measureText(row.name).width };
+  });
+  const area = { left: bbox.left, right: bbox.left + bbox.width, top: bbox.top, bottom: bbox.top + bbox.height };
+  const places = placeLabels(points, area, whiskers, ratio);
+  ctx.lineWidth = ratio;
+  ctx.strokeStyle = cssColour("--muted");
+  for (const { leader } of places) {
+    if (!leader) continue;
+    ctx.beginPath();
+    ctx.moveTo(...leader[0]);
+    ctx.lineTo(...leader[1]);
+    ctx.stroke();
+  }
   ctx.fillStyle = cssColour("--ink");
-  ctx.fillText(text, free.left, (free.top + free.bottom) / 2);
+  places.forEach(({ place }, index) => {
+    ctx.fillText(rows[index].name, place.left, (place.top + place.bottom) / 2);
+  });
+  ctx.restore();
 }
 
 function drawMark(ctx, mark, x, y, r) {

@@ -150,9 +150,12 @@ def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path)
     members = sorted(members, key=lambda pair: _order(pair[0]))
     records = [record for record, _ in members]
     headers: list[list[str]] = []
+    numbers = _configurations(records)
     runs = [
-        run_data(record, base, headers) | (run_files(record) | _curves(curves) if curves else {})
-        for record, curves in members
+        run_data(record, base, headers)
+        | {"configuration": number}
+        | (run_files(record) | _curves(curves) if curves else {})
+        for (record, curves), number in zip(members, numbers, strict=True)
     ]
     own, *rules = selections(records)
     results = [results_under(records, own)]
@@ -170,6 +173,17 @@ def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path)
         "grid": grid(records),
         "runs": runs,
     }
+
+
+def _configurations(records: Sequence[Record]) -> list[int]:
+    """Return a number for each run, the same for those that differ in their seed alone."""
+    numbers = dict[str, int]()
+    return [
+        numbers.setdefault(
+            json.dumps([record.label, record.settings], sort_keys=True, default=str), len(numbers)
+        )
+        for record in records
+    ]
 
 
 def _order(record: Record) -> tuple[Any, ...]:

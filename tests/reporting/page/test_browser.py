@@ -341,6 +341,28 @@ def test_training_curves_choose_quantity_methods_and_seed(rooms: Chromium) -> No
     assert "No method is chosen" in rooms.run(f"{TRAINING}.textContent")
 
 
+def test_bands_are_one_deviation_over_seeds_and_can_be_switched_off(rooms: Chromium) -> None:
+    click(rooms, f"{TRAINING}.querySelectorAll('.quiet')[1]")
+    click(rooms, f"[...{TRAINING}.querySelectorAll('.key')].find((k) => k.innerText === 'ls')")
+    data = f"drawn.get({TRAINING}.querySelector('.plot')).plot.data"
+    epochs, mean, high, low = (np.array(values) for values in rooms.run(data))
+    losses_NE = [[1.3 * (1 + seed / 50) / epoch for epoch in epochs] for seed in (0, 1, 2)]
+    expected, deviation = np.mean(losses_NE, axis=0), np.std(losses_NE, axis=0, ddof=1)
+    assert mean == pytest.approx(expected, rel=1e-3)
+    assert high - mean == pytest.approx(deviation, rel=0.02)
+    assert mean - low == pytest.approx(deviation, rel=0.02)
+    change(rooms, f"{TRAINING}.querySelectorAll('select')[1]", "box.value = 'all'")
+    assert rooms.run(f"{data}.length") == 1 + 3
+
+
+def test_a_seed_that_ends_early_and_a_single_one_have_no_band(rooms: Chromium) -> None:
+    assert rooms.run("meanOverSeeds([[[1, 2, 3], [4, null, 6]], [[1, 2], [8, 3]]])") == {
+        "xs": [1, 2, 3],
+        "ys": [6, 3, 6],
+        "spread": [pytest.approx(8**0.5), None, None],
+    }
+
+
 def test_the_matrix_shows_means_in_view_and_chooses_pairs(rooms: Chromium) -> None:
     cells = f"[...{GRADIENTS}.querySelectorAll('.cosines button')]"
     assert len(rooms.run(f"{cells}.map((node) => node.textContent)")) == 3

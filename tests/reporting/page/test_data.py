@@ -121,6 +121,18 @@ def test_a_seed_in_two_configurations_keeps_the_methods_label(rooms: dict[str, A
     assert row_of(rooms, f"rlw-{EVIL_VARIANT}")["label"] == f"rlw-{EVIL_VARIANT}"
 
 
+def test_runs_that_differ_in_the_seed_alone_have_one_configuration(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        add_run(tmp_path, "ls", seed, 1.0, dataset="rooms")
+        add_run(tmp_path, "uw", seed, 1.0, dataset="rooms")
+    changes = {"hash8": "bbbbbbbb", "settings": {"optimizer": {"lr": 0.5}}}
+    add_run(tmp_path, "ls", 2, 1.0, dataset="rooms", **changes)
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    found = {(run["label"], run["seed"]): run["configuration"] for run in dataset["runs"]}
+    assert found["ls", 0] == found["ls", 1]
+    assert len({found["ls", 0], found["ls", 2], found["uw", 0]}) == 3
+
+
 def test_every_state_is_listed(rooms: dict[str, Any]) -> None:
     grid = rooms["grid"]
     assert grid["seeds"] == [0, 1, 2]

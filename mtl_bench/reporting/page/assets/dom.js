@@ -34,6 +34,17 @@ function format(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The sample standard deviation, null of a single value. */
+function deviation(values) {
+  if (values.length < 2) return null;
+  const centre = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
 /** "1 run", "2 runs". */
 function count(number, one, many = one + "s") {
   return `${number} ${number === 1 ? one : many}`;

@@ -251,6 +251,7 @@ def _row(
         score_interval=verdict.interval,
         middle=verdict.middle,
         delta_t=verdict.delta_t,
+        by_seed=verdict.by_seed,
         intervals=tuple(bootstrap_mean(values_N) for values_N in values_NK.T),
         mean_rank=None,
         improvement=None

@@ -135,6 +135,7 @@ def _rows(
             "name": row.name,
             "label": row.label,
             "seeds": list(row.seeds),
+            "by_seed": [row.by_seed[seed] for seed in row.seeds],
             "score": _shown(score[index]),
             "more": {head: _shown(cells[index]) for head, cells in beside.items()},
             "mean_rank": _number(row.mean_rank),
@@ -166,7 +167,7 @@ def _column(column: Column) -> dict[str, str | bool]:
     }
 
 
-def score_data(score: Score) -> dict[str, str | bool]:
+def score_data(score: Score) -> dict[str, str | bool | int]:
     """Return what the page needs to show a score."""
     return {
         "label": score.label,
@@ -174,6 +175,7 @@ def score_data(score: Score) -> dict[str, str | bool]:
         "heading": score.heading,
         "higher": score.higher_is_better,
         "relative": score.is_relative,
+        "decimals": score.decimals,
         "about": "mean relative change of all metrics against our STL"
         if score.is_relative
         else "mean over the tasks",

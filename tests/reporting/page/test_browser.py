@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 TABS = ("overview", "data-rooms", "data-streets", "runs")
-WEIGHTS, TRAINING, GRADIENTS = (
+WEIGHTS, TRAINING, GRADIENTS, PAIRED = (
     f"[...document.querySelectorAll('#panel-data-rooms section')].find((s) => "
     f"s.querySelector('h2').textContent === '{title}')"
-    for title in ("Task weights", "Training curves", "Task gradients")
+    for title in ("Task weights", "Training curves", "Task gradients", "Paired comparison")
 )
 INK = """(canvas) => {
   const { width, height } = canvas;
@@ -361,6 +361,52 @@ def test_a_seed_that_ends_early_and_a_single_one_have_no_band(rooms: Chromium) -
         "ys": [6, 3, 6],
         "spread": [pytest.approx(8**0.5), None, None],
     }
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 7, 12])
+def test_the_exact_test_counts_all_patterns_of_signs(rooms: Chromium, seeds: int) -> None:
+    values = np.random.default_rng(seeds).normal(0.5, 1, seeds)
+    sums = [abs(float(np.dot(signs, values))) for signs in product((1, -1), repeat=seeds)]
+    extreme = sum(total >= abs(values.sum()) - 1e-9 for total in sums)
+    found = rooms.run(f"signFlipTest({json.dumps(values.tolist())})")
+    assert found == {
+        "p": pytest.approx(extreme / 2**seeds),
+        "extreme": extreme,
+        "patterns": 2**seeds,
+    }
+    assert rooms.run(f"signFlipTest({[1.5] * seeds}).p") == 2 / 2**seeds
+    assert rooms.run(f"signFlipTest({[0] * seeds}).p") == 1
+
+
+def test_the_interval_of_many_seeds_is_that_of_the_bootstrap(rooms: Chromium) -> None:
+    values = np.random.default_rng(0).normal(0.5, 1, 40)
+    draws = values[np.random.default_rng(1).integers(40, size=(20_000, 40))].mean(axis=1)
+    found = rooms.run(f"bootstrapMean({json.dumps(values.tolist())})")
+    assert found == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.02)
+
+
+def test_two_methods_are_compared_over_their_common_seeds(rooms: Chromium) -> None:
+    """Δm of factor f is 100 (f - 1) where lower is better, and 100 (1 - 1 / f) where higher is."""
+    rises = 1 + np.arange(3) / 50
+    worse = np.mean([1, 1, 0, 0])
+
+    def deltas(factor: float) -> np.ndarray:
+        single_low, single_high = rises.mean(), (1 / rises).mean()
+        low, high = factor * rises / single_low - 1, 1 - 1 / (factor * rises) / single_high
+        return 100 * (worse * low + (1 - worse) * high)
+
+    differences = deltas(0.9) - deltas(1.3)
+    boxes = f"{PAIRED}.querySelectorAll('select')"
+    assert rooms.run(f"[...{boxes}].map((box) => box.value)") == ["taskforce", "ls"]
+    cells = f"[...{PAIRED}.querySelectorAll('tbody tr')].map((row) => row.children[3].textContent)"
+    assert rooms.run(cells) == [f"{x:+.2f}" for x in differences]
+    told = rooms.run(f"{PAIRED}.textContent")
+    assert f"{differences.mean():+.2f} ± {differences.std(ddof=1):.2f} %" in told
+    assert "taskforce is ahead in 3 of 3" in told
+    assert "p = 0.25" in told
+    assert "takes 6 seeds or more" in told
+    change(rooms, f"{boxes}[1]", "box.value = 'mgda'")
+    assert "One seed says nothing" in rooms.run(f"{PAIRED}.textContent")
 
 
 def test_the_matrix_shows_means_in_view_and_chooses_pairs(rooms: Chromium) -> None:

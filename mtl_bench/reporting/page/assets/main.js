@@ -39,6 +39,7 @@ function datasetPanel(dataset, looks) {
             costPlots(found, looks),
           )
         : "",
+      found.comparisons.length > 0 ? pairedSection(found, looks, dataset.score) : "",
     );
   }
 

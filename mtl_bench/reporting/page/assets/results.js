@@ -137,9 +137,9 @@ function settingOf(comparison, results) {
  */
 function comparisonTable(caption, comparison, results, columnsOf) {
   const names = new Set(comparison.rows.map((row) => row.name));
-  const variants = results.comparisons
-    .filter((other) => !comparison.ablations && other.ablations && other.setting === comparison.setting)
-    .flatMap((other) => other.rows.filter((row) => !names.has(row.name)).map(unmarked));
+  const variants = comparison.ablations
+    ? []
+    : rowsOf(results, comparison.setting).filter((row) => !names.has(row.name)).map(unmarked);
   const place = h("div");
 
   function fill(withVariants) {
@@ -159,6 +159,20 @@ function comparisonTable(caption, comparison, results, columnsOf) {
       h("div", { class: "controls" }, checkBox(`with ${count(variants.length, "variant")}`, false, fill)),
     place,
   ];
+}
+
+/** The rows of methods and variants in one setting, each once. */
+function rowsOf(results, setting) {
+  const own = results.comparisons.filter((comparison) => comparison.setting === setting);
+  const rows = new Map(own.flatMap((comparison) => comparison.rows).map((row) => [row.name, row]));
+  return [...rows.values()];
+}
+
+/** A control that chooses between settings where there are several; "show" gets one, at once too. */
+function settingPicker(results, show) {
+  const settings = [...new Set(results.comparisons.map((comparison) => comparison.setting))];
+  show(settings[0]);
+  return settings.length > 1 && selectBox("Setting", settings.map((name) => [name, name]), settings[0], show).node;
 }
 
 /** A row without the marks that it has among other rows. */

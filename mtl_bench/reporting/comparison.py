@@ -118,6 +118,7 @@ class MethodRow:
         middle: interquartile mean over seeds and tasks of the metric that a score is the mean of.
         delta_t: Δt as Δm.
         by_seed: the score of each seed; Δm against the mean of all STL runs.
+        by_task: Δm of each task, or the metric that a score is the mean of.
         intervals: 95 % bootstrap interval of each metric's mean over seeds.
         mean_rank: mean over metrics of the rank among the methods of the comparison: neither STL
             nor an ablation has one.
@@ -141,6 +142,7 @@ class MethodRow:
     middle: float | None
     delta_t: Spread | None
     by_seed: Mapping[int, float | None]
+    by_task: Mapping[str, Spread | None]
     intervals: tuple[Interval | None, ...]
     mean_rank: float | None
     improvement: float | None

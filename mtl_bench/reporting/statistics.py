@@ -252,6 +252,7 @@ def _row(
         middle=verdict.middle,
         delta_t=verdict.delta_t,
         by_seed=verdict.by_seed,
+        by_task=verdict.by_task,
         intervals=tuple(bootstrap_mean(values_N) for values_N in values_NK.T),
         mean_rank=None,
         improvement=None

@@ -38,6 +38,7 @@ class Verdict(NamedTuple):
     middle: float | None
     delta_t: Spread | None
     by_seed: dict[int, float | None]
+    by_task: dict[str, Spread | None]
     notes: tuple[str, ...]
 
 
@@ -67,6 +68,10 @@ def against_single_tasks(
         None,
         spread_of([delta_t(run.metrics, held.single, held.counted) for run in held.runs]),
         {run.record.seed: delta_m(run.metrics, every, held.counted) for run in runs},
+        {
+            task: spread_of([delta_m(run.metrics, held.single, {task: own}) for run in held.runs])
+            for task, own in held.counted.items()
+        },
         tuple(_notes(runs, held, found)),
     )
 
@@ -87,6 +92,7 @@ def by_mean(runs: tuple[ScoredRun, ...], columns: Sequence[Column], score: Score
         interquartile_mean(values_NK),
         None,
         {run.record.seed: score.value(run.metrics) for run in runs},
+        {column.task: spread_of(values_of(runs, column.task, column.metric)) for column in columns},
         () if found else (f"no {score.label}: a run has no value of it",),
     )
 

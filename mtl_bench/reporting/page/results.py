@@ -18,7 +18,12 @@ from mtl_bench.reporting.notes import (
     unsealed_note,
 )
 from mtl_bench.reporting.published import as_number
-from mtl_bench.reporting.statistics import compare_parts, rank_rows, runs_under
+from mtl_bench.reporting.statistics import (
+    compare_parts,
+    counted_columns,
+    rank_rows,
+    runs_under,
+)
 from mtl_bench.reporting.table import NO_CELL, Cell
 from mtl_bench.reporting.tables import (
     DELTA_T,
@@ -98,6 +103,7 @@ def _comparison(found: Comparison, ranks: Mapping[str, float | None]) -> dict[st
         "score": score_data(found.score),
         "heads": [_head(head, found.score) for head in beside],
         "columns": [_column(column) for column in found.columns],
+        "tasks": list(_tasks(found).values()),
         "published": heads,
         "rows": [row | {"published": published.get(row["label"], empty)} for row in rows],
         "cautions": [
@@ -145,10 +151,24 @@ def _rows(
             "cost_seeds": row.epoch_cost.seeds,
             "exploded": len(row.exploded),
             "metrics": [_shown(column[index]) for column in metrics],
+            "tasks": [_task_score(row.by_task.get(task), found.score) for task in _tasks(found)],
             "notes": [*row.notes, *unsealed_note(row.unsealed)],
         }
         for index, row in enumerate(found.rows)
     ]
+
+
+def _tasks(found: Comparison) -> dict[str, str]:
+    """Return name and label of each task that the score counts."""
+    return {column.task: column.label for column in counted_columns(found.columns, found.score)}
+
+
+def _task_score(value: Spread | None, score: Score) -> Shown:
+    if value is None:
+        return _shown(NO_CELL)
+    decimals = 1 if score.is_relative else score.decimals
+    text = spread_text(value, decimals, signed=score.is_relative)
+    return _shown(Cell(text, value.mean, value.sd))
 
 
 def _short(setting: Setting) -> str:

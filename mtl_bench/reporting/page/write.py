@@ -30,6 +30,7 @@ SCRIPTS = (
     "results.js",
     "labels.js",
     "scatter.js",
+    "heat.js",
     "paired.js",
     "weights.js",
     "training.js",

@@ -23,10 +23,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 TABS = ("overview", "data-rooms", "data-streets", "runs")
-WEIGHTS, TRAINING, GRADIENTS, PAIRED = (
+WEIGHTS, TRAINING, GRADIENTS, PAIRED, HEAT = (
     f"[...document.querySelectorAll('#panel-data-rooms section')].find((s) => "
     f"s.querySelector('h2').textContent === '{title}')"
-    for title in ("Task weights", "Training curves", "Task gradients", "Paired comparison")
+    for title in (
+        *("Task weights", "Training curves", "Task gradients"),
+        *("Paired comparison", "Relative change per task"),
+    )
 )
 INK = """(canvas) => {
   const { width, height } = canvas;
@@ -409,6 +412,31 @@ def test_two_methods_are_compared_over_their_common_seeds(rooms: Chromium) -> No
     assert "One seed says nothing" in rooms.run(f"{PAIRED}.textContent")
 
 
+def test_the_heat_map_has_the_change_of_every_task(rooms: Chromium, page: Path) -> None:
+    """Worse is warm, better is cool, nothing is neither; the numbers say the same."""
+    table = f"{HEAT}.querySelector('table')"
+    heads = rooms.run(f"[...{table}.querySelectorAll('.head')].map((head) => head.textContent)")
+    assert heads == ["method", "Δm", "Seg <b class=evil>", "Depth", "Normals"]
+    shown = rooms.run(
+        f"Object.fromEntries([...{table}.querySelectorAll('tbody tr')].map((row) => "
+        "[row.children[0].children[1].textContent,"
+        " [...row.querySelectorAll('.shade')].map((cell) => [cell.textContent, cell.classList.contains('warm'),"
+        " cell.style.getPropertyValue('--strength')])]))"
+    )
+    low, high = 100 * (0.9 - 1), 100 * (1 - 1 / 0.9)
+    assert [text for text, *_ in shown["taskforce"]] == [f"{x:+.1f}" for x in (high, low, low)]
+    assert not any(warm for _, warm, _ in shown["taskforce"])
+    assert [text for text, *_ in shown["ls"]] == ["+23.1", "+30.0", "+30.0"]
+    assert all(warm for _, warm, _ in shown["ls"])
+    assert shown["stl"] == [["0.0", False, "0%"]] * 3
+    assert [text for text, *_ in shown["uw"]] == ["+28.6", "–", "+40.0"]
+    strengths = {name: int(cells[1][2][:-1]) for name, cells in shown.items()}
+    assert 0 < strengths["taskforce"] < strengths["ls"]
+    assert f"rlw-{EVIL_VARIANT}" not in shown
+    click(rooms, f"{HEAT}.querySelector('input')")
+    assert f"rlw-{EVIL_VARIANT}" in rooms.run(f"{HEAT}.textContent")
+
+
 def test_the_matrix_shows_means_in_view_and_chooses_pairs(rooms: Chromium) -> None:
     cells = f"[...{GRADIENTS}.querySelectorAll('.cosines button')]"
     assert len(rooms.run(f"{cells}.map((node) => node.textContent)")) == 3
@@ -493,6 +521,11 @@ def test_the_page_of_environments_is_about_success(control: Chromium) -> None:
     heads = control.run(f"[...{panel}.querySelectorAll('thead button')].map((b) => b.textContent)")
     assert any("95 %" in head for head in heads)
     assert control.run(f"{panel}.textContent.includes('Upper left is better')")
+    heat = (
+        f"[...{panel}.querySelectorAll('section')].find((s) => s.innerText.startsWith('success per"
+    )
+    cells = f"[...{heat}')).querySelectorAll('tbody .shade')].map((cell) => cell.textContent)"
+    assert control.run(cells) == ["0.88", "0.50"] * 2
     assert not control.run("document.querySelector('#page').textContent.includes('Δ')")
     assert all(ink(control, panel))
 

@@ -39,7 +39,9 @@ function datasetPanel(dataset, looks) {
             costPlots(found, looks),
           )
         : "",
-      found.comparisons.length > 0 ? pairedSection(found, looks, dataset.score) : "",
+      ...(found.comparisons.length > 0
+        ? [heatSection(found, looks, dataset.score), pairedSection(found, looks, dataset.score)]
+        : []),
     );
   }
 

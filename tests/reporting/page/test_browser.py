@@ -23,12 +23,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 TABS = ("overview", "data-rooms", "data-streets", "runs")
-WEIGHTS, TRAINING, GRADIENTS, PAIRED, HEAT = (
+WEIGHTS, TRAINING, GRADIENTS, PAIRED, HEAT, TRADE = (
     f"[...document.querySelectorAll('#panel-data-rooms section')].find((s) => "
     f"s.querySelector('h2').textContent === '{title}')"
     for title in (
         *("Task weights", "Training curves", "Task gradients"),
-        *("Paired comparison", "Relative change per task"),
+        *("Paired comparison", "Relative change per task", "Trade-offs"),
     )
 )
 INK = """(canvas) => {
@@ -420,7 +420,8 @@ def test_the_heat_map_has_the_change_of_every_task(rooms: Chromium, page: Path) 
     shown = rooms.run(
         f"Object.fromEntries([...{table}.querySelectorAll('tbody tr')].map((row) => "
         "[row.children[0].children[1].textContent,"
-        " [...row.querySelectorAll('.shade')].map((cell) => [cell.textContent, cell.classList.contains('warm'),"
+        " [...row.querySelectorAll('.shade')].map((cell) =>"
+        " [cell.textContent, cell.classList.contains('warm'),"
         " cell.style.getPropertyValue('--strength')])]))"
     )
     low, high = 100 * (0.9 - 1), 100 * (1 - 1 / 0.9)
@@ -435,6 +436,44 @@ def test_the_heat_map_has_the_change_of_every_task(rooms: Chromium, page: Path) 
     assert f"rlw-{EVIL_VARIANT}" not in shown
     click(rooms, f"{HEAT}.querySelector('input')")
     assert f"rlw-{EVIL_VARIANT}" in rooms.run(f"{HEAT}.textContent")
+
+
+@pytest.mark.parametrize("higher_x", [False, True])
+@pytest.mark.parametrize("higher_y", [False, True])
+def test_the_front_is_what_no_other_beats(rooms: Chromium, higher_x: bool, higher_y: bool) -> None:
+    generator = np.random.default_rng(0)
+    angles_N, radii_N = generator.uniform(0, 2 * np.pi, 60), generator.uniform(4, 9, 60)
+    disc_N2 = np.stack([radii_N * np.cos(angles_N), radii_N * np.sin(angles_N)], axis=1)
+    values_N2 = np.round(disc_N2).astype(int)  # with ties
+    gains_N2 = np.where([higher_x, higher_y], values_N2, -values_N2)
+    beaten_N = [
+        any((other >= own).all() and (other > own).any() for other in gains_N2) for own in gains_N2
+    ]
+    points = [{"x": {"value": x}, "y": {"value": y}} for x, y in values_N2.tolist()]
+    switches = f"{json.dumps(higher_x)}, {json.dumps(higher_y)}"
+    found = rooms.run(f"paretoFront({json.dumps(points)}, {switches})")
+    pairs = [(each["x"]["value"], each["y"]["value"]) for each in found]
+    assert sorted(pairs) == sorted(map(tuple, values_N2[np.logical_not(beaten_N)].tolist()))
+    assert [x for x, _ in pairs] == sorted(x for x, _ in pairs)
+    assert 1 < len(set(pairs)) < 60
+
+
+def test_two_numbers_of_every_method_are_chosen(rooms: Chromium) -> None:
+    boxes = f"{TRADE}.querySelectorAll('select')"
+    assert rooms.run(f"[...{boxes}].map((box) => box.selectedOptions[0].text)") == [
+        "epoch cost",
+        "Δm",
+    ]
+    label = f"{TRADE}.querySelector('.plot').getAttribute('aria-label')"
+    assert "No method beats ls, mgda, taskforce in both" in rooms.run(label)
+    assert "not drawn: uw" in rooms.run(f"{TRADE}.textContent")
+    before = ink(rooms, TRADE)
+    change(rooms, f"{boxes}[0]", "box.value = 'metric 0'")
+    assert "Lower right is better" in rooms.run(f"{TRADE}.textContent")
+    assert "No method beats taskforce in both" in rooms.run(label)
+    assert ink(rooms, TRADE) != before
+    change(rooms, f"{TRADE}.querySelector('input')", "box.checked = true")
+    assert f"rlw-{EVIL_VARIANT}" in rooms.run(label)
 
 
 def test_the_matrix_shows_means_in_view_and_chooses_pairs(rooms: Chromium) -> None:

@@ -3,42 +3,18 @@
 const STRONGEST = 55; // percent of a colour behind a number, which stays readable
 
 function heatSection(results, looks, score) {
-  const state = { setting: null, variants: false };
-  const switches = h("span", { class: "control-slot" });
   const host = h("div");
-
-  function show(setting) {
-    state.setting = setting;
-    const several = rowsOf(results, setting).filter(isVariant).length;
-    const box = checkBox(`with ${count(several, "variant")}`, state.variants, (on) => {
-      state.variants = on;
-      fill();
-    });
-    switches.replaceChildren(...(several > 0 && rowsOf(results, setting).some((row) => !isVariant(row)) ? [box] : []));
-    fill();
-  }
-
-  function fill() {
-    const every = rowsOf(results, state.setting);
-    const methods = every.filter((row) => !isVariant(row));
-    const rows = state.variants ? every : methods;
-    const { tasks } = results.comparisons.find((comparison) => comparison.setting === state.setting);
-    host.replaceChildren(...heatMap(rows, tasks, looks, score));
-  }
-
-  const settings = settingPicker(results, show);
+  const picker = rowPicker(results, (rows, { tasks }) =>
+    host.replaceChildren(...heatMap(rows, tasks, looks, score)),
+  );
   return section(
     score.relative ? "Relative change per task" : `${score.label} per task`,
     score.relative
       ? "Mean change of a task's metrics against our STL, in percent; a positive one is worse. A stronger colour is farther from STL, up to the ends of the scale."
       : `Mean over seeds; ${score.higher ? "higher" : "lower"} is better.`,
-    h("div", { class: "controls" }, settings, switches),
+    h("div", { class: "controls" }, picker),
     host,
   );
-}
-
-function isVariant(row) {
-  return row.label.includes("-");
 }
 
 function heatMap(rows, tasks, looks, score) {

@@ -32,15 +32,8 @@ function datasetPanel(dataset, looks) {
             `With so many rows those under other selection rules are left out: ${dataset.left_out_rules.join(", ")}.`,
           ),
       ),
-      found.comparisons.length > 0
-        ? section(
-            `${dataset.score.label} against cost`,
-            costText(dataset.score),
-            costPlots(found, looks),
-          )
-        : "",
       ...(found.comparisons.length > 0
-        ? [heatSection(found, looks, dataset.score), pairedSection(found, looks, dataset.score)]
+        ? [paretoSection, heatSection, pairedSection].map((part) => part(found, looks, dataset.score))
         : []),
     );
   }
@@ -54,13 +47,6 @@ function datasetPanel(dataset, looks) {
     trainingSection(dataset, looks),
     gradientsSection(dataset),
   ];
-}
-
-/** Where in the plot of score and cost the good methods are. */
-function costText(score) {
-  return score.relative
-    ? "Lower left is better: nearer to, or below, the single-task networks (dotted line) for less time."
-    : `${score.higher ? "Upper" : "Lower"} left is better: more is solved for less time.`;
 }
 
 /** Which runs have curves, where not all have. */

@@ -175,6 +175,39 @@ function settingPicker(results, show) {
   return settings.length > 1 && selectBox("Setting", settings.map((name) => [name, name]), settings[0], show).node;
 }
 
+function isVariant(row) {
+  return row.label.includes("-");
+}
+
+/**
+ * Controls for the setting, where there are several, and for variants beside the methods.
+ * "show" gets the rows and a comparison of the setting, at once and at each change.
+ */
+function rowPicker(results, show) {
+  const state = { setting: null, variants: false };
+  const slot = h("span", { class: "control-slot" });
+
+  function change() {
+    const every = rowsOf(results, state.setting);
+    const methods = every.filter((row) => !isVariant(row));
+    const comparison = results.comparisons.find((one) => one.setting === state.setting);
+    const variants = every.length - methods.length;
+    const box = checkBox(`with ${count(variants, "variant")}`, state.variants, (on) => {
+      state.variants = on;
+      show(on ? every : methods, comparison);
+    });
+    const optional = variants > 0 && methods.length > 1;
+    slot.replaceChildren(...(optional ? [box] : []));
+    show(optional && !state.variants ? methods : every, comparison);
+  }
+
+  const settings = settingPicker(results, (setting) => {
+    state.setting = setting;
+    change();
+  });
+  return [settings, slot].filter(Boolean);
+}
+
 /** A row without the marks that it has among other rows. */
 function unmarked(row) {
   const plain = (cell) => ({ ...cell, mark: undefined });

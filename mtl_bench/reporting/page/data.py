@@ -15,7 +15,7 @@ from mtl_bench.records.steps import find_components
 from mtl_bench.reporting.display import row_order
 from mtl_bench.reporting.page.looks import page_looks
 from mtl_bench.reporting.page.results import results_under, score_data, selections
-from mtl_bench.reporting.page.runs import FACTS, grid, run_data, run_files
+from mtl_bench.reporting.page.runs import FACTS, configurations, grid, run_data, run_files
 from mtl_bench.reporting.page.series import Bins, Steps, epoch_curves, step_curves
 from mtl_bench.reporting.statistics import columns_of
 from mtl_bench.reporting.tables import metric_header
@@ -150,7 +150,7 @@ def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path)
     members = sorted(members, key=lambda pair: _order(pair[0]))
     records = [record for record, _ in members]
     headers: list[list[str]] = []
-    numbers = _configurations(records)
+    numbers, settings = configurations(records)
     runs = [
         run_data(record, base, headers)
         | {"configuration": number}
@@ -171,19 +171,9 @@ def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path)
         "score": score_data(records[0].score),
         "tasks": _tasks(members),
         "grid": grid(records),
+        "settings": settings,
         "runs": runs,
     }
-
-
-def _configurations(records: Sequence[Record]) -> list[int]:
-    """Return a number for each run, the same for those that differ in their seed alone."""
-    numbers = dict[str, int]()
-    return [
-        numbers.setdefault(
-            json.dumps([record.label, record.settings], sort_keys=True, default=str), len(numbers)
-        )
-        for record in records
-    ]
 
 
 def _order(record: Record) -> tuple[Any, ...]:

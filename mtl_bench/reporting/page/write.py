@@ -35,6 +35,7 @@ SCRIPTS = (
     "weights.js",
     "training.js",
     "gradients.js",
+    "difference.js",
     "runs.js",
     "overview.js",
     "main.js",

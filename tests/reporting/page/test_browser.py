@@ -16,7 +16,7 @@ from mtl_bench.reporting.page.write import write_report
 from mtl_bench.reporting.statistics import compare_parts, rank_rows, runs_under
 from tests.records.control import explode, write_control
 from tests.reporting.page.chromium import EXECUTABLE, Chromium
-from tests.reporting.page.runs import EVIL, EVIL_VARIANT, write_profile
+from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_run, write_profile
 
 pytestmark = pytest.mark.skipif(
     EXECUTABLE is None, reason="needs Chromium: apt-get install chromium"
@@ -530,6 +530,27 @@ def test_runs_are_found_and_open(browser: Chromium, page: Path) -> None:
     change(browser, "document.querySelector('#panel-runs select')", "box.value = 'failed'")
     states = browser.run(f"{shown}.map((node) => node.querySelector('.state').textContent)")
     assert sorted(states) == ["failed 0/?", "failed 2/6"]
+    assert browser.problems == []
+
+
+def test_the_settings_in_which_two_runs_differ(browser: Chromium, tmp_path: Path) -> None:
+    for label, seed, lr in (("ls", 0, 0.1), ("ls", 1, 0.1), ("uw", 0, 0.2)):
+        settings = {"optimizer": {"lr": lr, "betas": [0.9, 0.999]}}
+        add_run(tmp_path, label, seed, 1.0, dataset="rooms", settings=settings)
+    browser.show(1280)
+    browser.open(write_report(tmp_path, "mini", None), "runs")
+    part = "document.getElementById('difference')"
+    click(browser, f"{part}.querySelector('summary')")
+    table = (
+        f"[...{part}.querySelectorAll('tbody tr')]"
+        ".map((row) => [...row.children].map((cell) => cell.textContent))"
+    )
+    assert browser.run(table) == [["method.name", '"ls"', '"uw"'], ["optimizer.lr", "0.1", "0.2"]]
+    boxes = f"{part}.querySelectorAll('select')"
+    change(browser, f"{boxes}[2]", "box.value = '0'")
+    assert browser.run(table) == []
+    change(browser, f"{boxes}[3]", "box.value = '1'")
+    assert browser.run(table) == [["seed", "0", "1"]]
     assert browser.problems == []
 
 

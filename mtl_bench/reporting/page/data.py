@@ -18,6 +18,7 @@ from mtl_bench.reporting.page.results import results_under, score_data, selectio
 from mtl_bench.reporting.page.runs import FACTS, configurations, grid, run_data, run_files
 from mtl_bench.reporting.page.series import Bins, Steps, epoch_curves, step_curves
 from mtl_bench.reporting.statistics import columns_of
+from mtl_bench.reporting.table_latex import LATEX
 from mtl_bench.reporting.tables import metric_header
 
 CHARACTERS = 2_400_000
@@ -66,6 +67,7 @@ def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, 
         "looks": page_looks(labels),
         "left_out": len(records) - len(found),
         "facts": FACTS,
+        "latex": LATEX,
         "datasets": [
             _dataset(name, list(members), base)
             for name, members in groupby(pairs, key=lambda pair: pair[0].dataset)

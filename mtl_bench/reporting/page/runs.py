@@ -82,15 +82,19 @@ def grid(records: Sequence[Record]) -> dict[str, Any]:
 def configurations(records: Sequence[Record]) -> tuple[list[int], dict[str, Any]]:
     """Return a number for each run, the same for those that differ in their seed alone, and these.
 
-    Of the configurations there are the usual settings, each the text of its value by dotted key,
-    and by number those that are not the usual ones; None stands for a key that is not there.
+    As in the rows of tables no configuration has a seed twice. Of all there are the usual settings,
+    each the text of its value by dotted key, and of each by number those that are not the usual
+    ones; None stands for a key that is not there.
     """
     numbers = dict[str, int]()
     found = list[dict[str, str]]()
     own = list[int]()
+    seen = Counter[tuple[str, int]]()
     for record in records:
         settings = {printable(key): _value(value) for key, value in record.settings.items()}
-        key = json.dumps([record.label, settings], sort_keys=True)
+        alike = json.dumps([record.label, settings], sort_keys=True)
+        key = f"{alike}{seen[alike, record.seed]}"
+        seen[alike, record.seed] += 1
         if key not in numbers:
             numbers[key] = len(found)
             found.append(settings)

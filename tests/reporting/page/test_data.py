@@ -131,6 +131,12 @@ def test_runs_that_differ_in_the_seed_alone_have_one_configuration(tmp_path: Pat
     found = {(run["label"], run["seed"]): run["configuration"] for run in dataset["runs"]}
     assert found["ls", 0] == found["ls", 1]
     assert len({found["ls", 0], found["ls", 2], found["uw", 0]}) == 3
+    add_run(tmp_path, "ls", 0, 1.1, dataset="rooms", hash8="cccccccc")  # of other code
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    twice = [
+        run["configuration"] for run in dataset["runs"] if run["label"] == "ls" and run["seed"] == 0
+    ]
+    assert len(set(twice)) == 2
 
 
 def test_every_state_is_listed(rooms: dict[str, Any]) -> None:

@@ -4,11 +4,13 @@ const STRONGEST = 55; // percent of a colour behind a number, which stays readab
 
 function heatSection(results, looks, score) {
   const host = h("div");
-  const picker = rowPicker(results, (rows, { tasks }) =>
-    host.replaceChildren(...heatMap(rows, tasks, looks, score)),
-  );
+  const title = score.relative ? "Relative change per task" : `${score.label} per task`;
+  const picker = rowPicker(results, (rows, { tasks }) => {
+    host.replaceChildren(...heatMap(rows, tasks, looks, score));
+    host.querySelector(".tools").append(saveButtons(title, () => tableFigure(host.querySelector("table"), title)));
+  });
   return section(
-    score.relative ? "Relative change per task" : `${score.label} per task`,
+    title,
     score.relative
       ? "Mean change of a task's metrics against our STL, in percent; a positive one is worse. A stronger colour is farther from STL, up to the ends of the scale."
       : `Mean over seeds; ${score.higher ? "higher" : "lower"} is better.`,

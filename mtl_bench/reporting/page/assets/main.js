@@ -78,6 +78,7 @@ function masthead(page) {
 function start() {
   const page = JSON.parse(document.getElementById("data").textContent);
   const looks = new Map(page.labels.map((label) => [label, page.looks[label]]));
+  Object.assign(LATEX, page.latex);
   masthead(page);
   const troubled = page.datasets
     .flatMap((dataset) => dataset.runs)

@@ -1,6 +1,6 @@
 /* Line plots: uPlot with the page's colours, a list of values at the cursor, zoom by mouse or key. */
 
-const drawn = new Map(); // host -> {plot, key}
+const drawn = new Map(); // host -> {plot, key, zoom, figure: {title, entries, options, data}}
 
 /**
  * Draw lines into "host", in place of what it showed.
@@ -25,61 +25,58 @@ function plotLines(host, spec) {
   const reset = h("button", { type: "button", class: "reset", hidden: true, onclick: showAll }, "Show all");
   const tip = h("div", { class: "tip", hidden: true });
   const xs = data[0];
-  const plot = new uPlot(
-    {
-      width: Math.max(120, host.clientWidth),
-      height: spec.height || 320,
-      legend: { show: false },
-      cursor: {
-        y: false,
-        sync: spec.sync ? { key: spec.sync } : undefined,
-        points: { size: 7 },
-        dataIdx: (self, series, index) => nearestValue(self.data[series], index),
-      },
-      scales: {
-        x: { time: false, ...(xs.length === 1 ? { range: () => [xs[0] - 1, xs[0] + 1] } : {}) },
-        y: spec.log ? { distr: 3 } : {},
-      },
-      axes: [axis(spec.xLabel, true), axis(spec.yLabel, false, spec.log)],
-      series: [
-        {},
-        ...lines.map((line) => ({
-          label: line.label,
-          width: line.look.width,
-          dash: line.look.dash,
-          spanGaps: false,
-          stroke: () => cssColour(line.look.colour),
-          alpha: line.faint ? 0.25 : 1,
-          points: {
-            show: line.ys.length <= (spec.marks || 1),
-            size: 4.5,
-            fill: () => cssColour(line.look.colour),
-          },
-        })),
-        ...edges.map((_, number) => ({
-          stroke: "transparent",
-          points: { show: false },
-          auto: number % 2 === 0 || !spec.log, // low edges would stretch a logarithmic axis
-        })),
-      ],
-      bands: banded.map((line, number) => ({
-        series: [upperEdge(number), upperEdge(number) + 1],
-        fill: () => `${cssColour(line.look.colour)}26`,
-      })),
-      hooks: {
-        setCursor: [showTip],
-        setScale: [
-          (_, name) => {
-            if (name === "x") zoomed();
-          },
-        ],
-      },
+  const options = {
+    width: Math.max(120, host.clientWidth),
+    height: spec.height || 320,
+    legend: { show: false },
+    cursor: {
+      y: false,
+      sync: spec.sync ? { key: spec.sync } : undefined,
+      points: { size: 7 },
+      dataIdx: (self, series, index) => nearestValue(self.data[series], index),
     },
-    data,
-    host,
-  );
+    scales: {
+      x: { time: false, ...(xs.length === 1 ? { range: () => [xs[0] - 1, xs[0] + 1] } : {}) },
+      y: spec.log ? { distr: 3 } : {},
+    },
+    axes: [axis(spec.xLabel, true), axis(spec.yLabel, false, spec.log)],
+    series: [
+      {},
+      ...lines.map((line) => ({
+        label: line.label,
+        width: line.look.width,
+        dash: line.look.dash,
+        spanGaps: false,
+        stroke: () => cssColour(line.look.colour),
+        alpha: line.faint ? 0.25 : 1,
+        points: {
+          show: line.ys.length <= (spec.marks || 1),
+          size: 4.5,
+          fill: () => cssColour(line.look.colour),
+        },
+      })),
+      ...edges.map((_, number) => ({
+        stroke: "transparent",
+        points: { show: false },
+        auto: number % 2 === 0 || !spec.log, // low edges would stretch a logarithmic axis
+      })),
+    ],
+    bands: banded.map((line, number) => ({
+      series: [upperEdge(number), upperEdge(number) + 1],
+      fill: () => `${cssColour(line.look.colour)}26`,
+    })),
+    hooks: {
+      setCursor: [showTip],
+      setScale: [
+        (_, name) => {
+          if (name === "x") zoomed();
+        },
+      ],
+    },
+  };
+  const plot = new uPlot(options, data, host);
   plot.over.append(tip);
-  host.append(reset);
+  host.append(reset, saveButtons(spec.label, () => plotFigure(host)));
   host.tabIndex = 0;
   host.setAttribute("role", "group");
   host.setAttribute(
@@ -88,7 +85,8 @@ function plotLines(host, spec) {
       "Keys: plus and minus zoom, arrows move, 0 shows all.",
   );
   host.onkeydown = (event) => zoomByKey(event, plot, xs);
-  drawn.set(host, { plot, key: spec.key, zoom: () => (reset.hidden ? null : { ...plot.scales.x }) });
+  const figure = { title: spec.label, entries: lines.filter((line) => !line.faint), options, data };
+  drawn.set(host, { plot, figure, key: spec.key, zoom: () => (reset.hidden ? null : { ...plot.scales.x }) });
   sizes.observe(host);
   if (zoom) plot.setScale("x", { min: zoom.min, max: zoom.max });
 

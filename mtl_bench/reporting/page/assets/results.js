@@ -118,6 +118,7 @@ function metricColumns(comparison) {
   return comparison.columns.map((column, index) =>
     measureColumn((row) => row.metrics[index], column.higher, {
       title: names.size > 1 ? column.metric : column.task,
+      name: names.size > 1 ? `${column.task} ${column.metric}` : column.task,
       group: names.size > 1 ? column.task : `test ${column.metric}`,
       unit: `${column.unit} ${column.higher ? "↑" : "↓"}`.trim(),
       about: `${column.task} ${column.metric}, ${column.higher ? "higher" : "lower"} is better`,

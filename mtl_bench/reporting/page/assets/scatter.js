@@ -139,38 +139,38 @@ function drawScatter(host, points, front, { across, up, stl }) {
   const tip = h("div", { class: "tip", hidden: true });
   const title = ({ title, unit, higher }) =>
     `${title}${unit ? ` [${unit}]` : ""}, ${higher ? "higher" : "lower"} is better`;
-  const plot = new uPlot(
-    {
-      width: Math.max(120, host.clientWidth),
-      height: 420,
-      legend: { show: false },
-      cursor: { drag: { x: false, y: false }, y: false, x: false, points: { show: false } },
-      scales: {
-        x: { time: false, distr: wide ? 3 : 1, range: () => (wide ? [Math.min(...xs) / 1.25, Math.max(...xs) * 1.6] : reachOf(order, "x")) },
-        y: { range: () => reachOf(order, "y") },
-      },
-      axes: [
-        {
-          ...axis(title(across), true, wide),
-          grid: { stroke: () => cssColour("--grid"), width: 1 },
-        },
-        axis(title(up), false),
-      ],
-      series: [{}, { paths: () => null, points: { show: false } }],
-      hooks: { draw: [(self) => drawPoints(self, points, front, stl, { across, up })], setCursor: [(self) => showTip(self)] },
+  const options = {
+    width: Math.max(120, host.clientWidth),
+    height: 420,
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, y: false, x: false, points: { show: false } },
+    scales: {
+      x: { time: false, distr: wide ? 3 : 1, range: () => (wide ? [Math.min(...xs) / 1.25, Math.max(...xs) * 1.6] : reachOf(order, "x")) },
+      y: { range: () => reachOf(order, "y") },
     },
-    [xs, order.map((point) => point.y.value)],
-    host,
-  );
+    axes: [
+      {
+        ...axis(title(across), true, wide),
+        grid: { stroke: () => cssColour("--grid"), width: 1 },
+      },
+      axis(title(up), false),
+    ],
+    series: [{}, { paths: () => null, points: { show: false } }],
+    hooks: { draw: [(self) => drawPoints(self, points, front, stl, { across, up })], setCursor: [(self) => showTip(self)] },
+  };
+  const data = [xs, order.map((point) => point.y.value)];
+  const plot = new uPlot(options, data, host);
   plot.over.append(tip);
-  host.setAttribute("role", "img");
+  const figure = { title: `${up.title} against ${across.title}`, entries: [], options, data };
+  host.append(saveButtons(figure.title, () => plotFigure(host)));
+  host.setAttribute("role", "group");
   host.setAttribute(
     "aria-label",
     `${up.title} against ${across.title}: ` +
       points.map(({ name, x, y }) => `${name} ${y.text} at ${x.text}`).join("; ") +
       `. No method beats ${front.map(({ name }) => name).join(", ")} in both.`,
   );
-  drawn.set(host, { plot, zoom: () => null });
+  drawn.set(host, { plot, figure, zoom: () => null });
   sizes.observe(host);
 
   function showTip(self) {

@@ -26,6 +26,7 @@ function trainingSection(dataset, methods) {
     ...seeds.map((seed) => [String(seed), `seed ${seed}`]),
   ];
   const state = { kind: first, seed: views[0][0], log: false, clock: "epoch" };
+  const named = new Map(kinds);
   const plots = h("div", { class: "plots" });
   const caption = h("p", { class: "conditions" });
 
@@ -83,7 +84,7 @@ function trainingSection(dataset, methods) {
     plots.replaceChildren(...panelNodes.map(({ node }) => node));
     for (const { host, panel } of panelNodes) {
       plotLines(host, {
-        label: `${panel.title} over ${state.clock === "epoch" ? "epochs" : state.clock}`,
+        label: `${panel.title}, ${named.get(state.kind)}, over ${state.clock === "epoch" ? "epochs" : state.clock}`,
         key: state.kind + state.clock,
         xLabel: state.clock,
         yLabel: null,

@@ -83,7 +83,12 @@ def own_metrics(run: ScoredRun, columns: Sequence[Column]) -> list[str]:
 
 
 def _ranks_of_all(parts: Sequence[Comparison]) -> dict[str, float | None]:
-    """Return the mean ranks of methods and ablations of a setting among each other, by name."""
+    """Return the mean ranks of methods and ablations of a setting among each other, by name.
+
+    Empty where there are no ablations.
+    """
+    if parts[-1].part != "ablations":
+        return {}
     rows = {row.name: row for part in parts for row in part.rows}
     ranked = rank_rows(parts[0].columns, list(rows.values()), parts[0].score, ablations=True)
     return {row.name: row.mean_rank for row in ranked}
@@ -141,17 +146,17 @@ def _rows(
             "name": row.name,
             "label": row.label,
             "seeds": list(row.seeds),
-            "by_seed": [row.by_seed[seed] for seed in row.seeds],
+            "by_seed": [_short_number(row.by_seed[seed]) for seed in row.seeds],
             "score": _shown(score[index]),
             "more": {head: _shown(cells[index]) for head, cells in beside.items()},
             "mean_rank": _number(row.mean_rank),
-            "rank_of_all": _number(ranks[row.name]),
+            "rank_of_all": _short_number(ranks.get(row.name)),
             "cost": _number(row.epoch_cost.ratio),
             "cost_cpu": _number(row.epoch_cost.cpu),
             "cost_seeds": row.epoch_cost.seeds,
             "exploded": len(row.exploded),
             "metrics": [_shown(column[index]) for column in metrics],
-            "tasks": [_task_score(row.by_task.get(task), found.score) for task in _tasks(found)],
+            "tasks": [_pair(row.by_task.get(task)) for task in _tasks(found)],
             "notes": [*row.notes, *unsealed_note(row.unsealed)],
         }
         for index, row in enumerate(found.rows)
@@ -163,12 +168,13 @@ def _tasks(found: Comparison) -> dict[str, str]:
     return {column.task: column.label for column in counted_columns(found.columns, found.score)}
 
 
-def _task_score(value: Spread | None, score: Score) -> Shown:
-    if value is None:
-        return _shown(NO_CELL)
-    decimals = 1 if score.is_relative else score.decimals
-    text = spread_text(value, decimals, signed=score.is_relative)
-    return _shown(Cell(text, value.mean, value.sd))
+def _pair(value: Spread | None) -> list[float | None]:
+    """Return mean and deviation, as short as a page of thousands of rows needs them."""
+    return [None, None] if value is None else [_short_number(value.mean), _short_number(value.sd)]
+
+
+def _short_number(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _short(setting: Setting) -> str:

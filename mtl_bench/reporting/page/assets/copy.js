@@ -4,8 +4,11 @@ const LATEX = {}; // character -> how it is written; comes with the data
 
 /** Buttons that copy a table; "read" returns its columns and rows of nodes as they are shown now. */
 function copyButtons(read) {
-  const button = (title, write) =>
-    h("button", { type: "button", class: "quiet", onclick: (event) => copyText(write(read()), event.currentTarget) }, title);
+  const button = (title, write) => {
+    const node = h("button", { type: "button", class: "quiet" }, title);
+    node.addEventListener("click", () => copyText(write(read()), node));
+    return node;
+  };
   return h("div", { class: "tools" }, button("Copy LaTeX", asLatex), button("Copy CSV", asCsv));
 }
 
@@ -40,10 +43,16 @@ function headText({ name, title, unit = "" }) {
 
 /** What a cell says: {text, sd, mark}; swatches, bars and tags say nothing. */
 function cellParts(cell) {
-  const parts = [...cell.childNodes].filter((node) => !(node instanceof SVGElement) && !node.classList?.contains("tag"));
+  const parts = [...cell.childNodes].filter(
+    (node) => !(node instanceof SVGElement) && !node.classList?.contains("tag"),
+  );
   const sd = parts.find((node) => node.classList?.contains("sd"));
   return {
-    text: parts.filter((node) => node !== sd).map((node) => node.textContent).join(" ").trim(),
+    text: parts
+      .filter((node) => node !== sd)
+      .map((node) => node.textContent)
+      .join(" ")
+      .trim(),
     sd: sd ? sd.textContent.replace("± ", "") : "",
     mark: cell.querySelector("strong") ? "textbf" : cell.querySelector("em") ? "textit" : "",
   };
@@ -78,7 +87,10 @@ function escapeLatex(text) {
 function asCsv({ columns, rows }) {
   const parts = rows.map((row) => row.map(cellParts));
   const spread = columns.map((_, at) => parts.some((row) => row[at].sd));
-  const heads = columns.flatMap((column, at) => [headText(column), ...(spread[at] ? [`${headText(column)} sd`] : [])]);
+  const heads = columns.flatMap((column, at) => {
+    const head = headText(column);
+    return spread[at] ? [head, `${head} sd`] : [head];
+  });
   const lines = parts.map((row) =>
     row.flatMap(({ text, sd }, at) => [text === NOTHING ? "" : text, ...(spread[at] ? [sd] : [])]),
   );

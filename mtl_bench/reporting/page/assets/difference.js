@@ -11,13 +11,16 @@ function differenceSection(page) {
   if (page.datasets.every((dataset) => dataset.runs.length < 2)) return null;
   const host = h("div", { "aria-live": "polite" });
   const chosen = {};
-  const sides = [
-    ["Run", "first", groups.findIndex(({ label }) => label !== "stl")],
-    ["and run", "second", groups.findLastIndex(({ dataset }) => dataset === groups[0].dataset)],
-  ].map(([title, key, start]) => runChoice(title, groups, Math.max(0, start), (run) => {
+  const choose = (key) => (run) => {
     chosen[key] = run;
     if (chosen.first && chosen.second) host.replaceChildren(...differenceOf(chosen.first, chosen.second));
-  }));
+  };
+  const other = Math.max(0, groups.findIndex(({ label }) => label !== "stl"));
+  const last = groups.findLastIndex(({ dataset }) => dataset === groups[0].dataset);
+  const sides = [
+    runChoice("Run", groups, other, choose("first")),
+    runChoice("and run", groups, last, choose("second")),
+  ];
   return h(
     "details",
     { class: "card text", id: "difference" },
@@ -59,7 +62,8 @@ function differenceOf(first, second) {
   const [a, b] = [first, second].map(settingsOf);
   const unread = [first, second].find((_, side) => [a, b][side].size === 0);
   if (unread) {
-    return [h("p", { class: "empty" }, `The configuration of ${unread.run.label}, seed ${unread.run.seed}, can't be read.`)];
+    const { label, seed } = unread.run;
+    return [h("p", { class: "empty" }, `The configuration of ${label}, seed ${seed}, can't be read.`)];
   }
   const keys = [...new Set([...a.keys(), ...b.keys()])].sort();
   const rows = [

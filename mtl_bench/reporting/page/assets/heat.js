@@ -7,7 +7,8 @@ function heatSection(results, looks, score) {
   const title = score.relative ? "Relative change per task" : `${score.label} per task`;
   const picker = rowPicker(results, (rows, { tasks }) => {
     host.replaceChildren(...heatMap(rows, tasks, looks, score));
-    host.querySelector(".tools").append(saveButtons(title, () => tableFigure(host.querySelector("table"), title)));
+    const save = saveButtons(title, () => tableFigure(host.querySelector("table"), title));
+    host.querySelector(".tools").append(save);
   });
   return section(
     title,
@@ -22,7 +23,7 @@ function heatSection(results, looks, score) {
 function heatMap(rows, tasks, looks, score) {
   const values = rows
     .filter((row) => !score.relative || row.label !== "stl")
-    .flatMap((row) => row.tasks.map((cell) => cell.value))
+    .flatMap((row) => row.tasks.map(([value]) => value))
     .filter((value) => value !== null);
   const shade = score.relative ? divergingShade(values) : sequentialShade(values, score.higher);
   const table = sortableTable(
@@ -40,8 +41,8 @@ function heatMap(rows, tasks, looks, score) {
         class: "heat",
         about: `${score.label} of ${task}`,
         first: score.higher ? "descending" : undefined,
-        value: (row) => row.tasks[index].value,
-        render: (row) => heatCell(row.tasks[index], shade),
+        value: (row) => row.tasks[index][0],
+        render: (row) => heatCell(row.tasks[index], shade, score),
       })),
     ],
     rows,
@@ -49,19 +50,24 @@ function heatMap(rows, tasks, looks, score) {
   return [scaleOf(shade, score), h("div", { class: "comparison" }, table)];
 }
 
-function heatCell(cell, shade) {
-  const sd = cell.sd ? `± ${cell.sd} over seeds` : null;
-  return shaded(h("span", { class: "shade", title: sd }, cell.text), cell.value === null ? null : shade.at(cell.value));
+function heatCell([value, sd], shade, score) {
+  if (value === null) return h("span", { class: "shade" }, NOTHING);
+  const text = score.relative ? signed(value, 1) : value.toFixed(score.decimals);
+  const title = sd === null ? null : `± ${sd.toFixed(score.relative ? 1 : score.decimals)} over seeds`;
+  return shaded(h("span", { class: "shade", title }, text), shade.at(value));
 }
 
 /** Colour a node: -1 is the worst, 0 neither, 1 the best. */
 function shaded(node, goodness) {
   node.classList.add(goodness < 0 ? "warm" : "cool");
-  node.style.setProperty("--strength", `${Math.round(STRONGEST * Math.abs(goodness || 0))}%`);
+  node.style.setProperty("--strength", `${Math.round(STRONGEST * Math.abs(goodness))}%`);
   return node;
 }
 
-/** Zero has no colour. The scale goes by the root and ends where nine of ten changes do, as a few large ones would leave the others pale. */
+/**
+ * Zero has no colour. The scale goes by the root and ends where nine of ten changes do, as a few large
+ * ones would leave the others pale.
+ */
 function divergingShade(values) {
   const sizes = values.map(Math.abs).sort((a, b) => a - b);
   const most = sizes.length ? sizes[Math.floor(0.9 * (sizes.length - 1))] : 1;

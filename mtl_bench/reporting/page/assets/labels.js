@@ -19,12 +19,17 @@ function overlap(a, b) {
 function placeLabels(points, area, whiskers, scale) {
   const taken = points.map(({ x, y }) => box(x, y, 12 * scale, 12 * scale));
   const inside = ({ place }) =>
-    place.left >= area.left && place.right <= area.right && place.top >= area.top && place.bottom <= area.bottom;
+    place.left >= area.left &&
+    place.right <= area.right &&
+    place.top >= area.top &&
+    place.bottom <= area.bottom;
   return points.map((point, index) => {
     const others = taken.filter((_, other) => other !== index);
-    const hits = ({ place, leader }) =>
-      1000 * taken.reduce((sum, other) => sum + overlap(place, other), 0) +
-      (leader ? onLeader(leader, scale).filter((dot) => others.some((other) => overlap(dot, other))).length : 0);
+    const hits = ({ place, leader }) => {
+      const covered = taken.reduce((sum, other) => sum + overlap(place, other), 0);
+      const dots = leader ? onLeader(leader, scale) : [];
+      return 1000 * covered + dots.filter((dot) => others.some((other) => overlap(dot, other))).length;
+    };
     const crosses = ({ place }) => whiskers.some((other) => overlap(place, other));
     const candidates = labelPlaces(point, area, scale).filter(inside);
     const free = candidates.filter((candidate) => hits(candidate) === 0);
@@ -58,8 +63,9 @@ function labelPlaces({ x, y, width }, area, scale) {
       const angle = (turn * Math.PI) / 12;
       const [endX, endY] = [x + away * Math.cos(angle), y + away * Math.sin(angle)];
       const side = Math.abs(Math.cos(angle)) < 0.2 ? 0 : Math.sign(Math.cos(angle));
+      const below = side ? 0 : Math.sign(Math.sin(angle));
       farther.push({
-        place: box(endX + (side * (width + 4 * scale)) / 2, endY + (side ? 0 : (Math.sign(Math.sin(angle)) * high) / 2), width, high),
+        place: box(endX + (side * (width + 4 * scale)) / 2, endY + (below * high) / 2, width, high),
         leader: [
           [x + 7 * scale * Math.cos(angle), y + 7 * scale * Math.sin(angle)],
           [endX, endY],

@@ -145,7 +145,7 @@ function comparisonTable(caption, comparison, results, columnsOf) {
 
   function fill(withVariants) {
     const rows = withVariants
-      ? [...comparison.rows, ...variants].map((row) => ({ ...row, mean_rank: row.rank_of_all }))
+      ? [...comparison.rows, ...variants].map((row) => ({ ...row, mean_rank: rankCell(row.rank_of_all) }))
       : comparison.rows;
     const shown = rows.map((row) => {
       const isReference = comparison.score.relative && row.label === "stl";
@@ -162,6 +162,10 @@ function comparisonTable(caption, comparison, results, columnsOf) {
   ];
 }
 
+function rankCell(value) {
+  return { value, text: value === null ? NOTHING : value.toFixed(2) };
+}
+
 /** The rows of methods and variants in one setting, each once. */
 function rowsOf(results, setting) {
   const own = results.comparisons.filter((comparison) => comparison.setting === setting);
@@ -173,7 +177,8 @@ function rowsOf(results, setting) {
 function settingPicker(results, show) {
   const settings = [...new Set(results.comparisons.map((comparison) => comparison.setting))];
   show(settings[0]);
-  return settings.length > 1 && selectBox("Setting", settings.map((name) => [name, name]), settings[0], show).node;
+  const options = settings.map((name) => [name, name]);
+  return options.length > 1 && selectBox("Setting", options, settings[0], show).node;
 }
 
 function isVariant(row) {

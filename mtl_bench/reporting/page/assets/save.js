@@ -9,7 +9,10 @@ function saveButtons(title, make) {
         type: "button",
         class: "quiet",
         "aria-label": `Save as ${kind}: ${title}`,
-        onclick: async () => saveFile(`${fileName(title)}.${kind.toLowerCase()}`, await encode(await make())),
+        onclick: async () => {
+          const file = await encode(await make());
+          saveFile(`${fileName(title)}.${kind.toLowerCase()}`, file);
+        },
       },
       kind,
     );
@@ -17,7 +20,8 @@ function saveButtons(title, make) {
 }
 
 function fileName(title) {
-  return title.normalize("NFKD").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "") || "figure";
+  const words = title.normalize("NFKD").toLowerCase().match(/[\p{L}\p{N}]+/gu) || ["figure"];
+  return words.join("-");
 }
 
 function saveFile(name, blob) {
@@ -67,7 +71,7 @@ async function plotFigure(host) {
 }
 
 function figureRoot(width, height) {
-  const root = svg("svg", { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}` });
+  const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
   root.append(svg("rect", { width, height, fill: cssColour("--surface") }));
   return root;
 }
@@ -88,7 +92,8 @@ function drawAgain(plot, { options, data }) {
     HTMLCanvasElement.prototype.getContext = () => context;
     globalThis.Path2D = RecordedPath;
     try {
-      const copy = new uPlot({ ...options, width, height, hooks: { draw }, cursor: { show: false } }, data, h("div"));
+      const plain = { ...options, width, height, hooks: { draw }, cursor: { show: false } };
+      const copy = new uPlot(plain, data, h("div"));
       const { min, max } = plot.scales.x;
       copy.setScale("x", { min, max });
     } finally {
@@ -143,8 +148,9 @@ function tableFigure(table, title) {
     const style = getComputedStyle(texts.currentNode.parentElement);
     if (box.width < 2 || texts.currentNode.parentElement.closest(".hidden-text")) continue;
     const size = parseFloat(style.fontSize);
+    const middle = (box.y + box.bottom) / 2 - frame.y;
     content.append(
-      svgText(texts.currentNode.data, box.x - frame.x, (box.y + box.bottom) / 2 - frame.y + 0.35 * size, size, {
+      svgText(texts.currentNode.data, box.x - frame.x, middle + 0.35 * size, size, {
         fill: opaque(style.color)[0],
         ...(Number(style.fontWeight) >= 550 ? { "font-weight": "bold" } : {}),
       }),

@@ -1,6 +1,9 @@
 /* Two numbers of every method against each other, and which methods no other beats in both. */
 
-/** The numbers of a row that can be drawn: {id, title, unit, higher, pick(row) -> cell}; those that are "judged" are good or bad against STL. */
+/**
+ * The numbers of a row that can be drawn: {id, title, unit, higher, pick(row) -> cell}; those that are
+ * "judged" are good or bad against STL.
+ */
 function quantitiesOf(comparison, rows, score) {
   const every = [
     {
@@ -84,7 +87,8 @@ function paretoSection(results, looks, score) {
   function draw() {
     const [across, up] = [state.across, state.up].map((id) => quantities.find((one) => one.id === id));
     const points = rows
-      .map((row) => ({ row, name: row.name, look: looks.get(row.label), x: across.pick(row), y: up.pick(row) }))
+      .map((row) => ({ row, name: row.name, look: looks.get(row.label) }))
+      .map((point) => ({ ...point, x: across.pick(point.row), y: up.pick(point.row) }))
       .filter(({ x, y }) => x.value !== null && y.value !== null);
     const front = paretoFront(
       points.filter(({ row }) => row.label !== "stl"),
@@ -96,10 +100,13 @@ function paretoSection(results, looks, score) {
     if (points.length) drawScatter(host, points, front, { across, up, stl });
     else host.append(h("p", { class: "empty" }, `No method has both ${across.title} and ${up.title}.`));
     said.textContent =
-      `${up.higher ? "Upper" : "Lower"} ${across.higher ? "right" : "left"} is better. The dashed line joins the methods that no other beats in both means` +
+      `${up.higher ? "Upper" : "Lower"} ${across.higher ? "right" : "left"} is better. ` +
+      "The dashed line joins the methods that no other beats in both means" +
       (stl ? "; dotted lines are the single-task networks." : ".");
     const names = rows.filter((row) => !points.some((point) => point.row === row)).map((row) => row.name);
-    left.textContent = names.length ? `Without ${across.title} or ${up.title}, and so not drawn: ${names.join(", ")}.` : "";
+    left.textContent = names.length
+      ? `Without ${across.title} or ${up.title}, and so not drawn: ${names.join(", ")}.`
+      : "";
   }
 
   const controls = h("div", { class: "controls" });
@@ -145,7 +152,11 @@ function drawScatter(host, points, front, { across, up, stl }) {
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, x: false, points: { show: false } },
     scales: {
-      x: { time: false, distr: wide ? 3 : 1, range: () => (wide ? [Math.min(...xs) / 1.25, Math.max(...xs) * 1.6] : reachOf(order, "x")) },
+      x: {
+        time: false,
+        distr: wide ? 3 : 1,
+        range: () => (wide ? [Math.min(...xs) / 1.25, Math.max(...xs) * 1.6] : reachOf(order, "x")),
+      },
       y: { range: () => reachOf(order, "y") },
     },
     axes: [
@@ -156,7 +167,10 @@ function drawScatter(host, points, front, { across, up, stl }) {
       axis(title(up), false),
     ],
     series: [{}, { paths: () => null, points: { show: false } }],
-    hooks: { draw: [(self) => drawPoints(self, points, front, stl, { across, up })], setCursor: [(self) => showTip(self)] },
+    hooks: {
+      draw: [(self) => drawPoints(self, points, front, stl, { across, up })],
+      setCursor: [(self) => showTip(self)],
+    },
   };
   const data = [xs, order.map((point) => point.y.value)];
   const plot = new uPlot(options, data, host);
@@ -209,7 +223,8 @@ function reachOf(points, side) {
 function drawPoints(self, points, front, stl, { across, up }) {
   const { ctx, bbox } = self;
   const ratio = devicePixelRatio;
-  const area = { left: bbox.left, right: bbox.left + bbox.width, top: bbox.top, bottom: bbox.top + bbox.height };
+  const { left, top } = bbox;
+  const area = { left, right: left + bbox.width, top, bottom: top + bbox.height };
   const atX = (value) => self.valToPos(value, "x", true);
   const atY = (value) => self.valToPos(value, "y", true);
   const line = (...corners) => {

@@ -173,5 +173,6 @@ function opaque(style) {
 }
 
 function svgText(text, x, y, size, more) {
-  return svg("text", { x: place(x), y: place(y), "font-size": size, "font-family": "system-ui, sans-serif", ...more }, text);
+  const at = { x: place(x), y: place(y) };
+  return svg("text", { ...at, "font-size": size, "font-family": "system-ui, sans-serif", ...more }, text);
 }

@@ -82,9 +82,10 @@ function trainingSection(dataset, methods) {
       return { host, panel, node: h("figure", {}, h("figcaption", {}, panel.title), host) };
     });
     plots.replaceChildren(...panelNodes.map(({ node }) => node));
+    const clock = state.clock === "epoch" ? "epochs" : state.clock;
     for (const { host, panel } of panelNodes) {
       plotLines(host, {
-        label: `${panel.title}, ${named.get(state.kind)}, over ${state.clock === "epoch" ? "epochs" : state.clock}`,
+        label: `${panel.title}, ${named.get(state.kind)}, over ${clock}`,
         key: state.kind + state.clock,
         xLabel: state.clock,
         yLabel: null,
@@ -167,11 +168,11 @@ function byConfiguration(runs) {
   return groups;
 }
 
-/** Mean and sample standard deviation at each position of curves [xs, ys], over those that have a value. */
+/** Mean and sample standard deviation at each position of curves [xs, ys], over those with a value. */
 function meanOverSeeds(curves) {
   const longest = Math.max(...curves.map(([xs]) => xs.length));
   const points = Array.from({ length: longest }, (_, at) =>
-    curves.map(([xs, ys]) => [xs[at], ys[at]]).filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)),
+    curves.map(([xs, ys]) => [xs[at], ys[at]]).filter((point) => point.every(Number.isFinite)),
   ).filter((present) => present.length > 0);
   return {
     xs: points.map((present) => mean(present.map(([x]) => x))),

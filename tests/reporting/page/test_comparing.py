@@ -192,12 +192,12 @@ def test_two_numbers_of_every_method_are_chosen(rooms: Chromium) -> None:
         "Δm",
     ]
     label = f"{TRADE}.querySelector('.plot').getAttribute('aria-label')"
-    assert "No method beats ls, mgda, taskforce in both" in rooms.run(label)
+    assert "No multi-task method beats ls, mgda, taskforce in both" in rooms.run(label)
     assert "not drawn: uw" in rooms.run(f"{TRADE}.textContent")
     before = ink(rooms, TRADE)
     change(rooms, f"{boxes}[0]", "box.value = 'metric 0'")
     assert "Lower right is better" in rooms.run(f"{TRADE}.textContent")
-    assert "No method beats taskforce in both" in rooms.run(label)
+    assert "No multi-task method beats taskforce in both" in rooms.run(label)
     assert ink(rooms, TRADE) != before
     change(rooms, f"{TRADE}.querySelector('input')", "box.checked = true")
     assert f"rlw-{EVIL_VARIANT}" in rooms.run(label)

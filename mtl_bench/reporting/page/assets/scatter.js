@@ -101,7 +101,7 @@ function paretoSection(results, looks, score) {
     else host.append(h("p", { class: "empty" }, `No method has both ${across.title} and ${up.title}.`));
     said.textContent =
       `${up.higher ? "Upper" : "Lower"} ${across.higher ? "right" : "left"} is better. ` +
-      "The dashed line joins the methods that no other beats in both means" +
+      "The dashed line joins the multi-task methods that no other beats in both means" +
       (stl ? "; dotted lines are the single-task networks." : ".");
     const names = rows.filter((row) => !points.some((point) => point.row === row)).map((row) => row.name);
     left.textContent = names.length
@@ -182,7 +182,7 @@ function drawScatter(host, points, front, { across, up, stl }) {
     "aria-label",
     `${up.title} against ${across.title}: ` +
       points.map(({ name, x, y }) => `${name} ${y.text} at ${x.text}`).join("; ") +
-      `. No method beats ${front.map(({ name }) => name).join(", ")} in both.`,
+      `. No multi-task method beats ${front.map(({ name }) => name).join(", ")} in both.`,
   );
   drawn.set(host, { plot, figure, zoom: () => null });
   sizes.observe(host);

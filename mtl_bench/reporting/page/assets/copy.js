@@ -9,7 +9,7 @@ function copyButtons(read) {
     node.addEventListener("click", () => copyText(write(read()), node));
     return node;
   };
-  return h("div", { class: "tools" }, button("Copy LaTeX", asLatex), button("Copy CSV", asCsv));
+  return h("div", { class: "tools", "aria-live": "polite" }, button("Copy LaTeX", asLatex), button("Copy CSV", asCsv));
 }
 
 async function copyText(text, button) {

@@ -117,6 +117,8 @@ class MethodRow:
         score_interval: 95 % bootstrap interval of Δm, or that of the interquartile mean.
         middle: interquartile mean over seeds and tasks of the metric that a score is the mean of.
         delta_t: Δt as Δm.
+        by_seed: the score of each seed; Δm against the mean of all STL runs.
+        by_task: Δm of each task, or the metric that a score is the mean of.
         intervals: 95 % bootstrap interval of each metric's mean over seeds.
         mean_rank: mean over metrics of the rank among the methods of the comparison: neither STL
             nor an ablation has one.
@@ -139,6 +141,8 @@ class MethodRow:
     score_interval: Interval | None
     middle: float | None
     delta_t: Spread | None
+    by_seed: Mapping[int, float | None]
+    by_task: Mapping[str, Spread | None]
     intervals: tuple[Interval | None, ...]
     mean_rank: float | None
     improvement: float | None

@@ -192,14 +192,14 @@ def counted_columns(columns: Sequence[Column], score: Score) -> list[Column]:
 
 
 def rank_rows(
-    columns: Sequence[Column], rows: Sequence[MethodRow], score: Score
+    columns: Sequence[Column], rows: Sequence[MethodRow], score: Score, *, ablations: bool = False
 ) -> list[MethodRow]:
     """Return the rows with the mean ranks of the methods among each other by what a score counts.
 
-    Neither STL nor ablations are ranked: the ranks of the others would depend on how many there
-    are of these.
+    STL is not ranked. Neither are ablations, unless asked for: the ranks of the others would depend
+    on how many there are of these.
     """
-    competing = [row for row in rows if row.label != "stl" and not row.is_ablation]
+    competing = [row for row in rows if row.label != "stl" and (ablations or not row.is_ablation)]
     means_RK = np.array([[np.nan if m is None else m.mean for m in r.metrics] for r in competing])
     counted_K = np.array([score.counts(column.metric) for column in columns], dtype=bool)
     means_RK = means_RK.reshape(len(competing), len(columns))[:, counted_K]
@@ -251,6 +251,8 @@ def _row(
         score_interval=verdict.interval,
         middle=verdict.middle,
         delta_t=verdict.delta_t,
+        by_seed=verdict.by_seed,
+        by_task=verdict.by_task,
         intervals=tuple(bootstrap_mean(values_N) for values_N in values_NK.T),
         mean_rank=None,
         improvement=None

@@ -165,6 +165,8 @@ def score_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, l
 INTERVAL = "95 %"
 """Head of the column of a score's interval."""
 
+DELTA_T = "Δt [%] ↓"
+
 
 def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     deltas = [row.score if row else None for row in rows]
@@ -174,7 +176,7 @@ def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, 
     return {
         score.heading: _cells(deltas, score.decimals, own, signed=True),
         INTERVAL: [_range(interval, "{:+.1f}") for interval in intervals],
-        "Δt [%] ↓": _cells(delta_t, score.decimals, [""] * len(rows), signed=True),
+        DELTA_T: _cells(delta_t, score.decimals, [""] * len(rows), signed=True),
     }
 
 
@@ -228,7 +230,7 @@ def filled(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
 
 
 EXPLODED = "exploded"
-ALWAYS = ("Δm [%] ↓", "Δt [%] ↓", "n")
+ALWAYS = ("Δm [%] ↓", DELTA_T, "n")
 """Columns of the verdict that are shown even where they are empty."""
 
 

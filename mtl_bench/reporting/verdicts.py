@@ -37,6 +37,8 @@ class Verdict(NamedTuple):
     interval: Interval | None
     middle: float | None
     delta_t: Spread | None
+    by_seed: dict[int, float | None]
+    by_task: dict[str, Spread | None]
     notes: tuple[str, ...]
 
 
@@ -44,6 +46,8 @@ def against_single_tasks(
     runs: tuple[ScoredRun, ...], stl: Group | None, columns: Sequence[Column], baseline: Baseline
 ) -> Verdict:
     """Return Δm and Δt of a row.
+
+    Those by seed are against the mean of all STL runs, so that rows can be compared seed by seed.
 
     Args:
         runs: of the row.
@@ -53,6 +57,9 @@ def against_single_tasks(
     """
     held = _hold_against(stl, runs, columns, baseline)
     found = spread_of([delta_m(run.metrics, held.single, held.counted) for run in held.runs])
+    every = (
+        held.single if baseline == "published" or stl is None else _means(stl.runs, held.counted)
+    )
     return Verdict(
         found,
         bootstrap_delta(
@@ -60,6 +67,11 @@ def against_single_tasks(
         ),
         None,
         spread_of([delta_t(run.metrics, held.single, held.counted) for run in held.runs]),
+        {run.record.seed: delta_m(run.metrics, every, held.counted) for run in runs},
+        {
+            task: spread_of([delta_m(run.metrics, held.single, {task: own}) for run in held.runs])
+            for task, own in held.counted.items()
+        },
         tuple(_notes(runs, held, found)),
     )
 
@@ -79,6 +91,8 @@ def by_mean(runs: tuple[ScoredRun, ...], columns: Sequence[Column], score: Score
         bootstrap_interquartile_mean(values_NK),
         interquartile_mean(values_NK),
         None,
+        {run.record.seed: score.value(run.metrics) for run in runs},
+        {column.task: spread_of(values_of(runs, column.task, column.metric)) for column in columns},
         () if found else (f"no {score.label}: a run has no value of it",),
     )
 

@@ -15,12 +15,13 @@ from mtl_bench.records.steps import find_components
 from mtl_bench.reporting.display import row_order
 from mtl_bench.reporting.page.looks import page_looks
 from mtl_bench.reporting.page.results import results_under, score_data, selections
-from mtl_bench.reporting.page.runs import FACTS, grid, run_data, run_files
+from mtl_bench.reporting.page.runs import FACTS, configurations, grid, run_data, run_files
 from mtl_bench.reporting.page.series import Bins, Steps, epoch_curves, step_curves
 from mtl_bench.reporting.statistics import columns_of
+from mtl_bench.reporting.table_latex import LATEX
 from mtl_bench.reporting.tables import metric_header
 
-CHARACTERS = 2_400_000
+CHARACTERS = 2_200_000
 """Most characters of all curves together, so that the page of sixty runs stays below 3 MB."""
 
 MOST = 300
@@ -66,6 +67,7 @@ def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, 
         "looks": page_looks(labels),
         "left_out": len(records) - len(found),
         "facts": FACTS,
+        "latex": LATEX,
         "datasets": [
             _dataset(name, list(members), base)
             for name, members in groupby(pairs, key=lambda pair: pair[0].dataset)
@@ -150,9 +152,12 @@ def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path)
     members = sorted(members, key=lambda pair: _order(pair[0]))
     records = [record for record, _ in members]
     headers: list[list[str]] = []
+    numbers, settings = configurations(records)
     runs = [
-        run_data(record, base, headers) | (run_files(record) | _curves(curves) if curves else {})
-        for record, curves in members
+        run_data(record, base, headers)
+        | {"configuration": number}
+        | (run_files(record) | _curves(curves) if curves else {})
+        for (record, curves), number in zip(members, numbers, strict=True)
     ]
     own, *rules = selections(records)
     results = [results_under(records, own)]
@@ -168,6 +173,7 @@ def _dataset(name: str, members: list[tuple[Record, Curves | None]], base: Path)
         "score": score_data(records[0].score),
         "tasks": _tasks(members),
         "grid": grid(records),
+        "settings": settings,
         "runs": runs,
     }
 

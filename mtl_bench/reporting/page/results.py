@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from mtl_bench.records.reader import Record
@@ -17,9 +18,20 @@ from mtl_bench.reporting.notes import (
     unsealed_note,
 )
 from mtl_bench.reporting.published import as_number
-from mtl_bench.reporting.statistics import compare_parts, runs_under
+from mtl_bench.reporting.statistics import (
+    compare_parts,
+    counted_columns,
+    rank_rows,
+    runs_under,
+)
 from mtl_bench.reporting.table import NO_CELL, Cell
-from mtl_bench.reporting.tables import INTERVAL, metric_columns, score_columns, spread_text
+from mtl_bench.reporting.tables import (
+    DELTA_T,
+    INTERVAL,
+    metric_columns,
+    score_columns,
+    spread_text,
+)
 from mtl_bench.scores import Score
 
 Shown = dict[str, Any]
@@ -46,11 +58,18 @@ def results_under(records: Sequence[Record], rule: str) -> dict[str, Any]:
     runs = runs_under(records, rule or None)
     own = sorted({run.summary["selection"] for run in runs})
     finished = sum(record.summary is not None for record in records)
+    found = compare_parts(runs, records=records)
+    settings = [list(parts) for _, parts in groupby(found, key=lambda each: each.setting)]
     return {
         "rule": rule,
         "title": rule or f"{' and '.join(own)} (as configured)",
         "left_out": finished - len(runs),
-        "comparisons": [_comparison(found) for found in compare_parts(runs, records=records)],
+        "comparisons": [
+            _comparison(part, ranks)
+            for parts in settings
+            for ranks in [_ranks_of_all(parts)]
+            for part in parts
+        ],
     }
 
 
@@ -63,19 +82,35 @@ def own_metrics(run: ScoredRun, columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def _comparison(found: Comparison) -> dict[str, Any]:
+def _ranks_of_all(parts: Sequence[Comparison]) -> dict[str, float | None]:
+    """Return the mean ranks of methods and ablations of a setting among each other, by name.
+
+    Empty where there are no ablations.
+    """
+    if parts[-1].part != "ablations":
+        return {}
+    rows = {row.name: row for part in parts for row in part.rows}
+    ranked = rank_rows(parts[0].columns, list(rows.values()), parts[0].score, ablations=True)
+    return {row.name: row.mean_rank for row in ranked}
+
+
+def _comparison(found: Comparison, ranks: Mapping[str, float | None]) -> dict[str, Any]:
     heads, published = _published(found.setting)
     empty = [_shown(NO_CELL)] * len(heads)
+    score, beside = _score_cells(found)
+    rows = _rows(found, ranks, score, beside)
     return {
-        "setting": _short(found),
+        "setting": _short(found.setting),
+        "ablations": found.part == "ablations",
         "conditions": conditions(found),
         "marks": MARKS,
         "kind": found.setting.data_kind,
         "score": score_data(found.score),
-        "heads": [_head(head, found.score) for head in list(score_columns(found.score, []))[1:]],
+        "heads": [_head(head, found.score) for head in beside],
         "columns": [_column(column) for column in found.columns],
+        "tasks": list(_tasks(found).values()),
         "published": heads,
-        "rows": [row | {"published": published.get(row["label"], empty)} for row in _rows(found)],
+        "rows": [row | {"published": published.get(row["label"], empty)} for row in rows],
         "cautions": [
             text.removeprefix("- ")
             for text in (
@@ -87,33 +122,64 @@ def _comparison(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _rows(found: Comparison) -> list[dict[str, Any]]:
+def _score_cells(found: Comparison) -> tuple[list[Cell], dict[str, list[Cell]]]:
+    """Return the cells of the score, and by head those of the columns beside it.
+
+    Δt stands beside Δm where they differ: with one metric per task they are the same.
+    """
+    (_, score), *more = score_columns(found.score, found.rows).items()
+    texts = [cell.text for cell in score]
+    same = [head for head, cells in more if [cell.text for cell in cells] == texts]
+    return score, {head: cells for head, cells in more if head not in same or head != DELTA_T}
+
+
+def _rows(
+    found: Comparison,
+    ranks: Mapping[str, float | None],
+    score: Sequence[Cell],
+    beside: Mapping[str, Sequence[Cell]],
+) -> list[dict[str, Any]]:
     """Return what is measured, marked as in the tables."""
-    score, *more = score_columns(found.score, found.rows).items()
     metrics = metric_columns(found.columns, found.rows).cells
     return [
         {
             "name": row.name,
             "label": row.label,
             "seeds": list(row.seeds),
-            "score": _shown(score[1][index]),
-            "more": {head: _shown(cells[index]) for head, cells in more},
+            "by_seed": [_short_number(row.by_seed[seed]) for seed in row.seeds],
+            "score": _shown(score[index]),
+            "more": {head: _shown(cells[index]) for head, cells in beside.items()},
             "mean_rank": _number(row.mean_rank),
+            "rank_of_all": _short_number(ranks.get(row.name)),
             "cost": _number(row.epoch_cost.ratio),
             "cost_cpu": _number(row.epoch_cost.cpu),
             "cost_seeds": row.epoch_cost.seeds,
             "exploded": len(row.exploded),
             "metrics": [_shown(column[index]) for column in metrics],
+            "tasks": [_pair(row.by_task.get(task)) for task in _tasks(found)],
             "notes": [*row.notes, *unsealed_note(row.unsealed)],
         }
         for index, row in enumerate(found.rows)
     ]
 
 
-def _short(found: Comparison) -> str:
-    setting, part = found.setting, "Ablations, " if found.part == "ablations" else ""
+def _tasks(found: Comparison) -> dict[str, str]:
+    """Return name and label of each task that the score counts."""
+    return {column.task: column.label for column in counted_columns(found.columns, found.score)}
+
+
+def _pair(value: Spread | None) -> list[float | None]:
+    """Return mean and deviation, as short as a page of thousands of rows needs them."""
+    return [None, None] if value is None else [_short_number(value.mean), _short_number(value.sd)]
+
+
+def _short_number(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _short(setting: Setting) -> str:
     return (
-        f"{part}protocol {setting.protocol}, {setting.architecture}, {setting.epochs} epochs, "
+        f"protocol {setting.protocol}, {setting.architecture}, {setting.epochs} epochs, "
         f"selection {setting.selection}, {setting.data_kind} data ({setting.data_source})"
     )
 
@@ -127,7 +193,7 @@ def _column(column: Column) -> dict[str, str | bool]:
     }
 
 
-def score_data(score: Score) -> dict[str, str | bool]:
+def score_data(score: Score) -> dict[str, str | bool | int]:
     """Return what the page needs to show a score."""
     return {
         "label": score.label,
@@ -135,6 +201,7 @@ def score_data(score: Score) -> dict[str, str | bool]:
         "heading": score.heading,
         "higher": score.higher_is_better,
         "relative": score.is_relative,
+        "decimals": score.decimals,
         "about": "mean relative change of all metrics against our STL"
         if score.is_relative
         else "mean over the tasks",

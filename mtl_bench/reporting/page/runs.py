@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,36 @@ def grid(records: Sequence[Record]) -> dict[str, Any]:
         places.setdefault((record.label, record.seed), []).append(number)
     cells = [[places.get((label, seed), []) for seed in seeds] for label in labels]
     return {"labels": labels, "seeds": seeds, "cells": cells}
+
+
+def configurations(records: Sequence[Record]) -> tuple[list[int], dict[str, Any]]:
+    """Return a number for each run, the same for those that differ in their seed alone, and these.
+
+    As in the rows of tables no configuration has a seed twice. Of all there are the usual settings,
+    each the text of its value by dotted key, and of each by number those that are not the usual
+    ones; None stands for a key that is not there.
+    """
+    numbers = dict[str, int]()
+    found = list[dict[str, str]]()
+    own = list[int]()
+    seen = Counter[tuple[str, int]]()
+    for record in records:
+        settings = {printable(key): _value(value) for key, value in record.settings.items()}
+        alike = json.dumps([record.label, settings], sort_keys=True)
+        key = f"{alike}{seen[alike, record.seed]}"
+        seen[alike, record.seed] += 1
+        if key not in numbers:
+            numbers[key] = len(found)
+            found.append(settings)
+        own.append(numbers[key])
+    keys = sorted({key for settings in found for key in settings})
+    usual = {key: Counter(each.get(key) for each in found).most_common(1)[0][0] for key in keys}
+    others = [{key: each.get(key) for key in keys if each.get(key) != usual[key]} for each in found]
+    return own, {"usual": usual, "others": others}
+
+
+def _value(value: object) -> str:
+    return printable(json.dumps(value, ensure_ascii=False))
 
 
 def _text(path: Path) -> str | None:

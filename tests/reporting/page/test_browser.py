@@ -2,85 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.page import data
 from mtl_bench.reporting.page.write import write_report
 from mtl_bench.reporting.statistics import compare_parts, runs_under
-from tests.records.control import explode, write_control
-from tests.reporting.page.chromium import EXECUTABLE, Chromium
-from tests.reporting.page.runs import EVIL, EVIL_VARIANT, write_profile
-
-pytestmark = pytest.mark.skipif(
-    EXECUTABLE is None, reason="needs Chromium: apt-get install chromium"
+from tests.reporting.page.chromium import Chromium
+from tests.reporting.page.driving import (
+    GRADIENTS,
+    NEEDS_CHROMIUM,
+    TABS,
+    TRAINING,
+    WEIGHTS,
+    change,
+    click,
+    ink,
+    rows,
 )
+from tests.reporting.page.runs import EVIL, EVIL_VARIANT
 
-TABS = ("overview", "data-rooms", "data-streets", "runs")
-WEIGHTS, TRAINING, GRADIENTS = (
-    f"[...document.querySelectorAll('#panel-data-rooms section')].find((s) => "
-    f"s.querySelector('h2').textContent === '{title}')"
-    for title in ("Task weights", "Training curves", "Task gradients")
-)
-INK = """(canvas) => {
-  const { width, height } = canvas;
-  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
-  copy.drawImage(canvas, 0, 0);
-  const pixels = copy.getImageData(0, 0, width, height).data;
-  let sum = 0;
-  for (let at = 0; at < pixels.length; at += 1) sum = (sum * 31 + pixels[at] * (at % 9973)) % 1e9;
-  return sum;
-}"""
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
-    folder = write_profile(tmp_path_factory.mktemp("page") / "results")
-    return write_report(folder.parent, "mini", None)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Chromium]:
-    with Chromium(tmp_path_factory.mktemp("chromium")) as found:
-        yield found
-
-
-@pytest.fixture
-def rooms(browser: Chromium, page: Path) -> Iterator[Chromium]:
-    """The browser, showing the larger data set; nothing may have gone wrong in the end."""
-    browser.show(1280)
-    browser.open(page, "data-rooms")
-    yield browser
-    assert browser.problems == []
-
-
-def rows(browser: Chromium) -> list[str]:
-    return browser.run(
-        "[...document.querySelector('#panel-data-rooms .comparison')"
-        ".querySelectorAll('tbody th.name')]"
-        ".map((cell) => cell.textContent)"
-    )
-
-
-def ink(browser: Chromium, part: str) -> list[float]:
-    """A number for each picture of a part, 0 for an empty one."""
-    return browser.run(f"[...({part}).querySelectorAll('canvas')].map({INK})")
-
-
-def change(browser: Chromium, control: str, setting: str) -> None:
-    browser.run(
-        f"(() => {{ const box = {control}; {setting}; "
-        "box.dispatchEvent(new Event('input')); box.dispatchEvent(new Event('change')); })()"
-    )
-    browser.settle()
-
-
-def click(browser: Chromium, node: str) -> None:
-    browser.run(f"{node}.click()")
-    browser.settle()
+pytestmark = NEEDS_CHROMIUM
 
 
 def test_every_part_is_drawn_without_errors_or_requests(browser: Chromium, page: Path) -> None:
@@ -122,7 +67,7 @@ def test_runs_without_curves_are_told_and_shown(
     assert browser.problems == []
 
 
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [1600, 1280, 400])
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_is_wider_than_the_window(
     browser: Chromium, page: Path, width: int, dark: bool
@@ -141,7 +86,6 @@ def test_nothing_is_wider_than_the_window(
 
 def test_headers_sort_by_number_and_leave_dashes_last(rooms: Chromium, page: Path) -> None:
     found, _ = compare_parts(runs_under(find_records(page.parents[1], dataset="rooms"), None))
-    assert rows(rooms) == [row.name for row in found.rows]
     with_delta = [row for row in found.rows if row.score is not None]
     without = [row.name for row in found.rows if row.score is None]
     ascending = sorted(with_delta, key=lambda row: row.score.mean)
@@ -150,8 +94,9 @@ def test_headers_sort_by_number_and_leave_dashes_last(rooms: Chromium, page: Pat
         ".find((node) => node.firstChild.textContent === 'Δm')"
     )
     for direction, order in (("ascending", ascending), ("descending", ascending[::-1])):
-        rooms.run(f"{header}.focus()")
-        rooms.press("\r")
+        if direction == "descending":  # at first the best stands first
+            rooms.run(f"{header}.focus()")
+            rooms.press("\r")
         assert rows(rooms) == [row.name for row in order] + without
         assert rooms.run(f"{header}.closest('th').getAttribute('aria-sort')") == direction
 
@@ -273,6 +218,28 @@ def test_training_curves_choose_quantity_methods_and_seed(rooms: Chromium) -> No
     assert "No method is chosen" in rooms.run(f"{TRAINING}.textContent")
 
 
+def test_bands_are_one_deviation_over_seeds_and_can_be_switched_off(rooms: Chromium) -> None:
+    click(rooms, f"{TRAINING}.querySelectorAll('.quiet')[1]")
+    click(rooms, f"[...{TRAINING}.querySelectorAll('.key')].find((k) => k.innerText === 'ls')")
+    data = f"drawn.get({TRAINING}.querySelector('.plot')).plot.data"
+    epochs, mean, high, low = (np.array(values) for values in rooms.run(data))
+    losses_NE = [[1.3 * (1 + seed / 50) / epoch for epoch in epochs] for seed in (0, 1, 2)]
+    expected, deviation = np.mean(losses_NE, axis=0), np.std(losses_NE, axis=0, ddof=1)
+    assert mean == pytest.approx(expected, rel=1e-3)
+    assert high - mean == pytest.approx(deviation, rel=0.02)
+    assert mean - low == pytest.approx(deviation, rel=0.02)
+    change(rooms, f"{TRAINING}.querySelectorAll('select')[1]", "box.value = 'all'")
+    assert rooms.run(f"{data}.length") == 1 + 3
+
+
+def test_a_seed_that_ends_early_and_a_single_one_have_no_band(rooms: Chromium) -> None:
+    assert rooms.run("meanOverSeeds([[[1, 2, 3], [4, null, 6]], [[1, 2], [8, 3]]])") == {
+        "xs": [1, 2, 3],
+        "ys": [6, 3, 6],
+        "spread": [pytest.approx(8**0.5), None, None],
+    }
+
+
 def test_the_matrix_shows_means_in_view_and_chooses_pairs(rooms: Chromium) -> None:
     cells = f"[...{GRADIENTS}.querySelectorAll('.cosines button')]"
     assert len(rooms.run(f"{cells}.map((node) => node.textContent)")) == 3
@@ -330,20 +297,6 @@ def test_runs_are_found_and_open(browser: Chromium, page: Path) -> None:
     assert browser.problems == []
 
 
-@pytest.fixture
-def control(browser: Chromium, tmp_path: Path) -> Iterator[Chromium]:
-    """The browser, showing runs of critic and actor whose score is the mean success."""
-    for label in ("ls", "pcgrad"):
-        for seed in (0, 1):
-            write_control(tmp_path, label, seed, 1.0 - seed / 4)
-    explode(write_control(tmp_path, "pcgrad", 2, done=False))
-    page = write_report(tmp_path, "mini", None)
-    browser.show(1280)
-    browser.open(page, "overview")
-    yield browser
-    assert browser.problems == []
-
-
 def test_the_page_of_environments_is_about_success(control: Chromium) -> None:
     panel = "document.querySelector('#panel-overview')"
     told = control.run(f"{panel}.textContent")
@@ -357,6 +310,11 @@ def test_the_page_of_environments_is_about_success(control: Chromium) -> None:
     heads = control.run(f"[...{panel}.querySelectorAll('thead button')].map((b) => b.textContent)")
     assert any("95 %" in head for head in heads)
     assert control.run(f"{panel}.textContent.includes('Upper left is better')")
+    heat = (
+        f"[...{panel}.querySelectorAll('section')].find((s) => s.innerText.startsWith('success per"
+    )
+    cells = f"[...{heat}')).querySelectorAll('tbody .shade')].map((cell) => cell.textContent)"
+    assert control.run(cells) == ["0.88", "0.50"] * 2
     assert not control.run("document.querySelector('#page').textContent.includes('Δ')")
     assert all(ink(control, panel))
 

@@ -16,7 +16,13 @@ from mtl_bench.reporting.statistics import compare, compare_parts, runs_under
 from mtl_bench.reporting.tables import table_of
 from tests.records.campaign import METHODS, write_campaign
 from tests.records.synthetic import qm9_tasks, scaled, unseal, write_record
-from tests.reporting.page.runs import EVIL, EVIL_VARIANT, add_run, add_steps, write_profile
+from tests.reporting.page.runs import (
+    EVIL,
+    EVIL_VARIANT,
+    add_run,
+    add_steps,
+    write_profile,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,20 @@ def test_the_best_is_marked_only_where_the_tables_mark_it(tmp_path: Path) -> Non
     ]
 
 
+def test_the_mean_over_tasks_has_a_column_where_it_differs(tmp_path: Path) -> None:
+    """With one metric per task Δt is Δm."""
+    for label, factor in (("stl", 1.0), ("ls", 1.3)):
+        add_run(tmp_path, label, 0, factor, dataset="rooms")
+        write_record(tmp_path, label, 0, values=scaled(factor), tasks=qm9_tasks())
+    datasets = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    heads = {
+        dataset["name"]: [head["title"] for head in comparison["heads"]]
+        for dataset in datasets
+        for comparison in dataset["results"][0]["comparisons"]
+    }
+    assert heads == {"qm9": ["95 %"], "rooms": ["95 %", "Δt"]}
+
+
 def row_of(rooms: dict[str, Any], name: str) -> dict[str, Any]:
     found = rooms["results"][0]["comparisons"]
     return next(row for comparison in found for row in comparison["rows"] if row["name"] == name)
@@ -99,6 +119,24 @@ def test_missing_values_are_dashes(rooms: dict[str, Any]) -> None:
 def test_a_seed_in_two_configurations_keeps_the_methods_label(rooms: dict[str, Any]) -> None:
     assert row_of(rooms, "dwa aaaaaaaa")["label"] == "dwa"
     assert row_of(rooms, f"rlw-{EVIL_VARIANT}")["label"] == f"rlw-{EVIL_VARIANT}"
+
+
+def test_runs_that_differ_in_the_seed_alone_have_one_configuration(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        add_run(tmp_path, "ls", seed, 1.0, dataset="rooms")
+        add_run(tmp_path, "uw", seed, 1.0, dataset="rooms")
+    changes = {"hash8": "bbbbbbbb", "settings": {"optimizer": {"lr": 0.5}}}
+    add_run(tmp_path, "ls", 2, 1.0, dataset="rooms", **changes)
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    found = {(run["label"], run["seed"]): run["configuration"] for run in dataset["runs"]}
+    assert found["ls", 0] == found["ls", 1]
+    assert len({found["ls", 0], found["ls", 2], found["uw", 0]}) == 3
+    add_run(tmp_path, "ls", 0, 1.1, dataset="rooms", hash8="cccccccc")  # of other code
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    twice = [
+        run["configuration"] for run in dataset["runs"] if run["label"] == "ls" and run["seed"] == 0
+    ]
+    assert len(set(twice)) == 2
 
 
 def test_every_state_is_listed(rooms: dict[str, Any]) -> None:

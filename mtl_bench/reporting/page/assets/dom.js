@@ -34,6 +34,24 @@ function format(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The sample standard deviation, null of a single value. */
+function deviation(values) {
+  if (values.length < 2) return null;
+  const centre = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** A number with its sign, none of a zero. */
+function signed(value, decimals) {
+  const text = value.toFixed(decimals);
+  if (Number(text) === 0) return (0).toFixed(decimals);
+  return value > 0 ? `+${text}` : text;
+}
+
 /** "1 run", "2 runs". */
 function count(number, one, many = one + "s") {
   return `${number} ${number === 1 ? one : many}`;

@@ -32,13 +32,9 @@ function datasetPanel(dataset, looks) {
             `With so many rows those under other selection rules are left out: ${dataset.left_out_rules.join(", ")}.`,
           ),
       ),
-      found.comparisons.length > 0
-        ? section(
-            `${dataset.score.label} against cost`,
-            costText(dataset.score),
-            costPlots(found, looks),
-          )
-        : "",
+      ...(found.comparisons.length > 0
+        ? [paretoSection, heatSection, pairedSection].map((part) => part(found, looks, dataset.score))
+        : []),
     );
   }
 
@@ -51,13 +47,6 @@ function datasetPanel(dataset, looks) {
     trainingSection(dataset, looks),
     gradientsSection(dataset),
   ];
-}
-
-/** Where in the plot of score and cost the good methods are. */
-function costText(score) {
-  return score.relative
-    ? "Lower left is better: nearer to, or below, the single-task networks (dotted line) for less time."
-    : `${score.higher ? "Upper" : "Lower"} left is better: more is solved for less time.`;
 }
 
 /** Which runs have curves, where not all have. */
@@ -89,6 +78,7 @@ function masthead(page) {
 function start() {
   const page = JSON.parse(document.getElementById("data").textContent);
   const looks = new Map(page.labels.map((label) => [label, page.looks[label]]));
+  Object.assign(LATEX, page.latex);
   masthead(page);
   const troubled = page.datasets
     .flatMap((dataset) => dataset.runs)

@@ -37,6 +37,17 @@ function tabId(dataset) {
 }
 
 function headline(comparison, results, looks) {
+  return h(
+    "div",
+    { class: "comparison headline" },
+    settingOf(comparison, results),
+    comparisonTable("Headline results", comparison, results, (shown) => headlineColumns(shown, looks)),
+    conditionsOf(comparison),
+    notesOf({ ...comparison, published: [] }),
+  );
+}
+
+function headlineColumns(comparison, looks) {
   const { score } = comparison;
   const ends = comparison.rows.flatMap(({ score: { value, spread = 0 } }) => [
     value - spread,
@@ -56,14 +67,7 @@ function headline(comparison, results, looks) {
     about: `${score.label} as a bar${score.relative ? ": left of the line is better than STL" : ""}`,
     render: (row) => scoreBar(row, range, looks),
   });
-  return h(
-    "div",
-    { class: "comparison headline" },
-    settingOf(comparison, results),
-    sortableTable("Headline results", columns, comparison.rows),
-    conditionsOf(comparison),
-    notesOf({ ...comparison, published: [] }),
-  );
+  return columns;
 }
 
 /** A bar from zero, with the standard deviation as a thin line; "range" is what all bars span. */

@@ -1,11 +1,12 @@
 /* Line plots: uPlot with the page's colours, a list of values at the cursor, zoom by mouse or key. */
 
-const drawn = new Map(); // host -> {plot, key}
+const drawn = new Map(); // host -> {plot, key, zoom, figure: {title, entries, options, data}}
 
 /**
  * Draw lines into "host", in place of what it showed.
  * spec: {label, key, xLabel, yLabel, log, height, sync, marks: lines of so few points get marks,
- *        lines: [{label, look, xs, ys, faint}]}; the zoom is kept while "key" stays the same.
+ *        lines: [{label, look, xs, ys, faint, spread: half the height of a band}]};
+ * the zoom is kept while "key" stays the same.
  */
 function plotLines(host, spec) {
   const before = drawn.get(host);
@@ -18,56 +19,64 @@ function plotLines(host, spec) {
     host.append(h("p", { class: "empty" }, spec.empty || "Nothing to draw: no values here."));
     return;
   }
-  const data = uPlot.join(lines.map((line) => [line.xs, line.ys]));
+  const banded = lines.filter((line) => line.spread);
+  const edges = banded.flatMap((line) => [1, -1].map((sign) => [line.xs, edgeOf(line, sign, spec.log)]));
+  const data = uPlot.join([...lines.map((line) => [line.xs, line.ys]), ...edges]);
   const reset = h("button", { type: "button", class: "reset", hidden: true, onclick: showAll }, "Show all");
   const tip = h("div", { class: "tip", hidden: true });
   const xs = data[0];
-  const plot = new uPlot(
-    {
-      width: Math.max(120, host.clientWidth),
-      height: spec.height || 320,
-      legend: { show: false },
-      cursor: {
-        y: false,
-        sync: spec.sync ? { key: spec.sync } : undefined,
-        points: { size: 7 },
-        dataIdx: (self, series, index) => nearestValue(self.data[series], index),
-      },
-      scales: {
-        x: { time: false, ...(xs.length === 1 ? { range: () => [xs[0] - 1, xs[0] + 1] } : {}) },
-        y: spec.log ? { distr: 3 } : {},
-      },
-      axes: [axis(spec.xLabel, true), axis(spec.yLabel, false, spec.log)],
-      series: [
-        {},
-        ...lines.map((line) => ({
-          label: line.label,
-          width: line.look.width,
-          dash: line.look.dash,
-          spanGaps: false,
-          stroke: () => cssColour(line.look.colour),
-          alpha: line.faint ? 0.25 : 1,
-          points: {
-            show: line.ys.length <= (spec.marks || 1),
-            size: 4.5,
-            fill: () => cssColour(line.look.colour),
-          },
-        })),
-      ],
-      hooks: {
-        setCursor: [showTip],
-        setScale: [
-          (_, name) => {
-            if (name === "x") zoomed();
-          },
-        ],
-      },
+  const options = {
+    width: Math.max(120, host.clientWidth),
+    height: spec.height || 320,
+    legend: { show: false },
+    cursor: {
+      y: false,
+      sync: spec.sync ? { key: spec.sync } : undefined,
+      points: { size: 7 },
+      dataIdx: (self, series, index) => nearestValue(self.data[series], index),
     },
-    data,
-    host,
-  );
+    scales: {
+      x: { time: false, ...(xs.length === 1 ? { range: () => [xs[0] - 1, xs[0] + 1] } : {}) },
+      y: spec.log ? { distr: 3 } : {},
+    },
+    axes: [axis(spec.xLabel, true), axis(spec.yLabel, false, spec.log)],
+    series: [
+      {},
+      ...lines.map((line) => ({
+        label: line.label,
+        width: line.look.width,
+        dash: line.look.dash,
+        spanGaps: false,
+        stroke: () => cssColour(line.look.colour),
+        alpha: line.faint ? 0.25 : 1,
+        points: {
+          show: line.ys.length <= (spec.marks || 1),
+          size: 4.5,
+          fill: () => cssColour(line.look.colour),
+        },
+      })),
+      ...edges.map((_, number) => ({
+        stroke: "transparent",
+        points: { show: false },
+        auto: number % 2 === 0 || !spec.log, // low edges would stretch a logarithmic axis
+      })),
+    ],
+    bands: banded.map((line, number) => ({
+      series: [upperEdge(number), upperEdge(number) + 1],
+      fill: () => `${cssColour(line.look.colour)}26`,
+    })),
+    hooks: {
+      setCursor: [showTip],
+      setScale: [
+        (_, name) => {
+          if (name === "x") zoomed();
+        },
+      ],
+    },
+  };
+  const plot = new uPlot(options, data, host);
   plot.over.append(tip);
-  host.append(reset);
+  host.append(reset, saveButtons(spec.label, () => plotFigure(host)));
   host.tabIndex = 0;
   host.setAttribute("role", "group");
   host.setAttribute(
@@ -76,9 +85,21 @@ function plotLines(host, spec) {
       "Keys: plus and minus zoom, arrows move, 0 shows all.",
   );
   host.onkeydown = (event) => zoomByKey(event, plot, xs);
-  drawn.set(host, { plot, key: spec.key, zoom: () => (reset.hidden ? null : { ...plot.scales.x }) });
+  const figure = { title: spec.label, entries: lines.filter((line) => !line.faint), options, data };
+  drawn.set(host, { plot, figure, key: spec.key, zoom: () => (reset.hidden ? null : { ...plot.scales.x }) });
   sizes.observe(host);
   if (zoom) plot.setScale("x", { min: zoom.min, max: zoom.max });
+
+  /** The number of the series that is the upper edge of a band; its lower edge is the next one. */
+  function upperEdge(number) {
+    return 1 + lines.length + 2 * number;
+  }
+
+  function spreadText(line, y, index) {
+    if (!line.spread) return "";
+    const high = plot.data[upperEdge(banded.indexOf(line))][index];
+    return high > y ? ` ± ${format(high - y)}` : "";
+  }
 
   function showAll() {
     plot.setScale("x", { min: xs[0], max: xs[xs.length - 1] });
@@ -95,15 +116,25 @@ function plotLines(host, spec) {
     tip.hidden = idx === null || idx === undefined || left < 0 || !host.matches(":hover");
     if (tip.hidden) return;
     const entries = lines
-      .map((line, number) => ({ line, y: self.data[number + 1][self.cursor.idxs[number + 1]] }))
+      .map((line, number) => {
+        const index = self.cursor.idxs[number + 1];
+        const y = self.data[number + 1][index];
+        return { line, y, spread: spreadText(line, y, index) };
+      })
       .filter((entry) => !entry.line.faint && Number.isFinite(entry.y))
       .sort((a, b) => b.y - a.y);
     tip.replaceChildren(
       h("div", { class: "at" }, `${spec.xLabel} ${format(self.data[0][idx])}`),
       ...entries
         .slice(0, 14)
-        .map(({ line, y }) =>
-          h("div", { class: "entry" }, swatch(line.look), h("span", {}, line.label), h("b", {}, format(y))),
+        .map(({ line, y, spread }) =>
+          h(
+            "div",
+            { class: "entry" },
+            swatch(line.look),
+            h("span", {}, line.label),
+            h("b", {}, format(y) + spread),
+          ),
         ),
     );
     const right = left > self.over.clientWidth / 2;
@@ -118,6 +149,15 @@ function clearPlot(host) {
   drawn.delete(host);
   sizes.unobserve(host);
   host.replaceChildren();
+}
+
+/** An edge of a line's band; one that a logarithmic axis can't show lies far below the line. */
+function edgeOf(line, sign, log) {
+  return line.ys.map((y, at) => {
+    if (y === null || line.spread[at] === null) return null;
+    const edge = y + sign * line.spread[at];
+    return log && edge <= 0 ? y * 1e-9 : edge;
+  });
 }
 
 function positive(ys) {

@@ -35,7 +35,11 @@ function methodColumn(looks) {
     title: "method",
     text: true,
     value: (row) => row.name,
-    render: (row) => [swatch(looks.get(row.label)), h("span", {}, row.name)],
+    render: (row) => [
+      swatch(looks.get(row.label)),
+      h("span", {}, row.name),
+      row.isReference && h("span", { class: "tag" }, "reference"),
+    ],
   };
 }
 
@@ -47,6 +51,7 @@ function scoreColumns({ score, heads }) {
       title: score.label,
       unit: `${score.unit} ${score.higher ? "↑" : "↓"}`.trim(),
       group: "verdict",
+      sorts: true,
       about: `${score.about}, ${direction} is better`,
     }),
     ...heads.map((head) => ({
@@ -58,13 +63,13 @@ function scoreColumns({ score, heads }) {
   ];
 }
 
-/** What is said of the rows beside their metrics; costs only where there are any. */
+/** What is said of the rows beside their metrics; ranks and costs only where there are any. */
 function verdictColumns(comparison) {
   const { rows } = comparison;
   const priced = rows.some((row) => row.cost.value !== null);
   return [
     ...scoreColumns(comparison),
-    ...VERDICT.filter((item) => priced || !item.key.startsWith("cost")).map((item) =>
+    ...VERDICT.filter((item) => rows.some((row) => row[item.key].value !== null)).map((item) =>
       measureColumn((row) => row[item.key], false, { ...item, group: "verdict" }),
     ),
     {
@@ -113,6 +118,7 @@ function metricColumns(comparison) {
   return comparison.columns.map((column, index) =>
     measureColumn((row) => row.metrics[index], column.higher, {
       title: names.size > 1 ? column.metric : column.task,
+      name: names.size > 1 ? `${column.task} ${column.metric}` : column.task,
       group: names.size > 1 ? column.task : `test ${column.metric}`,
       unit: `${column.unit} ${column.higher ? "↑" : "↓"}`.trim(),
       about: `${column.task} ${column.metric}, ${column.higher ? "higher" : "lower"} is better`,
@@ -122,23 +128,112 @@ function metricColumns(comparison) {
 
 /** What sets a comparison apart, where there are several. */
 function settingOf(comparison, results) {
-  return results.comparisons.length > 1 && h("h3", {}, comparison.setting);
+  const title = comparison.ablations ? `Variants, ${comparison.setting}` : comparison.setting;
+  return results.comparisons.length > 1 && h("h3", {}, title);
+}
+
+/**
+ * The table of a comparison, best row first. A switch adds the variants of the same setting: the
+ * ranks are then those of all rows, and what is marked stays the best of the methods.
+ */
+function comparisonTable(caption, comparison, results, columnsOf) {
+  const names = new Set(comparison.rows.map((row) => row.name));
+  const variants = comparison.ablations
+    ? []
+    : rowsOf(results, comparison.setting).filter((row) => !names.has(row.name)).map(unmarked);
+  const place = h("div");
+
+  function fill(withVariants) {
+    const rows = withVariants
+      ? [...comparison.rows, ...variants].map((row) => ({ ...row, mean_rank: rankCell(row.rank_of_all) }))
+      : comparison.rows;
+    const shown = rows.map((row) => {
+      const isReference = comparison.score.relative && row.label === "stl";
+      return { ...row, isReference, rowClass: isReference && "reference" };
+    });
+    place.replaceChildren(sortableTable(caption, columnsOf({ ...comparison, rows: shown }), shown));
+  }
+
+  fill(false);
+  return [
+    variants.length > 0 &&
+      h("div", { class: "controls" }, checkBox(`with ${count(variants.length, "variant")}`, false, fill)),
+    place,
+  ];
+}
+
+function rankCell(value) {
+  return { value, text: value === null ? NOTHING : value.toFixed(2) };
+}
+
+/** The rows of methods and variants in one setting, each once. */
+function rowsOf(results, setting) {
+  const own = results.comparisons.filter((comparison) => comparison.setting === setting);
+  const rows = new Map(own.flatMap((comparison) => comparison.rows).map((row) => [row.name, row]));
+  return [...rows.values()];
+}
+
+/** A control that chooses between settings where there are several; "show" gets one, at once too. */
+function settingPicker(results, show) {
+  const settings = [...new Set(results.comparisons.map((comparison) => comparison.setting))];
+  show(settings[0]);
+  const options = settings.map((name) => [name, name]);
+  return options.length > 1 && selectBox("Setting", options, settings[0], show).node;
+}
+
+function isVariant(row) {
+  return row.label.includes("-");
+}
+
+/**
+ * Controls for the setting, where there are several, and for variants beside the methods.
+ * "show" gets the rows and a comparison of the setting, at once and at each change.
+ */
+function rowPicker(results, show) {
+  const state = { setting: null, variants: false };
+  const slot = h("span", { class: "control-slot" });
+
+  function change() {
+    const every = rowsOf(results, state.setting);
+    const methods = every.filter((row) => !isVariant(row));
+    const comparison = results.comparisons.find((one) => one.setting === state.setting);
+    const variants = every.length - methods.length;
+    const box = checkBox(`with ${count(variants, "variant")}`, state.variants, (on) => {
+      state.variants = on;
+      show(on ? every : methods, comparison);
+    });
+    const optional = variants > 0 && methods.length > 1;
+    slot.replaceChildren(...(optional ? [box] : []));
+    show(optional && !state.variants ? methods : every, comparison);
+  }
+
+  const settings = settingPicker(results, (setting) => {
+    state.setting = setting;
+    change();
+  });
+  return [settings, slot].filter(Boolean);
+}
+
+/** A row without the marks that it has among other rows. */
+function unmarked(row) {
+  const plain = (cell) => ({ ...cell, mark: undefined });
+  return { ...row, score: plain(row.score), metrics: row.metrics.map(plain) };
 }
 
 /** Tables of one data set under one selection rule, with their notes. */
 function resultTables(results, looks) {
   return results.comparisons.map((comparison) => {
-    const columns = [
+    const columnsOf = (shown) => [
       methodColumn(looks),
-      ...verdictColumns(comparison),
-      ...publishedColumns(comparison),
-      ...metricColumns(comparison),
+      ...verdictColumns(shown),
+      ...publishedColumns(shown),
+      ...metricColumns(shown),
     ];
     return h(
       "div",
       { class: "comparison" },
       settingOf(comparison, results),
-      sortableTable("Results, mean and standard deviation over seeds", columns, comparison.rows),
+      comparisonTable("Results, mean and standard deviation over seeds", comparison, results, columnsOf),
       conditionsOf(comparison),
       notesOf(comparison),
     );

@@ -60,6 +60,7 @@ function runsPanel(page) {
       total,
     ),
     missingSection(page),
+    differenceSection(page),
     list,
   ];
 }

@@ -1,185 +1,283 @@
-/* The score against the cost of an epoch: a mark a method, with the standard deviation as a whisker. */
+/* Two numbers of every method against each other, and which methods no other beats in both. */
 
-/** One plot per comparison that has something to draw. */
-function costPlots(results, looks) {
-  const plots = results.comparisons.map((comparison) => costPlot(comparison, results, looks)).filter(Boolean);
-  return plots.length > 0
-    ? plots
-    : h(
-        "p",
-        { class: "empty" },
-        `No method has both ${results.comparisons[0].score.label} and an epoch cost here: ` +
-          `${results.comparisons[0].score.relative ? "Δm needs STL runs, " : ""}the cost LS runs under the same load.`,
-      );
-}
-
-/** Draw the rows of a comparison that have both; the others are named below. */
-function costPlot(comparison, results, looks) {
-  const shown = comparison.rows
-    .filter((row) => row.score.value !== null && row.cost.value !== null)
-    .sort((a, b) => a.cost.value - b.cost.value);
-  if (shown.length === 0) return null;
-  const left = comparison.rows.filter((row) => !shown.includes(row)).map((row) => row.name);
-  const host = h("div", { class: "plot" });
-  requestAnimationFrame(() => drawScatter(host, shown, looks, comparison.score));
-  return h(
-    "div",
-    {},
-    settingOf(comparison, results),
-    host,
-    left.length > 0 &&
-      h("p", { class: "conditions" }, `Without ${comparison.score.label} or cost, and so not drawn: ${left.join(", ")}.`),
-  );
-}
-
-function drawScatter(host, rows, looks, score) {
-  const name = score.unit ? `${score.label} [${score.unit}]` : score.label;
-  const unit = score.unit ? ` ${score.unit}` : "";
-  const xs = rows.map((row) => row.cost.value);
-  const reach = (row) => row.score.spread || 0;
-  const zero = score.relative ? [0] : [];
-  const low = Math.min(...zero, ...rows.map((row) => row.score.value - reach(row)));
-  const high = Math.max(...zero, ...rows.map((row) => row.score.value + reach(row)));
-  const wide = Math.max(...xs) / Math.min(...xs) > 8;
-  const margin = (high - low || 1) * 0.08;
-  const span = Math.max(...xs) - Math.min(...xs) || 1;
-  const range = wide
-    ? [Math.min(...xs) / 1.25, Math.max(...xs) * 1.6]
-    : [Math.min(...xs) - span * 0.08, Math.max(...xs) + span * 0.18];
-  const tip = h("div", { class: "tip", hidden: true });
-  const plot = new uPlot(
+/**
+ * The numbers of a row that can be drawn: {id, title, unit, higher, pick(row) -> cell}; those that are
+ * "judged" are good or bad against STL.
+ */
+function quantitiesOf(comparison, rows, score) {
+  const every = [
     {
-      width: Math.max(120, host.clientWidth),
-      height: 380,
-      legend: { show: false },
-      cursor: { drag: { x: false, y: false }, y: false, x: false, points: { show: false } },
-      scales: {
-        x: { time: false, distr: wide ? 3 : 1, range: () => range },
-        y: { range: () => [low - margin, high + margin] },
-      },
-      axes: [
-        {
-          ...axis("epoch cost relative to LS", true, wide),
-          grid: { stroke: () => cssColour("--grid"), width: 1 },
-        },
-        axis(`${name}, ${score.higher ? "higher" : "lower"} is better`, false),
-      ],
-      series: [{}, { paths: () => null, points: { show: false } }],
-      hooks: { draw: [(self) => drawRows(self, rows, looks, score)], setCursor: [(self) => showTip(self)] },
+      id: "score",
+      title: score.label,
+      unit: score.unit,
+      higher: score.higher,
+      judged: true,
+      pick: (row) => row.score,
     },
-    [xs, rows.map((row) => row.score.value)],
-    host,
-  );
+    ...comparison.heads
+      .filter((head) => !head.interval)
+      .map((head) => ({
+        id: head.key,
+        title: head.title,
+        unit: score.unit,
+        higher: head.higher,
+        judged: true,
+        pick: (row) => row.more[head.key],
+      })),
+    ...VERDICT.map(({ key, title }) => ({
+      id: key,
+      title: key === "cost_cpu" ? "CPU time of an epoch" : key === "mean_rank" ? "mean rank" : title,
+      unit: key === "mean_rank" ? "" : "× LS",
+      higher: false,
+      cost: key !== "mean_rank",
+      pick: (row) => row[key],
+    })),
+    ...comparison.columns.map((column, index) => ({
+      id: `metric ${index}`,
+      task: column.task,
+      title: comparison.columns.some((other) => other.metric !== column.metric)
+        ? `${column.task} ${column.metric}`
+        : column.task,
+      unit: column.unit,
+      higher: column.higher,
+      judged: true,
+      pick: (row) => row.metrics[index],
+    })),
+  ];
+  return every.filter(({ pick }) => rows.some((row) => pick(row).value !== null));
+}
+
+function paretoSection(results, looks, score) {
+  const state = { across: null, up: null };
+  const picks = h("span", { class: "control-slot" });
+  const said = h("p", { class: "about" });
+  const host = h("div", { class: "plot" });
+  const left = h("p", { class: "conditions" });
+  let rows, quantities;
+
+  function fill(shown, comparison) {
+    rows = shown;
+    quantities = quantitiesOf(comparison, rows, score);
+    if (quantities.length < 2) {
+      picks.replaceChildren();
+      clearPlot(host);
+      host.append(h("p", { class: "empty" }, "No method has two numbers here."));
+      return;
+    }
+    const has = (id) => quantities.some((quantity) => quantity.id === id);
+    const [first, second] = firstQuantities(quantities);
+    if (!has(state.across)) state.across = first.id;
+    if (!has(state.up)) state.up = second.id;
+    const options = quantities.map(({ id, title }) => [id, title]);
+    picks.replaceChildren(
+      ...[
+        ["Across", "across"],
+        ["Up", "up"],
+      ].map(
+        ([title, key]) =>
+          selectBox(title, options, state[key], (id) => {
+            state[key] = id;
+            draw();
+          }).node,
+      ),
+    );
+    draw();
+  }
+
+  function draw() {
+    const [across, up] = [state.across, state.up].map((id) => quantities.find((one) => one.id === id));
+    const points = rows
+      .map((row) => ({ row, name: row.name, look: looks.get(row.label) }))
+      .map((point) => ({ ...point, x: across.pick(point.row), y: up.pick(point.row) }))
+      .filter(({ x, y }) => x.value !== null && y.value !== null);
+    const front = paretoFront(
+      points.filter(({ row }) => row.label !== "stl"),
+      across.higher,
+      up.higher,
+    );
+    const stl = score.relative && points.find(({ row }) => row.label === "stl");
+    clearPlot(host);
+    if (points.length) drawScatter(host, points, front, { across, up, stl });
+    else host.append(h("p", { class: "empty" }, `No method has both ${across.title} and ${up.title}.`));
+    said.textContent =
+      `${up.higher ? "Upper" : "Lower"} ${across.higher ? "right" : "left"} is better. ` +
+      "The dashed line joins the multi-task methods that no other beats in both means" +
+      (stl ? "; dotted lines are the single-task networks." : ".");
+    const names = rows.filter((row) => !points.some((point) => point.row === row)).map((row) => row.name);
+    left.textContent = names.length
+      ? `Without ${across.title} or ${up.title}, and so not drawn: ${names.join(", ")}.`
+      : "";
+  }
+
+  const controls = h("div", { class: "controls" });
+  const node = section("Trade-offs", null, said, controls, host, left);
+  requestAnimationFrame(() => controls.append(...rowPicker(results, fill), picks));
+  return node;
+}
+
+/** Cost and score, else metrics of two tasks, else what there is. */
+function firstQuantities(quantities) {
+  const cost = quantities.find(({ id }) => id === "cost");
+  const metric = quantities.find(({ task }) => task);
+  const other = metric && quantities.find(({ task }) => task && task !== metric.task);
+  if (!cost && other) return [metric, other];
+  const first = cost || quantities[0];
+  return [first, quantities.find((quantity) => quantity !== first)];
+}
+
+/** The points that no other is at least as good as in both and better in one, from left to right. */
+function paretoFront(points, higherX, higherY) {
+  const gain = (point) => [point.x.value * (higherX ? 1 : -1), point.y.value * (higherY ? 1 : -1)];
+  return points
+    .filter((point) => {
+      const [x, y] = gain(point);
+      return !points.some((other) => {
+        const [otherX, otherY] = gain(other);
+        return otherX >= x && otherY >= y && (otherX > x || otherY > y);
+      });
+    })
+    .sort((a, b) => a.x.value - b.x.value);
+}
+
+function drawScatter(host, points, front, { across, up, stl }) {
+  const order = [...points].sort((a, b) => a.x.value - b.x.value);
+  const xs = order.map((point) => point.x.value);
+  const wide = across.cost && Math.max(...xs) / Math.min(...xs) > 8;
+  const tip = h("div", { class: "tip", hidden: true });
+  const title = ({ title, unit, higher }) =>
+    `${title}${unit ? ` [${unit}]` : ""}, ${higher ? "higher" : "lower"} is better`;
+  const options = {
+    width: Math.max(120, host.clientWidth),
+    height: 420,
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, y: false, x: false, points: { show: false } },
+    scales: {
+      x: {
+        time: false,
+        distr: wide ? 3 : 1,
+        range: () => (wide ? [Math.min(...xs) / 1.25, Math.max(...xs) * 1.6] : reachOf(order, "x")),
+      },
+      y: { range: () => reachOf(order, "y") },
+    },
+    axes: [
+      {
+        ...axis(title(across), true, wide),
+        grid: { stroke: () => cssColour("--grid"), width: 1 },
+      },
+      axis(title(up), false),
+    ],
+    series: [{}, { paths: () => null, points: { show: false } }],
+    hooks: {
+      draw: [(self) => drawPoints(self, points, front, stl, { across, up })],
+      setCursor: [(self) => showTip(self)],
+    },
+  };
+  const data = [xs, order.map((point) => point.y.value)];
+  const plot = new uPlot(options, data, host);
   plot.over.append(tip);
-  host.setAttribute("role", "img");
+  const figure = { title: `${up.title} against ${across.title}`, entries: [], options, data };
+  host.append(saveButtons(figure.title, () => plotFigure(host)));
+  host.setAttribute("role", "group");
   host.setAttribute(
     "aria-label",
-    `${score.label} against epoch cost: ` +
-      rows.map((row) => `${row.name} ${row.score.text}${unit} at ${row.cost.text} times LS`).join("; "),
+    `${up.title} against ${across.title}: ` +
+      points.map(({ name, x, y }) => `${name} ${y.text} at ${x.text}`).join("; ") +
+      `. No multi-task method beats ${front.map(({ name }) => name).join(", ")} in both.`,
   );
-  drawn.set(host, { plot, zoom: () => null });
+  drawn.set(host, { plot, figure, zoom: () => null });
   sizes.observe(host);
 
   function showTip(self) {
     const { left, top } = self.cursor;
-    const near = rows
-      .map((row) => [
-        row,
-        Math.hypot(self.valToPos(row.cost.value, "x") - left, self.valToPos(row.score.value, "y") - top),
+    const near = points
+      .map((point) => [
+        point,
+        Math.hypot(self.valToPos(point.x.value, "x") - left, self.valToPos(point.y.value, "y") - top),
       ])
       .sort((a, b) => a[1] - b[1])[0];
     tip.hidden = left < 0 || near[1] > 30;
     if (tip.hidden) return;
-    const row = near[0];
-    tip.replaceChildren(
-      h("div", { class: "at" }, row.name),
+    const entry = (quantity, cell) =>
       h(
         "div",
         { class: "entry" },
-        h("span", {}, score.label),
-        h("b", {}, `${row.score.text}${row.score.sd ? ` ± ${row.score.sd}` : ""}${unit}`),
-      ),
-      h("div", { class: "entry" }, h("span", {}, "epoch cost"), h("b", {}, `${row.cost.text} × LS`)),
-    );
+        h("span", {}, quantity.title),
+        h("b", {}, `${cell.text}${cell.sd ? ` ± ${cell.sd}` : ""} ${quantity.unit}`),
+      );
+    const { name, x, y } = near[0];
+    tip.replaceChildren(h("div", { class: "at" }, name), entry(up, y), entry(across, x));
     const right = left > self.over.clientWidth / 2;
     tip.style.left = right ? "" : `${left + 14}px`;
     tip.style.right = right ? `${self.over.clientWidth - left + 14}px` : "";
   }
 }
 
-function drawRows(self, rows, looks, score) {
+/** What an axis spans: all marks with their whiskers, and room for names. */
+function reachOf(points, side) {
+  const ends = points.flatMap(({ [side]: { value, spread = 0 } }) => [value - spread, value + spread]);
+  const [low, high] = [Math.min(...ends), Math.max(...ends)];
+  const span = high - low || Math.abs(high) || 1;
+  return [low - span * 0.08, high + span * (side === "x" ? 0.14 : 0.08)];
+}
+
+function drawPoints(self, points, front, stl, { across, up }) {
   const { ctx, bbox } = self;
   const ratio = devicePixelRatio;
-  const at = (row) => [self.valToPos(row.cost.value, "x", true), self.valToPos(row.score.value, "y", true)];
-  ctx.save();
-  if (score.relative) {
-    const zero = self.valToPos(0, "y", true);
-    ctx.strokeStyle = cssColour("--muted");
-    ctx.setLineDash([2 * ratio, 3 * ratio]);
+  const { left, top } = bbox;
+  const area = { left, right: left + bbox.width, top, bottom: top + bbox.height };
+  const atX = (value) => self.valToPos(value, "x", true);
+  const atY = (value) => self.valToPos(value, "y", true);
+  const line = (...corners) => {
     ctx.beginPath();
-    ctx.moveTo(bbox.left, zero);
-    ctx.lineTo(bbox.left + bbox.width, zero);
+    corners.forEach((corner, index) => (index ? ctx.lineTo(...corner) : ctx.moveTo(...corner)));
     ctx.stroke();
-    ctx.setLineDash([]);
-  }
+  };
+  ctx.save();
+  ctx.lineWidth = ratio;
+  ctx.strokeStyle = cssColour("--muted");
+  ctx.setLineDash([2 * ratio, 3 * ratio]);
+  if (stl && up.judged) line([area.left, atY(stl.y.value)], [area.right, atY(stl.y.value)]);
+  if (stl && across.judged) line([atX(stl.x.value), area.top], [atX(stl.x.value), area.bottom]);
   ctx.lineWidth = 1.5 * ratio;
-  const taken = rows.map((row) => box(...at(row), 12 * ratio, 12 * ratio));
-  for (const row of rows) {
-    const [x, y] = at(row);
-    ctx.strokeStyle = ctx.fillStyle = cssColour(looks.get(row.label).colour);
-    if (row.score.spread) {
-      ctx.globalAlpha = 0.6;
-      ctx.beginPath();
-      ctx.moveTo(x, self.valToPos(row.score.value - row.score.spread, "y", true));
-      ctx.lineTo(x, self.valToPos(row.score.value + row.score.spread, "y", true));
-      ctx.stroke();
-      ctx.globalAlpha = 1;
+  ctx.strokeStyle = cssColour("--accent");
+  ctx.setLineDash([6 * ratio, 4 * ratio]);
+  if (front.length > 1) line(...front.map(({ x, y }) => [atX(x.value), atY(y.value)]));
+  ctx.setLineDash([]);
+  const whiskers = [];
+  for (const { look, x, y } of points) {
+    ctx.strokeStyle = ctx.fillStyle = cssColour(look.colour);
+    ctx.globalAlpha = 0.4;
+    const [ownX, ownY] = [atX(x.value), atY(y.value)];
+    if (y.spread) {
+      const [low, high] = [atY(y.value - y.spread), atY(y.value + y.spread)];
+      whiskers.push(box(ownX, (low + high) / 2, 3 * ratio, low - high));
+      line([ownX, low], [ownX, high]);
     }
-    drawMark(ctx, looks.get(row.label).mark, x, y, 5 * ratio);
+    if (x.spread) {
+      const [low, high] = [atX(x.value - x.spread), atX(x.value + x.spread)];
+      whiskers.push(box((low + high) / 2, ownY, high - low, 3 * ratio));
+      line([low, ownY], [high, ownY]);
+    }
+    ctx.globalAlpha = 1;
+    drawMark(ctx, look.mark, ownX, ownY, 5 * ratio);
   }
-  ctx.font = `${12 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = "middle";
   ctx.textAlign = "left";
-  for (const row of rows) drawLabel(ctx, row.name, ...at(row), ratio, taken, bbox);
-  ctx.restore();
-}
-
-function box(x, y, width, height) {
-  return { left: x - width / 2, right: x + width / 2, top: y - height / 2, bottom: y + height / 2 };
-}
-
-/** Put a name beside its mark where nothing is in the way; without such a place, hovering tells. */
-function drawLabel(ctx, text, x, y, ratio, taken, bbox) {
-  const width = ctx.measureText(text).width;
-  const [near, high] = [10 * ratio, 15 * ratio];
-  const places = [
-    box(x + near + width / 2, y, width, high),
-    box(x - near - width / 2, y, width, high),
-    box(x, y - high, width, high),
-    box(x, y + high, width, high),
-    box(x + near + width / 2, y - high * 0.8, width, high),
-    box(x + near + width / 2, y + high * 0.8, width, high),
-    box(x - near - width / 2, y - high * 0.8, width, high),
-    box(x - near - width / 2, y + high * 0.8, width, high),
-  ];
-  const free = places.find(
-    (place) =>
-      place.left > bbox.left &&
-      place.right < bbox.left + bbox.width &&
-      place.top > bbox.top &&
-      place.bottom < bbox.top + bbox.height &&
-      taken.every(
-        (other) =>
-          place.right < other.left ||
-          place.left > other.right ||
-          place.bottom < other.top ||
-          place.top > other.bottom,
-      ),
-  );
-  if (!free) return;
-  taken.push(free);
+  const font = (point) => `${front.includes(point) ? "bold " : ""}${12 * ratio}px system-ui, sans-serif`;
+  const named = points.map((point) => {
+    ctx.font = font(point);
+    return { x: atX(point.x.value), y: atY(point.y.value), width: ctx.measureText(point.name).width };
+  });
+  const places = placeLabels(named, area, whiskers, ratio);
+  ctx.lineWidth = ratio;
+  ctx.strokeStyle = cssColour("--muted");
+  for (const { leader } of places) if (leader) line(...leader);
   ctx.fillStyle = cssColour("--ink");
-  ctx.fillText(text, free.left, (free.top + free.bottom) / 2);
+  places.forEach(({ place }, index) => {
+    ctx.font = font(points[index]);
+    ctx.fillText(points[index].name, place.left, (place.top + place.bottom) / 2);
+  });
+  ctx.restore();
 }
 
 function drawMark(ctx, mark, x, y, r) {

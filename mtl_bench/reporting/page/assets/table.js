@@ -2,8 +2,9 @@
 
 /**
  * Make a sortable table.
- * columns: {title, unit, group, about, text: true for names, render(row) -> node or text,
- *           value(row) -> number, text or null, first: "descending" for what is better when higher}
+ * columns: {title, name: where the title needs its group, unit, group, about, text: true for names, render(row) -> node or text,
+ *           value(row) -> number, text or null, first: "descending" for what is better when higher,
+           sorts: true for the column that the rows are sorted by at first}
  */
 function sortableTable(caption, columns, rows) {
   const body = h("tbody");
@@ -70,9 +71,16 @@ function sortableTable(caption, columns, rows) {
     );
   }
 
-  fill();
+  const initial = columns.findIndex((column) => column.sorts);
+  if (initial >= 0) sortBy(initial);
+  else fill();
   const groups = groupRow(columns);
-  return h(
+  const copied = columns.filter((column) => column.title !== "");
+  const read = () => ({
+    columns: copied,
+    rows: [...body.children].map((row) => copied.map((column) => row.children[columns.indexOf(column)])),
+  });
+  const scroll = h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h(
@@ -83,6 +91,7 @@ function sortableTable(caption, columns, rows) {
       body,
     ),
   );
+  return h("div", { class: "table" }, scroll, copyButtons(read));
 }
 
 /** A row above the headers that names neighbouring columns with the same group. */

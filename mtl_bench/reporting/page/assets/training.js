@@ -1,4 +1,4 @@
-/* Score, losses and metrics over epochs: a small plot a task, methods to choose. */
+/* Score, losses and metrics over epochs: a small plot a task, methods to choose, bands over seeds. */
 
 const QUANTITIES = [
   ["loss", "training loss"],
@@ -19,7 +19,14 @@ function trainingSection(dataset, methods) {
   );
   const clocks = ["epoch", ...new Set(runs.flatMap((run) => Object.keys(run.epochs.curves.clock || {})))];
   const [first] = kinds.find(([kind]) => kind === "score" && !dataset.score.relative) || kinds[0];
-  const state = { kind: first, seed: "all", log: false, clock: "epoch" };
+  const repeated = runs.some((run) => runs.some((other) => other !== run && alike(run, other)));
+  const views = [
+    ...(repeated ? [["mean", "mean ± sd over seeds"]] : []),
+    ["all", "all seeds"],
+    ...seeds.map((seed) => [String(seed), `seed ${seed}`]),
+  ];
+  const state = { kind: first, seed: views[0][0], log: false, clock: "epoch" };
+  const named = new Map(kinds);
   const plots = h("div", { class: "plots" });
   const caption = h("p", { class: "conditions" });
 
@@ -47,9 +54,27 @@ function trainingSection(dataset, methods) {
     return curveAt(run, path) !== undefined && (state.clock === "epoch" || state.clock in (run.epochs.curves.clock || {}));
   }
 
+  function linesOf(own, path) {
+    const curve = (run) => expand(curveAt(run, path), run.epochs.bins);
+    if (state.seed === "mean") {
+      return byConfiguration(own).map((members) => ({
+        label: members[0].label,
+        look: methods.get(members[0].label),
+        ...meanOverSeeds(members.map((run) => [places(run), curve(run)])),
+      }));
+    }
+    return own.map((run) => ({
+      label: state.seed === "all" && seeds.length > 1 ? `${run.label}, ${runTitle(run, runs)}` : run.label,
+      look: methods.get(run.label),
+      xs: places(run),
+      ys: curve(run),
+    }));
+  }
+
   function draw() {
     const shown = runs.filter(
-      (run) => !hidden.has(run.label) && (state.seed === "all" || String(run.seed) === state.seed),
+      (run) =>
+        !hidden.has(run.label) && (["mean", "all"].includes(state.seed) || String(run.seed) === state.seed),
     );
     [...plots.querySelectorAll(".plot")].forEach(clearPlot);
     const panelNodes = panels().map((panel) => {
@@ -57,9 +82,10 @@ function trainingSection(dataset, methods) {
       return { host, panel, node: h("figure", {}, h("figcaption", {}, panel.title), host) };
     });
     plots.replaceChildren(...panelNodes.map(({ node }) => node));
+    const clock = state.clock === "epoch" ? "epochs" : state.clock;
     for (const { host, panel } of panelNodes) {
       plotLines(host, {
-        label: `${panel.title} over ${state.clock === "epoch" ? "epochs" : state.clock}`,
+        label: `${panel.title}, ${named.get(state.kind)}, over ${clock}`,
         key: state.kind + state.clock,
         xLabel: state.clock,
         yLabel: null,
@@ -68,18 +94,16 @@ function trainingSection(dataset, methods) {
         sync: `training-${dataset.name}`,
         marks: 15,
         empty: "No method is chosen, or none has values.",
-        lines: shown
-          .filter((run) => has(run, panel.path))
-          .map((run) => ({
-            label:
-              state.seed === "all" && seeds.length > 1 ? `${run.label}, ${runTitle(run, runs)}` : run.label,
-            look: methods.get(run.label),
-            xs: places(run),
-            ys: expand(curveAt(run, panel.path), run.epochs.bins),
-          })),
+        lines: linesOf(
+          shown.filter((run) => has(run, panel.path)),
+          panel.path,
+        ),
       });
     }
     caption.textContent = [
+      state.seed === "mean"
+        ? "Mean over the seeds of a configuration; the band is one sample standard deviation to either side. Where a seed ends early it is over the others."
+        : "",
       state.seed === "all" && seeds.length > 1 ? "Each seed is a line of its own." : "",
       runs.some((run) => run.epochs.width > 1) ? "Long runs: each point is the mean of several epochs." : "",
       state.kind === "test" ? "No selection rule looks at the test set." : "",
@@ -97,15 +121,10 @@ function trainingSection(dataset, methods) {
         draw();
       }).node,
       seeds.length > 1 &&
-        selectBox(
-          "Seeds",
-          [["all", "all seeds"], ...seeds.map((seed) => [String(seed), `seed ${seed}`])],
-          "all",
-          (seed) => {
-            state.seed = seed;
-            draw();
-          },
-        ).node,
+        selectBox("Seeds", views, state.seed, (seed) => {
+          state.seed = seed;
+          draw();
+        }).node,
       clocks.length > 1 &&
         selectBox(
           "Over",
@@ -132,6 +151,34 @@ function trainingSection(dataset, methods) {
   );
   requestAnimationFrame(draw);
   return node;
+}
+
+/** Whether runs differ in their seed alone, and their curves in no position. */
+function alike(run, other) {
+  return run.configuration === other.configuration && run.epochs.width === other.epochs.width;
+}
+
+function byConfiguration(runs) {
+  const groups = [];
+  for (const run of runs) {
+    const group = groups.find(([first]) => alike(first, run));
+    if (group) group.push(run);
+    else groups.push([run]);
+  }
+  return groups;
+}
+
+/** Mean and sample standard deviation at each position of curves [xs, ys], over those with a value. */
+function meanOverSeeds(curves) {
+  const longest = Math.max(...curves.map(([xs]) => xs.length));
+  const points = Array.from({ length: longest }, (_, at) =>
+    curves.map(([xs, ys]) => [xs[at], ys[at]]).filter((point) => point.every(Number.isFinite)),
+  ).filter((present) => present.length > 0);
+  return {
+    xs: points.map((present) => mean(present.map(([x]) => x))),
+    ys: points.map((present) => mean(present.map(([, y]) => y))),
+    spread: points.map((present) => deviation(present.map(([, y]) => y))),
+  };
 }
 
 /** One plot, or one for each component that learns the task. */

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,9 @@ def swept_labels(name: str) -> list[str]:
 
 def compose_any(words: list[str]) -> dict[str, Any]:
     """Compose a run on a data set, or else on a suite of environments."""
-    try:
+    with suppress(ConfigError):
         return compose_config(["dataset=qm9", *words])
-    except ConfigError as error:
-        assert "can't serve" in str(error)
-        return compose_config(["dataset=pendulum6", *words])
+    return compose_config(["dataset=pendulum6", *words])
 
 
 @pytest.mark.parametrize("name", find_experiments())

@@ -20,6 +20,7 @@ from mtl_bench.reporting.figures import (
     noise_buffer,
     ranking,
     score,
+    triad,
     update_every,
     weights,
 )
@@ -39,6 +40,7 @@ FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
     "score": score.draw,
     "curves": curves.draw,
     "gradients": gradients.draw,
+    "triad": triad.draw,
     "cost": cost.draw,
     "ranking": ranking.draw,
 }

@@ -32,6 +32,7 @@ NEUTRAL = {
     "trainer.clip_norm": None,
     "trainer.warmup_epochs": 0,
     "trainer.precision": "float32",
+    "trainer.curvature_every": None,
     "gradients.level": "parameters",
     "algorithm.name": "supervised",
     "method.observation": "gram",

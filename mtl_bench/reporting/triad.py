@@ -13,9 +13,6 @@ import numpy as np
 
 Array = np.ndarray
 
-CURVATURE = "curvature"
-"""Column of the step log, see ``trainer.curvature_every``."""
-
 
 class PairStatistics(NamedTuple):
     """What Yu et al. (Gradient Surgery for Multi-Task Learning, 2020) measure of pairs of tasks.

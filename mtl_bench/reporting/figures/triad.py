@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl_bench.records.steps import CURVATURE
 from mtl_bench.reporting.figures.curves import clock_of, draw_means, read_lines
 from mtl_bench.reporting.figures.looks import DASHED, DOTTED, GREY, SOLID, Look, row_looks
 from mtl_bench.reporting.figures.panels import (
@@ -30,7 +31,7 @@ from mtl_bench.reporting.figures.series import (
     thin,
 )
 from mtl_bench.reporting.figures.steps import Reduce, SeedLogs, read_row
-from mtl_bench.reporting.triad import CURVATURE, pair_columns, pair_statistics
+from mtl_bench.reporting.triad import pair_columns, pair_statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +70,11 @@ def draw(scene: FigureContext) -> Drawing:
         more = scene.command_of("pcgrad", "mgda")
         raise CannotDrawError("; ".join([*problems, what]) + more)
     components = sorted({component for _, component in shares})
-    rows = [row for row in scene.rows if any(name == row.name for name, _ in shares)]
+    rows = [
+        next(logs.row for (name, _), logs in shares.items() if name == row.name)
+        for row in scene.rows
+        if any(name == row.name for name, _ in shares)
+    ]
     looks = row_looks(rows)
     returns = [c for c in scene.comparison.columns if c.metric == RETURN]
     returned = 0 < len(returns) <= PANELS
@@ -176,6 +181,7 @@ def _draw_component(
 
 def _finish_curvature(panel: Axes, drawn: list[Array]) -> None:
     if not drawn:
+        panel.set_axis_off()
         say_nothing_here(panel, "not measured")
         return
     values = np.concatenate(drawn)

@@ -35,6 +35,7 @@ NEUTRAL = {
     "trainer.curvature_every": None,
     "gradients.level": "parameters",
     "algorithm.name": "supervised",
+    "method.log_gram": False,
     "method.observation": "gram",
     "method.agents": "multi",
     "method.critic": "joint",

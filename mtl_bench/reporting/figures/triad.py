@@ -15,6 +15,7 @@ from mtl_bench.records.steps import CURVATURE
 from mtl_bench.reporting.figures.curves import clock_of, draw_means, read_lines
 from mtl_bench.reporting.figures.looks import DASHED, DOTTED, GREY, SOLID, Look, row_looks
 from mtl_bench.reporting.figures.panels import (
+    draw_line,
     grid,
     legend_below,
     page,
@@ -24,6 +25,7 @@ from mtl_bench.reporting.figures.panels import (
 )
 from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import (
+    WINDOW,
     Array,
     moving_average,
     nan_mean,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 SMOOTHING = 20
-"""The moving average's window is this part of a run, and no less than ten updates."""
+"""The moving average's window is this part of a run, for shares no less than ten updates."""
 
 LINES = (
     ("conflicts", SOLID),
@@ -123,16 +125,13 @@ def _read(
     return found, problems
 
 
-def _window(updates: int) -> int:
-    return max(10, updates // SMOOTHING)
-
-
 def _shares(steps_N: Array, values_NK: Array, tasks: int) -> tuple[Array, Array]:
     """Return the shares of ``LINES`` within a moving window, of all its pairs or conflicts."""
     found = pair_statistics(values_NK, tasks)
     counts = (found.known_NP, found.conflicting_NP, found.dominated_NP, found.bounded_NP)
     means_N4 = moving_average(
-        np.stack([count_NP.sum(axis=1) for count_NP in counts], axis=1), _window(len(steps_N))
+        np.stack([count_NP.sum(axis=1) for count_NP in counts], axis=1),
+        max(WINDOW, len(steps_N) // SMOOTHING),
     )
     pairs_N, conflicts_N = means_N4[:, :1], means_N4[:, 1:2]
     wholes_NQ = np.concatenate([pairs_N, conflicts_N, conflicts_N], axis=1)
@@ -145,7 +144,8 @@ def _shares(steps_N: Array, values_NK: Array, tasks: int) -> tuple[Array, Array]
 def _smooth(steps_N: Array, values_N1: Array) -> tuple[Array, Array]:
     """Return the moving means of the updates of which the curvature was measured."""
     known_N = np.isfinite(values_N1[:, 0])
-    return smooth_and_thin(steps_N[known_N], values_N1[known_N], _window(int(known_N.sum())))
+    window = max(1, int(known_N.sum()) // SMOOTHING)
+    return smooth_and_thin(steps_N[known_N], values_N1[known_N], window)
 
 
 def _draw_component(
@@ -157,11 +157,11 @@ def _draw_component(
     left, right = grid(part, 2, 2)
     left.set_title(f"{of}curvature H", fontsize=8.5, loc="left")
     right.set_title(f"{of}share of conflicts and of their conditions", fontsize=8.5, loc="left")
-    drawn = []
+    drawn = list[Array]()
     for name, look in looks.items():
         if logs := curvatures.get((name, component)):
             mean_N = nan_mean(np.stack(logs.values), axis=0)[:, 0]
-            left.plot(logs.steps, mean_N, **look.line, linewidth=1.1)
+            draw_line(left, logs.steps, mean_N, look, len(drawn))
             drawn.append(mean_N)
         if logs := shares.get((name, component)):
             mean_NQ = nan_mean(np.stack(logs.values), axis=0)

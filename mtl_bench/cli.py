@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, about, command, elsewhere in (
         ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
-        ("toy", "draw every method's path on the two-task toy problem", _toy, ELSEWHERE),
+        ("toy", "draw every method's path on two tasks; landscape=front, valley", _toy, ELSEWHERE),
         ("game", "play a small game with a known optimum", _game, ELSEWHERE),
         ("grams", "let agents play on a run's recorded Gram matrices", _grams, None),
         ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb, None),

@@ -14,12 +14,14 @@ from mtl_bench.reporting.absent import say_absent
 from mtl_bench.reporting.commands import status_command
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
+    compositions,
     cost,
     curves,
     gradients,
     noise_buffer,
     ranking,
     score,
+    success,
     triad,
     update_every,
     weights,
@@ -43,6 +45,8 @@ FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
     "triad": triad.draw,
     "cost": cost.draw,
     "ranking": ranking.draw,
+    "success": success.draw,
+    "compositions": compositions.draw,
 }
 """Name -> how it is drawn."""
 

@@ -41,6 +41,8 @@ def trajectory(method: Method, start: tuple[float, float], losses: Losses, steps
         gradients = TaskGradients(losses(theta_2), [theta_2])
         method.step(gradients, epoch=step // max(steps // EPOCHS, 1))
         optimizer.step()
+        if method.looks_again:
+            method.after_update(TaskGradients(losses(theta_2), [theta_2]))
         points.append(theta_2.detach().clone())
     return torch.stack(points)
 

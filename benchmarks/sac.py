@@ -70,7 +70,8 @@ class JointGradients(ControlGradients):
 
     def __call__(self, data: Any) -> Any:  # noqa: ANN401 - of the losses
         """Return the gradients of the losses on the data of an update."""
-        losses_T = self.losses(partial(functional_call, self.network, {}), data)
+        losses_T, seen = self.losses(partial(functional_call, self.network, {}), data)
+        self.look(seen)
         return TaskGradients(losses_T.unbind(), list(self.shared.values()), [()] * len(losses_T))
 
 
@@ -160,7 +161,9 @@ def _updates(name: str, tasks: int, size: Size) -> Callable[[Transitions], None]
 def _looped(component: Component) -> Component:
     source = component.gradients
     assert isinstance(source, ControlGradients)
-    joint = JointGradients(source.network, source.losses, source.method, source.present)
+    joint = JointGradients(
+        source.network, source.losses, source.look, source.method, source.present
+    )
     return replace(component, gradients=joint)
 
 

@@ -110,9 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     figures.set_defaults(command=_figures, elsewhere=ELSEWHERE)
 
-    show = commands.add_parser("show", help="a run's predictions on test images, as a picture")
+    show = commands.add_parser("show", help="a run's predictions on test images, or an episode")
     show.add_argument("run", type=Path, help="folder of the run's record")
-    show.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="samples=4, paths.data=DIR")
+    show.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="samples=4, frames=6, paths.data=DIR"
+    )
     show.set_defaults(command=_show)
 
     check = commands.add_parser(
@@ -137,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, about, command, elsewhere in (
         ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
-        ("toy", "draw every method's path on the two-task toy problem", _toy, ELSEWHERE),
+        ("toy", "draw every method's path on two tasks; landscape=front, valley", _toy, ELSEWHERE),
         ("game", "play a small game with a known optimum", _game, ELSEWHERE),
         ("grams", "let agents play on a run's recorded Gram matrices", _grams, None),
         ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb, None),
@@ -229,17 +231,23 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
+    from mtl_bench.inspect.episodes import film, learned_by_acting
     from mtl_bench.inspect.predict import predict_samples
-    from mtl_bench.reporting.pictures import draw_samples
+    from mtl_bench.inspect.recorded_run import load_run
+    from mtl_bench.reporting.pictures import draw_samples, draw_strips
 
-    settings = parse_settings(options.settings, samples="4", paths__data=None)
+    settings = parse_settings(options.settings, samples="4", frames="6", paths__data=None)
     data = settings["paths.data"]
-    samples, invalid, kind = predict_samples(
-        options.run, parse_count(settings, "samples"), Path(data) if data else None
-    )
-    picture = options.run / "predictions.png"
     title = "/".join(options.run.resolve().parts[-4:])
-    draw_samples(picture, f"{title} ({kind} data)", samples, invalid)
+    if learned_by_acting(load_run(options.run)):
+        picture = options.run / "episode.png"
+        draw_strips(picture, title, film(options.run, parse_count(settings, "frames")))
+    else:
+        picture = options.run / "predictions.png"
+        samples, invalid, kind = predict_samples(
+            options.run, parse_count(settings, "samples"), Path(data) if data else None
+        )
+        draw_samples(picture, f"{title} ({kind} data)", samples, invalid)
     print(picture)
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mtl_bench import DWA, LS, MGDA, RLW, UW, IGBv2, Method, TaskForce, TaskGradients
+from mtl_bench import DWA, FAMO, LS, MGDA, RLW, UW, IGBv2, Method, TaskForce, TaskGradients
 from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.testing.methods import as_plain
 
@@ -130,8 +130,17 @@ def test_dwa_weighs_by_the_losses_of_the_last_two_epochs():
     torch.testing.assert_close(info.weights_T, expected)
 
 
-def test_a_method_that_looks_again_wants_to_be_shown_the_batch():
-    method = TaskForce(2, transition="same_batch")
+class Looking(LS):
+    """A method of one's own."""
+
+    looks_again = True
+
+    def after_update(self, gradients):
+        return {"loss": gradients.losses_T.sum().item()}
+
+
+@pytest.mark.parametrize("method", [TaskForce(2, transition="same_batch"), FAMO(2), Looking(2)])
+def test_a_method_that_looks_again_wants_to_be_shown_the_batch(method):
     method.step(two_losses()[1])
     with pytest.raises(ConfigError, match=r"call after_update\(gradients\)"):
         method.step(two_losses()[1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 if TYPE_CHECKING:
@@ -34,6 +34,18 @@ class GradientSource(Protocol):
         data: Any,  # noqa: ANN401
     ) -> AbstractContextManager[TaskGradients]:
         """Give the gradients of the latest data at the parameters as they are now."""
+
+    def task_losses(
+        self,
+        network: nn.Module,
+        data: Any,  # noqa: ANN401
+    ) -> Mapping[int, Tensor]:
+        """Return task's number -> loss of a copy of the network; nothing else takes note.
+
+        Args:
+            network: a copy, whose parameters may have another precision.
+            data: of an update, in the precision of the network.
+        """
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ class TrainerConfig(Section):
     workers: Annotated[int, Ge(0), Le(256), WrapValidator(_integer_or_auto)]
     checkpoint_minutes: Positive
     log_every: PositiveInt
+    curvature_every: PositiveInt | None
     on_nonfinite: Literal["abort", "skip"]
     determinism: Literal["off", "warn", "strict"]
 

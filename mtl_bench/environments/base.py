@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -155,6 +156,18 @@ class Suite(ABC):
             (rewards * self.reward_scales[:, None]).astype(np.float32),
             successes,
         )
+
+    @contextmanager
+    def camera(self) -> Iterator[Callable[[], np.ndarray]]:
+        """Give a function that returns what each task's first copy looks like now.
+
+        Its pictures are (T, H, W, 3) of red, green and blue in uint8.
+
+        Raises:
+            ConfigError: these environments can't be seen.
+        """
+        raise ConfigError(f"{type(self).__name__} has no pictures of its environments")
+        yield
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the present episode can be made of again, together with its actions.

@@ -5,7 +5,8 @@ Legend of shape suffixes: T tasks, C copies of each task, A action numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -19,6 +20,14 @@ from mtl_bench.values import Fraction, Positive, PositiveInt
 
 CURRENT = 18
 """Numbers of an observation about the present state; those about the one before follow."""
+
+
+PIXELS = 300, 400
+"""Height and width of a rendered picture."""
+
+CAMERA = "corner2"
+CROP = slice(40, 260), slice(60, 340)
+"""The part of its pictures with the arm and the table."""
 
 
 class MetaWorld(Suite):
@@ -92,6 +101,37 @@ class MetaWorld(Suite):
     def names_in(cls, tasks: str | list[str]) -> tuple[str, ...]:
         """Return the names of the tasks of a benchmark, of one task, or of a list."""
         return tuple(name.removesuffix("-v3") for name in super().names_in(tasks))
+
+    @contextmanager
+    def camera(self) -> Iterator[Callable[[], np.ndarray]]:
+        """Give a function that renders the tasks without a display; see ``Suite.camera``.
+
+        The camera ``corner2`` hangs upside down, as do its like, so its pictures are turned.
+
+        Raises:
+            ConfigError: MuJoCo can't render here.
+        """
+        import mujoco
+
+        shown = self._environments[:: self.copies]
+        with ExitStack() as stack:
+            try:
+                renderers = [
+                    stack.enter_context(mujoco.Renderer(environment.model, *PIXELS))
+                    for environment in shown
+                ]
+            except Exception as error:  # of whichever library should have drawn
+                raise ConfigError(
+                    f"MuJoCo can't render here ({type(error).__name__}: {error}): set "
+                    "MUJOCO_GL=egl or MUJOCO_GL=osmesa and install that library"
+                ) from error
+
+            def render() -> np.ndarray:
+                for renderer, environment in zip(renderers, shown, strict=True):
+                    renderer.update_scene(environment.data, camera=CAMERA)
+                return np.stack([renderer.render()[CROP][::-1, ::-1] for renderer in renderers])
+
+            yield render
 
     def _begin(self, generators: list[np.random.Generator]) -> np.ndarray:
         observations = []

@@ -5,6 +5,8 @@ Legend of shape suffixes: T tasks, C copies of each task, A action numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -15,6 +17,10 @@ from mtl_bench.values import Positive, PositiveInt
 STEP_SECONDS = 0.05
 GREATEST_SPEED = 8.0
 GREATEST_TORQUE = 2.0
+
+PIXELS = 96
+ROD, PIVOT = (204, 77, 77), (0, 0, 0)
+"""A picture's side, and the colours in it."""
 
 UPRIGHT = 0.25
 LAST_STEPS = 50
@@ -115,10 +121,38 @@ class Pendulum(Suite):
         enough = self._upright_steps >= UPRIGHT_SHARE * self._last_steps
         return Outcome(self._observe(), -cost, enough & (self.steps == self.horizon))
 
+    @contextmanager
+    def camera(self) -> Iterator[Callable[[], np.ndarray]]:
+        """Give a function that draws the rods, upright ones up; see ``Suite.camera``."""
+        yield lambda: np.stack(
+            [
+                _draw_rod(angle, length / self._length.max())
+                for angle, length in zip(self._angle[:, 0], self._length[:, 0], strict=True)
+            ]
+        )
+
     def _observe(self) -> np.ndarray:
         return np.stack(
             (np.cos(self._angle), np.sin(self._angle), self._speed / GREATEST_SPEED), axis=-1
         )
+
+
+def _draw_rod(angle: float, length: float) -> np.ndarray:
+    """Return a rod of a length up to 1 at an angle from upright, (H, W, 3)."""
+    axis = np.linspace(-1.2, 1.2, PIXELS)
+    x_HW, y_HW = np.meshgrid(axis, -axis)
+    along = np.array([-np.sin(angle), np.cos(angle)])
+    reached_HW = np.clip(x_HW * along[0] + y_HW * along[1], 0.0, length)
+    distance_HW = np.hypot(x_HW - reached_HW * along[0], y_HW - reached_HW * along[1])
+    pixel = axis[1] - axis[0]
+    picture_HW3 = np.full((PIXELS, PIXELS, 3), 255.0)
+    for distance, radius, colour in (
+        (distance_HW, 0.09, ROD),
+        (np.hypot(x_HW, y_HW), 0.04, PIVOT),
+    ):
+        covered_HW1 = np.clip((radius - distance) / pixel + 0.5, 0.0, 1.0)[..., None]
+        picture_HW3 += covered_HW1 * (np.array(colour) - picture_HW3)
+    return picture_HW3.round().astype(np.uint8)
 
 
 def wrap(angle: np.ndarray) -> np.ndarray:

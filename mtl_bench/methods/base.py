@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
@@ -95,10 +96,15 @@ class Method(nn.Module):
         """Whether ``after_update`` has yet to be called for the latest ``step``."""
 
     def __init_subclass__(cls) -> None:
-        """Raise if a subclass replaces ``step``, which sees to epochs and inactive tasks."""
+        """Raise if a subclass replaces ``step``, which sees to epochs and inactive tasks.
+
+        Its ``after_update`` takes note that it was called.
+        """
         super().__init_subclass__()
         if "step" in vars(cls):
             raise TypeError(f"{cls.__name__} overrides Method.step: override combine instead")
+        if "after_update" in vars(cls):
+            cls.after_update = _noting(cls.after_update)  # type: ignore[assignment, method-assign]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Stay on the CPU in float64 when the module around the method is moved or cast."""
@@ -259,3 +265,14 @@ class Method(nn.Module):
         """Restore what ``get_extra_state`` returned."""
         self.generator.set_state(state["generator"])
         self._epoch = state.get("current_epoch")
+
+
+def _noting(
+    after_update: Callable[[Method, TaskGradients], dict[str, float]],
+) -> Callable[[Method, TaskGradients], dict[str, float]]:
+    @wraps(after_update)
+    def noted(self: Method, gradients: TaskGradients) -> dict[str, float]:
+        self.awaits_update = False
+        return after_update(self, gradients)
+
+    return noted

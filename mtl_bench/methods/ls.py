@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mtl_bench.methods.base import Method
+from mtl_bench.values import HeadWeighting, PositiveInt
 
 
 class LS(Method):
@@ -13,12 +14,31 @@ class LS(Method):
 
     The baseline of every multi-task paper, also called equal weighting.
 
+    Args:
+        num_tasks: T.
+        log_gram: compute the Gram matrix of the task gradients for the step log. The weights don't
+            need it, and the update is the same but for rounding.
+        head_weighting: see ``Method``.
+        seed: see ``Method``.
+
     Example:
         >>> import torch
         >>> from mtl_bench import LS
         >>> LS(2).weights(torch.tensor([0.5, 2.0]))
         tensor([1., 1.])
     """
+
+    def __init__(
+        self,
+        num_tasks: PositiveInt,
+        *,
+        log_gram: bool = False,
+        head_weighting: HeadWeighting = "weighted",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
+        if log_gram:
+            self.needs = "gram"  # type: ignore[misc]
 
     @property
     def reads_losses(self) -> bool:

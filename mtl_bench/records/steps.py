@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 PATTERN = f"part-{'[0-9]' * 9}.parquet"
 
+CURVATURE = "curvature"
+"""Column of the multi-task curvature, see ``trainer.curvature_every``."""
+
 ROWS_MAX = 4_000_000
 """Rows of a part; one is written at every checkpoint. Few bytes can stand for far more rows."""
 
@@ -162,7 +165,8 @@ class StepLog:
 
     Columns: step, epoch, ``loss/<task>``, ``weight/<task>``, and where the method asked for the
     Gram matrix ``gram/<task>`` (its diagonal, the squared gradient norms) and
-    ``cosine/<task>/<task>``; then the method's diagnostics and the seconds of each phase. A step
+    ``cosine/<task>/<task>``; then the method's diagnostics, the
+    curvature where ``trainer.curvature_every`` asks for it, and the seconds of each phase. A step
     that had no labels of a task has NaN there. A lost part costs the figures its steps, and the
     training nothing.
     """

@@ -22,6 +22,7 @@ from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.step_costs import render_step_costs
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
+from mtl_bench.reporting.triad_table import render_triad
 from mtl_bench.reporting.weight_table import render_weights
 from mtl_bench.values import SELECTIONS
 from mtl_bench.words import parse_seeds, require_choice
@@ -30,8 +31,16 @@ RUN_TABLES: dict[str, Callable[..., str]] = {
     "weights": render_weights,
     "agents": render_agents,
     "costs": render_step_costs,
+    "triad": render_triad,
 }
 """Tables of all records that are neither of the paper nor of results."""
+
+SHOWN = {
+    "weights": "has a step log with weights",
+    "agents": "is of TaskForce",
+    "triad": "has a step log with the Gram matrix of two or more tasks",
+}
+"""What a record must have or be for some of them."""
 
 SETTINGS = {
     "profile": None,
@@ -110,10 +119,8 @@ def _render(
 
 def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any]) -> str:
     """Return what to say where no record has what a table shows."""
-    if name == "weights" and any(record.summary is not None for record in records):
-        return "No record here has a step log with weights.\n"
-    if name == "agents" and any(record.summary is not None for record in records):
-        return "No record here is of TaskForce.\n"
+    if name in SHOWN and any(record.summary is not None for record in records):
+        return f"No record here {SHOWN[name]}.\n"
     dataset = settings["dataset"] or "qm9"
     words = [[f"dataset={dataset}", "method=taskforce"]]
     if name in COST_TABLES:

@@ -39,19 +39,11 @@ def draw_samples(path: Path, title: str, samples: list[Any], invalid: dict[str, 
     Raises:
         DataError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError("pictures need matplotlib: pip install 'mtl_bench[report]'") from error
     tasks = list(samples[0].targets)
     height, width = samples[0].image_HW3.shape[:2]
     columns = 1 + 3 * len(tasks)
     cell = 1.9
-    figure = Figure(
-        figsize=(cell * columns, cell * height / width * len(samples) + 0.9), layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    figure = _figure(cell * columns, cell * height / width * len(samples) + 0.9)
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(len(samples), columns, squeeze=False)
     for row, sample in zip(axes, samples, strict=True):
@@ -69,6 +61,49 @@ def draw_samples(path: Path, title: str, samples: list[Any], invalid: dict[str, 
             axis.set_title(name, fontsize=7)
             axis.set_axis_off()
     figure.savefig(path, dpi=130)
+
+
+def draw_strips(path: Path, title: str, strips: list[Any]) -> None:
+    """Write an episode of every task: a row of pictures each, with what came of it.
+
+    Args:
+        path: of the PNG file.
+        title: names the run.
+        strips: with ``task``, ``frames_FHW3``, ``steps``, ``success`` and ``total``.
+
+    Raises:
+        DataError: matplotlib is not installed.
+    """
+    columns = len(strips[0].steps)
+    height, width = strips[0].frames_FHW3.shape[1:3]
+    cell = 1.5
+    figure = _figure(cell * columns + 1.2, cell * height / width * len(strips) + 0.7)
+    figure.suptitle(title, fontsize=9)
+    axes = figure.subplots(len(strips), columns, squeeze=False)
+    for row, strip in zip(axes, strips, strict=True):
+        for axis, frame_HW3, step in zip(row, strip.frames_FHW3, strip.steps, strict=True):
+            axis.imshow(frame_HW3, aspect="equal")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_color(VOID)
+            if strip is strips[0]:
+                axis.set_title(f"step {step}", fontsize=7)
+        came = "success" if strip.success else "no success"
+        row[0].set_ylabel(
+            f"{strip.task}\n{came}\nreturn {strip.total:.1f}",
+            **{"fontsize": 6.5, "rotation": 0, "ha": "right", "va": "center"},
+        )
+    figure.savefig(path, dpi=130)
+
+
+def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - of matplotlib
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DataError("pictures need matplotlib: pip install 'mtl_bench[report]'") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def paint_classes(target_HW: Array, scores_CHW: Array, invalid: float) -> Panels:

@@ -3,27 +3,60 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import Tensor
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.reporting.drawing import save
-from mtl_bench.toy import game_figure, recorded, two_tasks_figure
+from mtl_bench.toy import game_figure, recorded, two_tasks, two_tasks_figure, valley, valley_figure
 from mtl_bench.toy.game import RATE
 from mtl_bench.toy.game_runs import VARIANTS, play, render
-from mtl_bench.toy.trajectories import all_trajectories
-from mtl_bench.words import parse_count, parse_list, parse_settings
+from mtl_bench.toy.trajectories import Losses, all_trajectories
+from mtl_bench.words import parse_count, parse_list, parse_settings, require_choice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Landscape(NamedTuple):
+    """Two losses of two numbers.
+
+    Args:
+        losses: see ``all_trajectories``.
+        starts: of the trajectories.
+        steps: of each, by default.
+        draw: method -> points, as a figure.
+        file: name of the picture.
+    """
+
+    losses: Losses
+    starts: Sequence[tuple[float, float]]
+    steps: int
+    draw: Callable[[dict[str, Tensor]], Figure]
+    file: str
+
+
+LANDSCAPES = {
+    "front": Landscape(two_tasks.losses, two_tasks.STARTS, 300, two_tasks_figure.draw, "toy"),
+    "valley": Landscape(valley.losses, valley.STARTS, 600, valley_figure.draw, "toy_valley"),
+}
 
 
 def toy(words: Sequence[str]) -> None:
-    """Draw every method's path on the two-task toy problem."""
-    settings = parse_settings(words, paths__figures="results/toy", steps="300")
-    steps = parse_count(settings, "steps")
+    """Draw every method's path on a landscape of two tasks."""
+    settings = parse_settings(
+        words, paths__figures="results/toy", landscape=next(iter(LANDSCAPES)), steps=None
+    )
+    require_choice(settings, "landscape", tuple(LANDSCAPES))
+    landscape = LANDSCAPES[str(settings["landscape"])]
+    steps = landscape.steps if settings["steps"] is None else parse_count(settings, "steps")
     torch.set_num_threads(1)  # tensors of two numbers
-    figure = two_tasks_figure.draw(all_trajectories(steps))
-    for path in save(figure, Path(str(settings["paths.figures"])), "toy"):
+    figure = landscape.draw(all_trajectories(landscape.losses, landscape.starts, steps))
+    for path in save(figure, Path(str(settings["paths.figures"])), landscape.file):
         print(path)
 
 

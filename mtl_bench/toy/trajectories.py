@@ -1,7 +1,8 @@
-"""What each method does on the two-task toy problem."""
+"""What each method does on a landscape of two tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -12,9 +13,7 @@ from mtl_bench import build_method
 from mtl_bench.config.groups import describe_group
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods.base import Method
-from mtl_bench.toy.two_tasks import STARTS, losses
 
-STEPS = 300
 LEARNING_RATE = 0.1
 BETAS = (0.5, 0.95)
 EPOCHS = 20
@@ -24,9 +23,11 @@ LEFT_OUT = ("stl", "torchjd")
 """Methods that don't weigh tasks, or come from an optional package."""
 
 
-def trajectory(
-    method: Method, start: tuple[float, float], steps: int = STEPS, scale: float = 0.1
-) -> Tensor:
+Losses = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""(N, 2) points -> two losses, (N,) each."""
+
+
+def trajectory(method: Method, start: tuple[float, float], losses: Losses, steps: int) -> Tensor:
     """Return the (steps + 1, 2) points that Adam passes with a method's updates.
 
     The papers take tens of thousands of steps at a rate of 1e-3. Here hundreds at 0.1 go as far,
@@ -37,15 +38,19 @@ def trajectory(
     optimizer = torch.optim.Adam([theta_2], lr=LEARNING_RATE, betas=BETAS)
     points = [theta_2.detach().clone()]
     for step in range(steps):
-        gradients = TaskGradients(losses(theta_2, scale), [theta_2])
+        gradients = TaskGradients(losses(theta_2), [theta_2])
         method.step(gradients, epoch=step // max(steps // EPOCHS, 1))
         optimizer.step()
+        if method.looks_again:
+            method.after_update(TaskGradients(losses(theta_2), [theta_2]))
         points.append(theta_2.detach().clone())
     return torch.stack(points)
 
 
-def all_trajectories(steps: int = STEPS, seed: int = 0) -> dict[str, Tensor]:
-    """Return method -> (5, steps + 1, 2) points, one trajectory from each starting point."""
+def all_trajectories(
+    losses: Losses, starts: Iterable[tuple[float, float]], steps: int, seed: int = 0
+) -> dict[str, Tensor]:
+    """Return method -> (S, steps + 1, 2) points, one trajectory from each of S starting points."""
     trajectories = {}
     for name in sorted(describe_group("method")):
         if name in LEFT_OUT:
@@ -53,6 +58,6 @@ def all_trajectories(steps: int = STEPS, seed: int = 0) -> dict[str, Tensor]:
         fields: dict[str, Any] = {"noise_steps": max(steps // 4, 1)} if name == "taskforce" else {}
         method = build_method(name, 2, seed=seed, **fields)
         trajectories[name] = torch.stack(
-            [trajectory(deepcopy(method), start, steps) for start in STARTS]
+            [trajectory(deepcopy(method), start, losses, steps) for start in starts]
         )
     return trajectories

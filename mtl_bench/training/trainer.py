@@ -12,7 +12,7 @@ import torch
 from mtl_bench.advice import command
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.errors import Interrupted, MtlBenchError, NonFiniteError, TrainingError
-from mtl_bench.records.steps import StepLog
+from mtl_bench.records.steps import CURVATURE, StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.runtime.memory import peak_memory_bytes
 from mtl_bench.seeding import generator_states, set_generator_states
@@ -31,6 +31,7 @@ class TrainerSettings:
     checkpoint_minutes: float = 10.0
     on_nonfinite: Literal["abort", "skip"] = "abort"
     log_every: int = 1
+    curvature_every: int | None = None
 
     @classmethod
     def of(cls, section: dict[str, Any]) -> TrainerSettings:
@@ -160,6 +161,8 @@ class Trainer:
 
         for observer in self.observers:
             observer.on_step_start(self, data)
+        every = self.settings.curvature_every
+        self.update.measures_curvature = every is not None and not (self.progress.step + 1) % every
         error: MtlBenchError | None = None
         try:
             self.algorithm.step(data, update)
@@ -212,7 +215,9 @@ class Trainer:
                 result.losses_S.numpy(),
                 result.weights_T.numpy(),
                 None if result.gram_SS is None else result.gram_SS.numpy(),
-                result.diagnostics | {f"seconds_{k}": s for k, s in result.seconds.items()},
+                result.diagnostics
+                | ({} if self.settings.curvature_every is None else {CURVATURE: result.curvature})
+                | {f"seconds_{k}": s for k, s in result.seconds.items()},
             )
             for phase, spent in result.seconds.items():
                 progress.add_time(phase, spent)

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from mtl_bench.algorithms.base import Component
 from mtl_bench.errors import NonFiniteError, TrainingError
+from mtl_bench.training.curvature import CurvatureProbe
 from mtl_bench.training.restore import keep_state
 
 
@@ -31,6 +32,7 @@ class StepResult:
         weights_T: the method's weights, 0 for a task that took no part; None before they are known.
         diagnostics: the method's numbers for the step log.
         seconds: phase -> time.
+        curvature: along the update, see ``CurvatureProbe``; NaN where it was not measured.
     """
 
     component: str
@@ -41,6 +43,7 @@ class StepResult:
     weights_T: Tensor | None = None
     diagnostics: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    curvature: float = math.nan
 
     @property
     def losses(self) -> dict[str, float]:
@@ -77,6 +80,8 @@ class Update:
 
     def __init__(self, names: Sequence[str], restore: bool = False) -> None:
         self.names, self.restore = tuple(names), restore
+        self.measures_curvature = False
+        """Whether the next updates are to be measured."""
 
     def __call__(self, component: Component, data: Any) -> StepResult:  # noqa: ANN401
         """Make one update.
@@ -88,6 +93,7 @@ class Update:
                 network's buffers are so only with ``restore``.
         """
         result = StepResult(component.name, self.names)
+        probe = CurvatureProbe(component, data) if self.measures_curvature else None
         with _restoring(component) if self.restore else nullcontext():
             try:
                 self.compute(component, data, result)
@@ -95,6 +101,8 @@ class Update:
             except NonFiniteError as error:
                 error.result = result
                 raise
+        if probe is not None:
+            result.curvature = probe.measure(result.tasks)
         return result
 
     def compute(self, component: Component, data: Any, result: StepResult) -> None:  # noqa: ANN401

@@ -59,8 +59,12 @@ def architecture_of(group, choice):
 
 
 def fits(group, choice, dataset):
-    """Whether an algorithm, or a protocol with its constants, is one for a data set."""
+    """Whether an algorithm, a protocol with its constants or an experiment is for a data set."""
     simulated = dataset in SIMULATED
+    if group == "experiment":
+        text = yaml.safe_load((find_config_folder() / group / f"{choice}.yaml").read_text())
+        defaults = {k: v for entry in text.get("defaults", []) for k, v in entry.items()}
+        return "dataset" not in text or defaults["override /dataset"] == dataset
     if group == "algorithm":
         return (choice == "sac") == simulated
     return group != "protocol" or simulated == (choice not in ("nash", "aligned"))
@@ -132,8 +136,8 @@ ERRORS = {
     "unknown section": (("trainr.epochs=3",), "unknown key trainr.epochs", "trainer.epochs"),
     "unknown top-level key": (("sede=3",), "unknown key sede", "did you mean seed?"),
     "unknown profile key": (("profile.qm9.epoch=3",), "profile.qm9.epoch", "profile.qm9.epochs?"),
-    "added key": (("+method.foo=1",), "unknown key method.foo", "method.head_weighting"),
-    "unknown method key": (("method.foo=1",), "unknown key method.foo", "method.head_weighting"),
+    "added key": (("+method.foo=1",), "unknown key method.foo", "method.log_gram"),
+    "unknown method key": (("method.foo=1",), "unknown key method.foo", "method.log_gram"),
     "added top-level key": (("+foo=1",), "unknown key foo", "allowed: "),
     "added section": (("+foo.bar=1",), "unknown key foo", "allowed: "),
     "unknown choice": (("method=lss",), "method=lss", f"allowed: {', '.join(ALL_METHODS)}"),

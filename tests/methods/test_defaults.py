@@ -15,7 +15,7 @@ UNWEIGHTED = {"head_weighting": "unweighted", "seed": 0}
 
 DEFAULTS = {
     "STL": WEIGHTED,
-    "LS": WEIGHTED,
+    "LS": WEIGHTED | {"log_gram": False},
     "RLW": WEIGHTED,
     "DWA": WEIGHTED | {"variant": "window", "window": 25, "temperature": 2.0},
     "UW": WEIGHTED | {"form": "regression", "learning_rate": 0.025, "initial_log_variance": 0.0},

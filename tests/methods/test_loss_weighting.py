@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from mtl_bench.methods import DWA, IMTL, RLW, UW
+from mtl_bench.gradients import TaskGradients
+from mtl_bench.methods import DWA, IMTL, LS, RLW, UW
 from mtl_bench.methods.learned import LearnedVector
 
 
@@ -147,3 +148,15 @@ def test_the_scale_of_a_task_that_is_fitted_ends_where_that_of_the_smallest_loss
     for _ in range(1000):
         assert method.weights(torch.tensor([0.3, 0.0]), gram_TT).float().isfinite().all()
     assert method._scales()[1].item() == pytest.approx(2.0**46)
+
+
+def test_ls_with_its_gram_matrix_makes_the_same_update():
+    theta = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    steps = {}
+    for log_gram in (False, True):
+        losses = [theta.square().sum(), (theta[0] - 3 * theta[1]).square()]
+        gradients = TaskGradients(losses, [theta])
+        LS(2, log_gram=log_gram).step(gradients)
+        steps[log_gram] = theta.grad.clone()
+        assert (gradients.known_gram_TT is not None) == log_gram
+    torch.testing.assert_close(steps[True], steps[False])

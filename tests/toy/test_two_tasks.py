@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mtl_bench import build_method
 from mtl_bench.cli import main
+from mtl_bench.toy import two_tasks, valley
 from mtl_bench.toy.trajectories import all_trajectories, trajectory
 from mtl_bench.toy.two_tasks import OFFSET, STARTS, losses, pareto_front
 
@@ -46,7 +47,7 @@ def test_gradients_on_the_front_are_opposed():
 
 
 def end(name, start, **fields):
-    return trajectory(build_method(name, 2, **fields), start)[-1].tolist()
+    return trajectory(build_method(name, 2, **fields), start, losses, 300)[-1].tolist()
 
 
 def test_the_sum_of_losses_goes_to_its_own_minimum():
@@ -66,12 +67,14 @@ def test_the_bargaining_solution_ends_inside_the_front(start):
     assert along == pytest.approx(-8.4, abs=0.15)
 
 
-def test_every_method_moves_and_stays_finite():
-    for name, points in all_trajectories(steps=20).items():
-        assert points.shape == (len(STARTS), 21, 2), name
+@pytest.mark.parametrize("landscape", [two_tasks, valley])
+def test_every_method_moves_and_stays_finite(landscape):
+    starts = landscape.STARTS
+    for name, points in all_trajectories(landscape.losses, starts, steps=20).items():
+        assert points.shape == (len(starts), 21, 2), name
         assert points.isfinite().all(), name
         assert (points[:, -1] != points[:, 0]).all(), name
-        torch.testing.assert_close(points[:, 0].tolist(), [list(start) for start in STARTS])
+        torch.testing.assert_close(points[:, 0].tolist(), [list(start) for start in starts])
 
 
 def test_the_command_writes_two_pictures(tmp_path, capsys):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from mtl_bench.architectures.control.base import ControlNetwork
@@ -14,8 +14,9 @@ from mtl_bench.gradients import StackedGradients, copies_for_tasks
 from mtl_bench.methods.base import Method
 
 Network = Callable[[Tensor], Tensor]
-Losses = Callable[[Network, Any], Tensor]
-"""(network, data of an update) -> (T,) losses; the same data give the same losses."""
+Losses = Callable[[Network, Any], tuple[Tensor, Tensor]]
+"""(network, data of an update) -> (T,) losses, and what else the algorithm learns from computing
+them, without a graph; the same data give the same losses."""
 
 
 class ControlGradients:
@@ -24,6 +25,7 @@ class ControlGradients:
     Args:
         network: whose parameters they are of.
         losses: of the network.
+        look: shown what else the losses of an update tell.
         method: what will be done with the gradients.
         present: numbers of the tasks that take part, asked once the losses are known; None for all.
     """
@@ -32,10 +34,12 @@ class ControlGradients:
         self,
         network: ControlNetwork,
         losses: Losses,
+        look: Callable[[Tensor], None],
         method: Method,
         present: Callable[[], list[int] | None],
     ) -> None:
-        self.network, self.losses, self.method = network, losses, method
+        self.network, self.losses, self.look = network, losses, look
+        self.method = method
         self.present = present
         self.shared = network.shared_parameters()
         self.stacked = list(network.stacked_parameters().values())
@@ -51,7 +55,8 @@ class ControlGradients:
                 outputs: Tensor = functional_call(self.network, copies, (inputs_TBI,))
                 return outputs
 
-        losses_T = self.losses(network, data)
+        losses_T, seen = self.losses(network, data)
+        self.look(seen)
         return StackedGradients(
             losses_T,
             list(self.shared.values()),
@@ -64,3 +69,7 @@ class ControlGradients:
     def reevaluate(self, data: Any) -> Iterator[StackedGradients]:  # noqa: ANN401 - of the losses
         """Show the gradients on the latest data at the parameters as they are now."""
         yield self(data)
+
+    def task_losses(self, network: nn.Module, data: Any) -> dict[int, Tensor]:  # noqa: ANN401
+        """Return task's number -> loss of a copy of the network, in the copy's precision."""
+        return dict(enumerate(self.losses(network, data)[0]))

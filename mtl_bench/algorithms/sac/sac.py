@@ -21,14 +21,15 @@ from torch.optim import Optimizer
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
-from mtl_bench.algorithms.sac.gradients import ControlGradients, Network
+from mtl_bench.algorithms.sac.episodes import play_rounds
+from mtl_bench.algorithms.sac.gradients import ControlGradients, Losses, Network
 from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
 from mtl_bench.algorithms.sac.stabilisation import LossMask, Reset
 from mtl_bench.algorithms.sac.temperature import Owner, TemperatureLoss, Temperatures
 from mtl_bench.architectures.control.base import ControlNetwork
 from mtl_bench.architectures.control.paco import PaCo
-from mtl_bench.architectures.control.policy import LogStd, best_actions, sample_actions
+from mtl_bench.architectures.control.policy import LogStd, sample_actions
 from mtl_bench.datasets.base import Split
 from mtl_bench.environments.base import Suite
 from mtl_bench.errors import ConfigError, ExplodedError, RecordError
@@ -199,16 +200,18 @@ class MultiTaskSAC(Algorithm):
             device,
         )
 
-        def component(name: str, network: ControlNetwork, losses: Any) -> Component:  # noqa: ANN401
+        def component(
+            name: str, network: ControlNetwork, losses: Losses, look: Callable[[Tensor], None]
+        ) -> Component:
             method = methods[name]
-            source = ControlGradients(network, losses, method, self.mask.present)
+            source = ControlGradients(network, losses, look, method, self.mask.present)
             return Component(
                 name, network, source, method, [optimizer(network.parameters())], clip_norm
             )
 
         self.components = (
-            component("critic", critics, self._critic_losses),
-            component("actor", policy, self._actor_losses),
+            component("critic", critics, self._critic_losses, self._look_at_losses),
+            component("actor", policy, self._actor_losses, self._look_at_log_probs),
         )
 
     @classmethod
@@ -267,18 +270,20 @@ class MultiTaskSAC(Algorithm):
         soft_TB = values_TB - self.temperatures.alpha_T1 * log_probs_TB
         return batch.rewards_TB + self.gamma * soft_TB
 
-    def _critic_losses(self, critics: Network, data: CriticData) -> Tensor:
+    def _critic_losses(self, critics: Network, data: CriticData) -> tuple[Tensor, Tensor]:
         values_ETB = critics(data.inputs_TBI).squeeze(3)
         losses_T = (values_ETB - data.targets_TB).square().mean(dim=2).sum(dim=0)
+        return losses_T * self._loss_weights_T(), losses_T.detach()
+
+    def _look_at_losses(self, losses_T: Tensor) -> None:
         self.mask.look(losses_T)
         healthy_T = self.mask.healthy_T.to(losses_T.device)
-        mean = losses_T.detach()[healthy_T].mean().item() if healthy_T.any() else math.inf
+        mean = losses_T[healthy_T].mean().item() if healthy_T.any() else math.inf
         if mean > self.largest_loss:
             raise ExplodedError(
                 f"exploded: the mean critic loss is {mean:.3g}, above algorithm.largest_loss="
                 f"{self.largest_loss:g}; another seed or a lower optimizer.lr may help"
             )
-        return losses_T * self._loss_weights_T()
 
     def _loss_weights_T(self) -> Tensor | float:
         if self.loss_weights == "equal":
@@ -304,14 +309,26 @@ class MultiTaskSAC(Algorithm):
 
         self._each_composed(change)
 
-    def _actor_losses(self, policy: Network, data: ActorData) -> Tensor:
+    def _actor_losses(self, policy: Network, data: ActorData) -> tuple[Tensor, Tensor]:
         actions_TBA, log_probs_TB = self._sample(policy, *data)
         inputs_TBI = torch.cat((data.observations_TBO, actions_TBA), dim=2)
-        critics_ETB1: Tensor = functional_call(self.critics, self._fixed, (inputs_TBI,))
+        critics_ETB1: Tensor = functional_call(
+            self.critics, self._fixed_in(inputs_TBI.dtype), (inputs_TBI,)
+        )
         values_TB = critics_ETB1.amin(dim=0).squeeze(2)
-        self._log_probs_TB = log_probs_TB.detach()
         losses_T = (self.temperatures.alpha_T1 * log_probs_TB - values_TB).mean(dim=1)
-        return losses_T * self._loss_weights_T()
+        return losses_T * self._loss_weights_T(), log_probs_TB.detach()
+
+    def _look_at_log_probs(self, log_probs_TB: Tensor) -> None:
+        self._log_probs_TB = log_probs_TB
+
+    def _fixed_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return the fixed critics' parameters and buffers in a precision."""
+        state = {**self._fixed, **dict(self.critics.named_buffers())}
+        return {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in state.items()
+        }
 
     def _sample(
         self, policy: Network, observations_TBO: Tensor, noise_TBA: Tensor
@@ -343,36 +360,12 @@ class MultiTaskSAC(Algorithm):
             for task, rows in zip(suite.tasks, self._succeeded_TC.tolist(), strict=True):
                 self.training_successes[task] += map(float, rows)
 
-    @torch.no_grad()
     def evaluate(self, split: Split, where: str, pause: Callable[[], None]) -> Metrics:
-        """Return each task's share of successful episodes and mean return, without noise.
-
-        The return is the sum of the rewards as they are before any scaling.
-        """
-        suite = self.evaluation
-        shape = (len(suite.tasks), suite.copies)
-        succeeded_RTC, returns_RTC = [], []
-        observations_TCO = suite.restore(self.evaluation_beginning, np.empty(0))
-        for number in range(self.evaluation_rounds):
-            if number > 0:
-                observations_TCO = suite.reset()
-            succeeded_TC, return_TC = np.zeros(shape, dtype=bool), np.zeros(shape)
-            for _ in range(suite.horizon):
-                inputs_TCO = torch.from_numpy(observations_TCO).to(self.device)
-                actions_TCA = best_actions(self.policy(inputs_TCO)[0]).cpu().numpy()
-                outcome = suite.step(actions_TCA)
-                observations_TCO = outcome.observations
-                succeeded_TC |= outcome.successes
-                return_TC += outcome.rewards / suite.reward_scales[:, None]
-                pause()
-            succeeded_RTC.append(succeeded_TC)
-            returns_RTC.append(return_TC)
-        successes_T = np.mean(succeeded_RTC, axis=(0, 2)).tolist()
-        returns_T = np.mean(returns_RTC, axis=(0, 2)).tolist()
-        return {
-            task: {"success": success, "return": total}
-            for task, success, total in zip(suite.tasks, successes_T, returns_T, strict=True)
-        }
+        """Return each task's share of successful episodes and mean return, without noise."""
+        return play_rounds(
+            *(self.policy, self.evaluation, self.evaluation_beginning),
+            *(self.evaluation_rounds, self.device, pause),
+        )
 
     def end_epoch(self, epoch: int, metrics: dict[Split, Metrics]) -> dict[str, Any]:
         """Return the mean success, and what the epoch's training episodes were.

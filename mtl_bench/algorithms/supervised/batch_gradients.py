@@ -127,6 +127,18 @@ class BatchGradients:
         means = [torch.stack(losses[t]).mean() for t in tasks]
         return TaskGradients(means, self.shared, [self.own[t] for t in tasks], tasks=tasks)
 
+    def task_losses(self, network: nn.Module, data: Sequence[Batch]) -> dict[int, Tensor]:
+        """Return task's number -> mean loss over the batches, of a copy of the network.
+
+        It is computed in the copy's own precision.
+        """
+        losses: dict[int, list[Tensor]] = {}
+        for batch in data:
+            here = batch.to(self.device)
+            for t, loss in self._valid(here, self._losses(network(here), here)).items():
+                losses.setdefault(t, []).append(loss)
+        return {t: torch.stack(own).mean() for t, own in losses.items()}
+
     def losses(self, batch: Batch) -> list[Tensor]:
         """Return the scalar losses of the tasks that a batch has labels of, without a cut."""
         with self._precision():
@@ -167,7 +179,7 @@ class BatchGradients:
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:
         return [
-            task.loss(predictions[task.name].float(), batch.targets[task.name])
+            task.loss(_exact(predictions[task.name]), batch.targets[task.name])
             for task in self.tasks
             if task.name in batch.targets
         ]
@@ -216,6 +228,11 @@ class BatchGradients:
             buffer = torch.empty(shape, device=self.device, dtype=widest_dtype(trained))
             self._buffers.append(buffer)
         return self._buffers[number]
+
+
+def _exact(values: Tensor) -> Tensor:
+    """Return values in float32, or as they are in more."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @contextmanager

@@ -6,9 +6,9 @@ inputs, O outputs, Z numbers of an encoding, D numbers of a task's vector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -118,9 +118,9 @@ class CARE(ControlNetwork):
             depth=depth,
             initialization=initialization,
         )
-        self.reads_critics = isinstance(shape.critics, CARE)
+        self._lent: list[TaskEncoder] = []  # in a list: its parameters are the critics'
         if isinstance(shape.critics, CARE):
-            self._lent = [shape.critics.encoder]  # in a list: its parameters are the critics'
+            self._lent.append(shape.critics.encoder)
         else:
             self.encoder = encoder
         actions = shape.inputs - shape.observation
@@ -131,13 +131,19 @@ class CARE(ControlNetwork):
 
     def forward(self, inputs_TBI: Tensor) -> Tensor:
         """Return the outputs, (E, T, B, O)."""
-        encoder: TaskEncoder = self._lent[0] if self.reads_critics else self.encoder
+        encoder = self._lent[0] if self._lent else self.encoder
         observations_TBI = inputs_TBI[..., : encoder.inputs]
-        with torch.no_grad() if self.reads_critics else nullcontext():
+        with torch.no_grad() if self._lent else nullcontext():
             encoded_TBZ = encoder(observations_TBI)
         values_TBZ = torch.cat((encoded_TBZ, inputs_TBI[..., encoder.inputs :]), dim=2)
         outputs: Tensor = self.layers(values_TBZ.expand(self.members, *values_TBZ.shape))
         return outputs
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast the critics' encoder too, which is no submodule."""
+        for encoder in self._lent:
+            encoder._apply(fn, recurse)
+        return super()._apply(fn, recurse)
 
     def task_specific(self, name: str) -> bool:
         """Tell whether it is the embedding of the tasks."""

@@ -277,7 +277,6 @@ class TaskForce(Method):
             NonFiniteError: as in ``weights``. It stops the run even where batches that aren't
                 finite are skipped, since here the parameters are at fault and not the batch.
         """
-        self.awaits_update = False
         present = None
         if len(gradients.tasks) < self.num_tasks:
             present = torch.tensor(gradients.tasks)

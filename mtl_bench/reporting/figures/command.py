@@ -14,12 +14,15 @@ from mtl_bench.reporting.absent import say_absent
 from mtl_bench.reporting.commands import status_command
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
+    compositions,
     cost,
     curves,
     gradients,
     noise_buffer,
     ranking,
     score,
+    success,
+    triad,
     update_every,
     weights,
 )
@@ -39,8 +42,11 @@ FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
     "score": score.draw,
     "curves": curves.draw,
     "gradients": gradients.draw,
+    "triad": triad.draw,
     "cost": cost.draw,
     "ranking": ranking.draw,
+    "success": success.draw,
+    "compositions": compositions.draw,
 }
 """Name -> how it is drawn."""
 

@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.drawing import style
 from mtl_bench.reporting.figures.command import FIGURES
-from mtl_bench.reporting.figures.scene import CannotDrawError, Scene, find_scenes
+from mtl_bench.reporting.figures.scene import CannotDrawError, FigureContext, find_scenes
 from tests.records.control import COMPONENTS, EPOCHS, TASKS, write_control
 
 NEAR = {"ls": (1.0, 0.6), "pcgrad": (0.8, 0.8)}
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def scene(tmp_path: Path) -> FigureContext:
     for label, found in NEAR.items():
         for seed, near in enumerate(found):
             write_control(tmp_path, label, seed, near, 0.5)
@@ -25,7 +25,7 @@ def scene(tmp_path: Path) -> Scene:
     return found
 
 
-def draw(name: str, scene: Scene) -> Figure:
+def draw(name: str, scene: FigureContext) -> Figure:
     with style():
         figure = FIGURES[name](scene).figure
         figure.draw_without_rendering()

@@ -84,6 +84,17 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     train.set_defaults(command=_train, elsewhere="paths.results=DIR")
 
+    config = commands.add_parser(
+        "config", help="a run's resolved configuration, and where each value comes from"
+    )
+    form = config.add_mutually_exclusive_group()
+    for name in ("yaml", "json"):
+        form.add_argument(
+            f"--{name}", action="store_const", const=name, dest="form", help=f"print {name.upper()}"
+        )
+    config.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    config.set_defaults(command=_config)
+
     data = commands.add_parser("data", help="prepare, make up or verify a data set")
     data.add_argument("action", choices=["prepare", "synth", "verify"])
     data.add_argument("name", metavar="DATASET", help="one of `mtl-bench list datasets`")
@@ -151,6 +162,13 @@ def _train(options: argparse.Namespace) -> int:
     from mtl_bench.launch.command import train
 
     return train(options.overrides, multirun=options.multirun, dry_run=options.dry_run)
+
+
+def _config(options: argparse.Namespace) -> int:
+    from mtl_bench.config.origins import print_config
+
+    print_config(options.overrides, options.form)
+    return 0
 
 
 def _data(options: argparse.Namespace) -> int:
@@ -301,7 +319,3 @@ def _wandb(options: argparse.Namespace) -> int:
     from mtl_bench.tracking.sync import sync_command
 
     return sync_command(options.settings)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

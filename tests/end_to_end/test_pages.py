@@ -68,7 +68,7 @@ def runs(desk):
     assert made.returncode == 0, made.stderr
     words = {
         "eval": ("dataset=qm9", *TINY_QM9),
-        "replay": ("dataset=qm9", *TINY_QM9, "optimizer.lr=1e30"),
+        "replay": ("dataset=qm9", *TINY_QM9, "dataset.batch_size=20", "optimizer.lr=1e30"),
         "show": ("dataset=nyuv2", "dataset.train_size=null", "dataset.test_size=null"),
     }
     folders = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_bench.config.compose import complete_config, resolve_config
+from mtl_bench.config.groups import require_profile
 from mtl_bench.datasets.commands import require_data
 from mtl_bench.errors import Interrupted
 from mtl_bench.files import printable
@@ -34,6 +35,7 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
     several = multirun or any(word.startswith("experiment=") for word in overrides)
     if dry_run:
         return _tell_left(survey(overrides) if several else [look(overrides)])
+    require_profile(overrides)
     if several:
         return _tell_outcomes(sweep(overrides))
     outcome = run(_compose(overrides))

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+import mtl_bench
+from mtl_bench.config.groups import describe_group, require_profile
+from mtl_bench.errors import ConfigError
 from tests.end_to_end.processes import ENVIRONMENT, call_without
 
 RUN = ("train", "method=ls", "profile=smoke")
@@ -59,6 +62,34 @@ def test_missing_data_are_told_without_torch(dataset, remedy, tmp_path):
     assert done.stdout.splitlines() == ["[] 2"]
     (line,) = done.stderr.splitlines()
     assert f"`{remedy}`" in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dataset=qm9", "method=ls"),
+        ("-m", "dataset=qm9", "method=ls,mgda"),
+        ("experiment=table2_qm9", "seed=0"),
+        ("ablation=gram", "dataset=qm9"),
+    ],
+)
+def test_a_training_whose_sizes_nobody_chose_is_refused(words, tmp_path):
+    """The profile of the configuration, paper, would take days."""
+    done = call_without(["torch"], "train", *words, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["[] 2"]
+    (line,) = done.stderr.splitlines()
+    for name, about in describe_group("profile").items():
+        assert f"profile={name} ({about.removeprefix(f'{name}: ')})" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_experiment_may_choose_the_sizes():
+    require_profile(["-m", "experiment=first_run", "seed=0"])
+    require_profile(["dataset=qm9", "profile=paper"])
+    with pytest.raises(ConfigError):
+        require_profile(["experiment=table3", "dataset=qm9"])
+    with pytest.raises(ConfigError, match="profile is missing"):
+        mtl_bench.train("dataset=qm9", "method=ls")
 
 
 def test_a_finished_run_needs_no_data(tiny_data, tmp_path):

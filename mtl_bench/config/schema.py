@@ -171,7 +171,7 @@ class Logger(Section):
     """What a person sees while a run goes on."""
 
     name: Name
-    progress: Literal["auto", "plain", "off"]
+    progress: Literal["auto", "plain", "named", "off"]
 
 
 class TensorBoardLogger(Logger):

@@ -61,12 +61,18 @@ class TrainingConsole:
     Args:
         console: where to write; None for standard output.
         clock: seconds that only grow.
+        name: begins every line, where other runs write beside this one.
     """
 
     def __init__(
-        self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "",
     ) -> None:
         self._console = console or PatientConsole()
+        self._begin = f"{name}: " if name else ""
         self._clock = clock
         terminal = self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(console=self._console, auto_refresh=False) if terminal else None
@@ -172,7 +178,7 @@ class TrainingConsole:
 
     def message(self, text: str) -> None:
         """Print one line, above the live display where there is one."""
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(f"{self._begin}{text}", soft_wrap=True, markup=False, highlight=False)
 
     def finish(
         self, record: Path, summary: Mapping[str, Any], next_commands: Sequence[str]
@@ -262,8 +268,14 @@ def _step_line(progress: ProgressDisplay, losses: Numbers | None) -> str:
     return "  ".join(parts)
 
 
-def make_console(progress: str) -> TrainingConsole:
-    """Return the display that ``logger.progress`` names: auto, plain or off."""
-    if progress == "plain":
-        return TrainingConsole(PatientConsole(force_terminal=False))
+def make_console(progress: str, name: str = "") -> TrainingConsole:
+    """Return the display that ``logger.progress`` names: auto, plain, named or off.
+
+    Args:
+        progress: named is plain with the name of the run in every line.
+        name: of the run.
+    """
+    if progress in ("plain", "named"):
+        plain = PatientConsole(force_terminal=False)
+        return TrainingConsole(plain, name=name if progress == "named" else "")
     return TrainingConsole(PatientConsole(quiet=progress == "off"))

@@ -59,6 +59,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> RunOutcome:
     from mtl_bench.training.summary import summarize
     from mtl_bench.training.trainer import Trainer, TrainerSettings
 
+    name = f"{path.parent.name} {path.name.partition('-')[0]}"
     device = prepare_process(config["trainer"])
     data = build_data(config)
     with RunRecord(path) as record:
@@ -67,7 +68,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> RunOutcome:
         if found is not None and found.state == "finished":  # by another process, in the meantime
             return RunOutcome(path, "already finished")
         with (
-            make_console(config["logger"]["progress"]) as console,
+            make_console(config["logger"]["progress"], name) as console,
             make_mirror(config["logger"], path, console.message) as mirror,
         ):
             trainer = None

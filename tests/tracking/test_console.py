@@ -65,6 +65,18 @@ def test_a_log_file_gets_one_line_an_epoch() -> None:
     )
 
 
+def test_runs_side_by_side_begin_their_lines_with_their_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with make_console("named", "ls seed0") as console:
+        console.start("results/ls", epochs=1, steps_per_epoch=1, tasks=["a"])
+        console.step(1)
+        console.epoch({"epoch": 1, "train_loss": {"a": 1.0}})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("ls seed0: ") for line in lines)
+
+
 def test_a_long_epoch_gets_a_line_a_minute() -> None:
     clock = Clock()
     console, stream = plain(clock)

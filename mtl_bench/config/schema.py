@@ -128,6 +128,7 @@ class TrainerConfig(Section):
     """How a run is carried out; `identity.NOT_NUMBERS_IN` says what can't change its numbers."""
 
     epochs: PositiveInt
+    early_stopping: PositiveInt | None
     accumulate: PositiveInt
     clip_norm: Positive | None
     warmup_epochs: NonNegativeInt

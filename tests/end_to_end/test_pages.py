@@ -1,5 +1,6 @@
 """What README, the pages and the help of each command tell a user to type, typed."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -15,7 +16,8 @@ TINY_QM9 = ("dataset.train_size=40", "dataset.val_size=20", "dataset.test_size=2
 
 def blocks(page, language):
     text = (ROOT / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for own, block in found if own == language]
 
 
 def lines(page):
@@ -44,7 +46,7 @@ def as_smoke(words):
     words = ["profile=smoke" if word.startswith("profile=") else word for word in words]
     if words[0] in ("data", "toy", "game", "wandb"):
         return [*words, "--help"]
-    if words[0] == "train" and "-m" in words:
+    if words[0] == "train" and ("-m" in words or any("experiment=" in word for word in words)):
         return [*words, "--dry-run"]  # composes and checks every run of the sweep
     if words[0] == "train" and "dataset=qm9" in words:
         return [*words, *TINY_QM9, "trainer.epochs=1"]
@@ -125,6 +127,26 @@ def test_the_loop_of_the_readme_learns(tmp_path):
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.6  # 2 (1 - 2/π) = 0.73 of predicting the mean
     assert len(code.splitlines()) <= 16
+
+
+def test_the_search_of_the_guide_searches_and_goes_on(desk):
+    pytest.importorskip("optuna")
+    (code,) = blocks("docs/guide.md", "python")
+    tiny = "".join(f'"{word}", ' for word in (*TINY_QM9, "trainer.epochs=2"))
+    code = code.replace('"profile=mini"', f'{tiny} "profile=smoke"')
+    (desk / "search.py").write_text(code.replace("n_trials=20", "n_trials=2"))
+    for runs in (2, 4):
+        done = subprocess.run(
+            [sys.executable, "search.py"],
+            cwd=desk,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        assert set(ast.literal_eval(done.stdout.splitlines()[-1])) == {"optimizer.lr", "method.c"}
+        assert len([*desk.glob("search/smoke/qm9/cagrad/*/DONE")]) == runs
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md"])

@@ -112,20 +112,25 @@ def test_a_command_of_a_page_does_what_it_says(page, line, desk):
     assert "Traceback" not in done.stderr
 
 
+def run_python(file):
+    """Run a file in its folder to its end and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, file.name],
+        cwd=file.parent,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_loop_of_the_readme_learns(tmp_path):
     (code,) = blocks("README.md", "python")
     file = tmp_path / "loop.py"
     file.write_text(f"{code}\nprint(sum(losses).item())\n")
-    done = subprocess.run(
-        [sys.executable, file],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 0.6  # 2 (1 - 2/π) = 0.73 of predicting the mean
+    assert float(run_python(file)) < 0.6  # 2 (1 - 2/π) = 0.73 of predicting the mean
     assert len(code.splitlines()) <= 16
 
 
@@ -136,16 +141,8 @@ def test_the_search_of_the_guide_searches_and_goes_on(desk):
     code = code.replace('"profile=mini"', f'{tiny} "profile=smoke"')
     (desk / "search.py").write_text(code.replace("n_trials=20", "n_trials=2"))
     for runs in (2, 4):
-        done = subprocess.run(
-            [sys.executable, "search.py"],
-            cwd=desk,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, done.stderr
-        assert set(ast.literal_eval(done.stdout.splitlines()[-1])) == {"optimizer.lr", "method.c"}
+        done = run_python(desk / "search.py")
+        assert set(ast.literal_eval(done.splitlines()[-1])) == {"optimizer.lr", "method.c"}
         assert len([*desk.glob("search/smoke/qm9/cagrad/*/DONE")]) == runs
 
 

@@ -36,9 +36,14 @@ setup: .venv/.ready ## install the package with pinned versions into .venv
 data: $(DATA) ## prepare QM9 (about a minute)
 
 # in a folder of its own: results/ holds the records that the documentation quotes
-demo: .venv/.ready $(DATA) ## train STL, LS and TaskForce on real molecules and print the table
-	$(BIN)/mtl-bench train experiment=first_run paths.results=demo
-	$(BIN)/mtl-bench tables paths.results=demo
+demo: JOBS = 2
+demo: .venv/.ready $(DATA) ## train LS, TaskForce and STL on real molecules and print the table
+	$(BIN)/mtl-bench train experiment=first_run paths.results=demo $(LAUNCH)
+	$(BIN)/mtl-bench tables profile=demo paths.results=demo
+	@printf '%s\n' '' 'next:' '  . .venv/bin/activate' \
+	  '  mtl-bench report profile=demo paths.results=demo' \
+	  '  mtl-bench train dataset=qm9 method=nashmtl profile=demo paths.results=demo' \
+	  '  mtl-bench train --help'
 
 pendulum6: JOBS = 2
 pendulum6: .venv/.ready ## train single-task and multi-task SAC, PCGrad and NashMTL on six pendulums

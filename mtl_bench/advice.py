@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from mtl_bench.words import PLAIN_PATH
@@ -50,6 +51,8 @@ def _literal(value: object) -> str:
         return "null" if value is None else str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_literal, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{_literal(k)}:{_literal(v)}' for k, v in value.items())}}}"
     text = str(value)
     if isinstance(value, int | float) or PLAIN_PATH.fullmatch(text):
         return text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtl_bench.config.build import build_data, build_network, build_run_method
 from mtl_bench.config.compose import as_literal, compose_config, missing_choice
-from mtl_bench.config.groups import find_choices
+from mtl_bench.config.groups import find_choices, require_profile
 from mtl_bench.config.objects import check_num_tasks, class_of
 from mtl_bench.environments.base import Suite
 from mtl_bench.errors import ConfigError
@@ -108,7 +108,7 @@ def train(*words: str) -> RecordedRun:
 
     Args:
         *words: ``KEY=VALUE`` in the grammar of the command line, such as ``"dataset=qm9"``,
-            ``"method=ls"``, ``"profile=mini"``.
+            ``"method=ls"``, ``"profile=mini"``; a profile is always named.
 
     Returns:
         The finished run.
@@ -125,6 +125,7 @@ def train(*words: str) -> RecordedRun:
     for word in words:
         if word.startswith(("-", "experiment=")):
             raise ConfigError(f"{word}: only one run can be trained here, not a sweep")
+    require_profile(words)
     return load_run(run(compose_config(words)).path)
 
 

@@ -19,16 +19,19 @@ from mtl_bench.errors import (
     was_interrupted,
 )
 from mtl_bench.files import printable
+from mtl_bench.usage import describe_words, examples
 from mtl_bench.words import parse_count, parse_positive, parse_settings
 
 EPILOG = """examples:
   mtl-bench data prepare qm9
   mtl-bench train dataset=qm9 method=taskforce profile=mini seed=0
   mtl-bench train -m dataset=qm9 method=ls,mgda,taskforce profile=mini seed=0,1,2
-  mtl-bench tables profile=mini"""
+  mtl-bench tables profile=mini
 
+`mtl-bench COMMAND --help` has examples of each."""
 
 ELSEWHERE = "paths.figures=DIR"
+HELP = frozenset({"-h", "--help"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words[place : place + 2] = [f"--to={words[place + 1]}"]
     # argparse takes no KEY=VALUE after an option that follows one
     words[1:] = sorted(words[1:], key=lambda word: not word.startswith("-"))
-    options = _parser().parse_args(words)
+    options = _parser(words).parse_args(words)
     command: Callable[[argparse.Namespace], int] = options.command
+    if options.loads and sys.stderr.isatty():  # a second or more of silence otherwise
+        print("mtl-bench: loading torch ...", file=sys.stderr, flush=True)
     try:
         return command(options)
     except BrokenPipeError:
@@ -65,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mtl-bench",
         description="Benchmarks of multi-task optimisation, every number from a record.",
@@ -73,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(elsewhere=None)  # the setting that names another folder to write to
+    parser.set_defaults(loads=False)  # whether the command imports torch
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -83,6 +89,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     train.set_defaults(command=_train, elsewhere="paths.results=DIR")
+
+    config = commands.add_parser(
+        "config", help="a run's resolved configuration, and where each value comes from"
+    )
+    form = config.add_mutually_exclusive_group()
+    for name in ("yaml", "json"):
+        form.add_argument(
+            f"--{name}", action="store_const", const=name, dest="form", help=f"print {name.upper()}"
+        )
+    config.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    config.set_defaults(command=_config)
 
     data = commands.add_parser("data", help="prepare, make up or verify a data set")
     data.add_argument("action", choices=["prepare", "synth", "verify"])
@@ -137,6 +154,11 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="step=N, paths.data=DIR")
     again.set_defaults(command=_replay)
 
+    completion = commands.add_parser("completion", help="complete words in a shell: a script")
+    completion.add_argument("shell", choices=["bash", "zsh", "words"], metavar="bash|zsh")
+    completion.add_argument("line", nargs="?", default="", help=argparse.SUPPRESS)
+    completion.set_defaults(command=_completion)
+
     for name, about, command, elsewhere in (
         ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
         ("toy", "draw every method's path on two tasks; landscape=front, valley", _toy, ELSEWHERE),
@@ -147,6 +169,14 @@ def _parser() -> argparse.ArgumentParser:
         picture = commands.add_parser(name, help=about)
         picture.add_argument("settings", nargs="*", metavar="KEY=VALUE")
         picture.set_defaults(command=command, elsewhere=elsewhere)
+
+    for each in (train, config, show, check, export, again):
+        each.set_defaults(loads=True)
+    for name, each in commands.choices.items():
+        each.formatter_class = argparse.RawDescriptionHelpFormatter
+        each.epilog = examples(name)
+    if words[:1] == ["train"] and not HELP.isdisjoint(words):  # it takes a look at every choice
+        train.epilog = f"{describe_words()}\n\n{train.epilog}"
     return parser
 
 
@@ -154,6 +184,21 @@ def _train(options: argparse.Namespace) -> int:
     from mtl_bench.launch.command import train
 
     return train(options.overrides, multirun=options.multirun, dry_run=options.dry_run)
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from mtl_bench.completion import SCRIPTS, complete
+
+    shell = options.shell
+    print("\n".join(complete(options.line)) if shell == "words" else SCRIPTS[shell])
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    from mtl_bench.config.origins import print_config
+
+    print_config(options.overrides, options.form)
+    return 0
 
 
 def _data(options: argparse.Namespace) -> int:
@@ -317,7 +362,3 @@ def _wandb(options: argparse.Namespace) -> int:
     from mtl_bench.tracking.sync import sync_command
 
     return sync_command(options.settings)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

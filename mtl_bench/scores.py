@@ -76,6 +76,15 @@ class Score(ABC):
     def note(self) -> str:
         """What a person must know of the number, without a full stop."""
 
+    def since(self, metrics: Metrics, first: Metrics) -> float | None:
+        """Return how far metrics are from the first ones of a run; None where the score says it.
+
+        Args:
+            metrics: of an epoch.
+            first: of the same split after the first epoch.
+        """
+        return None
+
     @property
     def arrow(self) -> str:
         """The direction as an arrow."""
@@ -150,6 +159,13 @@ class DeltaM(Score):
         compared = self.compared
         counted = compared if tasks is None else {t: d for t, d in compared.items() if t in tasks}
         return delta_m(metrics, self.reference, counted)
+
+    def since(self, metrics: Metrics, first: Metrics) -> float | None:
+        """Return Δm with the first epoch in the place of the single-task values, in percent.
+
+        Against these a network that has just begun is thousands of percent off.
+        """
+        return delta_m(metrics, first, comparable(first, self.compared))
 
     def covers(self, tasks: Collection[str]) -> bool:
         """Tell whether one of these tasks has a usable single-task value."""

@@ -85,6 +85,23 @@ def test_the_number_of_jobs_reaches_the_launcher(words, launched, desk):
     assert train.endswith(launched)
 
 
+def test_the_demo_ends_with_a_table_and_with_what_to_type_next(desk):
+    """Single-task networks take longest and come last."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(["make", "demo"], cwd=desk, env=kept, capture_output=True, text=True)
+    train, tables = (desk / "typed").read_text().splitlines()
+    assert train.endswith("hydra/launcher=processes hydra.launcher.n_jobs=2")
+    cells = plan_sweep(train.split()[2:]).cells
+    assert [cell[0] for cell in cells] == ["method=ls", "method=taskforce", "method=stl"]
+    assert tables.endswith("tables profile=demo paths.results=demo")
+    shown = done.stdout.splitlines()
+    first, *then = [line.strip() for line in shown[shown.index("next:") + 1 :]]
+    assert first == ". .venv/bin/activate"
+    assert all(line.startswith("mtl-bench ") for line in then)
+    profiles = {word for line in then for word in line.split() if word.startswith("profile=")}
+    assert profiles == {"profile=demo"}
+
+
 def test_the_pendulums_are_trained_two_at_a_time_and_shown(desk):
     train, tables = typed(desk, "make", "pendulum6")
     assert train.endswith("hydra/launcher=processes hydra.launcher.n_jobs=2")

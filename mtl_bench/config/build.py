@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mtl_bench.methods.base import Method
 
 
+PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
+
+
 def build(section: dict[str, Any], **arguments: Any) -> Any:  # noqa: ANN401 - any class
     """Instantiate a checked section's ``_target_``; one inside a field is data like any other.
 
@@ -51,11 +54,15 @@ def build_data(config: dict[str, Any]) -> Any:  # noqa: ANN401 - what the algori
     """
     data: Any = build(config["dataset"], seed=config["seed"])
     if not data.has_validation:
-        for asking, value, instead in (
-            ("protocol.selection", config["protocol"]["selection"], "last_k_mean"),
-            ("scheduler._target_", (config["scheduler"] or {}).get("_target_"), "StepLR"),
+        selection = config["protocol"]["selection"]
+        schedule = (config["scheduler"] or {}).get("_target_")
+        patience = config["trainer"].get("early_stopping")
+        for asking, value, needed, instead in (
+            ("protocol.selection", selection, selection == "best_val", "last_k_mean"),
+            ("scheduler._target_", schedule, schedule == PLATEAU, "StepLR"),
+            ("trainer.early_stopping", patience, patience is not None, "null"),
         ):
-            if value in ("best_val", "torch.optim.lr_scheduler.ReduceLROnPlateau"):
+            if needed:
                 hold_out = "hold some out (dataset.holdout=N) or "
                 raise ConfigError(
                     f"{asking}={value} needs validation data, and dataset="

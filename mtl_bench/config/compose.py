@@ -69,7 +69,15 @@ def compose_config(
     Raises:
         ConfigError: unknown key or choice, bad syntax, impossible value or combination.
     """
-    plain = resolve_config(overrides, values)
+    return complete_config(resolve_config(overrides, values))
+
+
+def complete_config(plain: dict[str, Any]) -> dict[str, Any]:
+    """Do what is left of ``compose_config`` after ``resolve_config``: this imports the classes.
+
+    Raises:
+        ConfigError: as there.
+    """
     check_constants(plain["protocol"])
     _choose_networks(plain)
     plain["dataset"].pop("compare", None)

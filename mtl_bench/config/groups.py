@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,9 @@ GROUPS = {
 """What ``mtl-bench list`` knows, and the config group behind each word."""
 
 PACKAGE = "mtl_bench"
+CHOOSING = ("experiment", "ablation")
+"""Groups whose files may choose a profile."""
+
 ENTRY_POINTS = "mtl_bench.configs"
 
 
@@ -168,6 +171,27 @@ def describe_group(group: str) -> dict[str, str]:
         comment = next((line for line in lines if not line.startswith("# @")), "")
         choices[name] = comment.removeprefix("#").strip()
     return choices
+
+
+def require_profile(overrides: Sequence[str]) -> None:
+    """Check that somebody chose the sizes of a training: those of ``paper`` take days.
+
+    Args:
+        overrides: of a run or a sweep; an experiment or ablation may make the choice.
+
+    Raises:
+        ConfigError: nobody did; the line says what each profile costs.
+    """
+    for word in overrides:
+        key, _, value = word.partition("=")
+        defaults = read_choice(key, value).get("defaults", []) if key in CHOOSING else []
+        if key == "profile" or any("override /profile" in entry for entry in defaults):
+            return
+    offered = [
+        f"profile={name} ({about.partition(': ')[2]})"
+        for name, about in describe_group("profile").items()
+    ]
+    raise ConfigError(f"profile is missing; give {' or '.join(offered)}")
 
 
 def require_served(dataset: str, architecture: Mapping[str, Any]) -> None:

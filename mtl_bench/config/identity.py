@@ -28,6 +28,7 @@ hash: a run that met a NaN under ``abort`` goes on with ``skip``, and its record
 left out."""
 
 NEUTRAL = {
+    "trainer.early_stopping": None,
     "trainer.accumulate": 1,
     "trainer.clip_norm": None,
     "trainer.warmup_epochs": 0,

@@ -128,6 +128,7 @@ class TrainerConfig(Section):
     """How a run is carried out; `identity.NOT_NUMBERS_IN` says what can't change its numbers."""
 
     epochs: PositiveInt
+    early_stopping: PositiveInt | None
     accumulate: PositiveInt
     clip_norm: Positive | None
     warmup_epochs: NonNegativeInt
@@ -172,7 +173,7 @@ class Logger(Section):
     """What a person sees while a run goes on."""
 
     name: Name
-    progress: Literal["auto", "plain", "off"]
+    progress: Literal["auto", "plain", "named", "off"]
 
 
 class TensorBoardLogger(Logger):

@@ -5,7 +5,8 @@ a package. Its functions ``prepare``, ``synth`` (a procedural stand-in) and ``ve
 set's folder first. Their other positional parameters are the settings of the command line, checked
 and converted by annotation; keyword-only ones are for callers in Python. ``remedy``, which need not
 be there, takes the folder and says in a few words what to do about the faults that ``verify``
-returns.
+returns. Nor need ``require`` be, which raises if the folder holds no data set: a training asks it
+before it imports torch.
 """
 
 from __future__ import annotations
@@ -55,6 +56,20 @@ def find_remedy(name: str, folder: Path) -> str:
     """Return what to do about the faults of a data set, with a colon before it; "" if unknown."""
     remedy = getattr(import_module(_command_module(name)), "remedy", None)
     return "" if remedy is None else f": {remedy(folder)}"
+
+
+def require_data(name: str, folder: Path) -> None:
+    """Check, without torch, that a data set is there, where its module has a ``require`` for it.
+
+    Raises:
+        DataError: it is not.
+    """
+    try:
+        module = import_module(_command_module(name))
+    except ConfigError:  # it has nothing to prepare
+        return
+    if hasattr(module, "require"):
+        module.require(folder)
 
 
 def _command_module(name: str) -> str:

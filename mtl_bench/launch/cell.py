@@ -81,6 +81,8 @@ def run_cell(overrides: list[str], slot: int | None = None) -> SweepRun:
         resolved: dict[str, Any] = compose_config(overrides)
         if slot is not None:
             resolved["trainer"]["device"] = spread(resolved["trainer"]["device"], slot)
+            if resolved["logger"]["progress"] == "auto":  # one terminal can't have two displays
+                resolved["logger"]["progress"] = "named"
         path, _ = run(resolved)
     except Interrupted as error:
         return SweepRun(overrides, None, "interrupted", str(error))

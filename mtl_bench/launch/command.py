@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from mtl_bench.config.compose import compose_config
+from mtl_bench.config.compose import complete_config, resolve_config
+from mtl_bench.config.groups import require_profile
+from mtl_bench.datasets.commands import require_data
 from mtl_bench.errors import Interrupted
 from mtl_bench.files import printable
 from mtl_bench.launch.cell import SweepRun, look
 from mtl_bench.launch.sweep import survey, sweep
 from mtl_bench.records.reader import ENDED
+from mtl_bench.records.writer import record_path
 from mtl_bench.training.run import run
 
 
@@ -30,12 +35,25 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
     several = multirun or any(word.startswith("experiment=") for word in overrides)
     if dry_run:
         return _tell_left(survey(overrides) if several else [look(overrides)])
+    require_profile(overrides)
     if several:
         return _tell_outcomes(sweep(overrides))
-    outcome = run(compose_config(overrides))
+    outcome = run(_compose(overrides))
     if outcome.state == "already finished":
         print(f"already finished: {outcome.path}")
     return 0
+
+
+def _compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose a run; data that are missing are told before anything imports torch.
+
+    Where the run may have its record already, they need not be there.
+    """
+    config = resolve_config(overrides)
+    place, root = record_path(config, "*"), config["dataset"].get("root")
+    if root is not None and not any(place.parent.glob(place.name)):
+        require_data(config["dataset"]["name"], Path(root))
+    return complete_config(config)
 
 
 def _tell_outcomes(cells: list[SweepRun]) -> int:

@@ -151,7 +151,7 @@ def _setting(summary: dict[str, Any], rule: str) -> Setting:
     kind, source = str(data.get("kind")), str(data.get("source"))
     return Setting(
         **named,
-        epochs=summary["epochs"],
+        epochs=summary.get("planned_epochs", summary["epochs"]),
         selection=rule,
         data_kind=kind,
         data_source=source,

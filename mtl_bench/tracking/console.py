@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from mtl_bench.scores import DeltaM, Score
 from mtl_bench.tracking.panel import panel
 from mtl_bench.tracking.status_line import (
     ProgressDisplay,
+    duration_text,
     epoch_line,
     number_text,
     speed_parts,
@@ -27,6 +29,12 @@ from mtl_bench.tracking.status_line import (
 
 Numbers = Mapping[str, float]
 LazyNumbers = Numbers | Callable[[], Numbers] | None
+
+ESTIMATE_SECONDS = 10.0
+"""After so much training the time of a long run is told."""
+
+LONG_SECONDS = 3600.0
+"""What is a long run."""
 
 LIVE_SECONDS = 1 / 8
 PLAIN_SECONDS = 60.0
@@ -53,17 +61,23 @@ class TrainingConsole:
     Args:
         console: where to write; None for standard output.
         clock: seconds that only grow.
+        name: begins every line, where other runs write beside this one.
     """
 
     def __init__(
-        self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "",
     ) -> None:
         self._console = console or PatientConsole()
+        self._begin = f"{name}: " if name else ""
         self._clock = clock
         terminal = self._console.is_terminal and not self._console.is_dumb_terminal
         self._live = Live(console=self._console, auto_refresh=False) if terminal else None
         self._interval = LIVE_SECONDS if terminal else PLAIN_SECONDS
-        self._due = 0.0
+        self._due = self._estimate_due = 0.0
         self._progress: ProgressDisplay | None = None
         self._losses: Numbers | None = None
         self._weights: Numbers | None = None
@@ -108,16 +122,19 @@ class TrainingConsole:
             score or DeltaM(),
         )
         progress.recall(history)
+        compared = isinstance(progress.score, DeltaM) and bool(progress.score.compared)
+        told = f"{note}; here epochs are compared with epoch 1" if compared else note
         self._progress = progress
         self._due = self._clock() + (0.0 if self._live else self._interval)
+        self._estimate_due = self._clock() + ESTIMATE_SECONDS
         if self._live:
             self._live.start()
             self._redraw()
-            announced = note
+            announced = told
         else:
             resumed = f", resumed at epoch {first_epoch}" if first_epoch > 1 else ""
             plan = f"{title}: {epochs} epochs of {steps_per_epoch} steps{resumed}"
-            announced = f"{plan}; {note}" if note else plan
+            announced = f"{plan}; {told}" if told else plan
         if announced:
             self.message(announced)
 
@@ -135,6 +152,8 @@ class TrainingConsole:
         progress.counted += 1
         now = self._clock()
         last = step == progress.steps_per_epoch
+        if now >= self._estimate_due:
+            self._estimate(progress, step)
         if now < self._due and not last:
             return
         progress.at_step(step)
@@ -159,7 +178,7 @@ class TrainingConsole:
 
     def message(self, text: str) -> None:
         """Print one line, above the live display where there is one."""
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(f"{self._begin}{text}", soft_wrap=True, markup=False, highlight=False)
 
     def finish(
         self, record: Path, summary: Mapping[str, Any], next_commands: Sequence[str]
@@ -179,6 +198,17 @@ class TrainingConsole:
         """Leave the terminal as it was; may be called twice."""
         if self._live:
             self._live.stop()
+
+    def _estimate(self, progress: ProgressDisplay, step: int) -> None:
+        """Tell once how long the run will take, where nobody would wait for it."""
+        self._estimate_due = math.inf
+        progress.at_step(step)
+        left = progress.seconds_left()
+        if left is not None and left > LONG_SECONDS:
+            self.message(
+                f"this run takes about {duration_text(left)} more at this speed; Ctrl-C stops it, "
+                "and the same command goes on; a smaller profile takes less"
+            )
 
     def _running(self) -> ProgressDisplay:
         if self._progress is None:
@@ -238,8 +268,14 @@ def _step_line(progress: ProgressDisplay, losses: Numbers | None) -> str:
     return "  ".join(parts)
 
 
-def make_console(progress: str) -> TrainingConsole:
-    """Return the display that ``logger.progress`` names: auto, plain or off."""
-    if progress == "plain":
-        return TrainingConsole(PatientConsole(force_terminal=False))
+def make_console(progress: str, name: str = "") -> TrainingConsole:
+    """Return the display that ``logger.progress`` names: auto, plain, named or off.
+
+    Args:
+        progress: named is plain with the name of the run in every line.
+        name: of the run.
+    """
+    if progress in ("plain", "named"):
+        plain = PatientConsole(force_terminal=False)
+        return TrainingConsole(plain, name=name if progress == "named" else "")
     return TrainingConsole(PatientConsole(quiet=progress == "off"))

@@ -37,8 +37,9 @@ class ProgressDisplay:
     score: Score
     step: int = 0
     loss: float | None = None
+    first: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading | None = None
-    best: tuple[float, int] | None = None
+    best: tuple[Reading, int] | None = None
     rate: float | None = None
     counted: int = 0
     epochs_here: float = 0.0
@@ -73,9 +74,10 @@ class ProgressDisplay:
     def _take(self, metrics: Mapping[str, Any]) -> None:
         losses = [x for x in metrics.get("train_loss", {}).values() if x is not None]
         self.loss = fmean(losses) if losses else None
-        self.reading = found = reading_of(metrics, self.score)
-        if found and (self.best is None or found.better(found.value, self.best[0])):
-            self.best = (found.value, int(metrics["epoch"]))
+        self.first = self.first or metrics
+        self.reading = found = reading_of(metrics, self.score, self.first)
+        if found and (self.best is None or found.better(found.value, self.best[0].value)):
+            self.best = (found, int(metrics["epoch"]))
 
     def seconds_left(self) -> float | None:
         """Estimate from this process's epochs, evaluation included; from steps before the first."""
@@ -94,6 +96,12 @@ def clock_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def duration_text(seconds: float) -> str:
+    """Return hours, or days from two days on: ``21 hours``, ``5.3 days``."""
+    hours = seconds / 3600
+    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
+
+
 def number_text(value: float) -> str:
     """Return three significant digits: ``0.0500``, ``14.2``, ``312``, ``1.2e-05``."""
     shown = f"{value:#.3g}" if 1e-3 <= abs(value) < 1e3 else f"{value:.3g}"
@@ -106,44 +114,55 @@ class Reading(NamedTuple):
     Args:
         name: what it is.
         value: the number.
-        text: prints such a number.
+        shown: the number as text, or how far the epoch is from the first one.
+        since: what that is relative to; empty for the number itself.
         better: tells whether the first of two is better.
         selects: whether it tells which epoch is the best; that of a test does not.
     """
 
     name: str
     value: float
-    text: Callable[[float], str]
+    shown: str
+    since: str
     better: Callable[[float, float], bool]
     selects: bool
 
 
-def reading_of(line: Mapping[str, Any], score: Score) -> Reading | None:
-    """Return what a line of ``metrics.jsonl`` says of its epoch; None if it says nothing."""
+def reading_of(line: Mapping[str, Any], score: Score, first: Mapping[str, Any]) -> Reading | None:
+    """Return what a line of ``metrics.jsonl`` says of its epoch; None if it says nothing.
+
+    Args:
+        line: of the epoch.
+        score: of the run.
+        first: the run's first line.
+    """
     for split in ("validation", "test"):
         if (value := line.get(f"{score.key}_{split}")) is not None:
             name = f"{split} {score.label}"
-            return Reading(name, value, score.text, score.better, split == "validation")
+            change = score.since(line.get(split, {}), first.get(split, {}))
+            shown = score.text(value if change is None else change)
+            since = "" if change is None else f" from epoch {first['epoch']}"
+            return Reading(name, value, shown, since, score.better, split == "validation")
     if losses := line.get("validation_loss"):
         mean = fmean(losses.values())
-        return Reading("validation loss", mean, number_text, operator.lt, selects=True)
+        return Reading("validation loss", mean, number_text(mean), "", operator.lt, selects=True)
     return None
 
 
 def score_text(progress: ProgressDisplay) -> str | None:
-    """Return ``validation Δm +312.4 % (best +298.1 % at 2)``, None without a score.
+    """Return ``validation Δm -12.4 % from epoch 1 (best -14.1 % at 2)``, None without a score.
 
-    Without validation data it is ``test Δm +312.4 %``: no epoch is the best one then.
+    The best epoch is that of the score itself. Without validation data none is the best one.
     """
     reading, best = progress.reading, progress.best
     if reading is None or best is None:
         return None
-    shown = f"{reading.name} {reading.text(reading.value)}"
+    shown = f"{reading.name} {reading.shown}{reading.since}"
     if not reading.selects:
         return shown
-    if reading.value == best[0]:
+    if reading.value == best[0].value:
         return f"{shown} (best)"
-    return f"{shown} (best {reading.text(best[0])} at {best[1]})"
+    return f"{shown} (best {best[0].shown} at {best[1]})"
 
 
 def epoch_line(progress: ProgressDisplay, epoch: int) -> str:

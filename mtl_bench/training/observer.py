@@ -18,7 +18,7 @@ class Observer:
     """Hooks of a training; a subclass overrides those that it wants.
 
     They are called in the trainer's thread and must leave the training as it is. One may end it
-    with ``Trainer.stop``.
+    with ``Trainer.finish``, or interrupt it with ``Trainer.stop``.
     """
 
     def on_train_start(self, trainer: Trainer) -> None:
@@ -84,6 +84,34 @@ class ConsoleObserver(Observer):
     def on_message(self, text: str) -> None:
         """Show a line."""
         self.console.message(text)
+
+
+class EarlyStopping(Observer):
+    """Ends a training after epochs that are no task's best.
+
+    What selects an epoch decides: the validation score, or the validation loss without one. A tie
+    counts as better. It looks at nothing but the state of the algorithm, so that a run that was
+    stopped and goes on ends where it would have ended.
+
+    Args:
+        patience: epochs without a better one.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_train_start(self, trainer: Trainer) -> None:
+        """End a training that was killed after its last epoch."""
+        best, done = trainer.algorithm.selected_epochs(), len(trainer.progress.history)
+        if best and done - max(best.values()) >= self.patience:
+            trainer.finish(
+                f"no better epoch since {max(best.values())}: the training ends after {done} of "
+                f"{trainer.settings.epochs} epochs (trainer.early_stopping={self.patience})"
+            )
+
+    def on_epoch_end(self, trainer: Trainer, line: dict[str, Any]) -> None:
+        """End the training if it is time."""
+        self.on_train_start(trainer)
 
 
 class MirrorObserver(Observer):

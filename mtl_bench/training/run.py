@@ -55,10 +55,12 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> RunOutcome:
     from mtl_bench.tracking.console import make_console
     from mtl_bench.tracking.mirror import make_mirror
     from mtl_bench.training.checkpoint import Checkpoints
-    from mtl_bench.training.observer import ConsoleObserver, MirrorObserver
+    from mtl_bench.training.observer import ConsoleObserver, EarlyStopping, MirrorObserver
     from mtl_bench.training.summary import summarize
     from mtl_bench.training.trainer import Trainer, TrainerSettings
 
+    name = f"{path.parent.name} {path.name.partition('-')[0]}"
+    patience = config["trainer"]["early_stopping"]
     device = prepare_process(config["trainer"])
     data = build_data(config)
     with RunRecord(path) as record:
@@ -67,7 +69,7 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> RunOutcome:
         if found is not None and found.state == "finished":  # by another process, in the meantime
             return RunOutcome(path, "already finished")
         with (
-            make_console(config["logger"]["progress"]) as console,
+            make_console(config["logger"]["progress"], name) as console,
             make_mirror(config["logger"], path, console.message) as mirror,
         ):
             trainer = None
@@ -79,7 +81,10 @@ def _train(config: dict[str, Any], digest: str, path: Path) -> RunOutcome:
                     record,
                     Checkpoints(record.checkpoints, config, digest),
                     device,
-                    [ConsoleObserver(console), MirrorObserver(mirror)],
+                    [
+                        *(ConsoleObserver(console), MirrorObserver(mirror)),
+                        *([EarlyStopping(patience)] if patience else []),
+                    ],
                 )
                 environment = describe_environment(config, device, algorithm)
                 record.begin(config, environment, resumed=trainer.resume())

@@ -24,6 +24,7 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
     metrics, epochs = select(
         progress.history, algorithm.selected_epochs(), config["protocol"]["last_k"]
     )
+    planned = trainer.settings.epochs  # early stopping may leave some out
     seconds = [line["seconds"] for line in progress.history]
     return {
         "format": FORMAT,
@@ -54,6 +55,7 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
         "seconds": progress.total_seconds | median_epoch(seconds),
         "peak_memory_bytes": progress.peak_memory_bytes,
         "epochs": len(progress.history),
+        **({"planned_epochs": planned} if len(progress.history) < planned else {}),
         "skipped": sum(line["skipped"] for line in progress.history),
         "solver_fallbacks": sum(line["solver_fallbacks"] for line in progress.history),
         "step_log_lost": trainer.lost_parts,

@@ -75,6 +75,7 @@ class Trainer:
         }
         self.saved_at = time.monotonic()
         self._stop = StopRequest()
+        self._finished = False
         self._failed: StepResult | None = None
 
     def run(self) -> None:
@@ -87,12 +88,17 @@ class Trainer:
         for observer in self.observers:
             observer.on_train_start(self)
         with self._stop:
-            while self.progress.epoch <= self.settings.epochs:
+            while not self._finished and self.progress.epoch <= self.settings.epochs:
                 self.train_epoch()
                 self.end_epoch()
 
+    def finish(self, reason: str) -> None:
+        """Make the epoch that has ended the last one; the run is finished with it."""
+        self._finished = True
+        self.tell(reason)
+
     def stop(self, reason: str) -> None:
-        """End the training after the running step, as a signal would."""
+        """Interrupt the training after the running step, as a signal would."""
         self._stop.ask(reason)
 
     def resume(self) -> bool:

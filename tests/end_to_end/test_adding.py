@@ -208,7 +208,7 @@ def test_the_mistake_of_the_page_is_what_it_prints(desk, environment):
 
 def test_a_command_line_cannot_name_other_code(desk, environment):
     for method in ("magnitude", "ls"):
-        words = ("dataset=waves", f"method={method}", "method._target_=os.system")
+        words = ("dataset=waves", "profile=smoke", f"method={method}", "method._target_=os.system")
         done = call("train", *words, cwd=desk[0], environment=environment)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()

@@ -23,7 +23,7 @@ def desk(tiny_data, tmp_path):
     (tmp_path / "my, data").symlink_to(tiny_data)
     program = tmp_path / "bin" / "mtl-bench"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mtl_bench.cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mtl_bench "$@"\n')
     program.chmod(0o755)
     return tmp_path
 

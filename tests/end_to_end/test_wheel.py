@@ -46,7 +46,7 @@ def test_what_is_in_it(site):
 def test_commands_work(site, tmp_path, words):
     origin = "import mtl_bench; print(mtl_bench.__file__)"
     assert python(site, tmp_path, "-c", origin).startswith(str(site))
-    shown = python(site, tmp_path, "-m", "mtl_bench.cli", *words)
+    shown = python(site, tmp_path, "-m", "mtl_bench", *words)
     assert {"--help": "train", "list": "nashmtl", "toy": "toy.png"}[words[0]] in shown
     assert (tmp_path / "results" / "toy" / "toy.png").exists() == (words[0] == "toy")
 

@@ -162,7 +162,7 @@ def test_a_method_that_a_pattern_finds_is_left_out_where_its_extra_is_missing(mo
     assert task.asked == list(CELLS[:2])
     assert [outcome.state for outcome in outcomes] == [*["finished"] * 2, *["left out"] * 2]
     monkeypatch.setattr(command, "sweep", lambda words: outcomes)
-    assert command.train((), multirun=True) == 0
+    assert command.train(("profile=smoke",), multirun=True) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == "2 of 2 runs are finished"
     assert second.startswith("left out: method=torchjd needs TorchJD")
@@ -182,13 +182,14 @@ def test_a_method_that_was_named_is_not_left_out(monkeypatch):
 
 
 def test_what_a_method_refuses_is_known_before_data_are_read(tmp_path):
-    """No data are here, and no record is left."""
-    words = (*WORDS[:2], "method=torchjd", "method.aggregator=NashMTL")
+    """There is a folder of data that can't be read, and no record is left."""
+    (tmp_path / "data" / "nyuv2").mkdir(parents=True)
+    words = ("dataset=nyuv2", WORDS[1], "method=torchjd", "method.aggregator=NashMTL")
     with pytest.raises(ConfigError, match="aggregator=NashMTL can't be used"):
         command.train(words)
     (outcome,) = survey(words)
     assert outcome.state == "failed"
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_a_request_between_two_runs_begins_no_other():

@@ -135,6 +135,14 @@ def test_delta_uses_stl_of_the_methods_own_seeds(tmp_path: Path) -> None:
     assert "Δm and Δt over the seeds that STL has too: 1." in text
 
 
+def test_seeds_that_ended_early_at_different_epochs_stand_in_one_row(tmp_path: Path) -> None:
+    for seed, epochs in ((0, 12), (1, 17), (2, 30)):
+        planned = {"planned_epochs": 30} if epochs < 30 else {}
+        scene(tmp_path, "ls", seed, 40.0 + seed, 0.5, epochs=epochs, **planned)
+    text = render_tables(find_records(tmp_path), width=240)
+    assert cell(text, "ls", "n") == "3"
+
+
 def test_per_seed_delta_against_the_fixed_mean(tmp_path: Path) -> None:
     for seed, stl, own in ((0, 1.0, 1.1), (1, 3.0, 2.9)):
         scene(tmp_path, "stl", seed, 40.0, stl)

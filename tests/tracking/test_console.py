@@ -65,6 +65,18 @@ def test_a_log_file_gets_one_line_an_epoch() -> None:
     )
 
 
+def test_runs_side_by_side_begin_their_lines_with_their_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with make_console("named", "ls seed0") as console:
+        console.start("results/ls", epochs=1, steps_per_epoch=1, tasks=["a"])
+        console.step(1)
+        console.epoch({"epoch": 1, "train_loss": {"a": 1.0}})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("ls seed0: ") for line in lines)
+
+
 def test_a_long_epoch_gets_a_line_a_minute() -> None:
     clock = Clock()
     console, stream = plain(clock)
@@ -289,3 +301,67 @@ def test_number_text(value: float, shown: str) -> None:
 
 def test_clock_text() -> None:
     assert [clock_text(x) for x in (None, 0, 192, 3792)] == ["–", "0:00", "3:12", "1:03:12"]
+
+
+DIRECTIONS = {"a": {"mae": False}, "b": {"r2": True}}
+
+
+def show_epochs(lines, **start):
+    clock = Clock()
+    console, stream = plain(clock)
+    score = DeltaM({"a": {"mae": 0.001}, "b": {"r2": 0.9}}, DIRECTIONS)
+    begun = {"epochs": 9, "steps_per_epoch": 2, "tasks": ["a", "b"], "note": "note"} | start
+    console.start("ls", score=score, **begun)
+    for line in lines:
+        run_epoch(console, clock, 2)
+        console.epoch({"train_loss": {"a": 1.0}, **line})
+    return stream.getvalue().splitlines()
+
+
+def line_of(epoch, mae, r2, delta, split="validation"):
+    metrics = {"a": {"mae": mae}, "b": {"r2": r2}}
+    return {"epoch": epoch, split: metrics, f"delta_m_{split}": delta}
+
+
+def test_epochs_are_compared_with_the_first_one() -> None:
+    """(-50 % of the error - 50 % of the score) / 2, whatever the single-task values."""
+    lines = [line_of(1, 2.0, 0.2, 8834.0), line_of(2, 1.0, 0.1, 4000.0), line_of(3, 1.0, 0.4, 5e3)]
+    start, *shown = show_epochs(lines)
+    assert start.endswith("; note; here epochs are compared with epoch 1")
+    assert [line.split("  ")[2] for line in shown] == [
+        "validation Δm +0.0 % from epoch 1 (best)",
+        "validation Δm +0.0 % from epoch 1 (best)",
+        "validation Δm -75.0 % from epoch 1 (best +0.0 % at 2)",
+    ]
+
+
+def test_a_resumed_run_is_compared_with_its_first_epoch() -> None:
+    history = [line_of(1, 2.0, 0.2, 9.0), line_of(2, 1.0, 0.2, 8.0)]
+    _, shown = show_epochs([line_of(3, 1.5, 0.2, 8.5)], history=history, first_epoch=3)
+    assert shown.split("  ")[2] == "validation Δm -12.5 % from epoch 1 (best -25.0 % at 2)"
+
+
+def test_what_began_at_zero_is_left_out_of_the_comparison() -> None:
+    lines = [line_of(1, 2.0, 0.0, 9.0, "test"), line_of(2, 1.0, 0.5, 8.0, "test")]
+    assert show_epochs(lines)[-1].split("  ")[2] == "test Δm -50.0 % from epoch 1"
+
+
+@pytest.mark.parametrize("make", [plain, live])
+@pytest.mark.parametrize(
+    ("epochs", "told"),
+    [
+        (300, "this run takes about 10.0 hours more at this speed"),  # 300 epochs of 120 s
+        (3000, "this run takes about 4.2 days more at this speed"),
+        (30, None),  # an hour to the second
+    ],
+)
+def test_the_time_of_a_long_run_is_told_after_its_first_steps(epochs, told, make) -> None:
+    clock = Clock()
+    console, stream = make(clock)
+    with console:
+        console.start("ls", epochs=epochs, steps_per_epoch=120, tasks=["a"])
+        run_epoch(console, clock, 9, seconds=1.0)
+        assert "this run takes" not in stream.getvalue()
+        run_epoch(console, clock, 30, seconds=1.0)
+    assert stream.getvalue().count("this run takes") == (told is not None)
+    assert told is None or told in stream.getvalue()

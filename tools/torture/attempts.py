@@ -106,7 +106,7 @@ class Story:
 
     def start(self, *more: str, limit_bytes: int | None = None) -> subprocess.Popen[str]:
         """Begin the command in a group of processes of its own."""
-        program = [sys.executable, "-m", "mtl_bench.cli", "train", *self.words, *more]
+        program = [sys.executable, "-m", "mtl_bench", "train", *self.words, *more]
         program += [f"paths.data={self.data}", f"paths.results={self.results}"]
 
         def limit() -> None:

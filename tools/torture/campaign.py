@@ -212,7 +212,7 @@ def prepare_data(folder: Path, datasets: Sequence[str], qm9: Path) -> None:
         shutil.copytree(qm9, folder / "qm9")
     for name, sizes in SMOKE_FRAMES.items():
         if name in datasets:
-            program = [sys.executable, "-m", "mtl_bench.cli", "data", "synth", name, *sizes]
+            program = [sys.executable, "-m", "mtl_bench", "data", "synth", name, *sizes]
             subprocess.run(
                 [*program, f"paths.data={folder}"], check=True, stdout=subprocess.DEVNULL
             )

@@ -39,7 +39,7 @@ from mtl_bench.datasets.store.preparation import NO_DISPARITY, NO_LABEL, map_par
 from mtl_bench.errors import DataError, warn
 from mtl_bench.values import PositiveInt
 
-__all__ = ["prepare", "remedy", "synth", "verify"]
+__all__ = ["prepare", "remedy", "require", "synth", "verify"]
 
 PROGRESS = 200
 """Frames between two lines of progress."""
@@ -82,6 +82,11 @@ def prepare(
         written += new
         if done % PROGRESS == 0 or done == len(frames):
             report(f"{done} of {len(frames)} frames, {written} copies written")
+
+
+def require(folder: Path) -> None:
+    """Check that there are images to train on."""
+    list_frames(folder, "train")
 
 
 def verify(

@@ -14,7 +14,7 @@ from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.images import ImageBatch, spread
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.datasets.nyuv2.frames import Frames
-from mtl_bench.datasets.nyuv2.layout import Folder, Scan, how_to_get, scan
+from mtl_bench.datasets.nyuv2.layout import Folder, Scan, require, scan
 from mtl_bench.datasets.nyuv2.tasks import IGNORE, nyuv2_tasks
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
@@ -145,8 +145,7 @@ class NYUv2:
 
 
 def _scan(root: Path) -> Scan:
-    if not root.is_dir():
-        raise DataError(f"data set nyuv2 is not in {root}: {how_to_get(root)}")
+    require(root)
     found = scan(root)
     if found.faults:
         more = len(found.faults) - 1

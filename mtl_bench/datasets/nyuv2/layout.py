@@ -19,6 +19,7 @@ from mtl_bench.advice import data_command
 from mtl_bench.datasets.store.cache import MANIFEST
 from mtl_bench.datasets.store.npy import Header, read_header
 from mtl_bench.datasets.store.preparation import MILLIMETRES, NO_DEPTH, NO_LABEL, NO_NORMAL
+from mtl_bench.errors import DataError
 from mtl_bench.files import is_clutter, parse_json
 
 Folder = Literal["train", "val"]
@@ -49,6 +50,16 @@ def how_to_get(root: Path) -> str:
         f"`{data_command('prepare', 'nyuv2', root, mat='FILE')}` for the real data "
         "(data/README.md)"
     )
+
+
+def require(root: Path) -> None:
+    """Check that there is a folder of the data set.
+
+    Raises:
+        DataError: there is none; the line says how to get it.
+    """
+    if not root.is_dir():
+        raise DataError(f"data set nyuv2 is not in {root}: {how_to_get(root)}")
 
 
 def describe_frame(path: Path) -> str:

@@ -14,6 +14,7 @@ from mtl_bench.datasets.nyuv2.layout import (
     describe_frame,
     frame_path,
     how_to_get,
+    require,
     scan,
     value_doubts,
     value_faults,
@@ -26,7 +27,7 @@ from mtl_bench.datasets.store.preparation import report_doubts
 from mtl_bench.errors import DataError, warn
 from mtl_bench.values import PositiveInt
 
-__all__ = ["prepare", "remedy", "synth", "verify"]
+__all__ = ["prepare", "remedy", "require", "synth", "verify"]
 
 FILE = "nyu_depth_v2_labeled.mat"
 COMPUTED, GIVEN = "computed from depth", "given"

@@ -32,7 +32,7 @@ from mtl_bench.errors import DataError
 from mtl_bench.files import read_json
 from mtl_bench.values import PositiveInt
 
-__all__ = ["prepare", "remedy", "verify"]
+__all__ = ["prepare", "remedy", "require", "verify"]
 
 LAYOUT = 1
 """Goes up when the arrays or the bond rule change, so that older caches are rebuilt."""
@@ -101,6 +101,11 @@ def prepare(
     write_cache(folder, arrays, manifest)
     report(f"QM9 is prepared in {folder}: {len(molecules.index_M)} molecules")
     return open_cache(folder, "qm9").manifest
+
+
+def require(folder: Path) -> None:
+    """Check that the folder holds the prepared files; their contents are read by training."""
+    open_cache(folder, "qm9", every_byte=False)
 
 
 def remedy(folder: Path) -> str:

@@ -32,8 +32,12 @@ EXAMPLES = {
     ),
     "replay": ("mtl-bench replay RUN", "mtl-bench replay RUN step=1"),
     "report": ("mtl-bench report profile=mini", "mtl-bench report profile=mini output=page.html"),
-    "toy": ("mtl-bench toy", "mtl-bench toy steps=100 paths.figures=pictures"),
+    "toy": ("mtl-bench toy", "mtl-bench toy landscape=valley steps=100"),
     "game": ("mtl-bench game", "mtl-bench game seeds=2 paths.figures=pictures"),
+    "grams": (
+        "mtl-bench grams steps=200 seeds=1 only=bandit",
+        "mtl-bench grams only=maddpg,bandit",
+    ),
     "wandb": (
         "mtl-bench wandb sync profile=mini",
         "mtl-bench wandb sync profile=mini mode=online project=mtl",

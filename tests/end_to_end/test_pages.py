@@ -44,7 +44,7 @@ def desk(tiny_data, tmp_path_factory):
 def as_smoke(words):
     """Return the words of a command as they are typed here: small, and without a download."""
     words = ["profile=smoke" if word.startswith("profile=") else word for word in words]
-    if words[0] in ("data", "toy", "game", "wandb"):
+    if words[0] in ("data", "toy", "game", "grams", "wandb"):
         return [*words, "--help"]
     if words[0] == "train" and ("-m" in words or any("experiment=" in word for word in words)):
         return [*words, "--dry-run"]  # composes and checks every run of the sweep

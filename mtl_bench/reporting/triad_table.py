@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 
-from mtl_bench.errors import RecordError
-from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import CURVATURE, find_parts
 from mtl_bench.reporting.figures.logs import step_series
 from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
-from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
+from mtl_bench.reporting.logged_runs import read_logged_runs
+from mtl_bench.reporting.notes import kind_text, place_text, profile_text
 from mtl_bench.reporting.statistics import ScoredRun
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 from mtl_bench.reporting.tables import filled
@@ -37,20 +35,7 @@ def render_triad(records: Sequence[Record], *, form: Format, width: int) -> str:
 
 
 def _table(scene: FigureContext) -> Table | None:
-    rows, without, remarks = dict[str, list[Cell]](), list[str](), list[str]()
-    for row in scene.comparison.rows:
-        remarks += [f"- {row.name}: {note}." for note in unsealed_note(row.unsealed)]
-        for run, component in product(scene.runs[row.name], scene.components):
-            name = " ".join([row.name, *filter(None, [component]), f"seed {run.record.seed}"])
-            try:
-                found = _cells(run, list(scene.tasks), component)
-            except RecordError as error:
-                remarks.append(printable(f"- {name}: {error}."))
-                continue
-            if found is None:
-                without.append(name)
-            else:
-                rows[name] = found
+    rows, without, remarks = read_logged_runs(scene, _cells)
     if not rows and not remarks:
         return None
     columns = filled({head: [cells[k] for cells in rows.values()] for k, head in enumerate(HEADS)})

@@ -6,18 +6,16 @@ Legend of shape suffixes: N updates, T tasks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 
-from mtl_bench.errors import RecordError
-from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_parts
 from mtl_bench.reporting.figures.logs import step_series
 from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
-from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
+from mtl_bench.reporting.logged_runs import read_logged_runs
+from mtl_bench.reporting.notes import kind_text, place_text, profile_text
 from mtl_bench.reporting.statistics import ScoredRun
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
 
@@ -42,26 +40,11 @@ def render_weights(records: Sequence[Record], *, form: Format, width: int) -> st
 
 
 def _table(scene: FigureContext) -> Table | None:
-    names, cells, without = list[str](), list[list[Cell]](), list[str]()
-    remarks = list[str]()
-    for row in scene.comparison.rows:
-        remarks += [f"- {row.name}: {note}." for note in unsealed_note(row.unsealed)]
-        for run, component in product(scene.runs[row.name], scene.components):
-            name = " ".join([row.name, *filter(None, [component]), f"seed {run.record.seed}"])
-            try:
-                found = _cells(run, list(scene.tasks), component)
-            except RecordError as error:
-                remarks.append(printable(f"- {name}: {error}."))
-                continue
-            if found is None:
-                without.append(name)
-            else:
-                names.append(name)
-                cells.append(found)
-    if not names and not remarks:
+    rows, without, remarks = read_logged_runs(scene, _cells)
+    if not rows and not remarks:
         return None
     shown = len(scene.tasks)
-    columns = [[row[k] for row in cells] for k in range(shown + len(VERDICT))]
+    columns = [[cells[k] for cells in rows.values()] for k in range(shown + len(VERDICT))]
     notes = [
         f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}, "
         f"the last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
@@ -76,7 +59,7 @@ def _table(scene: FigureContext) -> Table | None:
     return Table(
         f"weights: {place_text(scene.comparison)}",
         "run",
-        names,
+        list(rows),
         Columns(list(scene.tasks.values()), columns[:shown]),
         Columns(VERDICT, columns[shown:]),
         notes,

@@ -43,15 +43,6 @@ def test_the_first_block_trains(tmp_path, monkeypatch):
     assert loss_of(names) < 0.2  # the mean prediction has 0.7
 
 
-def test_the_ten_lines_of_the_readme_train():
-    readme = (ROOT / "README.md").read_text()
-    part = readme[readme.index("## A method in your own loop") :]
-    names = {}
-    torch.manual_seed(0)
-    exec(re.search(r"```python\n(.*?)```", part, re.DOTALL)[1], names)
-    assert sum(names["losses"]).item() < 0.2  # of a prediction of 0 it is 2
-
-
 @pytest.mark.filterwarnings("default")  # Lightning and transformers have their own
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_block_of_the_page_runs(section, tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo pendulum6 test test-cuda lint docs bench clean tables figures report
+.PHONY: help setup data demo pendulum6 test test-nightly test-cuda lint docs bench clean tables figures report
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,10 @@ pendulum6: .venv/.ready ## train single-task and multi-task SAC, PCGrad and Nash
 	$(BIN)/mtl-bench train experiment=pendulum6_first paths.results=demo $(LAUNCH)
 	$(BIN)/mtl-bench tables profile=mini dataset=pendulum6 paths.results=demo
 
-test: .venv/.ready-dev $(DATA) ## run all tests
+test: .venv/.ready-dev $(DATA) ## run the tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not nightly"
+
+test-nightly: .venv/.ready-dev $(DATA) ## run all tests, whole products of methods and data sets among them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 test-cuda: .venv/.ready-dev ## run the tests of a GPU, on a machine with one

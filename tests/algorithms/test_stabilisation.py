@@ -178,6 +178,7 @@ def test_losses_are_weighted_by_the_temperatures():
     torch.testing.assert_close(sac._critic_losses(sac.critics, data)[0], expected)
 
 
+@pytest.mark.nightly
 def test_an_explosion_ends_a_run_unless_the_task_is_left_out_and_its_task_unless_it_is_reset():
     """Task "mirrored" gets compositions thirty times as long after 500 updates."""
     disturbance = {"task": "mirrored", "update": 501, "factor": 30.0}

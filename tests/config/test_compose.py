@@ -70,7 +70,16 @@ def fits(group, choice, dataset):
     return group != "protocol" or simulated == (choice not in ("nash", "aligned"))
 
 
-@pytest.mark.parametrize(("dataset", "group", "choice"), list(choices()))
+def marked():
+    """The first data set of every choice is tested always."""
+    seen = set()
+    for dataset, group, choice in choices():
+        marks = [pytest.mark.nightly] if (group, choice) in seen else []
+        seen.add((group, choice))
+        yield pytest.param(dataset, group, choice, marks=marks, id=f"{dataset}-{group}-{choice}")
+
+
+@pytest.mark.parametrize(("dataset", "group", "choice"), list(marked()))
 def test_every_choice_composes_with_what_it_serves(dataset, group, choice):
     own = {"dataset": dataset} if group == "ablation" else {"dataset": dataset, "method": "ls"}
     overrides = own | {group: choice} | MUST_SAY.get(choice, {})

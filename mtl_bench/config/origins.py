@@ -31,7 +31,7 @@ WITHIN = re.compile(r"(\$\{[^{}]*)\$\{(\w+)\.(\w+)\}")
 """One within another, whose value is a part of the key."""
 
 
-class Setting(NamedTuple):
+class OriginatedValue(NamedTuple):
     """A value of a configuration.
 
     Args:
@@ -74,7 +74,7 @@ def print_config(overrides: Sequence[str], form: str | None) -> None:
         print("\n".join(setting.line for setting in settings))
 
 
-def trace_config(overrides: Sequence[str]) -> tuple[dict[str, Any], list[Setting]]:
+def trace_config(overrides: Sequence[str]) -> tuple[dict[str, Any], list[OriginatedValue]]:
     """Return what ``compose_config`` does, and each of its values with its origin.
 
     The words of all settings together make the same configuration.
@@ -137,11 +137,13 @@ class _Sources:
         return f"{head}{self.config[section][key]}"
 
 
-def _settings(config: Mapping[str, Any], sources: _Sources) -> Iterator[Setting]:
+def _settings(config: Mapping[str, Any], sources: _Sources) -> Iterator[OriginatedValue]:
     groups = [group for group in GROUPS.values() if isinstance(config.get(group), dict)]
     for group in groups:
         name = config[group]["name"]
-        yield Setting(setting(group, name), group, name, _file(find_choices(group)[name].path))
+        yield OriginatedValue(
+            setting(group, name), group, name, _file(find_choices(group)[name].path)
+        )
     for section, values in config.items():
         if not isinstance(values, dict):
             yield _setting(section, values, sources)
@@ -153,25 +155,25 @@ def _settings(config: Mapping[str, Any], sources: _Sources) -> Iterator[Setting]
             if section in BUILT_WITH and key in FILES_OWN:
                 stands_in = values.get("single_task")  # its class is that of a separate network
                 file = stands_in and _file(find_choices(section)[stands_in].path)
-                yield Setting(None, dotted, value, file or sources.origin(dotted))
+                yield OriginatedValue(None, dotted, value, file or sources.origin(dotted))
             else:
                 yield _setting(dotted, value, sources)
 
 
-def _setting(key: str, value: Any, sources: _Sources) -> Setting:  # noqa: ANN401 - a plain value
+def _setting(key: str, value: Any, sources: _Sources) -> OriginatedValue:  # noqa: ANN401 - a plain value
     added = "+" * any(_overlap(key, replaced) for replaced in sources.replaced)
-    return Setting(added + setting(key, value), key, value, sources.origin(key))
+    return OriginatedValue(added + setting(key, value), key, value, sources.origin(key))
 
 
-def _prefix(sources: _Sources, overrides: Sequence[str]) -> Iterator[Setting]:
+def _prefix(sources: _Sources, overrides: Sequence[str]) -> Iterator[OriginatedValue]:
     """Yield the words without which those of single keys can't be read."""
     for group in ("experiment", "ablation"):
         for word in overrides:
             if word.startswith(f"{group}="):
-                yield Setting(word, group, word.partition("=")[2], TYPED)
+                yield OriginatedValue(word, group, word.partition("=")[2], TYPED)
     for override in sources.typed:
         if override.is_delete():
-            yield Setting(override.input_line, override.key_or_group, None, TYPED)
+            yield OriginatedValue(override.input_line, override.key_or_group, None, TYPED)
 
 
 def _overlap(one: str, other: str) -> bool:

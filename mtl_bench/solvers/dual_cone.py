@@ -27,6 +27,12 @@ def project_onto_dual_cone(gram_TT: Array) -> Solution:
 
     Args:
         gram_TT: K, positive semi-definite up to rounding.
+
+    Example:
+        >>> import numpy as np
+        >>> from mtl_bench.solvers import project_onto_dual_cone
+        >>> project_onto_dual_cone(np.array([[4.0, -1.0], [-1.0, 1.0]])).weights_T
+        array([1.25, 2.  ])
     """
     norms_T = np.sqrt(np.maximum(gram_TT.diagonal(), 0.0))
     present = norms_T > 0

@@ -39,6 +39,12 @@ def solve_fair(gram_TT: Array, alpha: float) -> Solution:
     Args:
         gram_TT: K, positive semi-definite up to rounding.
         alpha: 1 for the Nash bargaining solution; the larger, the more alike are the (Kw)_t.
+
+    Example:
+        >>> import numpy as np
+        >>> from mtl_bench.solvers import solve_fair
+        >>> solve_fair(np.array([[4.0, 0.0], [0.0, 1.0]]), 1.0).weights_T
+        array([0.5, 1. ])
     """
     num_tasks = len(gram_TT)
     norms_T = np.sqrt(np.maximum(gram_TT.diagonal(), 0.0))

@@ -269,7 +269,7 @@ def test_the_ablation_from_the_sweep_to_the_table(tiny_desk):
 def test_an_unknown_table_is_named_with_what_there_is(tmp_path):
     done = call("tables", "table0", "profile=smoke", cwd=tmp_path)
     assert done.returncode == 2
-    assert "unknown table table0; allowed: table1" in only_line(done.stderr)
+    assert "unknown table table0; allowed: " in only_line(done.stderr)
 
 
 @pytest.mark.parametrize(("launcher", "jobs"), [("basic", 1), ("processes", 2)])

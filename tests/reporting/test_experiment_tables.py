@@ -59,9 +59,10 @@ def swept_labels(name: str) -> list[str]:
 
 def compose_any(words: list[str]) -> dict[str, Any]:
     """Compose a run on a data set, or else on a suite of environments."""
-    with suppress(ConfigError):
-        return compose_config(["dataset=qm9", *words])
-    return compose_config(["dataset=pendulum6", *words])
+    for dataset in ("qm9", "pendulum6"):
+        with suppress(ConfigError):
+            return compose_config([f"dataset={dataset}", *words])
+    return compose_config(["dataset=metaworld", *words])
 
 
 @pytest.mark.parametrize("name", find_experiments())

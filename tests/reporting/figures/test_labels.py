@@ -59,7 +59,8 @@ def test_every_method_looks_like_itself_and_like_no_other():
     looks = method_looks([*methods, *(f"taskforce-{i}" for i in range(28 - len(methods)))])
     assert looks["ls"] == method_looks(["uw", "ls"])["ls"] == own["ls"]
     assert len({look[:2] for look in looks.values()}) == len(looks) == 28
-    assert len({look.marker for look in own.values()}) == len(own) == len(methods)
+    marks = {(look.colour, look.marker) for look in own.values()}
+    assert len(marks) == len(own) == len(methods)
 
 
 def test_eleven_tasks_look_different():

@@ -47,11 +47,13 @@ def record(results: Path, label: str, seed: int, factor: float, epoch: float, **
 def swept_labels(name: str) -> list[str]:
     """Labels of the records that an experiment's sweep makes."""
     path = find_config_folder() / "experiment" / f"{name}.yaml"
-    params = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]
+    text = yaml.safe_load(path.read_text())
+    params = text["hydra"]["sweeper"]["params"]
+    own = [f"variant={text['variant']}"] if "variant" in text else []
     labels = []
     for values in product(*(value.split(",") for value in params.values())):
         words = [f"{key}={value}" for key, value in zip(params, values, strict=True)]
-        config = compose_any([*words, "profile=smoke"])
+        config = compose_any([*words, *own, "profile=smoke"])
         variant = f"-{config['variant']}" if config["variant"] else ""
         labels.append(config["method"]["name"] + variant)
     return labels

@@ -83,6 +83,7 @@ def runs(desk):
     return folders
 
 
+@pytest.mark.nightly
 def test_the_examples_of_every_help_do_what_they_say(desk, runs):
     found = helps()
     assert len(found) > 15
@@ -98,7 +99,17 @@ def test_the_examples_of_every_help_do_what_they_say(desk, runs):
             assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{p}: {line}" for p, line in COMMANDS])
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        pytest.param(
+            *(page, line),
+            marks=[] if page == "README.md" else [pytest.mark.nightly],
+            id=f"{page}: {line}",
+        )
+        for page, line in COMMANDS
+    ],
+)
 def test_a_command_of_a_page_does_what_it_says(page, line, desk):
     program, *words = shlex.split(line)
     if program == "make":
@@ -135,6 +146,7 @@ def test_the_loop_of_the_readme_learns(tmp_path):
     assert len(code.splitlines()) <= 16
 
 
+@pytest.mark.nightly
 def test_the_search_of_the_guide_searches_and_goes_on(desk):
     pytest.importorskip("optuna")
     (code,) = blocks("docs/guide.md", "python")

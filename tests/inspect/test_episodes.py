@@ -83,7 +83,6 @@ def test_environments_without_pictures_say_so():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("metaworld") is None, reason="needs Meta-World")
-@pytest.mark.nightly  # where EGL renders
 def test_meta_world_is_rendered_without_a_display(tmp_path):
     config = compose_config(
         [
@@ -94,7 +93,7 @@ def test_meta_world_is_rendered_without_a_display(tmp_path):
     )
     record = run(config).path
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MUJOCO_GL")}
-    words = [sys.executable, "-m", "mtl_bench.cli", "show", str(record), "frames=2"]
+    words = [sys.executable, "-m", "mtl_bench", "show", str(record), "frames=2"]
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     if "MuJoCo can't render here" in done.stderr:
         pytest.skip("no EGL here")

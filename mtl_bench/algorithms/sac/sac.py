@@ -18,14 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer
-from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
 from mtl_bench.algorithms.sac.episodes import play_rounds
 from mtl_bench.algorithms.sac.gradients import ControlGradients, Losses, Network
 from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
-from mtl_bench.algorithms.sac.stabilisation import LossMask, Reset
+from mtl_bench.algorithms.sac.stabilisation import (
+    Disturbance,
+    LossMask,
+    Reset,
+    disturb,
+    reset_compositions,
+)
 from mtl_bench.algorithms.sac.temperature import Owner, TemperatureLoss, Temperatures
 from mtl_bench.architectures.control.base import ControlNetwork
 from mtl_bench.architectures.control.paco import PaCo
@@ -42,14 +47,6 @@ METRICS = (
     Metric("success", higher_is_better=True, decimals=3),
     Metric("return", higher_is_better=True, decimals=1),
 )
-
-
-class Disturbance(TypedDict):
-    """What a study does to a task: before an update its compositions are multiplied."""
-
-    task: str
-    update: PositiveInt
-    factor: Positive
 
 
 class CriticData(NamedTuple):
@@ -183,6 +180,7 @@ class MultiTaskSAC(Algorithm):
                 "architecture=paco: leave them at never and null with other networks"
             )
         self.slow_critics = deepcopy(critics).requires_grad_(False)
+        self._networks = (critics, policy, self.slow_critics)
         self.replay = EpisodeReplay(suite, buffer_size)
         self.generator = torch.Generator().manual_seed(seed)
         self.training_successes: dict[str, list[float]] = {task: [] for task in suite.tasks}
@@ -238,7 +236,7 @@ class MultiTaskSAC(Algorithm):
         critic, actor = self.components
         self.updates += 1
         if self.disturbance and self.disturbance["update"] == self.updates:
-            self._disturb(self.disturbance)
+            disturb(self._networks, self.suite.tasks, self.disturbance)
         noise_TBA, next_noise_TBA = (self._noise(batch.actions_TBA.shape) for _ in range(2))
         inputs_TBI = torch.cat((batch.observations_TBO, batch.actions_TBA), dim=2)
         targets_TB = self._targets(batch, next_noise_TBA)
@@ -250,9 +248,7 @@ class MultiTaskSAC(Algorithm):
         update(actor, ActorData(batch.observations_TBO, noise_TBA))
         self.temperatures.update(self._log_probs_TB, self.mask.present())
         if (shares_TT := self.mask.shares(self.generator)) is not None:
-            self._each_composed(
-                lambda network: network.reset_tasks(~self.mask.healthy_T, shares_TT)
-            )
+            reset_compositions(self._networks, ~self.mask.healthy_T, shares_TT)
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.slow_critics.parameters()), list(self.critics.parameters()), self.tau
@@ -290,24 +286,6 @@ class MultiTaskSAC(Algorithm):
             return 1.0
         log_alpha_T = self.temperatures.log_alpha.detach()
         return len(self.tasks) * (-log_alpha_T).softmax(dim=0)
-
-    def _each_composed(self, change: Callable[[PaCo], None]) -> None:
-        """Change each network's compositions once, also where two networks share them."""
-        changed = set[int]()
-        for network in (self.critics, self.policy, self.slow_critics):
-            if isinstance(network, PaCo) and network.composes:
-                if id(network.compositions) not in changed:
-                    change(network)
-                changed.add(id(network.compositions))
-
-    @torch.no_grad()
-    def _disturb(self, disturbance: Disturbance) -> None:
-        task = self.suite.tasks.index(disturbance["task"])
-
-        def change(network: PaCo) -> None:
-            network.compositions[:, task] *= disturbance["factor"]
-
-        self._each_composed(change)
 
     def _actor_losses(self, policy: Network, data: ActorData) -> tuple[Tensor, Tensor]:
         actions_TBA, log_probs_TB = self._sample(policy, *data)

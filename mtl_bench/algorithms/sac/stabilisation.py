@@ -10,9 +10,21 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
+
+from mtl_bench.architectures.control.paco import PaCo
+from mtl_bench.values import Positive, PositiveInt
 
 Reset = Literal["never", "simplex", "uniform", "copy"]
+
+
+class Disturbance(TypedDict):
+    """What a study does to a task: before an update its compositions are multiplied."""
+
+    task: str
+    update: PositiveInt
+    factor: Positive
 
 
 class LossMask:
@@ -80,3 +92,23 @@ class LossMask:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
         self.masked = Counter(state["masked"])
+
+
+@torch.no_grad()
+def disturb(networks: Sequence[nn.Module], tasks: Sequence[str], disturbance: Disturbance) -> None:
+    """Multiply a task's compositions in all networks."""
+    task = tasks.index(disturbance["task"])
+    for network in _composed(networks):
+        network.compositions[:, task] *= disturbance["factor"]
+
+
+def reset_compositions(networks: Sequence[nn.Module], reset_T: Tensor, shares_TT: Tensor) -> None:
+    """Make the compositions of some tasks anew in all networks, see ``PaCo.reset_tasks``."""
+    for network in _composed(networks):
+        network.reset_tasks(reset_T, shares_TT)
+
+
+def _composed(networks: Sequence[nn.Module]) -> list[PaCo]:
+    """Return the networks that have compositions, of those that share them the first."""
+    composed = [n for n in networks if isinstance(n, PaCo) and n.composes]
+    return list({id(n.compositions): n for n in reversed(composed)}.values())

@@ -189,13 +189,18 @@ def test_method_on_says_which_components_a_method_acts_on(method, method_on, act
         assert not torch.equal(*states)
 
 
-@pytest.mark.parametrize(
-    ("method", "architecture"),
-    [
-        *((method, "mlp") for method in describe_group("method") if method != "torchjd"),
-        *(("ls", "multihead"), ("nashmtl", "multihead"), ("graddrop", "multihead")),
-    ],
-)
+ALWAYS = ("stl-mlp", "ls-multihead", "pcgrad-mlp", "nashmtl-multihead", "taskforce-mlp")
+
+
+def whole_runs():
+    """Every method, of which one of each kind is tested always."""
+    pairs = [(method, "mlp") for method in describe_group("method") if method != "torchjd"]
+    for pair in [*pairs, ("ls", "multihead"), ("nashmtl", "multihead"), ("graddrop", "multihead")]:
+        name = "-".join(pair)
+        yield pytest.param(*pair, marks=[] if name in ALWAYS else pytest.mark.nightly, id=name)
+
+
+@pytest.mark.parametrize(("method", "architecture"), list(whole_runs()))
 def test_every_method_makes_a_whole_run(method, architecture, tmp_path):
     overrides = [f"method={method}", f"architecture={architecture}"]
     if method == "taskforce":
@@ -247,7 +252,7 @@ def test_it_asks_for_no_validation_data(tmp_path):
         build_data(config)
 
 
-@pytest.mark.parametrize("method", [LS, PCGrad])
+@pytest.mark.parametrize("method", [pytest.param(LS, marks=pytest.mark.nightly), PCGrad])
 def test_two_opposite_tasks_are_learned(method, tmp_path):
     algorithm = mirror_sac({"critic": method(2), "actor": method(2)}, seed=0)
     with RunRecord(tmp_path) as record:
@@ -357,7 +362,7 @@ def test_a_run_with_one_temperature_for_all_tasks(tmp_path):
     assert trainer.progress.step == 36
 
 
-@pytest.mark.parametrize("method", ["ls", "pcgrad"])
+@pytest.mark.parametrize("method", [pytest.param("ls", marks=pytest.mark.nightly), "pcgrad"])
 def test_ten_tasks_of_metaworld_make_a_whole_run(method, tmp_path):
     pytest.importorskip("metaworld", reason="needs the extra rl")
     overrides = ("dataset=mt10", "profile=smoke", f"method={method}", "logger.progress=off")

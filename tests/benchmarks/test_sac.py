@@ -20,10 +20,10 @@ def small(monkeypatch):
 
 
 @pytest.mark.usefixtures("small")
-def test_every_method_is_measured_and_compared_with_ls():
-    result = measure(1, 1, [])
+def test_methods_are_measured_and_compared_with_ls():
+    result = measure(1, 1, ["ls", "stl", "pcgrad", "taskforce", LOOP])
     measured = result["median_cpu_milliseconds"]["small"]
-    assert {"ls", "stl", "pcgrad", "nashmtl", "taskforce", LOOP} <= measured.keys()
+    assert {"ls", "stl", "pcgrad", "taskforce", LOOP} == measured.keys()
     assert measured["pcgrad"].keys() == {"2", "3"}
     assert measured[LOOP].keys() == {"2"}
     ratio = measured["pcgrad"]["3"] / measured["ls"]["3"]

@@ -1,4 +1,4 @@
-"""Every test of this folder runs with the CPU, so that its own code is alive, and with a GPU."""
+"""Every test of this folder runs with a GPU, and nightly with the CPU to keep its code alive."""
 
 import os
 
@@ -10,7 +10,7 @@ ASKED = os.environ.get("MTL_BENCH_TEST_CUDA") == "1"
 
 @pytest.fixture(
     params=[
-        "cpu",
+        pytest.param("cpu", marks=pytest.mark.nightly),
         pytest.param(
             "cuda",
             marks=[

@@ -19,7 +19,7 @@ from mtl_bench.datasets.loading import (
 )
 from tests.end_to_end.processes import ENVIRONMENT, ROOT
 
-START_METHODS = ("fork", "spawn", "forkserver")
+START_METHODS = ("fork", "spawn", pytest.param("forkserver", marks=pytest.mark.nightly))
 
 
 class Slow:

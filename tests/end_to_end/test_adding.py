@@ -160,6 +160,7 @@ def test_showing_what_there_is_does_not_import_it(typed, desk, environment):
         assert done.stdout.splitlines()[-1] == "[] 0"
 
 
+@pytest.mark.nightly
 def test_killed_half_way_the_same_command_ends_with_the_same_bits(desk, environment):
     folder, _ = desk
     words = (*WAVES, "profile=paper", "seed=3", "trainer.epochs=20")

@@ -67,6 +67,7 @@ def test_from_the_first_run_to_the_whole_table_by_what_is_advised(desk):
     assert re.search(r"^\| Δm .*\| +0\.00 \| +[-+]\d+\.\d\d \|$", shown, re.MULTILINE)
 
 
+@pytest.mark.nightly
 def test_what_a_figure_lacks_is_made_by_what_it_advises(desk):
     type_in(f"mtl-bench {quoted((*TINY, 'trainer.epochs=2', *WHERE))}", desk)
     figure = f"mtl-bench figures gradients {quoted(WHERE[1:])}"

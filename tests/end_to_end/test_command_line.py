@@ -120,7 +120,7 @@ def test_typed_again_it_says_so_at_once(finished, desk):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("method", ["ls", "taskforce"])
+@pytest.mark.parametrize("method", [pytest.param("ls", marks=pytest.mark.nightly), "taskforce"])
 def test_killed_half_way_the_same_command_ends_with_the_same_bits(method, finished, desk):
     words = (*SMOKE, f"method={method}", f"paths.results=killed_{method}")
     process = start(*words, cwd=desk)

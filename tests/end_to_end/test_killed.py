@@ -85,7 +85,9 @@ def alive(path):
         return False
 
 
-@pytest.mark.parametrize("dataset", RUNS)
+@pytest.mark.parametrize(
+    "dataset", ["nyuv2", pytest.param("cityscapes", marks=pytest.mark.nightly)]
+)
 def test_killed_with_its_workers_at_work_it_goes_on_at_once(dataset, desk, uninterrupted):
     words = words_of(dataset, f"killed_{dataset}")
     process = start_group(*words, cwd=desk)

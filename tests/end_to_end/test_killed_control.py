@@ -45,7 +45,7 @@ def kill_within_an_episode(process, record):
     process.wait()
 
 
-@pytest.mark.parametrize("dataset", RUNS)
+@pytest.mark.parametrize("dataset", ["pendulum6", pytest.param("mt4", marks=pytest.mark.nightly)])
 def test_killed_within_an_episode_it_ends_as_an_uninterrupted_run(dataset, tmp_path):
     if dataset == "mt4":
         pytest.importorskip("metaworld", reason="needs the extra rl")

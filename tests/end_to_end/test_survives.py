@@ -94,7 +94,10 @@ def test_an_update_that_failed_is_replayed_from_the_command_line(tiny_data, tmp_
     assert "nowhere holds no run" in nothing.stderr
 
 
-@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl", "DONE"])
+NIGHTLY = [pytest.param(name, marks=pytest.mark.nightly) for name in ("metrics.jsonl", "DONE")]
+
+
+@pytest.mark.parametrize("name", ["summary.json", *NIGHTLY])
 def test_a_finished_record_that_was_damaged_is_mended(name, tiny_data, tmp_path):
     (tmp_path / "data").symlink_to(tiny_data)
     words = ("train", "dataset=qm9", "method=ls", "profile=smoke", "trainer.epochs=1")
@@ -119,6 +122,7 @@ def test_a_finished_record_that_was_damaged_is_mended(name, tiny_data, tmp_path)
     assert "restore it from a copy, or move the folder away" in refused.stderr
 
 
+@pytest.mark.nightly
 def test_a_short_campaign(tiny_data, tmp_path):
     """Every kind of fault once; docs/reliability.md has more to say."""
     done = subprocess.run(

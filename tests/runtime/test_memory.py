@@ -76,7 +76,12 @@ def steps_of(name, **fields):
     return step
 
 
-@pytest.mark.parametrize("name", METHODS)
+ALWAYS = ("ls", "pcgrad", "nashmtl", "igbv2", "taskforce")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in ALWAYS else pytest.mark.nightly) for n in METHODS]
+)
 def test_steps_of_a_method_leave_nothing_behind(name):
     assert_flat(steps_of(name), FIRST, LAST)
 

@@ -34,7 +34,8 @@ class Routed(Architecture):
     The learning rates of the modules (SGD, 3e-3, 1e-3 from the sixth and 3e-4 from the eleventh
     epoch) and the longest gradient (40) of the released code are fields of the run, ``optimizer``,
     ``scheduler`` and ``trainer.clip_norm``. It moves the tables by SGD with 0.3 of the modules'
-    rate, along a loss that is not the paper's update; the λ of that update is a choice of ours.
+    rate, along a loss that is not WPL's. The λ of ``Router`` is a choice of ours: with squared
+    errors, of about 0.1, agents settle within some hundred updates.
 
     Args:
         tasks: names of the tasks.
@@ -52,7 +53,7 @@ class Routed(Architecture):
         *,
         classes: PositiveInt = 5,
         modules: PositiveInt = 20,
-        router_learning_rate: Positive = 0.3,
+        router_learning_rate: Positive = 3.0,
         collaboration: NonNegative = 0.3,
     ) -> None:
         super().__init__()

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+AVERAGING = 0.1
+"""Share of the latest return in the average of an agent's returns."""
+
 HISTORY = 256
 """Past choices of a layer, of all tasks, that the collaboration reward counts."""
 
@@ -19,14 +22,15 @@ HISTORY = 256
 class Router(nn.Module):
     """Tabular agents that learn by weighted policy learning (WPL) which modules serve their task.
 
-    Rosenbaum et al., Routing Networks, ICLR 2018, Algorithm 2. Agent t has a probability
-    π[t, l, n] for every module n of every layer l, at first 1 / N. It chooses modules a_1 ... a_L,
-    is rewarded by r, the negative loss of its task, and for every choice by
+    Rosenbaum et al., Routing Networks, ICLR 2018, with the update of Abdallah and Lesser (A
+    Multiagent Reinforcement Learning Algorithm with Non-linear Dynamics, JAIR 2008). Agent t has a
+    probability π[t, l, n] for every module n of every layer l, at first 1 / N. It chooses modules
+    a_1 ... a_L, is rewarded by r, the negative loss of its task, and for every choice by
     r_l = ρ / L |r| times the share of a_l among the layer's latest 256 choices of all tasks, the
     collaboration reward. With the return R_l = r + r_l + ... + r_L,
 
-        R̄[t, l] <- (1 - λ) R̄[t, l] + λ R_l,       Δ = R_l - R̄[t, l],
-        Δ <- Δ (1 - π[t, l, a_l]) if Δ < 0, and Δ π[t, l, a_l] otherwise,
+        R̄[t, l] <- 0.9 R̄[t, l] + 0.1 R_l,       Δ = R_l - R̄[t, l],
+        Δ <- Δ π[t, l, a_l] if Δ < 0, and Δ (1 - π[t, l, a_l]) otherwise,
         π[t, l, :] <- projection of π[t, l, :] + λ Δ e_{a_l} on the simplex.
 
     R̄ begins with 0. The rewards are those of the released code, which takes ρ² for ρ.
@@ -76,13 +80,13 @@ class Router(nn.Module):
         chosen_SL = self.choices_TL[list(tasks)]
         reward_S1 = -chosen_SL.new_tensor(losses, dtype=torch.float64)[:, None]
         returns_SL = self._returns(reward_S1, chosen_SL)
-        average_SL = torch.lerp(self.returns_TL[list(tasks)], returns_SL, self.learning_rate)
+        average_SL = torch.lerp(self.returns_TL[list(tasks)], returns_SL, AVERAGING)
         self.returns_TL[list(tasks)] = average_SL
         policies_SLN = self.policies_TLN[list(tasks)]
         taken_SL1 = chosen_SL[:, :, None]
         probability_SL = policies_SLN.gather(2, taken_SL1)[:, :, 0]
         advantage_SL = returns_SL - average_SL
-        weight_SL = torch.where(advantage_SL < 0, 1 - probability_SL, probability_SL)
+        weight_SL = torch.where(advantage_SL < 0, probability_SL, 1 - probability_SL)
         step_SL = self.learning_rate * advantage_SL * weight_SL
         policies_SLN = simplex_projection(
             policies_SLN.scatter_add(2, taken_SL1, step_SL[:, :, None])

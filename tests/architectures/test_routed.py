@@ -27,7 +27,7 @@ NAMES = ("fish", "trees", "people")
 
 
 class Agent:
-    """Algorithm 2 for one task, with the history that all tasks share."""
+    """Weighted policy learning of one task, with the history that all tasks share."""
 
     def __init__(self, layers, modules, rate):
         self.policy = [[1 / modules] * modules for _ in range(layers)]
@@ -42,10 +42,10 @@ class Agent:
         ]
         for layer, module in enumerate(chosen):
             total = reward + sum(bonuses[layer:])
-            self.average[layer] = (1 - self.rate) * self.average[layer] + self.rate * total
+            self.average[layer] = 0.9 * self.average[layer] + 0.1 * total
             step = total - self.average[layer]
             policy = self.policy[layer]
-            step *= policy[module] if step >= 0 else 1 - policy[module]
+            step *= policy[module] if step < 0 else 1 - policy[module]
             policy[module] += self.rate * step
             self.policy[layer] = nearest(policy)
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+
+
+def predicted_rows(batch: Any, tasks: Sequence[str]) -> dict[str, slice]:  # noqa: ANN401
+    """Return task -> the rows of a batch that it is predicted for.
+
+    These are all rows, or, in a ``TaskBatch`` (``mtl_bench.datasets.base``), those of the task's
+    own samples. A task without any is left out.
+
+    Args:
+        batch: of the data set.
+        tasks: their names.
+    """
+    if not hasattr(batch, "rows"):
+        return dict.fromkeys(tasks, slice(None))
+    return {task: batch.rows[task] for task in tasks if task in batch.rows}
 
 
 class Architecture(nn.Module):
     """Predicts every task from one batch and knows which parameters tasks share.
 
     A subclass is built with ``tasks``, the names of the tasks, and its own fields. ``forward``
-    takes the data set's batch and returns task -> prediction.
+    takes the data set's batch and returns task -> prediction, of the rows that `predicted_rows`
+    names.
 
     A network whose tasks share one tensor, and nothing above it, implements ``representation`` and
     ``predict`` and sets ``has_representation``; ``forward`` is then given. The T backward passes
@@ -24,6 +40,9 @@ class Architecture(nn.Module):
 
     batched_backward: ClassVar[bool] = False
     """Whether T backward passes at once beat one after the other on a CPU, by measurement."""
+
+    uses_all_shared: ClassVar[bool] = True
+    """Whether the losses of all tasks reach every shared parameter, as if no module is left out."""
 
     def representation(self, batch: Any) -> Tensor:  # noqa: ANN401 - the data set's batch
         """Return what the heads share, the batch first."""
@@ -49,6 +68,16 @@ class Architecture(nn.Module):
         """Return task -> prediction."""
         predictions: dict[str, Tensor] = super().__call__(batch)
         return predictions
+
+    def after_update(self, losses: Mapping[str, float]) -> None:
+        """Take note of an update that has been made; called after each one.
+
+        What a network learns here by other means than gradients is buffers, so that a run that is
+        resumed goes on with it.
+
+        Args:
+            losses: of the tasks that took part, before the update.
+        """
 
     def network_of(self, tasks: Sequence[str]) -> nn.Module:
         """Return the module that predicts these tasks and is selected with them."""

@@ -8,11 +8,27 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 
+def predicted_rows(batch: Any, tasks: Sequence[str]) -> dict[str, slice]:  # noqa: ANN401
+    """Return task -> the rows of a batch that it is predicted for.
+
+    These are all rows, or, in a ``TaskBatch`` (``mtl_bench.datasets.base``), those of the task's
+    own samples. A task without any is left out.
+
+    Args:
+        batch: of the data set.
+        tasks: their names.
+    """
+    if not hasattr(batch, "rows"):
+        return dict.fromkeys(tasks, slice(None))
+    return {task: batch.rows[task] for task in tasks if task in batch.rows}
+
+
 class Architecture(nn.Module):
     """Predicts every task from one batch and knows which parameters tasks share.
 
     A subclass is built with ``tasks``, the names of the tasks, and its own fields. ``forward``
-    takes the data set's batch and returns task -> prediction.
+    takes the data set's batch and returns task -> prediction, of the rows that `predicted_rows`
+    names.
 
     A network whose tasks share one tensor, and nothing above it, implements ``representation`` and
     ``predict`` and sets ``has_representation``; ``forward`` is then given. The T backward passes

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mtl_bench.architectures.base import Architecture
+from mtl_bench.architectures.base import Architecture, predicted_rows
 
 
 class SingleTask(Architecture):
@@ -17,8 +17,9 @@ class SingleTask(Architecture):
         tasks: names of the tasks.
         build: builds the network of the tasks that it is given.
 
-    Every network sees the same batches and has its own optimiser, schedule and selected epoch, so
-    that training them side by side equals training them one after another.
+    Every network sees the same batches, or its own samples of them where each sample belongs to one
+    task. It has its own optimiser, schedule and selected epoch, so that training them side by side
+    equals training them one after another.
     """
 
     def __init__(
@@ -29,7 +30,11 @@ class SingleTask(Architecture):
 
     def forward(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401 - the network's own batch
         """Return task -> predictions of that task's network."""
-        return {task: network(batch)[task] for task, network in self.networks.items()}
+        own = batch.of if hasattr(batch, "rows") else lambda task: batch
+        return {
+            task: self.networks[task](own(task))[task]
+            for task in predicted_rows(batch, list(self.networks))
+        }
 
     def network_of(self, tasks: Sequence[str]) -> nn.Module:
         """Return the network of one task."""

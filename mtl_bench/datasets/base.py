@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import ClassVar, Literal, Protocol, Self
 
 import torch
@@ -24,11 +25,47 @@ class Batch(Protocol):
         """Return the batch on a device."""
 
 
+class TaskBatch(Batch, Protocol):
+    """A batch of samples that belong to one task each, in groups: those of a task side by side.
+
+    ``targets[task]`` has one entry for each sample of the task. A task without a sample in the
+    batch is in neither ``targets`` nor ``rows``.
+    """
+
+    @property
+    def rows(self) -> Mapping[str, slice]:
+        """Task -> the rows of its samples; see `group_rows`."""
+
+    def of(self, task: str) -> Self:
+        """Return the batch of one task's samples alone."""
+
+
+def group_rows(targets: Mapping[str, Tensor]) -> dict[str, slice]:
+    """Return task -> its rows, where a batch has the samples of task after task.
+
+    Args:
+        targets: task -> targets of its own samples, in the order of the batch.
+
+    Example:
+        >>> import torch
+        >>> group_rows({"fish": torch.tensor([4, 0]), "trees": torch.tensor([1])})
+        {'fish': slice(0, 2, None), 'trees': slice(2, 3, None)}
+    """
+    ends = accumulate(len(own) for own in targets.values())
+    return {
+        task: slice(end - len(own), end)
+        for (task, own), end in zip(targets.items(), ends, strict=True)
+    }
+
+
 class Dataset(Protocol):
     """Tasks and batches. Constructed with ``seed`` and the fields of its configuration.
 
     One with an attribute ``score``, the name of a metric, is scored by that metric's mean over the
     tasks; others by Δm against the references of their metrics.
+
+    One whose samples belong to one task each says so by an attribute ``task_inputs = True``, and
+    yields a ``TaskBatch`` each time.
     """
 
     name: ClassVar[str]

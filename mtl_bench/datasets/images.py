@@ -1,4 +1,4 @@
-"""Batches of images with dense targets.
+"""Batches of images with their targets.
 
 Legend of shape suffixes: B images, C channels, H rows, W columns.
 """
@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl_bench.datasets.base import group_rows
 from mtl_bench.errors import DataError
 
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Images and the dense targets of their tasks.
+    """Images and the targets of their tasks.
 
     Args:
         images_BCHW: float32 network inputs.
@@ -42,6 +43,20 @@ class ImageBatch:
             self.images_BCHW.pin_memory(),
             {task: target.pin_memory() for task, target in self.targets.items()},
         )
+
+
+@dataclass(frozen=True)
+class TaskImageBatch(ImageBatch):
+    """Images of one task each, task after task in the order of ``targets``; see ``TaskBatch``."""
+
+    @property
+    def rows(self) -> dict[str, slice]:
+        """Task -> the rows of its images."""
+        return group_rows(self.targets)
+
+    def of(self, task: str) -> Self:
+        """Return the batch of one task's images alone."""
+        return type(self)(self.images_BCHW[self.rows[task]], {task: self.targets[task]})
 
 
 def spread(count: int, size: int | None, key: str, folder: Path, holdout: int = 0) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtl_bench.architectures.base import predicted_rows
 from mtl_bench.datasets.base import Batch
 
 
@@ -59,9 +60,9 @@ def bad_targets(batches: Sequence[Batch], samples: Sequence[Sequence[str]]) -> l
     return [
         f"{task} of sample {name}"
         for batch, names in zip(batches, samples, strict=True)
-        for task, targets in batch.targets.items()
-        if len(targets) == len(names)
-        for name, target in zip(names, targets, strict=True)
+        for task, rows in predicted_rows(batch, list(batch.targets)).items()
+        if len(batch.targets[task]) == len(names[rows])
+        for name, target in zip(names[rows], batch.targets[task], strict=True)
         if not _finite(target)
     ]
 

@@ -20,7 +20,7 @@ def check_architecture(network: Architecture, batch: Any, tasks: Sequence[str]) 
 
     Args:
         network: built for ``tasks``.
-        batch: of its data set.
+        batch: of its data set, with samples of every task.
         tasks: their names.
 
     Raises:
@@ -39,6 +39,11 @@ def check_architecture(network: Architecture, batch: Any, tasks: Sequence[str]) 
     predictions = network(batch)
     for task in tasks:
         assert task in predictions, f"{who} predicts {sorted(predictions)}, but not {task}"
+        if hasattr(batch, "rows"):
+            count = len(batch.targets[task])
+            assert len(predictions[task]) == count, (
+                f"{who} predicts {len(predictions[task])} rows of {task}, which has {count} samples"
+            )
         reached = _reached(predictions[task], list(names))
         assert reached, f"{who}: the prediction of {task} has no gradient"
         others = [names[parameter] for parameter in reached - own[task] - shared]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
-from mtl_bench.datasets.base import Batch, Dataset, evaluated_splits
+from mtl_bench.datasets.base import Batch, Dataset, evaluated_splits, group_rows
 
 
 def check_dataset(data: Dataset) -> None:
     """Check that tasks describe themselves and that batches are a function of seed and epoch.
+
+    Where each sample belongs to one task (``task_inputs``), batches must be in groups of tasks.
 
     A run that is resumed in the middle of an epoch asks for the batches from there on; they must be
     those that the uninterrupted run sees.
@@ -33,11 +36,18 @@ def check_dataset(data: Dataset) -> None:
                 f"{who}: {metric.name} of {task.name} has the reference {metric.reference}; "
                 "None stands for none"
             )
+    own_inputs = getattr(data, "task_inputs", False)
     before = torch.get_rng_state()
     epoch = list(data.train_batches(1))
     assert len(epoch) == data.steps_per_epoch, (
         f"{who}: an epoch has {len(epoch)} batches, steps_per_epoch says {data.steps_per_epoch}"
     )
+    for batch in epoch:
+        assert hasattr(batch, "rows") == own_inputs, (
+            f"{who}: batches with rows of their own for each task go with task_inputs = True"
+        )
+        if own_inputs:
+            _check_groups(batch, who)
     list(data.train_batches(2))
     middle = len(epoch) // 2
     sizes = [len(data.sample_names(1, number)) for number in range(len(epoch))]
@@ -50,6 +60,17 @@ def check_dataset(data: Dataset) -> None:
     assert torch.equal(before, torch.get_rng_state()), (
         f"{who} draws from torch's global generator; derive_seed(seed, purpose) gives it its own"
     )
+
+
+def _check_groups(batch: Any, who: str) -> None:  # noqa: ANN401 - a TaskBatch
+    assert dict(batch.rows) == group_rows(batch.targets), (
+        f"{who}: rows are {batch.rows}, not one slice for each of its targets, in their order"
+    )
+    for task, targets in batch.targets.items():
+        own = batch.of(task)
+        assert list(own.rows) == [task] and torch.equal(own.targets[task], targets), (
+            f"{who}: of({task!r}) is not the batch of that task's samples alone"
+        )
 
 
 def _check_equal(again: Iterable[Batch], expected: list[Batch], where: str) -> None:

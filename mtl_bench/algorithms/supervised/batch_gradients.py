@@ -39,11 +39,12 @@ class BatchGradients:
             parameters, Jacobian, Gram matrix and method stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
+        task_inputs: whether each sample belongs to one task.
         flow: looks at the graph of every task's first loss.
 
     Raises:
-        ConfigError: the network has no representation to take the gradients of, or
-            ``check_network`` refuses it.
+        ConfigError: the network has no representation to take the gradients of, the tasks meet in no
+            sample of it, or ``check_network`` refuses the network.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class BatchGradients:
         precision: str = "float32",
         level: str = "parameters",
         backend: Any = "auto",  # noqa: ANN401 - a checked name
+        task_inputs: bool = False,
         flow: GradientFlow | None = None,
     ) -> None:
         check_network(network, [task.name for task in tasks])
@@ -69,6 +71,11 @@ class BatchGradients:
             raise ConfigError(
                 f"gradients.level=representation: {type(network).__name__} has no representation "
                 "that all tasks share; use gradients.level=parameters"
+            )
+        if self.at_representation and task_inputs:
+            raise ConfigError(
+                "gradients.level=representation: each sample belongs to one task here, so that the "
+                "tasks' gradients of it never meet; use gradients.level=parameters"
             )
         self.backend = choose_backend(backend, network, len(self.tasks), device)
         self.autocast = precision == "bf16"

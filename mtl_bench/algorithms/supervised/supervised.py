@@ -81,7 +81,10 @@ class Supervised(Algorithm):
         )
         names = [task.name for task in self.tasks]
         flow = GradientFlow(network, names, lambda text: self.tell(text))
-        source = BatchGradients(network, self.tasks, method, device, flow=flow, **gradients)
+        own_inputs: bool = getattr(data, "task_inputs", False)
+        source = BatchGradients(
+            network, self.tasks, method, device, flow=flow, task_inputs=own_inputs, **gradients
+        )
         shared = network.shared_parameters()
         self.groups = [
             OptimizerGroup(

@@ -43,8 +43,8 @@ class BatchGradients:
         flow: looks at the graph of every task's first loss.
 
     Raises:
-        ConfigError: the network has no representation to take the gradients of, the tasks meet in no
-            sample of it, or ``check_network`` refuses the network.
+        ConfigError: the network has no representation to take the gradients of, the tasks meet in
+            no sample of it, or ``check_network`` refuses the network.
     """
 
     def __init__(

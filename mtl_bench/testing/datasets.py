@@ -68,9 +68,8 @@ def _check_groups(batch: Any, who: str) -> None:  # noqa: ANN401 - a TaskBatch
     )
     for task, targets in batch.targets.items():
         own = batch.of(task)
-        assert list(own.rows) == [task] and torch.equal(own.targets[task], targets), (
-            f"{who}: of({task!r}) is not the batch of that task's samples alone"
-        )
+        alone = list(own.rows) == [task] and torch.equal(own.targets[task], targets)
+        assert alone, f"{who}: of({task!r}) is not the batch of that task's samples alone"
 
 
 def _check_equal(again: Iterable[Batch], expected: list[Batch], where: str) -> None:

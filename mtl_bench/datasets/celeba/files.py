@@ -78,9 +78,8 @@ def read_lists(folder: Path) -> Lists:
     if not np.array_equal(parts[:, 0], table[:, 0]):
         raise DataError(f"{other} and {ATTRIBUTES} are not of the same pictures")
     if len(wrong := np.flatnonzero(~np.isin(parts[:, 1], ("0", "1", "2")))):
-        raise DataError(
-            f"{other}: {parts[wrong[0], 0]} is in part {parts[wrong[0], 1]}, not 0 to 2"
-        )
+        name, part = parts[wrong[0]]
+        raise DataError(f"{other}: {name} is in part {part}, not 0, 1 or 2")
     return Lists(
         table[:, 0].tolist(), (values == "1").astype(np.int64), parts[:, 1].astype(np.int64)
     )

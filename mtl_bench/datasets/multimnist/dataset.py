@@ -40,8 +40,9 @@ MEAN, DEVIATION = 0.1307, 0.3081
 def overlay(left_BHW: np.ndarray, right_BHW: np.ndarray) -> np.ndarray:
     """Return pictures of two digits each, uint8 (B, 28, 28).
 
-    The left digit lies at (0, 0) and the right one at (6, 6) of 36 x 36 pixels, of each the brighter
-    counts, and the nearest pixels make 28 x 28 of them, as in the code of Sener and Koltun (2018).
+    The left digit lies at (0, 0) and the right one at (6, 6) of 36 x 36 pixels, the brighter of two
+    pixels counts, and of these 28 x 28 are kept, the nearest ones, as in the code of Sener and
+    Koltun (2018).
     """
     canvas = np.zeros((len(left_BHW), CANVAS, CANVAS), np.uint8)
     canvas[:, :SIZE, :SIZE] = left_BHW
@@ -55,9 +56,9 @@ def overlay(left_BHW: np.ndarray, right_BHW: np.ndarray) -> np.ndarray:
 class MultiMNIST(NumberedSamples[ImageBatch]):
     """Pictures of two overlapping handwritten digits, with a task for each.
 
-    Every digit of the source is the left one of a picture in turn, together with a random right one;
-    which pictures there are doesn't depend on the seed. Training, validation and test pictures are
-    made of different digits.
+    Every digit of the source is the left one of a picture in turn, beside a random right one; which
+    pictures there are doesn't depend on the seed. Training, validation and test pictures are made
+    of different digits.
 
     Args:
         root: folder of MNIST's files, for ``source="mnist"``.

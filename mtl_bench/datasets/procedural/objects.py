@@ -76,10 +76,8 @@ def draw(superclass: int, ranks_N: np.ndarray, rng: np.random.Generator) -> np.n
     rows, columns = np.mgrid[:height, :width]
     x, y = columns - width / 2 + uniform(-5, 5), rows - height / 2 + uniform(-5, 5)
     size, turn = uniform(7, 11), uniform(-0.4, 0.4)
-    u, v = (
-        (np.cos(turn) * x + np.sin(turn) * y) / size,
-        (np.cos(turn) * y - np.sin(turn) * x) / size,
-    )
+    cosine, sine = np.cos(turn) / size, np.sin(turn) / size
+    u, v = cosine * x + sine * y, cosine * y - sine * x
     order = np.random.default_rng(derive_seed(0, "order", superclass)).permutation(CLASSES)
     inside_NHW = np.stack([shape(u, v) for shape in SHAPES])[order[ranks_N], np.arange(count)]
     angle = np.pi * superclass / len(SUPERCLASSES)
@@ -99,7 +97,7 @@ def _write(settings: Mapping[str, int], folder: Path) -> Sequence[str]:
             "fine_label_names": [f"class_{number}" for number in range(len(SUPERCLASS_OF))],
         }
     }
-    fine_of = [np.flatnonzero(SUPERCLASS_OF == t) for t in range(len(SUPERCLASSES))]
+    fine_of_TK = np.argsort(SUPERCLASS_OF, kind="stable").reshape(-1, CLASSES)
     for part in PARTS:
         count = settings[part]
         ranks = np.arange(count) % CLASSES
@@ -109,7 +107,7 @@ def _write(settings: Mapping[str, int], folder: Path) -> Sequence[str]:
         ]
         # one of every superclass after another, so that any first ones are of all classes
         joined = np.stack(images, axis=1).reshape(count * len(SUPERCLASSES), -1)
-        fine = np.stack([own[ranks] for own in fine_of], axis=1).reshape(-1)
+        fine = fine_of_TK[:, ranks].T.reshape(-1)
         members[part] = {
             "data": joined,
             "fine_labels": fine.tolist(),

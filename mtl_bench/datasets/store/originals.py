@@ -137,10 +137,10 @@ def write_procedural(
                 f"{folder} holds files that are not procedural: move them away, or choose another "
                 "folder with paths.data=DIR"
             )
-        if all(there.get(key) == value for key, value in facts.items()):
-            if not changed_files(folder):
-                report(f"this stand-in for {dataset} is already in {folder}")
-                return
+        same = all(there.get(key) == value for key, value in facts.items())
+        if same and not changed_files(folder):
+            report(f"this stand-in for {dataset} is already in {folder}")
+            return
     report(f"drawing a stand-in for {dataset}")
     with replace_folder(folder) as building:
         _seal(building, facts, write(building))

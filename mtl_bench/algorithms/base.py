@@ -48,6 +48,14 @@ class GradientSource(Protocol):
         """
 
 
+class MadeUpdate(Protocol):
+    """What an algorithm is told of an update that it asked for."""
+
+    @property
+    def losses(self) -> Mapping[str, float]:
+        """Task -> loss of the tasks that took part."""
+
+
 @dataclass(frozen=True)
 class Component:
     """Parameters whose T task gradients one method combines.
@@ -118,7 +126,7 @@ class Algorithm(ABC):
         """
 
     @abstractmethod
-    def step(self, data: Any, update: Callable[[Component, Any], object]) -> None:  # noqa: ANN401
+    def step(self, data: Any, update: Callable[[Component, Any], MadeUpdate]) -> None:  # noqa: ANN401
         """Make one step: call ``update(component, data)`` for each component, in order."""
 
     @abstractmethod

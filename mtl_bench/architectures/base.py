@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -41,6 +41,9 @@ class Architecture(nn.Module):
     batched_backward: ClassVar[bool] = False
     """Whether T backward passes at once beat one after the other on a CPU, by measurement."""
 
+    uses_all_shared: ClassVar[bool] = True
+    """Whether the losses of all tasks reach every shared parameter, as if no module is left out."""
+
     def representation(self, batch: Any) -> Tensor:  # noqa: ANN401 - the data set's batch
         """Return what the heads share, the batch first."""
         raise TypeError(f"{type(self).__name__} has no representation that all tasks share")
@@ -65,6 +68,16 @@ class Architecture(nn.Module):
         """Return task -> prediction."""
         predictions: dict[str, Tensor] = super().__call__(batch)
         return predictions
+
+    def after_update(self, losses: Mapping[str, float]) -> None:
+        """Take note of an update that has been made; called after each one.
+
+        What a network learns here by other means than gradients is buffers, so that a run that is
+        resumed goes on with it.
+
+        Args:
+            losses: of the tasks that took part, before the update.
+        """
 
     def network_of(self, tasks: Sequence[str]) -> nn.Module:
         """Return the module that predicts these tasks and is selected with them."""

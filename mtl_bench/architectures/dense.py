@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_bench.architectures.base import Architecture
+from mtl_bench.architectures.headed import HeadedNetwork
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError
 
@@ -86,7 +86,7 @@ def network_input(batch: ImageBatch) -> Tensor:
     return batch.images_BCHW
 
 
-class DenseNetwork(Architecture):
+class DenseNetwork(HeadedNetwork):
     """A network whose prediction heads are the modules ``heads[task]``; all else is shared.
 
     Args:
@@ -101,11 +101,3 @@ class DenseNetwork(Architecture):
         super().__init__()
         self.outputs = dense_outputs(tasks, classes)
         self.heads = nn.ModuleDict()
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """Return every parameter outside the heads."""
-        return [p for name, p in self.named_parameters() if not name.startswith("heads.")]
-
-    def task_parameters(self, task: str) -> list[nn.Parameter]:
-        """Return the parameters of one task's head."""
-        return list(self.heads[task].parameters())

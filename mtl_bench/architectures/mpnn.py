@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges
+from mtl_bench.architectures.headed import HeadedNetwork
 from mtl_bench.datasets.molecules import BOND_TYPES, NODE_FEATURES, MoleculeBatch
 from mtl_bench.values import PositiveInt
 
@@ -109,7 +109,7 @@ class Set2Set(nn.Module):
         return output_B2F
 
 
-class MPNN(Architecture):
+class MPNN(HeadedNetwork):
     """Message passing with gated updates and a set read-out; one linear head per task.
 
     Linear + ReLU, three tied rounds of edge-conditioned convolution + ReLU + GRU, Set2Set with
@@ -160,11 +160,3 @@ class MPNN(Architecture):
     def predict(self, representation: Tensor, batch: MoleculeBatch) -> dict[str, Tensor]:
         """Return task -> standardised predictions, (B,)."""
         return {task: head(representation)[:, 0] for task, head in self.heads.items()}
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """Return every parameter outside the heads."""
-        return [p for name, p in self.named_parameters() if not name.startswith("heads.")]
-
-    def task_parameters(self, task: str) -> list[nn.Parameter]:
-        """Return the parameters of one task's head."""
-        return list(self.heads[task].parameters())

@@ -52,6 +52,14 @@ class Level(NamedTuple):
     second: Tensor
 
 
+class Encoded(NamedTuple):
+    """One level of the encoder, what it hands down, and where that stood in it."""
+
+    level: Level
+    pooled: Tensor
+    places: Tensor
+
+
 class SegNetTrunk(nn.Module):
     """Encoder of five poolings and its mirror, which unpools to the places of the maxima.
 
@@ -83,26 +91,42 @@ class SegNetTrunk(nn.Module):
         Raises:
             DataError: the images can't be halved five times.
         """
-        height, width = images_BCHW.shape[2:]
-        if height % 32 or width % 32:
-            raise DataError(
-                f"images of {height} x {width} pixels: the SegNet trunk needs multiples of 32"
-            )
+        require_halvable(images_BCHW)
         encoder, decoder, places = [], [], []
         x = images_BCHW
-        for first, second in zip(self.encoder_first, self.encoder_second, strict=True):
-            before = first(x)
-            after = second(before)
-            encoder.append(Level(before, after))
-            x, indices = functional.max_pool2d(after, 2, return_indices=True)
+        for number in range(len(CHANNELS)):
+            level, x, indices = self.encode(number, x)
+            encoder.append(level)
             places.append(indices)
-        for first, second in zip(
-            reversed(self.decoder_first), reversed(self.decoder_second), strict=True
-        ):
-            unpooled = unpool(x, places.pop())
-            x = second(first(unpooled))
-            decoder.append(Level(unpooled, x))
+        for number in reversed(range(len(CHANNELS))):
+            decoder.append(self.decode(number, x, places.pop()))
+            x = decoder[-1].second
         return encoder, decoder[::-1]
+
+    def encode(self, number: int, x_BCHW: Tensor) -> Encoded:
+        """Return a level of the encoder, counted from the finest."""
+        before = self.encoder_first[number](x_BCHW)
+        after = self.encoder_second[number](before)
+        pooled, places = functional.max_pool2d(after, 2, return_indices=True)
+        return Encoded(Level(before, after), pooled, places)
+
+    def decode(self, number: int, x_BCHW: Tensor, places_BCHW: Tensor) -> Level:
+        """Return a level of the decoder, which unpools to the encoder's places."""
+        unpooled = unpool(x_BCHW, places_BCHW)
+        return Level(unpooled, self.decoder_second[number](self.decoder_first[number](unpooled)))
+
+
+def require_halvable(images_BCHW: Tensor) -> None:
+    """Raise unless images can be halved five times.
+
+    Raises:
+        DataError: they can't.
+    """
+    height, width = images_BCHW.shape[2:]
+    if height % 32 or width % 32:
+        raise DataError(
+            f"images of {height} x {width} pixels: the SegNet trunk needs multiples of 32"
+        )
 
 
 def second_convolutions(channels: Sequence[int]) -> nn.ModuleList:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,6 +35,11 @@ class SingleTask(Architecture):
             task: self.networks[task](own(task))[task]
             for task in predicted_rows(batch, list(self.networks))
         }
+
+    def after_update(self, losses: Mapping[str, float]) -> None:
+        """Let every network take note of its own loss."""
+        for task, loss in losses.items():
+            self.networks[task].after_update({task: loss})
 
     def network_of(self, tasks: Sequence[str]) -> nn.Module:
         """Return the network of one task."""

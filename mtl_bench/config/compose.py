@@ -28,6 +28,7 @@ from mtl_bench.config.objects import (
     check_constants,
     check_objects,
     class_of,
+    fields_of,
 )
 from mtl_bench.config.schema import check_sections, unknown_key
 from mtl_bench.config.search import open_hydra
@@ -90,7 +91,10 @@ def complete_config(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choose_networks(config: dict[str, Any]) -> None:
-    """Make the architecture's class that of its ``single_task`` where the networks are separate."""
+    """Make the architecture's class that of its ``single_task`` where the networks are separate.
+
+    Fields that only the class for several tasks has are left out.
+    """
     architecture = config["architecture"]
     separate = class_of("method", config["method"]).separate_networks
     if "single_task" not in architecture:
@@ -103,10 +107,13 @@ def _choose_networks(config: dict[str, Any]) -> None:
     if not separate:
         del architecture["single_task"]
         return
+    shared = fields_of("architecture", architecture)
     architecture["_target_"] = find_field("architecture", architecture["single_task"], "_target_")
     if architecture["_target_"] is None:
         error = missing_choice("architecture", architecture["single_task"])
         raise ConfigError(f"architecture.single_task: {error}")
+    for key in shared - fields_of("architecture", architecture):
+        architecture.pop(key, None)
 
 
 def resolve_config(

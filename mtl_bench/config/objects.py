@@ -65,6 +65,11 @@ def check_objects(config: dict[str, Any]) -> None:
         validate(model, arguments, f"{group}.")
 
 
+def fields_of(group: str, section: dict[str, Any]) -> set[str]:
+    """Return the names of the fields that the class of a section takes."""
+    return set(schema_of(class_of(group, section), BUILT_WITH[group]).model_fields)
+
+
 def check_classes(config: Mapping[str, Any]) -> None:
     """Check that every component is what the file of its choice says.
 

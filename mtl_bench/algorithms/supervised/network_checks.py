@@ -115,7 +115,8 @@ class GradientFlow:
                 f"no {what} that is trained is reached by the losses of {', '.join(cut_off)}: "
                 f"{CAUSES}"
             )
-        if not self._pending and (missed := shared - self._reached):
+        missed = shared - self._reached
+        if missed and not self._pending and self.network.uses_all_shared:
             self.message(f"no loss reaches the shared {self._name(missed)}: {CAUSES}")
         if untrained := untrained.intersection(self.network.parameters()):
             self.message(

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mtl_bench.algorithms.base import Algorithm, Component, Metrics
+from mtl_bench.algorithms.base import Algorithm, Component, MadeUpdate, Metrics
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.algorithms.supervised.evaluation import MeanLoss, evaluate
 from mtl_bench.algorithms.supervised.network_checks import GradientFlow
@@ -122,10 +122,10 @@ class Supervised(Algorithm):
             yield group
 
     def step(
-        self, data: Sequence[Batch], update: Callable[[Component, Sequence[Batch]], object]
+        self, data: Sequence[Batch], update: Callable[[Component, Sequence[Batch]], MadeUpdate]
     ) -> None:
-        """Make one update of the network."""
-        update(self.components[0], data)
+        """Make one update of the network, and tell the network of it."""
+        self.network.after_update(update(self.components[0], data).losses)
 
     def evaluate(self, split: Split, where: str, pause: Callable[[], None]) -> Metrics:
         """Return the metrics on a split."""

@@ -53,11 +53,11 @@ class CrossStitch(DenseNetwork):
     al. (CVPR 2019) for NYU-v2: nine units, after each of the five poolings of the encoder and each
     level of the decoder but the last, have a T x T matrix for every channel, with 0.9 on the
     diagonal at first as Misra et al. recommend. Every network unpools to its own maxima. With three
-    tasks it has TOTAL parameters, about three times SegNet's. Liu et al. have a number for each
-    unit and network instead, 1 at first, so that all networks get the same mixture.
+    tasks it has 74,963,665 parameters, about three times SegNet's. Liu et al. have one number for
+    each unit and network instead, 1 at first, so that all networks get the same mixture.
 
     The losses of all tasks reach every network: all is shared but the head of a task and the last
-    level of its decoder, which are above all units; SHARED parameters with three tasks.
+    level of its decoder, which are above all units; 74,629,440 parameters with three tasks.
 
     Args:
         tasks: names of the tasks, see `dense.dense_outputs`.
@@ -80,14 +80,15 @@ class CrossStitch(DenseNetwork):
         own: Fraction = 0.9,
     ) -> None:
         super().__init__(tasks, classes)
-        self.trunks = nn.ModuleDict({task: SegNetTrunk(width) for task in tasks})
-        trunk = self.trunks[tasks[0]]
+        trunks = {task: SegNetTrunk(width) for task in tasks}
+        self.trunks = nn.ModuleDict(trunks)
+        encoded, decoded = trunks[tasks[0]].encoded, trunks[tasks[0]].decoded
         self.encoder_units, self.decoder_units = (
             nn.ModuleList(StitchUnit(len(tasks), channels, own) for channels in levels)
-            for levels in (trunk.encoded, trunk.decoded[1:])
+            for levels in (encoded, decoded[1:])
         )
         for task, output in self.outputs.items():
-            self.heads[task] = prediction_head(trunk.decoded[0], output.channels)
+            self.heads[task] = prediction_head(decoded[0], output.channels)
         initialize(self)
 
     def forward(self, batch: ImageBatch) -> dict[str, Tensor]:
@@ -98,22 +99,29 @@ class CrossStitch(DenseNetwork):
         """
         images_BCHW = network_input(batch)
         require_halvable(images_BCHW)
-        trunks = list(self.trunks.values())
+        trunks = [self._trunk(task) for task in self.outputs]
         features = [images_BCHW] * len(trunks)
         places: list[list[Tensor]] = []
         for number, unit in enumerate(self.encoder_units):
             levels = [trunk.encode(number, x) for trunk, x in zip(trunks, features, strict=True)]
             places.append([level.places for level in levels])
             features = unit([level.pooled for level in levels])
-        for number, unit in reversed([*enumerate([None, *self.decoder_units])]):
-            levels = zip(trunks, features, places.pop(), strict=True)
-            features = [trunk.decode(number, x, at).second for trunk, x, at in levels]
-            if unit is not None:
-                features = unit(features)
+        for number in reversed(range(len(places))):
+            features = [
+                trunk.decode(number, x, at).second
+                for trunk, x, at in zip(trunks, features, places.pop(), strict=True)
+            ]
+            if number:
+                features = self.decoder_units[number - 1](features)
         return {
             task: output.activate(self.heads[task](x))
             for (task, output), x in zip(self.outputs.items(), features, strict=True)
         }
+
+    def _trunk(self, task: str) -> SegNetTrunk:
+        trunk = self.trunks[task]
+        assert isinstance(trunk, SegNetTrunk)
+        return trunk
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return every parameter below a unit, and the units'."""
@@ -122,6 +130,6 @@ class CrossStitch(DenseNetwork):
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters of the last level of a task's decoder, and of its head."""
-        trunk = self.trunks[task]
+        trunk = self._trunk(task)
         last = (trunk.decoder_first[0], trunk.decoder_second[0], self.heads[task])
         return [p for module in last for p in module.parameters()]

@@ -26,14 +26,15 @@ class Routed(Architecture):
     each task chooses one module of every layer; see ``Router``. It has 204,484 parameters, as many
     as ``AllFC`` with twenty tasks.
 
-    Any task may come to use any module, so all parameters are shared; a module that no task has
-    chosen has a zero gradient. The paper routes every image on its own and takes +1 or -1 for a
-    right or wrong answer as the reward; here a task has one route for an update, and the reward is
-    the negative loss, as in the released code. Its learning rates (SGD, 3e-3, 1e-3 from the sixth
-    and 3e-4 from the eleventh epoch, the gradient's norm limited to 40) are the data set's
-    ``optimizer``, ``scheduler`` and ``trainer.clip_norm``. The released code moves its tables by the
-    same schedule, with 0.3 of the rate, along a loss that is not the paper's WPL; the rate here is
-    of the paper's, and chosen so that agents settle within some hundred updates.
+    Any task may come to use any module, so all parameters are shared, the modules among them; one
+    that no task has chosen has a zero gradient. The paper and the released code draw a route for
+    every image; here a task has one for all images of an update. The reward is the negative loss,
+    as in the released code; the paper's is +1 for a right and -1 for a wrong answer.
+
+    The learning rates of the modules (SGD, 3e-3, 1e-3 from the sixth and 3e-4 from the eleventh
+    epoch) and the longest gradient (40) of the released code are fields of the run, ``optimizer``,
+    ``scheduler`` and ``trainer.clip_norm``. It moves the tables by SGD with 0.3 of the modules'
+    rate, along a loss that is not the paper's update; the λ of that update is a choice of ours.
 
     Args:
         tasks: names of the tasks.
@@ -71,6 +72,7 @@ class Routed(Architecture):
             x_BF = features[rows]
             chosen = self.router.modules_of(self.numbers[task])
             for layer, module in zip(self.layers, chosen, strict=True):
+                assert isinstance(layer, nn.ModuleList)
                 x_BF = layer[module](x_BF)
             predictions[task] = x_BF
         return predictions

@@ -39,7 +39,9 @@ class SingleTask(Architecture):
     def after_update(self, losses: Mapping[str, float]) -> None:
         """Let every network take note of its own loss."""
         for task, loss in losses.items():
-            self.networks[task].after_update({task: loss})
+            network = self.networks[task]
+            assert isinstance(network, Architecture)
+            network.after_update({task: loss})
 
     def network_of(self, tasks: Sequence[str]) -> nn.Module:
         """Return the network of one task."""

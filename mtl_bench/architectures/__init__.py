@@ -13,6 +13,7 @@ __all__ = [
     "Architecture",
     "CelebAResNet",
     "CrossStitch",
+    "CrossStitchFC",
     "LeNet",
     "PSPNet",
     "PyG",
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mtl_bench.architectures.base import Architecture
     from mtl_bench.architectures.celeba_resnet import CelebAResNet
     from mtl_bench.architectures.cross_stitch import CrossStitch
+    from mtl_bench.architectures.cross_stitch_fc import CrossStitchFC
     from mtl_bench.architectures.lenet import LeNet
     from mtl_bench.architectures.mpnn import MPNN
     from mtl_bench.architectures.mtan import MTAN
@@ -43,6 +45,7 @@ else:
             "Architecture": "base",
             "CelebAResNet": "celeba_resnet",
             "CrossStitch": "cross_stitch",
+            "CrossStitchFC": "cross_stitch_fc",
             "SingleTask": "single_task",
         },
     )

@@ -6,7 +6,7 @@ Legend of shape suffixes: B images, C channels, H rows, W columns, F features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -48,30 +48,38 @@ def connected_layers(classes: int) -> list[nn.Sequential]:
 
 
 class AllFC(HeadedNetwork):
-    """A convolutional trunk that the tasks share, and three fully connected layers for each.
+    """A convolutional trunk that the tasks share, and fully connected layers, some for each task.
 
-    The task-specific baseline of routing networks (Rosenbaum et al., ICLR 2018), called "task
-    specific-all-fc", for CIFAR-100 as twenty tasks, in the sizes of the released code: layers of
-    48, 48 and 5 features. With twenty tasks of five classes it has 204,484 parameters, 28,704 of
-    them shared.
+    The baselines of routing networks (Rosenbaum et al., ICLR 2018) for CIFAR-100 as twenty tasks,
+    in the sizes of the released code: layers of 48, 48 and 5 features. With twenty tasks of five
+    classes and ``own_layers=3``, "task specific, all-fc", it has 204,484 parameters, 28,704 of them
+    shared; with 1, "task specific, 1-fc", 42,148, of which 37,248 are shared.
 
-    The batch norm at the end of the trunk sees all images of a batch, whichever task they are of.
+    The batch norm after the convolutions sees all images of a batch, whichever task they are of.
 
     Args:
         tasks: names of the tasks.
         classes: of every task.
+        own_layers: the last fully connected layers, which each task has for itself.
     """
 
     has_representation: ClassVar[bool] = True
 
-    def __init__(self, tasks: Sequence[str], *, classes: PositiveInt = 5) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        *,
+        classes: PositiveInt = 5,
+        own_layers: Literal[1, 2, 3] = 3,
+    ) -> None:
         super().__init__()
-        self.trunk = convolutional_trunk()
+        shared_layers = connected_layers(classes)[:-own_layers]
+        self.trunk = nn.Sequential(*convolutional_trunk(), *shared_layers)
         self.heads = nn.ModuleDict(
-            {task: nn.Sequential(*connected_layers(classes)) for task in tasks}
+            {task: nn.Sequential(*connected_layers(classes)[-own_layers:]) for task in tasks}
         )
 
     def representation(self, batch: ImageBatch) -> Tensor:
-        """Return what the heads share, (B, 128), of images (B, 3, 32, 32)."""
+        """Return what the heads share, (B, 128 or 48), of images (B, 3, 32, 32)."""
         features: Tensor = self.trunk(batch.images_BCHW)
         return features

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from mtl_bench.architectures.all_fc import AllFC
 from mtl_bench.architectures.celeba_resnet import CelebAResNet
+from mtl_bench.architectures.cross_stitch_fc import CrossStitchFC
 from mtl_bench.architectures.lenet import LeNet
 from mtl_bench.architectures.routed import Routed
 from mtl_bench.datasets.images import ImageBatch, TaskImageBatch
@@ -18,13 +19,15 @@ from tests.architectures.plain_networks import norm
 DIGITS = ("left", "right")
 SUPERCLASSES = tuple(f"class_{number}" for number in range(20))
 FACES = tuple(f"attribute_{number}" for number in range(40))
-TASKS = {LeNet: DIGITS, CelebAResNet: FACES, AllFC: SUPERCLASSES, Routed: SUPERCLASSES}
-SIZES = {LeNet: (1, 28), CelebAResNet: (3, 64), AllFC: (3, 32), Routed: (3, 32)}
+OF_CIFAR = (AllFC, Routed, CrossStitchFC)
+TASKS = {LeNet: DIGITS, CelebAResNet: FACES} | dict.fromkeys(OF_CIFAR, SUPERCLASSES)
+SIZES = {LeNet: (1, 28), CelebAResNet: (3, 64)} | dict.fromkeys(OF_CIFAR, (3, 32))
 SMALL = {
     LeNet: partial(LeNet, DIGITS),
     CelebAResNet: partial(CelebAResNet, FACES[:3], width=1 / 8),
     AllFC: partial(AllFC, SUPERCLASSES[:3]),
     Routed: partial(Routed, SUPERCLASSES[:3], modules=4),
+    CrossStitchFC: partial(CrossStitchFC, SUPERCLASSES[:3]),
 }
 each_network = pytest.mark.parametrize("kind", list(SMALL), ids=lambda kind: kind.__name__)
 
@@ -45,7 +48,7 @@ def tasks_of(kind):
 def batch_of(kind, dtype=torch.float32):
     """Two images of each task, those of its own where the data sets have such."""
     channels, size = SIZES[kind]
-    own = kind in (AllFC, Routed)
+    own = kind in OF_CIFAR
     count = 6 if own else 2
     images = torch.rand(count, channels, size, size, generator=torch.Generator().manual_seed(3))
     targets = {task: torch.tensor([0, 1]) for task in tasks_of(kind)}
@@ -60,7 +63,9 @@ def batch_of(kind, dtype=torch.float32):
         (CelebAResNet, FACES, 11_332_752, 11_173_962 - 5_130),  # less the classifier of CIFAR's
         (AllFC, SUPERCLASSES, 204_484, 28_704),
         (AllFC, SUPERCLASSES[:1], 28_704 + 8_789, 28_704),
+        (partial(AllFC, own_layers=1), SUPERCLASSES, 37_248 + 20 * 245, 37_248),
         (Routed, SUPERCLASSES, 204_484, 204_484),
+        (CrossStitchFC, SUPERCLASSES, 204_484 + 2 * 48 * 400, 237_984),
     ],
 )
 def test_parameter_counts_are_those_of_the_papers_networks(kind, tasks, total, shared):
@@ -170,14 +175,40 @@ def plain_trunk(state, images):
     return norm(state, "trunk.12", x).flatten(1)
 
 
-def test_all_fc_is_the_network_written_down():
-    network, batch = small(AllFC), batch_of(AllFC)
+def plain_linear(state, name, x):
+    return F.linear(x, state[f"{name}.weight"], state[f"{name}.bias"])
+
+
+@pytest.mark.parametrize("own_layers", [1, 2, 3])
+def test_all_fc_is_the_network_written_down(own_layers):
+    torch.manual_seed(0)
+    network, batch = AllFC(SUPERCLASSES[:3], own_layers=own_layers), batch_of(AllFC)
     state = dict(network.named_parameters())
     features = plain_trunk(state, batch.images_BCHW)
     for number, (task, scores) in enumerate(network(batch).items()):
         x = features[2 * number : 2 * number + 2]
         for layer in range(3):
-            at = f"heads.{task}.{layer}.0"
-            x = F.linear(x, state[f"{at}.weight"], state[f"{at}.bias"])
+            first = 3 - own_layers
+            own = f"heads.{task}.{layer - first}.0"
+            x = plain_linear(state, own if layer >= first else f"trunk.{14 + layer}.0", x)
             x = x.relu() if layer < 2 else x
         torch.testing.assert_close(scores, x)
+
+
+def test_cross_stitch_fc_is_the_network_written_down():
+    network, batch = small(CrossStitchFC), batch_of(CrossStitchFC)
+    state = dict(network.named_parameters())
+    with torch.no_grad():
+        for unit in network.units:
+            unit.mix_TTC.normal_()
+    features = [plain_trunk(state, batch.images_BCHW)] * 3
+    for layer in range(2):
+        own = [
+            plain_linear(state, f"layers.{layer}.{t}.0", x).relu() for t, x in enumerate(features)
+        ]
+        mix = state[f"units.{layer}.mix_TTC"]
+        features = [sum(mix[t, s] * own[s] for s in range(3)) for t in range(3)]
+    for number, (task, scores) in enumerate(network(batch).items()):
+        rows = features[number][2 * number : 2 * number + 2]
+        expected = plain_linear(state, f"heads.{task}.0", rows)
+        torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)

@@ -80,7 +80,7 @@ $(1): $(READY)
 	  words="-m experiment=$$$$sweep dataset=$(3) seed=$(SEEDS) $(WHERE)"; \
 	  $(BIN)/mtl-bench train --dry-run $$$$words || { \
 	    $(MAKE) --no-print-directory data-$(3) && \
-	    $(BIN)/mtl-bench train $$$$words $(LAUNCH); } || status=$$$$?; done; \
+	    $(BIN)/mtl-bench train $$$$words $$(LAUNCH); } || status=$$$$?; done; \
 	$(BIN)/mtl-bench $(4) dataset=$(3) $(WHERE) || status=$$$$?; exit $$$$status
 endef
 IN := paths.tables=$(SHOWN)/tables

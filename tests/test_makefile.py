@@ -128,7 +128,11 @@ def test_two_digits_are_trained_without_a_download(desk):
 
 @pytest.mark.parametrize(
     ("target", "dataset", "runs"),
-    [("pcgrad-table1", "nyuv2", 7), ("pcgrad-table2", "cifar100", 7), ("pcgrad-table3", "celeba", 3)],
+    [
+        ("pcgrad-table1", "nyuv2", 7),
+        ("pcgrad-table2", "cifar100", 7),
+        ("pcgrad-table3", "celeba", 3),
+    ],
 )
 def test_the_tables_of_pcgrad_have_their_data_drawn(target, dataset, runs, desk):
     lines = typed(desk, "make", target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -46,7 +48,7 @@ def classify(name: str, label: str, metric: Metric = ACCURACY, loss: str = "cros
         label=label,
         loss=LOSSES[loss],
         metrics=(metric,),
-        accumulator=ClassificationMetrics,
+        accumulator=partial(ClassificationMetrics, (metric.name,)),
         readable=predicted_class,
     )
 

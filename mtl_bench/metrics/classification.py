@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -14,6 +15,9 @@ class ClassificationMetrics:
 
     No class wins for a sample whose largest score is NaN or infinite: with one both are NaN.
 
+    Args:
+        reported: which of ``accuracy`` and ``error`` to return.
+
     Example:
         >>> import torch
         >>> from mtl_bench.metrics import ClassificationMetrics
@@ -23,7 +27,8 @@ class ClassificationMetrics:
         {'accuracy': 50.0, 'error': 50.0}
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reported: Sequence[str] = ("accuracy", "error")) -> None:
+        self.reported = tuple(reported)
         self.samples = 0
         self.hits: Tensor | int = 0
         self.broken: Tensor | int = 0
@@ -36,7 +41,7 @@ class ClassificationMetrics:
         self.broken = self.broken + (~largest.isfinite()).sum()
 
     def compute(self) -> dict[str, float]:
-        """Return ``accuracy`` and ``error`` in percent.
+        """Return the reported ones of ``accuracy`` and ``error``, in percent.
 
         Raises:
             DataError: there was no sample.
@@ -44,4 +49,5 @@ class ClassificationMetrics:
         if not self.samples:
             raise no_valid_target()
         accuracy = 100 * int(self.hits) / self.samples if not int(self.broken) else math.nan
-        return {"accuracy": accuracy, "error": 100 - accuracy}
+        values = {"accuracy": accuracy, "error": 100 - accuracy}
+        return {name: values[name] for name in self.reported}

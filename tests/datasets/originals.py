@@ -6,6 +6,7 @@ import io
 import pickle
 import tarfile
 import zipfile
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -43,7 +44,7 @@ def write_mnist(folder, train=12, test=6):
 class Python2Pickler(pickle._Pickler):
     """Pickles bytes and text as Python 2 pickled its str, and arrays as NumPy 1 did."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def save_bytes(self, value):
         self.write(pickle.BINSTRING + len(value).to_bytes(4, "little") + value)

@@ -106,7 +106,8 @@ def test_a_class_is_known_by_its_number_within_its_task(label, tmp_path):
     for batch in data.train_batches(1):
         assert list(batch.targets) == [t for t in data.task_names if t in batch.targets]
         for task, targets in batch.targets.items():
-            own = np.flatnonzero(SUPERCLASS_OF == data.task_names.index(task)).tolist()
+            number = data.task_names.index(task)
+            own = np.flatnonzero(number == SUPERCLASS_OF).tolist()
             for image, target in zip(batch.of(task).images_BCHW, targets.tolist(), strict=True):
                 (number,) = np.flatnonzero((pixels == image.numpy()).all(axis=(1, 2, 3)))
                 fine = members["train"]["fine_labels"][number]
@@ -165,9 +166,8 @@ def test_faces_have_their_attributes_and_the_official_split(tmp_path):
         assert batch.targets[name.lower()].tolist() == attributes[5:, column].tolist()
     red = 255 * batch.images_BCHW[:, 0].mean(dim=(1, 2))
     assert red.tolist() == pytest.approx([150, 180], abs=3)
-    assert sorted(sum((data.sample_names(1, number) for number in range(2)), [])) == [
-        f"00000{number}.jpg" for number in range(1, 5)
-    ]
+    named = [name for number in range(2) for name in data.sample_names(1, number)]
+    assert sorted(named) == [f"00000{number}.jpg" for number in range(1, 5)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor
@@ -30,7 +31,10 @@ def squared_error(scores_BK: Tensor, classes_B: Tensor) -> Tensor:
     return (scores_BK - wanted_BK).square().sum(dim=1).mean()
 
 
-LOSSES = {"cross_entropy": functional.cross_entropy, "squared_error": squared_error}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": functional.cross_entropy,
+    "squared_error": squared_error,
+}
 """Losses by the name that configurations give them."""
 
 

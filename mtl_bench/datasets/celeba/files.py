@@ -8,12 +8,15 @@ import zipfile
 import zlib
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mtl_bench.datasets.store.originals import Original
 from mtl_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from mtl_bench.datasets.base import Split
 
 ARCHIVE, ATTRIBUTES, PARTITION = (
     "img_align_celeba.zip",
@@ -39,7 +42,7 @@ NAMES = (
 )
 """Of the attributes, in the order of their columns."""
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """What 0, 1 and 2 in the list of the official partition stand for."""
 
 

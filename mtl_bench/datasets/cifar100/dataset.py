@@ -98,7 +98,7 @@ class CIFAR100(NumberedSamples[TaskImageBatch]):
             del splits["validation"]
         labels = rank_of_classes() if label == "rank" else np.arange(len(SUPERCLASS_OF)) % CLASSES
         self._tasks_N = tasks
-        store = _Pictures(images, tasks, labels[classes], scale / 255)
+        store = _Grouped(images, tasks, labels[classes], scale / 255)
         super().__init__(store, splits, seed, batch_size, eval_batch_size)
         self.tasks = tuple(
             classify(name, name.replace("_", " "), loss=loss) for name in self.task_names
@@ -112,7 +112,7 @@ class CIFAR100(NumberedSamples[TaskImageBatch]):
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class _Grouped:
     """Pictures with their tasks and labels; batches are asked for task after task."""
 
     images_NCHW: np.ndarray

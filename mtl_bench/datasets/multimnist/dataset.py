@@ -109,7 +109,7 @@ class MultiMNIST(NumberedSamples[ImageBatch]):
             split: np.arange(end - len(pair.left_B), end)  # type: ignore[misc]
             for (split, pair), end in zip(pairs.items(), ends, strict=True)
         }
-        store = _Pictures(list(pairs.values()), ends)
+        store = _TwoDigits(list(pairs.values()), ends)
         super().__init__(store, splits, seed, batch_size, eval_batch_size)
         self.tasks = tuple(classify(name, f"{name.capitalize()} digit") for name in self.task_names)
 
@@ -131,7 +131,7 @@ def _pair(split: str, digits: Digits, pool: np.ndarray, size: int | None) -> _Pa
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class _TwoDigits:
     """Pictures of several splits, numbered through; ``ends`` is where those of each end."""
 
     pairs: list[_Pairs]

@@ -33,7 +33,7 @@ def write_mnist(folder, train=12, test=6):
     """Write MNIST's four files; return the images and labels of each part."""
     rng, parts = np.random.default_rng(0), {}
     folder.mkdir(parents=True)
-    for (part, names), count in zip(mnist.FILES.items(), (train, test), strict=True):
+    for (part, names), count in zip(mnist.MEMBERS.items(), (train, test), strict=True):
         images, labels = rng.integers(256, size=(count, 28, 28)), rng.integers(10, size=count)
         parts[part] = images, labels
         for name, values in zip(names, (images, labels), strict=True):
@@ -127,9 +127,9 @@ def write_celeba(folder, parts=(0, 0, 0, 0, 1, 2, 2), size=(178, 218)):
 
 WRITE = {"multimnist": write_mnist, "cifar100": write_cifar100, "celeba": write_celeba}
 PUBLISHED = {
-    "multimnist": mnist.ORIGINALS,
-    "cifar100": cifar100.ORIGINALS,
-    "celeba": celeba.ORIGINALS,
+    "multimnist": mnist.FILES.originals,
+    "cifar100": cifar100.FILES.originals,
+    "celeba": celeba.FILES.originals,
 }
 
 

@@ -17,7 +17,7 @@ from mtl_bench.datasets.cifar100.labels import SUPERCLASS_OF
 from mtl_bench.datasets.classification import classify
 from mtl_bench.datasets.multimnist import MultiMNIST
 from mtl_bench.datasets.multimnist.dataset import overlay
-from mtl_bench.datasets.multimnist.digits import FILES, find_embedded, read_embedded, read_mnist
+from mtl_bench.datasets.multimnist.digits import MEMBERS, find_embedded, read_embedded, read_mnist
 from mtl_bench.errors import DataError
 from mtl_bench.metrics import ClassificationMetrics
 from mtl_bench.testing import check_dataset
@@ -91,7 +91,7 @@ def test_held_out_digits_are_in_no_training_picture():
 )
 def test_a_spoilt_file_of_mnist_is_named(which, content, message, tmp_path):
     write_mnist(tmp_path / "mnist")
-    (tmp_path / "mnist" / FILES["train"][which]).write_bytes(content)
+    (tmp_path / "mnist" / MEMBERS["train"][which]).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_mnist(tmp_path / "mnist", "train")
 

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from mtl_bench.datasets.base import Split
-from mtl_bench.datasets.celeba.files import NAMES, SPLITS, read_lists, read_picture
+from mtl_bench.datasets.celeba.files import FILES, NAMES, SPLITS, read_lists, read_picture
 from mtl_bench.datasets.classification import ERROR, classify
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.numbered import NumberedSamples, first_of
-from mtl_bench.datasets.store.originals import open_originals
 from mtl_bench.values import NonNegativeInt, PositiveInt
 
 
@@ -56,7 +55,7 @@ class CelebA(NumberedSamples[ImageBatch]):
         eval_batch_size: PositiveInt = 256,
     ) -> None:
         folder = Path(root)
-        self.origin = open_originals(folder, self.name).origin
+        self.origin = FILES.open(folder).origin
         lists = read_lists(folder)
         splits: dict[Split, np.ndarray] = {}
         wanted = {"train_size": train_size, "val_size": val_size, "test_size": test_size}

@@ -6,13 +6,14 @@ import io
 import os
 import zipfile
 import zlib
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mtl_bench.datasets.store.originals import Original
+from mtl_bench.datasets.store.originals import Original, OriginalFiles, draw_or_prepare
 from mtl_bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ ARCHIVE, ATTRIBUTES, PARTITION = (
     "img_align_celeba.zip",
     "list_attr_celeba.txt",
     "list_eval_partition.txt",
-)
-ORIGINALS = (
-    Original(ARCHIVE, "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74"),
-    Original(ATTRIBUTES, "f0e5da289d5ccf75ffe8811132694922b60f2af59256ed362afa03fefba324d0"),
-    Original(PARTITION, "fc955bcb3ef8fbdf7d5640d9a8693a8431b5f2ee291a5c1449a1549e7e073fe7"),
 )
 FOLDER = "img_align_celeba"
 """Of the pictures within the archive."""
@@ -106,6 +102,41 @@ def read_picture(folder: Path, name: str, size: int) -> np.ndarray:
         return np.asarray(resized)
     except (OSError, KeyError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{archive}: {name} can't be read ({error})") from error
+
+
+def _faults(folder: Path) -> Iterator[str]:
+    try:
+        pictures = read_lists(folder).pictures
+    except DataError as error:
+        yield str(error)
+        return
+    try:
+        with zipfile.ZipFile(folder / ARCHIVE) as archive:
+            missing = {f"{FOLDER}/{name}" for name in pictures}.difference(archive.namelist())
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        yield f"{folder / ARCHIVE} can't be read ({error})"
+        return
+    if missing:
+        yield f"{folder / ARCHIVE} lacks {min(missing)}, and {len(missing) - 1} more"
+    if damaged is not None:
+        yield f"{folder / ARCHIVE}: {damaged} is damaged"
+
+
+FILES = OriginalFiles(
+    "celeba",
+    "files of mmlab.ie.cuhk.edu.hk",
+    (
+        Original(ARCHIVE, "46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74"),
+        Original(ATTRIBUTES, "f0e5da289d5ccf75ffe8811132694922b60f2af59256ed362afa03fefba324d0"),
+        Original(PARTITION, "fc955bcb3ef8fbdf7d5640d9a8693a8431b5f2ee291a5c1449a1549e7e073fe7"),
+    ),
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+    _faults,
+    partial(draw_or_prepare, "celeba"),
+)
+"""The archive, 1.4 GB, and the lists. Their page offers them from drives that take a browser; they
+are read as they are, and nothing is unpacked."""
 
 
 @lru_cache(maxsize=1)

@@ -10,13 +10,15 @@ import io
 import pickle
 import tarfile
 import zlib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mtl_bench.datasets.cifar100.labels import SUPERCLASS_OF, SUPERCLASSES
-from mtl_bench.datasets.store.originals import Original
+from mtl_bench.datasets.store.originals import Original, OriginalFiles, draw_or_prepare
 from mtl_bench.errors import DataError
 
 Part = Literal["train", "test"]
@@ -26,13 +28,6 @@ ARCHIVE = "cifar-100-python.tar.gz"
 FOLDER = "cifar-100-python"
 """Of the members of the archive."""
 
-ORIGINALS = (
-    Original(
-        ARCHIVE,
-        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-        f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",
-    ),
-)
 SHAPE = (3, 32, 32)
 
 
@@ -72,6 +67,30 @@ def read_parts(folder: Path) -> dict[Part, Pictures]:
     if found["meta"].get("coarse_label_names") != list(SUPERCLASSES):
         raise DataError(f"{archive}, meta: other coarse_label_names than those of CIFAR-100")
     return {part: _pictures(found[part], f"{archive}, {part}") for part in PARTS}
+
+
+def _faults(folder: Path) -> Iterator[str]:
+    try:
+        read_parts(folder)
+    except DataError as error:
+        yield str(error)
+
+
+FILES = OriginalFiles(
+    "cifar100",
+    "archive of cs.toronto.edu",
+    (
+        Original(
+            ARCHIVE,
+            "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+            f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}",
+        ),
+    ),
+    "https://www.cs.toronto.edu/~kriz/cifar.html",
+    _faults,
+    partial(draw_or_prepare, "cifar100"),
+)
+"""The archive of the version for Python, 169 MB."""
 
 
 def _read(opened: tarfile.TarFile, name: str) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mtl_bench.datasets.base import Split
-from mtl_bench.datasets.cifar100.archive import read_parts
+from mtl_bench.datasets.cifar100.archive import FILES, read_parts
 from mtl_bench.datasets.cifar100.labels import (
     CLASSES,
     SUPERCLASS_OF,
@@ -20,7 +20,6 @@ from mtl_bench.datasets.cifar100.labels import (
 from mtl_bench.datasets.classification import classify
 from mtl_bench.datasets.images import TaskImageBatch
 from mtl_bench.datasets.numbered import NumberedSamples, first_of
-from mtl_bench.datasets.store.originals import open_originals
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, Positive, PositiveInt
@@ -72,7 +71,7 @@ class CIFAR100(NumberedSamples[TaskImageBatch]):
         eval_batch_size: PositiveInt = 200,
     ) -> None:
         folder = Path(root)
-        self.origin = open_originals(folder, self.name).origin
+        self.origin = FILES.open(folder).origin
         parts = read_parts(folder)
         images = np.concatenate([part.images_NCHW for part in parts.values()])
         classes = np.concatenate([part.classes_N for part in parts.values()])

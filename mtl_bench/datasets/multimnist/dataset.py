@@ -17,15 +17,14 @@ from mtl_bench.datasets.classification import classify
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.datasets.multimnist.digits import (
     EMBEDDED_SHA256,
+    FILES,
     SIZE,
     Digits,
     Part,
-    how_to_get,
     read_embedded,
     read_mnist,
 )
 from mtl_bench.datasets.numbered import NumberedSamples
-from mtl_bench.datasets.store.originals import open_originals, read_manifest
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
@@ -159,7 +158,5 @@ def _embedded() -> tuple[dict[Part, Digits], dict[str, str]]:
 
 
 def _mnist(folder: Path) -> tuple[dict[Part, Digits], dict[str, str]]:
-    if read_manifest(folder) is None:
-        raise DataError(f"MNIST is not in {folder}: {how_to_get(folder)}")
-    sealed = open_originals(folder, "multimnist")
+    sealed = FILES.open(folder)
     return {"train": read_mnist(folder, "train"), "test": read_mnist(folder, "test")}, sealed.origin

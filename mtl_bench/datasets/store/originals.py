@@ -56,57 +56,121 @@ class Sealed:
         return {**own, "manifest": self.digest}
 
 
-def prepare_originals(
-    folder: Path,
-    dataset: str,
-    source: str,
-    originals: Sequence[Original],
-    page: str,
-    faults: Callable[[Path], Iterator[str]],
-    report: Callable[[str], None],
-) -> None:
-    """Fetch original files, check them and seal the folder, unless that is done.
+@dataclass(frozen=True)
+class OriginalFiles:
+    """What ``mtl-bench data`` does for a data set that is read from its original files.
 
     Args:
-        folder: where the files go; those that are there are not downloaded.
         dataset: its name.
         source: what the manifest says that the data are.
         originals: the files.
         page: where those without a URL are offered.
         faults: yields what is wrong with the content of the files in a folder.
-        report: gets a few lines of progress.
-
-    Raises:
-        DataError: a file is missing or another one, or the folder has a procedural stand-in.
-        MtlBenchError: the disk is full or can't be written.
+        how_to_get: folder -> the ways to fill it.
     """
-    facts = {"dataset": dataset, "kind": "real", "source": source}
-    there = read_manifest(folder)
-    if there is not None and there["kind"] != "real":
-        raise DataError(
-            f"{folder} holds {there['source']}: move it away, or choose another place with "
-            "paths.data=DIR"
+
+    dataset: str
+    source: str
+    originals: Sequence[Original]
+    page: str
+    faults: Callable[[Path], Iterator[str]]
+    how_to_get: Callable[[Path], str]
+
+    def prepare(
+        self,
+        folder: Path,
+        *,
+        report: Callable[[str], None] = print,
+        originals: Sequence[Original] | None = None,
+    ) -> None:
+        """Fetch the files, check them and seal the folder, unless that is done.
+
+        Args:
+            folder: where the files go; those that are there are not downloaded.
+            report: gets a few lines of progress.
+            originals: other files, for tests.
+
+        Raises:
+            DataError: a file is missing or another one, or the folder has a procedural stand-in.
+            MtlBenchError: the disk is full or can't be written.
+        """
+        originals = self.originals if originals is None else originals
+        there = read_manifest(folder)
+        if there is not None and there["kind"] != "real":
+            raise DataError(
+                f"{folder} holds {there['source']}: move it away, or choose another place with "
+                "paths.data=DIR"
+            )
+        if there is not None and not changed_files(folder):
+            report(f"{self.dataset} is already prepared in {folder}")
+            return
+        for original in originals:
+            self._fetch(folder / original.name, original, report)
+        for fault in self.faults(folder):
+            raise DataError(f"{fault}: delete the file and give the same command again")
+        facts = {"dataset": self.dataset, "kind": "real", "source": self.source}
+        _seal(folder, facts, [original.name for original in originals])
+        report(f"{self.dataset} is prepared in {folder}")
+
+    def _fetch(self, path: Path, original: Original, report: Callable[[str], None]) -> None:
+        again = (
+            "give the same command again" if original.url else f"fetch it from {self.page} again"
         )
-    if there is not None and not changed_files(folder):
-        report(f"{dataset} is already prepared in {folder}")
-        return
-    for original in originals:
-        path = folder / original.name
         if not path.is_file():
             if original.url is None:
                 raise DataError(
-                    f"{path} is missing: fetch {original.name} from {page} and put it there"
+                    f"{path} is missing: fetch {original.name} from {self.page} and put it there"
                 )
             download(original.url, path, original.sha256, report)
         elif (found := sha256_of(path)) != original.sha256:
             raise DataError(
-                f"{path} is not the published file (SHA-256 {found}): delete it, and "
-                + ("give the same command again" if original.url else f"fetch it from {page} again")
+                f"{path} is not the published file (SHA-256 {found}): delete it, and {again}"
             )
-    for fault in faults(folder):
-        raise DataError(f"{fault}: delete the file and give the same command again")
-    _seal(folder, facts, [original.name for original in originals])
-    report(f"{dataset} is prepared in {folder}")
+
+    def open(self, folder: Path) -> Sealed:
+        """Return the files after a look at their names and sizes.
+
+        Raises:
+            DataError: there is no manifest, it is damaged, or a file is missing or cut short.
+        """
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise DataError(
+                f"data set {self.dataset} is not in {folder}: {self.how_to_get(folder)}"
+            )
+        for fault in _cut_files(folder, manifest):
+            raise DataError(f"{fault}: {self.remedy(folder)}")
+        return Sealed(folder, manifest, sha256_of(folder / MANIFEST))
+
+    def require(self, folder: Path) -> None:
+        """Check that there are files to train on."""
+        self.open(folder)
+
+    def verify(self, folder: Path) -> list[str]:
+        """Compare every byte with the manifest, then look at the content.
+
+        Returns:
+            One line per fault; empty means that the data set is complete and intact.
+        """
+        try:
+            if read_manifest(folder) is None:
+                return [f"data set {self.dataset} is not in {folder}"]
+        except DataError as error:
+            return [str(error)]
+        return changed_files(folder) or list(self.faults(folder))
+
+    def remedy(self, folder: Path) -> str:
+        """Return how to get files that have faults again."""
+        try:
+            manifest = read_manifest(folder)
+        except DataError:
+            manifest = None
+        if manifest is None:
+            return self.how_to_get(folder)
+        if manifest["kind"] == "real":
+            return f"delete the file and run `{data_command('prepare', self.dataset, folder)}`"
+        again = data_command("synth", self.dataset, folder, **manifest.get("settings", {}))
+        return f"run `{again}`"
 
 
 def write_procedural(
@@ -147,61 +211,12 @@ def write_procedural(
     report(f"a procedural stand-in for {dataset} is in {folder}")
 
 
-def open_originals(folder: Path, dataset: str) -> Sealed:
-    """Return the files of a data set after a look at their names and sizes.
-
-    Raises:
-        DataError: there is no manifest, it is damaged, or a file is missing or of another size.
-    """
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise DataError(f"data set {dataset} is not in {folder}: {how_to_get(folder, dataset)}")
-    for fault in _cut_files(folder, manifest):
-        raise DataError(f"{fault}: {restore(folder, dataset)}")
-    return Sealed(folder, manifest, sha256_of(folder / MANIFEST))
-
-
-def how_to_get(folder: Path, dataset: str) -> str:
+def draw_or_prepare(dataset: str, folder: Path) -> str:
     """Return the two commands that fill a folder with a data set."""
     return (
         f"run `{data_command('synth', dataset, folder)}` for procedural pictures or "
         f"`{data_command('prepare', dataset, folder)}` for the real data (data/README.md)"
     )
-
-
-def restore(folder: Path, dataset: str) -> str:
-    """Return how to get files that have faults again."""
-    try:
-        manifest = read_manifest(folder)
-    except DataError:
-        manifest = None
-    if manifest is None:
-        return how_to_get(folder, dataset)
-    if manifest["kind"] == "real":
-        again = data_command("prepare", dataset, folder)
-        return f"delete the file and run `{again}`"
-    return f"run `{data_command('synth', dataset, folder, **manifest.get('settings', {}))}`"
-
-
-def verify_originals(
-    folder: Path, dataset: str, faults: Callable[[Path], Iterator[str]]
-) -> list[str]:
-    """Compare every byte with the manifest, then look at the content.
-
-    Args:
-        folder: the data set.
-        dataset: its name.
-        faults: yields what is wrong with the content of the files in a folder.
-
-    Returns:
-        One line per fault; empty means that the data set is complete and intact.
-    """
-    try:
-        if read_manifest(folder) is None:
-            return [f"data set {dataset} is not in {folder}"]
-    except DataError as error:
-        return [str(error)]
-    return changed_files(folder) or list(faults(folder))
 
 
 def changed_files(folder: Path) -> list[str]:

@@ -26,7 +26,7 @@ WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo pendulum6 test test-nightly test-cuda lint docs bench clean tables figures report
+.PHONY: help setup data demo pendulum6 multimnist test test-nightly test-cuda lint docs bench clean tables figures report
 
 help: ## show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,7 +80,7 @@ $(1): $(READY)
 	  words="-m experiment=$$$$sweep dataset=$(3) seed=$(SEEDS) $(WHERE)"; \
 	  $(BIN)/mtl-bench train --dry-run $$$$words || { \
 	    $(MAKE) --no-print-directory data-$(3) && \
-	    $(BIN)/mtl-bench train $$$$words $(LAUNCH); } || status=$$$$?; done; \
+	    $(BIN)/mtl-bench train $$$$words $$(LAUNCH); } || status=$$$$?; done; \
 	$(BIN)/mtl-bench $(4) dataset=$(3) $(WHERE) || status=$$$$?; exit $$$$status
 endef
 IN := paths.tables=$(SHOWN)/tables
@@ -95,9 +95,18 @@ $(eval $(call reproduce,table8,table2_qm9 table7,qm9,tables table8 $(IN)))
 $(foreach f,figure2 figure3,$(eval $(call reproduce,$(f),table7 $(f),$(DATASET),figures $(f))))
 $(eval $(call reproduce,figure4,$(SWEEP_$(DATASET)),$(DATASET),figures figure4))
 
+$(eval $(call reproduce,multimnist,multimnist,multimnist,tables multimnist $(IN)))
+$(eval $(call reproduce,pcgrad-table1,pcgrad_table1,nyuv2,tables pcgrad_table1 $(IN)))
+$(eval $(call reproduce,pcgrad-table2,pcgrad_table2,cifar100,tables pcgrad_table2 $(IN)))
+$(eval $(call reproduce,pcgrad-table3,pcgrad_table3,celeba,tables pcgrad_table3 $(IN)))
+
+multimnist: JOBS = 2
+multimnist: .venv/.ready-digits ## train nine methods on two overlapping digits and show the table
+pcgrad-table1: ## train and show table 1 of PCGrad (pcgrad-table1 ... pcgrad-table3)
+
 table1: ## train and show table 1 (table1 ... table9, figure2 ... figure4; PROFILE= SEEDS= JOBS= DATASET=)
 
-.PHONY: data-qm9 data-nyuv2 data-cityscapes table2 table5
+.PHONY: data-qm9 data-nyuv2 data-cityscapes data-cifar100 data-celeba data-multimnist table2 table5
 table2: table2-cityscapes table2-qm9
 
 table5: table1 table2
@@ -107,8 +116,12 @@ data-qm9: $(DATA)
 	@:
 
 # the profile paper is about the real data, which data/README.md tells how to get
-data-nyuv2 data-cityscapes: data-%: | $(READY)
+data-nyuv2 data-cityscapes data-cifar100 data-celeba: data-%: | $(READY)
 	@test $(PROFILE) = paper || test -e data/$* || $(BIN)/mtl-bench data synth $*
+
+# the other profiles have digits that are embedded
+data-multimnist: | $(READY)
+	@test $(PROFILE) != paper || $(BIN)/mtl-bench data prepare multimnist
 
 tables: $(READY) ## show every table of the records that there are
 	$(BIN)/mtl-bench tables $(WHERE) $(IN)
@@ -135,6 +148,10 @@ clean: ## remove .venv and caches; data and results stay
 
 .venv/.ready-tables: .venv/.ready
 	@$(PIP) --editable '.[qm9,vision,report]'
+	@touch $@
+
+.venv/.ready-digits: .venv/.ready-tables
+	@$(PIP) --editable '.[digits]'
 	@touch $@
 
 .venv/.ready-tables-slurm: .venv/.ready-tables

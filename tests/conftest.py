@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mtl_bench.datasets.procedural import marks, objects
 from mtl_bench.datasets.procedural.rooms import synth as rooms
 from mtl_bench.datasets.procedural.streets import synth as streets
 from tests import synthetic_qm9
@@ -36,9 +37,11 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_data(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with every data set at its smallest: molecules, rooms and streets."""
+    """Return a data folder with every data set at its smallest; all but molecules procedural."""
     data = tmp_path_factory.mktemp("small")
     (data / "qm9").symlink_to(tiny_data / "qm9")
     rooms.synth(data / "nyuv2", 5, 1, 32, 64, jobs=1, report=lambda line: None)
     streets.synth(data / "cityscapes", 6, 1, 64, 128, jobs=1, report=lambda line: None)
+    objects.synth(data / "cifar100", 5, 5, report=lambda line: None)
+    marks.synth(data / "celeba", 4, 2, 2, report=lambda line: None)
     return data

@@ -111,6 +111,36 @@ def test_the_pendulums_are_trained_two_at_a_time_and_shown(desk):
     assert train.endswith("hydra/launcher=basic")
 
 
+def test_two_digits_are_trained_without_a_download(desk):
+    lines = typed(desk, "make", "multimnist", "PROFILE=mini", "SEEDS=0,1,2")
+    assert [line.split()[-1] for line in lines if "pip" in line] == [
+        ".[qm9,vision,report]",
+        ".[digits]",
+    ]
+    dry, train, tables = (line for line in lines if line.startswith("mtl-bench"))
+    assert "--dry-run" in dry
+    assert train.endswith("hydra/launcher=processes hydra.launcher.n_jobs=2")
+    assert len(plan_sweep(train.split()[3:-2]).cells) == 9 * 3
+    assert tables.startswith("mtl-bench tables multimnist ")
+    lines = typed(desk, "make", "multimnist", "PROFILE=paper")
+    assert "mtl-bench data prepare multimnist" in lines
+
+
+@pytest.mark.parametrize(
+    ("target", "dataset", "runs"),
+    [
+        ("pcgrad-table1", "nyuv2", 7),
+        ("pcgrad-table2", "cifar100", 7),
+        ("pcgrad-table3", "celeba", 3),
+    ],
+)
+def test_the_tables_of_pcgrad_have_their_data_drawn(target, dataset, runs, desk):
+    lines = typed(desk, "make", target)
+    assert f"mtl-bench data synth {dataset}" in lines
+    train = next(line for line in lines if " train " in line and "--dry-run" not in line)
+    assert len(plan_sweep(train.split()[3:-1]).cells) == runs
+
+
 def test_an_unknown_launcher_is_named(desk):
     done = subprocess.run(
         ["make", "table2-qm9", "LAUNCHER=joblib"], cwd=desk, capture_output=True, text=True

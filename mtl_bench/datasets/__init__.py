@@ -6,11 +6,23 @@ from typing import TYPE_CHECKING
 
 from mtl_bench.lazy import lazy_exports
 
-__all__ = ["QM9", "Batch", "Cityscapes", "Dataset", "NYUv2"]
+__all__ = [
+    "CIFAR100",
+    "QM9",
+    "Batch",
+    "CelebA",
+    "Cityscapes",
+    "Dataset",
+    "MultiMNIST",
+    "NYUv2",
+]
 
 if TYPE_CHECKING:
     from mtl_bench.datasets.base import Batch, Dataset
+    from mtl_bench.datasets.celeba import CelebA
+    from mtl_bench.datasets.cifar100 import CIFAR100
     from mtl_bench.datasets.cityscapes import Cityscapes
+    from mtl_bench.datasets.multimnist import MultiMNIST
     from mtl_bench.datasets.nyuv2 import NYUv2
     from mtl_bench.datasets.qm9 import QM9
 else:

@@ -11,6 +11,7 @@ on and never waits for it; ``compute`` does. A set without any valid target rais
 from __future__ import annotations
 
 from mtl_bench.metrics.averages import Average
+from mtl_bench.metrics.classification import ClassificationMetrics
 from mtl_bench.metrics.normals import AngleErrors
 from mtl_bench.metrics.regression import (
     DepthErrors,
@@ -23,6 +24,7 @@ from mtl_bench.metrics.segmentation import SegmentationMetrics
 __all__ = [
     "AngleErrors",
     "Average",
+    "ClassificationMetrics",
     "DepthErrors",
     "DisparityError",
     "InstanceError",

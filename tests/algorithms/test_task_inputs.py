@@ -12,13 +12,15 @@ from mtl_bench.algorithms.supervised.evaluation import evaluate
 from mtl_bench.architectures.base import Architecture, predicted_rows
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.datasets.base import group_rows
+from mtl_bench.datasets.cifar100 import CIFAR100
 from mtl_bench.datasets.images import ImageBatch, TaskImageBatch
+from mtl_bench.datasets.procedural import objects
 from mtl_bench.errors import ConfigError
 from mtl_bench.inspect.probe import bad_targets
 from mtl_bench.methods import LS, MGDA
 from mtl_bench.metrics import MeanAbsoluteError
 from mtl_bench.tasks import Metric, Task
-from mtl_bench.testing import check_architecture
+from mtl_bench.testing import check_architecture, check_dataset
 
 CPU = torch.device("cpu")
 NAMES = ("a", "b", "c")
@@ -124,6 +126,20 @@ def test_an_architecture_that_predicts_other_rows_is_named():
     check_architecture(Net(), batch(a=2, b=3, c=2), NAMES)
     with pytest.raises(AssertionError, match="predicts 2 rows of b, which has 3 samples"):
         check_architecture(Net(), Overlapping(**vars(batch(a=2, b=3, c=2))), NAMES)
+
+
+def test_a_data_set_that_does_not_keep_its_groups_is_named(tmp_path, monkeypatch):
+    objects.synth(tmp_path, 5, 5, report=lambda line: None)
+    data = CIFAR100(str(tmp_path), seed=0, batch_size=40)
+    with monkeypatch.context() as changed:
+        changed.setattr(data, "task_inputs", False, raising=False)
+        with pytest.raises(AssertionError, match="each task go with task_inputs = True"):
+            check_dataset(data)
+    with monkeypatch.context() as changed:
+        changed.setattr(TaskImageBatch, "of", lambda batch, task: batch)
+        with pytest.raises(AssertionError, match=r"of\('aquatic_mammals'\) is not the batch of"):
+            check_dataset(data)
+    check_dataset(data)
 
 
 def test_rows_follow_the_order_of_the_targets():

@@ -30,7 +30,7 @@ def bound_by_permissions():
         raise PermissionError
 
 
-def call(*words, cwd, file_size_kib=None, environment=ENVIRONMENT, before=None):
+def call(*words, cwd, file_size_kib=None, environment=ENVIRONMENT, before=None, timeout=240):
     """Run a command to its end; ``before`` is called in its process."""
     program = [*PROGRAM, *map(str, words)]
     if file_size_kib is not None:
@@ -41,7 +41,7 @@ def call(*words, cwd, file_size_kib=None, environment=ENVIRONMENT, before=None):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=timeout,
         preexec_fn=before,
     )
 

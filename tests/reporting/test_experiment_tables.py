@@ -60,8 +60,8 @@ def swept_labels(name: str) -> list[str]:
 
 
 def compose_any(words: list[str]) -> dict[str, Any]:
-    """Compose a run on a data set, or else on a suite of environments."""
-    for dataset in ("qm9", "pendulum6"):
+    """Compose a run on the first data set or suite that it is for."""
+    for dataset in ("qm9", "pendulum6", "nyuv2", "cifar100"):
         with suppress(ConfigError):
             return compose_config([f"dataset={dataset}", *words])
     return compose_config(["dataset=metaworld", *words])

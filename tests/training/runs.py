@@ -54,6 +54,12 @@ SMALLEST = {
         *("dataset.train_size=4", "dataset.test_size=1", "architecture.width=0.01"),
         "dataset.batch_size=2",
     ),
+    "multimnist": ("dataset.train_size=8", "dataset.test_size=4", "dataset.batch_size=4"),
+    "cifar100": ("dataset.train_size=2", "dataset.test_size=1", "dataset.batch_size=20"),
+    "celeba": (
+        *("dataset.train_size=4", "dataset.val_size=2", "dataset.test_size=2"),
+        "dataset.batch_size=2",
+    ),
 }
 """Overrides that leave two batches to an epoch and a few channels to a network."""
 

@@ -46,10 +46,20 @@ CELLS["taskforce, same batch"] = (*CELLS["taskforce"], "method.transition=same_b
 ALWAYS = {"graddrop", "nashmtl", "taskforce, same batch"}
 """They ask most of gradients, and remember most."""
 
+DENSE = ("nyuv2", "cityscapes")
+CLASSIFIED = {("taskforce", "multimnist"), ("pcgrad", "cifar100"), ("ls", "celeba")}
+
+
+def tested_always(cell, dataset):
+    """Whether a pair is on the diagonal of the product."""
+    kinds = dataset in DENSE and cell in ALWAYS
+    return dataset == "qm9" or kinds or (cell, dataset) in CLASSIFIED
+
+
 PAIRS = [
     pytest.param(
         *(cell, dataset),
-        marks=[] if dataset == "qm9" or cell in ALWAYS else [pytest.mark.nightly],
+        marks=[] if tested_always(cell, dataset) else [pytest.mark.nightly],
         id=f"{cell}-{dataset}",
     )
     for cell in CELLS

@@ -1,60 +1,15 @@
 import hashlib
 import io
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from mtl_bench.datasets.store import download as module
 from mtl_bench.datasets.store.download import download, extract_members
 from mtl_bench.errors import DataError
+from tests.datasets.store.server import CONTENT, Server
 
-CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Server(ThreadingHTTPServer):
-    """Serves CONTENT; breaks off after ``limits`` bytes, one limit a request, then never."""
-
-    def __init__(self, limits=(), ranges=True, status=200):
-        self.limits, self.ranges, self.status = list(limits), ranges, status
-        self.requests = []
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/file"
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *args):
-        self.shutdown()
-        self.server_close()
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        wanted = self.headers.get("Range")
-        server.requests.append(wanted)
-        if server.status != 200:
-            self.send_error(server.status)
-            return
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
-        if start >= len(CONTENT):
-            self.send_error(416)
-            return
-        body = CONTENT[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: server.limits.pop(0)] if server.limits else body)
-
-    def log_message(self, *args):
-        pass
 
 
 def silent(line):

@@ -22,7 +22,7 @@ from mtl_bench.reporting.notes import (
 )
 from mtl_bench.reporting.published import find_published, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
-from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
+from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
 from mtl_bench.reporting.tables import cost_columns, filled
 
 DATASETS = ("nyuv2", "cityscapes", "qm9")
@@ -59,12 +59,9 @@ def render_cost_table(name: str, records: Sequence[Record], *, form: Format, wid
         width: terminal cells to fill.
     """
     profiles = sorted({record.profile for record in records if record.summary is not None})
-    tables = [
-        table
-        for profile in profiles
-        if (table := COST_TABLES[name]([r for r in records if r.profile == profile], profile))
-    ]
-    return render(tables, form, width) if tables else ""
+    make = COST_TABLES[name]
+    tables = (make([r for r in records if r.profile == profile], profile) for profile in profiles)
+    return render(tables, form, width)
 
 
 def _epochs(records: Sequence[Record], profile: str) -> Table | None:
@@ -94,12 +91,12 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
                 ]
         paper = [float(row[dataset]) for row in printed.values()]
         heads.append(f"paper {dataset}")
-        columns.append([_ratio(seconds / paper[0]) for seconds in paper])
+        columns.append([number_cell(seconds / paper[0], "x{:.2f}") for seconds in paper])
     return Table(
         f"table5: {profile}, cost of an epoch relative to LS",
         "method",
         [method_name(method) for method in printed],
-        Columns([], list[list[Cell]]()),
+        Columns(),
         Columns(heads, columns),
         [
             f"Profile {profile}. Training time of an epoch relative to LS with the same seed on "
@@ -152,8 +149,8 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
     columns = []
     for seconds in (own, paper):
         total = sum(seconds.values())
-        columns.append([Cell(f"{seconds[p] / total:.0%}", seconds[p] / total) for p in PARTS])
-    milliseconds = [Cell(f"{1000 * own[part]:.1f}", 1000 * own[part]) for part in PARTS]
+        columns.append([number_cell(seconds[part] / total, "{:.0%}") for part in PARTS])
+    milliseconds = [number_cell(1000 * own[part], "{:.1f}") for part in PARTS]
     kinds = sorted({run.summary["data"]["kind"] for run, _ in timed if run.summary})
     kind = " and ".join(map(kind_text, kinds))
     overrides = assignments(shared_overrides([run.overrides for run, _ in timed]))
@@ -162,7 +159,7 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         f"table6: {profile} / nyuv2, where a step of TaskForce spends its time",
         "",
         list(PARTS),
-        Columns([], list[list[Cell]]()),
+        Columns(),
         Columns(["ms a step", "share", "paper, share"], [milliseconds, *columns]),
         [
             f"Profile {profile}{with_text(overrides)}, {kind}, {seeds}, median over "
@@ -183,10 +180,6 @@ def _seconds_per_step(record: Record) -> dict[str, float] | None:
     if not steps or any(phase not in seconds for phase, _ in PARTS.values()):
         return None
     return {part: seconds[phase] / steps for part, (phase, _) in PARTS.items()}
-
-
-def _ratio(value: float) -> Cell:
-    return Cell(f"x{value:.2f}", value)
 
 
 COST_TABLES: dict[str, Callable[[Sequence[Record], str], Table | None]] = {

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import MethodRow, ScoredRun
+from mtl_bench.reporting.comparison import ScoredRun
 from mtl_bench.reporting.costs import cost
-from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
+from mtl_bench.reporting.figures.scene import FigureContext
 from mtl_bench.reporting.notes import (
     cautions,
     costless,
@@ -19,7 +18,7 @@ from mtl_bench.reporting.notes import (
     setting_text,
     usual_seeds,
 )
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+from mtl_bench.reporting.table import Cell, Columns, Table, number_cell
 from mtl_bench.reporting.tables import cost_columns, filled, parameter_columns, seed_count
 
 PHASES = {
@@ -33,19 +32,8 @@ PHASES = {
 REFERENCE = "ls"
 
 
-def render_step_costs(records: Sequence[Record], *, form: Format, width: int) -> str:
-    """Return a table per comparison with a row per method, "" without a finished run.
-
-    Args:
-        records: as ``find_records`` returns them.
-        form: what the tables are written in.
-        width: terminal cells to fill.
-    """
-    tables = [_table(scene) for scene in find_scenes(records, None)]
-    return render(tables, form, width) if tables else ""
-
-
-def _table(scene: FigureContext) -> Table:
+def step_cost_table(scene: FigureContext) -> Table:
+    """Return a row per method of a comparison."""
     found, rows = scene.comparison, scene.comparison.rows
     references = [row for row in rows if row.label == REFERENCE]
     times = references[0].step_times if len(references) == 1 else {}
@@ -57,17 +45,16 @@ def _table(scene: FigureContext) -> Table:
         "memory [MiB]": [_memory(own) for own in runs],
         "n": [seed_count(row) for row in rows],
         **parameter_columns(rows),
-        "shared": [_count(row) for row in rows],
+        "shared": [number_cell(row.parameters.get("shared"), "{:,}") for row in rows],
     }
-    shown = filled(columns)
     usual = usual_seeds(rows)
     seeds = sorted({seed for row in rows for seed in row.seeds})
     return Table(
         f"costs: {place_text(found)}",
         "method",
         [row.name for row in rows],
-        Columns([], list[list[Cell]]()),
-        Columns(list(shown), list(shown.values())),
+        Columns(),
+        Columns.of(filled(columns)),
         [
             f"Profile {profile_text(found)}, {setting_text(found.setting)}, {seeds_text(seeds)}. "
             "Step cost: training time of a step relative to LS with the same seed on the same "
@@ -88,14 +75,9 @@ def _milliseconds(runs: Sequence[ScoredRun], phase: str) -> Cell:
         if (steps := run.summary.get("steps"))
         and (seconds := run.summary["seconds"].get(phase)) is not None
     ]
-    return Cell(f"{median(told):.2f}", median(told)) if told else NO_CELL
+    return number_cell(median(told) if told else None, "{:.2f}")
 
 
 def _memory(runs: Sequence[ScoredRun]) -> Cell:
     told = [found / 2**20 for run in runs if (found := run.summary.get("peak_memory_bytes"))]
-    return Cell(f"{median(told):,.0f}", median(told)) if told else NO_CELL
-
-
-def _count(row: MethodRow) -> Cell:
-    shared = row.parameters.get("shared")
-    return NO_CELL if shared is None else Cell(f"{shared:,}", shared)
+    return number_cell(median(told) if told else None, "{:,.0f}")

@@ -24,7 +24,7 @@ from mtl_bench.reporting.statistics import (
     rank_rows,
     runs_under,
 )
-from mtl_bench.reporting.table import NO_CELL, Cell
+from mtl_bench.reporting.table import NO_CELL, Cell, number_cell
 from mtl_bench.reporting.tables import (
     DELTA_T,
     INTERVAL,
@@ -240,7 +240,7 @@ def _shown(cell: Cell) -> Shown:
 
 
 def _number(value: float | None) -> Shown:
-    return _shown(NO_CELL if value is None else Cell(f"{value:.2f}", value))
+    return _shown(number_cell(value, "{:.2f}"))
 
 
 def _published(setting: Setting) -> tuple[list[str], dict[str, list[Shown]]]:

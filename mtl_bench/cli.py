@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
@@ -123,9 +124,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
     figures = commands.add_parser("figures", help="pictures of results, PNG and SVG")
     figures.add_argument(
-        "words", nargs="*", metavar="[NAME] KEY=VALUE", help="figure2, curves, …; profile=mini"
+        "settings", nargs="*", metavar="[NAME] KEY=VALUE", help="figure2, curves, …; profile=mini"
     )
-    figures.set_defaults(command=_figures, elsewhere=ELSEWHERE)
+    figures.set_defaults(command=_handing_on("reporting.figures.command:run"), elsewhere=ELSEWHERE)
 
     show = commands.add_parser("show", help="a run's predictions on test images, or an episode")
     show.add_argument("run", type=Path, help="folder of the run's record")
@@ -159,12 +160,14 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     completion.add_argument("line", nargs="?", default="", help=argparse.SUPPRESS)
     completion.set_defaults(command=_completion)
 
+    toy, game, grams = (_handing_on(f"toy.command:{name}") for name in ("toy", "game", "grams"))
+    sync = _handing_on("tracking.sync:sync_command")
     for name, about, command, elsewhere in (
         ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
-        ("toy", "draw every method's path on two tasks; landscape=front, valley", _toy, ELSEWHERE),
-        ("game", "play a small game with a known optimum", _game, ELSEWHERE),
-        ("grams", "let agents play on a run's recorded Gram matrices", _grams, None),
-        ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb, None),
+        ("toy", "draw every method's path on two tasks; landscape=front, valley", toy, ELSEWHERE),
+        ("game", "play a small game with a known optimum", game, ELSEWHERE),
+        ("grams", "let agents play on a run's recorded Gram matrices", grams, None),
+        ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", sync, None),
     ):
         picture = commands.add_parser(name, help=about)
         picture.add_argument("settings", nargs="*", metavar="KEY=VALUE")
@@ -232,7 +235,7 @@ def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mtl_bench.records.reader import find_records
-    from mtl_bench.reporting.absent import say_absent
+    from mtl_bench.reporting.commands import say_absent
     from mtl_bench.reporting.status import render_status
 
     settings = parse_settings(
@@ -261,18 +264,9 @@ def _tables(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from mtl_bench.reporting.page.write import report
 
-    print(
-        report(
-            parse_settings(options.settings, profile=None, output=None, paths__results="results")
-        )
-    )
+    allowed = {"profile": None, "output": None, "paths__results": "results"}
+    print(report(parse_settings(options.settings, **allowed)))
     return 0
-
-
-def _figures(options: argparse.Namespace) -> int:
-    from mtl_bench.reporting.figures.command import run
-
-    return run(options.words)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -298,8 +292,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    from mtl_bench.inspect.evaluate import recompute
-    from mtl_bench.reporting.recomputed import render_recomputed
+    from mtl_bench.inspect.evaluate import recompute, render_recomputed
 
     settings = parse_settings(
         options.settings, tolerance="1e-4", paths__data=None, trainer__device=None
@@ -325,27 +318,6 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _toy(options: argparse.Namespace) -> int:
-    from mtl_bench.toy.command import toy
-
-    toy(options.settings)
-    return 0
-
-
-def _game(options: argparse.Namespace) -> int:
-    from mtl_bench.toy.command import game
-
-    game(options.settings)
-    return 0
-
-
-def _grams(options: argparse.Namespace) -> int:
-    from mtl_bench.toy.command import grams
-
-    grams(options.settings)
-    return 0
-
-
 def _replay(options: argparse.Namespace) -> int:
     from mtl_bench.inspect.replay import replay
     from mtl_bench.reporting.incident import render_replay
@@ -358,7 +330,6 @@ def _replay(options: argparse.Namespace) -> int:
     return 1 if found.same is False else 0
 
 
-def _wandb(options: argparse.Namespace) -> int:
-    from mtl_bench.tracking.sync import sync_command
-
-    return sync_command(options.settings)
+def _handing_on(function: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that hands its words to ``module:function``, which is imported then."""
+    return lambda options: resolve_name(f"mtl_bench.{function}")(options.settings) or 0

@@ -6,7 +6,9 @@ M outputs, P parameters of one network.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -142,3 +144,25 @@ def sum_gradients(run: Pass, outputs_TBM: Tensor) -> tuple[Tensor, Tensor]:
     sums2_TBH = through_relu(torch.bmm(outputs_TBM, run.layers.weight3_THM.mT), run.hidden2_TBH, 0)
     sums1_TBH = through_relu(torch.bmm(sums2_TBH, run.layers.weight2_THH.mT), run.hidden1_TBH, 0)
     return sums1_TBH, sums2_TBH
+
+
+class Learner(nn.Module):
+    """A module whose state includes that of its optimisers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optimizers: dict[str, torch.optim.Adam] = {}
+
+    def add_adam(self, name: str, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
+        """Make the Adam of some parameters; the state keeps it under the name."""
+        self.optimizers[name] = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the states of all optimisers."""
+        return {f"{name}_optimizer": o.state_dict() for name, o in self.optimizers.items()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
+        state = deepcopy(state)  # the optimisers would go on writing into the loaded tensors
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state[f"{name}_optimizer"])

@@ -281,20 +281,5 @@ class RecordedRun:
             raise ConfigError(f"split={split}: allowed: {', '.join(splits)}")
 
 
-def load_run(
-    path: str | PathLike[str],
-    *,
-    data: str | PathLike[str] | None = None,
-    device: str | None = None,
-) -> RecordedRun:
-    """Return a recorded run; see ``RecordedRun``.
-
-    Args:
-        path: folder ``results/PROFILE/DATASET/METHOD/RUN``.
-        data: folder of prepared data, by default the one that the run read.
-        device: where networks are computed, by default the run's.
-
-    Raises:
-        RecordError: no run is there, or its configuration can't be read.
-    """
-    return RecordedRun(path, data=data, device=device)
+load_run = RecordedRun
+"""The name of a function, for what reads."""

@@ -154,6 +154,27 @@ def read_steps(
     return pa.concat_tables(tables, promote_options="permissive")
 
 
+def step_series(
+    record: Path, columns: Sequence[str], updates: int | None = None, component: str = ""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the steps, (N,), and the named columns, (N, K) in float64; None if some aren't there.
+
+    Args:
+        record: folder of the run.
+        columns: names as ``StepLog`` writes them; nothing else is read from the disk.
+        updates: of the whole run, as its summary says; None if it doesn't.
+        component: whose updates are read, "" for the only one.
+
+    Raises:
+        RecordError: there is no step log, or a part of it is missing or can't be read.
+    """
+    table = read_steps(record / "steps" / component, columns, updates)
+    if table is None:
+        return None
+    values = [np.asarray(table[name], dtype=np.float64) for name in columns]
+    return table["step"].to_numpy(), np.stack(values, axis=1)
+
+
 class StepLog:
     """Collects rows and writes them as ``part-<first step>.parquet``.
 

@@ -23,7 +23,14 @@ from mtl_bench.reporting.comparison import (
     Setting,
 )
 from mtl_bench.reporting.costs import cost
-from mtl_bench.reporting.experiments import RAW, Experiment, Line, find_experiments
+from mtl_bench.reporting.experiments import (
+    RAW,
+    Experiment,
+    Line,
+    as_number,
+    find_experiments,
+    read_published,
+)
 from mtl_bench.reporting.notes import (
     MARKS,
     agreement,
@@ -35,7 +42,6 @@ from mtl_bench.reporting.notes import (
     remarks,
     usual_seeds,
 )
-from mtl_bench.reporting.published import as_number, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.table import (

@@ -14,14 +14,13 @@ import numpy as np
 from mtl_bench.errors import RecordError
 from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
-from mtl_bench.records.steps import CURVATURE, find_parts
+from mtl_bench.records.steps import CURVATURE, find_parts, step_series
 from mtl_bench.reporting.agent_table import agent_table
-from mtl_bench.reporting.figures.logs import step_series
+from mtl_bench.reporting.cost_tables import step_cost_table
 from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
 from mtl_bench.reporting.statistics import ScoredRun
-from mtl_bench.reporting.step_costs import step_cost_table
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
 from mtl_bench.reporting.tables import filled
 from mtl_bench.reporting.triad import pair_columns, pair_statistics, triad_shares

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.reporting.drawing import save
-from mtl_bench.toy import game_figure, recorded, two_tasks, two_tasks_figure, valley, valley_figure
+from mtl_bench.toy import game_figure, recorded, two_tasks, valley
 from mtl_bench.toy.game import RATE
 from mtl_bench.toy.game_runs import VARIANTS, play, render
+from mtl_bench.toy.landscape_figures import draw_two_tasks, draw_valley
 from mtl_bench.toy.trajectories import Losses, all_trajectories
 from mtl_bench.words import parse_count, parse_list, parse_settings, require_choice
 
@@ -41,8 +42,8 @@ class Landscape(NamedTuple):
 
 
 LANDSCAPES = {
-    "front": Landscape(two_tasks.losses, two_tasks.STARTS, 300, two_tasks_figure.draw, "toy"),
-    "valley": Landscape(valley.losses, valley.STARTS, 600, valley_figure.draw, "toy_valley"),
+    "front": Landscape(two_tasks.losses, two_tasks.STARTS, 300, draw_two_tasks, "toy"),
+    "valley": Landscape(valley.losses, valley.STARTS, 600, draw_valley, "toy_valley"),
 }
 
 

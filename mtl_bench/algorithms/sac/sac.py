@@ -20,9 +20,8 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
-from mtl_bench.algorithms.sac.episodes import play_rounds
+from mtl_bench.algorithms.sac.episodes import describe_learning, play_rounds
 from mtl_bench.algorithms.sac.gradients import ControlGradients, Losses, Network
-from mtl_bench.algorithms.sac.learning_curve import describe_learning
 from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
 from mtl_bench.algorithms.sac.stabilisation import (
     Disturbance,

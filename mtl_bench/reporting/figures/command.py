@@ -10,20 +10,18 @@ from pathlib import Path
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import printable
 from mtl_bench.records.reader import Record, find_records
-from mtl_bench.reporting.absent import say_absent
-from mtl_bench.reporting.commands import status_command
+from mtl_bench.reporting.commands import say_absent, status_command
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
     compositions,
     cost,
     curves,
     gradients,
-    noise_buffer,
     ranking,
     score,
     success,
+    sweep,
     triad,
-    update_every,
     weights,
 )
 from mtl_bench.reporting.figures.scene import (
@@ -36,8 +34,8 @@ from mtl_bench.values import SELECTIONS
 from mtl_bench.words import parse_list, parse_seeds, parse_settings, require_choice
 
 FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
-    "figure2": noise_buffer.draw,
-    "figure3": update_every.draw,
+    "figure2": sweep.draw_noise_buffer,
+    "figure3": sweep.draw_update_every,
     "figure4": weights.draw,
     "score": score.draw,
     "curves": curves.draw,

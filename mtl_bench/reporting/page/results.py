@@ -8,7 +8,7 @@ from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Column, Comparison, ScoredRun, Setting, Spread
-from mtl_bench.reporting.experiments import published_numbers
+from mtl_bench.reporting.experiments import as_number, published_numbers
 from mtl_bench.reporting.notes import (
     MARKS,
     cautions,
@@ -17,7 +17,6 @@ from mtl_bench.reporting.notes import (
     few_seeds,
     unsealed_note,
 )
-from mtl_bench.reporting.published import as_number
 from mtl_bench.reporting.statistics import (
     compare_parts,
     counted_columns,

@@ -9,8 +9,8 @@ from pyarrow import parquet
 
 from mtl_bench.errors import RecordError
 from mtl_bench.records.epochs import read_epochs
-from mtl_bench.records.steps import ROWS_MAX, Span, StepLog, missing_steps
-from mtl_bench.reporting.figures.logs import epoch_series, step_series
+from mtl_bench.records.steps import ROWS_MAX, Span, StepLog, missing_steps, step_series
+from mtl_bench.reporting.figures.series import epoch_series
 from mtl_bench.reporting.page import series as page
 from mtl_bench.scores import DeltaM
 from mtl_bench.tracking.feed import Feed

@@ -1,7 +1,7 @@
 """The task gradients of one step: what they are, how they are computed, and the choice between."""
 
-from mtl_bench.gradients.autograd import Cut
 from mtl_bench.gradients.choice import choose_backend
+from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.representation import RepresentationGradients
 from mtl_bench.gradients.stacked import StackedGradients, copies_for_tasks
 from mtl_bench.gradients.task_gradients import Backend, TaskGradients

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -143,28 +141,3 @@ def parameter_runs(
             run, size = [], 0
     if run:
         yield run
-
-
-@dataclass(frozen=True)
-class Cut:
-    """The tensor in which all tasks meet, cut from what is computed from it.
-
-    Args:
-        output: the representation, with the graph of the shared part behind it.
-        leaf: the same values as a leaf, where the graphs of the losses begin.
-
-    Example:
-        >>> import torch
-        >>> from mtl_bench.gradients import Cut
-        >>> cut = Cut.at(torch.ones(3, requires_grad=True) * 2)
-        >>> cut.leaf.is_leaf, torch.equal(cut.leaf, cut.output)
-        (True, True)
-    """
-
-    output: Tensor
-    leaf: Tensor
-
-    @classmethod
-    def at(cls, representation: Tensor) -> Self:
-        """Cut behind a representation; predictions are then computed from ``leaf``."""
-        return cls(representation, representation.detach().requires_grad_())

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mtl_bench.gradients.autograd import Cut, differentiate, write_gradients
+from mtl_bench.gradients.autograd import differentiate, write_gradients
+from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.task_gradients import TaskGradients
 
 

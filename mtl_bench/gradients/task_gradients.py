@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mtl_bench.errors import NonFiniteError
 from mtl_bench.gradients.autograd import (
-    Cut,
     Gradients,
     check_parameters,
     differentiate,
@@ -23,6 +22,7 @@ from mtl_bench.gradients.autograd import (
     widest_dtype,
     write_gradients,
 )
+from mtl_bench.gradients.cut import Cut
 
 Backend = Literal["loop", "batched", "streamed"]
 

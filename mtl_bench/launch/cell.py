@@ -35,6 +35,9 @@ class SweepRun(NamedTuple):
     error: str | None
 
 
+STATES = {Interrupted: "interrupted", BusyError: "running", ExplodedError: "exploded"}
+"""What an error makes of a run; any other is a failure."""
+
 SweepRunner = Callable[[list[str], int | None], SweepRun]
 """What a launcher does with the overrides of a cell and the slot that it runs in, if it has one."""
 
@@ -84,20 +87,15 @@ def run_cell(overrides: list[str], slot: int | None = None) -> SweepRun:
             if resolved["logger"]["progress"] == "auto":  # one terminal can't have two displays
                 resolved["logger"]["progress"] = "named"
         path, _ = run(resolved)
-    except Interrupted as error:
-        return SweepRun(overrides, None, "interrupted", str(error))
-    except BusyError as error:
-        return SweepRun(overrides, None, "running", str(error))
-    except ExplodedError as error:
-        return SweepRun(overrides, None, "exploded", str(error))
     except MtlBenchError as error:
-        return SweepRun(overrides, None, "failed", str(error))
+        state = next((name for kind, name in STATES.items() if isinstance(error, kind)), "failed")
+        return SweepRun(overrides, None, state, str(error))
     except Exception as error:
         if "debug=true" in overrides:
             traceback.print_exc()
-        if isinstance(error, OSError | MemoryError):
-            return SweepRun(overrides, None, "failed", describe_refusal(error))
-        return SweepRun(overrides, None, "failed", f"{type(error).__name__}: {error}")
+        refused = isinstance(error, OSError | MemoryError)
+        told = describe_refusal(error) if refused else f"{type(error).__name__}: {error}"
+        return SweepRun(overrides, None, "failed", told)
     return SweepRun(overrides, str(path), "finished", None)
 
 

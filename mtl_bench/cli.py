@@ -235,7 +235,7 @@ def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mtl_bench.records.reader import find_records
-    from mtl_bench.reporting.commands import say_absent
+    from mtl_bench.reporting.commands import explain_no_records
     from mtl_bench.reporting.status import render_status
 
     settings = parse_settings(
@@ -246,7 +246,7 @@ def _status(options: argparse.Namespace) -> int:
     if records := find_records(results, **settings):
         console.print(render_status(records, console.width), soft_wrap=True)
     else:
-        print(say_absent(results, settings))
+        print(explain_no_records(results, settings))
     return 0
 
 

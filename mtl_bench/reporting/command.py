@@ -12,8 +12,8 @@ from typing import Any
 from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_atomically
-from mtl_bench.records.reader import Record, find_records
-from mtl_bench.reporting.commands import say_absent
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.commands import choose_records, explain_no_records
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments
@@ -22,7 +22,7 @@ from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
 from mtl_bench.values import SELECTIONS
-from mtl_bench.words import parse_seeds, require_choice
+from mtl_bench.words import require_choice
 
 SETTINGS = {
     "profile": None,
@@ -60,11 +60,10 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     # under all rules at once there is the table of all records alone
     require_choice(settings, "selection", SELECTIONS if names else (*SELECTIONS, "all"))
     results = Path(settings["paths.results"])
-    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
-    seeds = parse_seeds(settings["seed"])
-    records = [record for record in found if not seeds or record.seed in seeds]
+    records = choose_records(results, settings)
     if not names and not records:
-        print(say_absent(results, {key: settings[key] for key in ("profile", "dataset", "seed")}))
+        chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
+        print(explain_no_records(results, chosen))
         return
     for name in names or ["tables"]:
         shown = _render(name, records, settings, settings["format"], _width())

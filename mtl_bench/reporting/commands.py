@@ -9,9 +9,9 @@ from typing import Any
 from mtl_bench.advice import command
 from mtl_bench.config.overrides import find_overrides
 from mtl_bench.files import printable
-from mtl_bench.records.reader import FOLDER, Record, find_record
+from mtl_bench.records.reader import FOLDER, Record, find_record, find_records
 from mtl_bench.reporting.grouping import shared_overrides
-from mtl_bench.words import parse_list
+from mtl_bench.words import parse_list, parse_seeds
 
 METHODS_OWN = "method."
 """Beginning of the keys in which the methods of a comparison may differ."""
@@ -86,7 +86,18 @@ def _data_of(record: Record) -> str | None:
     return folder if Path(folder).is_dir() else None
 
 
-def say_absent(results: Path, chosen: Mapping[str, str | None]) -> str:
+def choose_records(results: Path, settings: Mapping[str, str | None]) -> list[Record]:
+    """Return the records of a command's profile, data set and seeds; without one, of all.
+
+    Raises:
+        ConfigError: seeds that are no whole numbers.
+    """
+    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
+    seeds = parse_seeds(settings["seed"])
+    return [record for record in found if not seeds or record.seed in seeds]
+
+
+def explain_no_records(results: Path, chosen: Mapping[str, str | None]) -> str:
     """Return which choice no record has and those that there are, or how to make the first record.
 
     Args:
@@ -104,10 +115,10 @@ def say_absent(results: Path, chosen: Mapping[str, str | None]) -> str:
             there = sorted({place[key] for place in left})
             return f"No run record has {before}{key}={value}; there are {', '.join(there)}."
         left, before = kept, f"{before}{key}={value} and "
-    return how_to_start(results)
+    return explain_empty(results)
 
 
-def how_to_start(results: Path) -> str:
+def explain_empty(results: Path) -> str:
     """Return the command that makes the first record in a folder."""
     chosen = {"dataset": "qm9", "method": "ls", "profile": "mini", "seed": 0}
     start = command("train", **chosen, paths__results=results)

@@ -10,7 +10,7 @@ from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
 from mtl_bench.launch.cell import look
-from mtl_bench.launch.sweep import survey
+from mtl_bench.launch.sweep import inspect_sweep
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.reporting.commands import rerun_command, status_command, train_command
@@ -119,6 +119,6 @@ def test_a_table_without_runs_names_sweeps_that_can_be(name, dataset, capsys):
     for command in commands:
         flag, *words = words_of(command)
         assert flag == "-m"
-        cells = survey(words)
+        cells = inspect_sweep(words)
         assert {cell.state for cell in cells} == {"missing"}
         assert all(Path(cell.path).match("a,b/demo/*/*/seed5-*") for cell in cells)

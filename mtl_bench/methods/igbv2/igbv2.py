@@ -12,7 +12,7 @@ from torch import Tensor
 from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.methods.igbv2.policy import task_weights
-from mtl_bench.methods.igbv2.sac import Health, SoftActorCritic, make_replay
+from mtl_bench.methods.igbv2.sac import SoftActorCritic, UpdateMetrics, make_replay
 from mtl_bench.values import Fraction, HeadWeighting, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class IGBv2(Method):
         self.epoch = 0
         self.epoch_steps = 0
         self.updates = 0
-        self.health = Health(0.0, 0.0, 0.0)
+        self.health = UpdateMetrics(0.0, 0.0, 0.0)
         self.diagnostics: dict[str, float] = {}
         for name in ("previous_losses_T", "previous_weights_T", "loss_sums_T", "base_losses_T"):
             self.register_buffer(name, torch.zeros(num_tasks, dtype=torch.float64))
@@ -253,7 +253,7 @@ class IGBv2(Method):
         self.epoch = state["epoch"]
         self.epoch_steps = state["epoch_steps"]
         self.updates = state["updates"]
-        self.health = Health(*state["health"])
+        self.health = UpdateMetrics(*state["health"])
 
 
 def improvement_reward(before_T: Tensor, after_T: Tensor, base_T: Tensor) -> float:

@@ -35,7 +35,7 @@ def make_replay(num_tasks: int, capacity: int) -> RingBuffer[LossTransitions]:
     return RingBuffer(capacity, LossTransitions(none_BT, none_BT, none_B, none_BT))
 
 
-class Health(NamedTuple):
+class UpdateMetrics(NamedTuple):
     """Critic loss (mean of the two), actor loss and entropy of the policy in one update."""
 
     critic_loss: float
@@ -86,14 +86,14 @@ class SoftActorCritic(Learner):
         with torch.no_grad():
             return self.actor.sample(losses_T.float()[None], generator).weights_BT[0]
 
-    def update(self, batch: LossTransitions, generator: torch.Generator) -> Health:
+    def update(self, batch: LossTransitions, generator: torch.Generator) -> UpdateMetrics:
         """Update the critics, the actor, the temperature and the target critics, in this order."""
         alpha = self.temperature.value()
         critic_loss = self._update_critics(batch, alpha, generator)
         actor_loss, entropy = self._update_actor(batch, alpha, generator)
         self.temperature.update(entropy)
         self.target_critics.flat_TP.lerp_(self.critics.flat_TP, self.tau)
-        return Health(critic_loss, actor_loss, entropy)
+        return UpdateMetrics(critic_loss, actor_loss, entropy)
 
     def _update_critics(
         self, batch: LossTransitions, alpha: float, generator: torch.Generator

@@ -15,7 +15,7 @@ from mtl_bench.methods.taskforce.replay_buffer import Replay
 from mtl_bench.methods.taskforce.reward import Reward, Rewards
 
 
-class Memory(nn.Module):
+class PendingTransition(nn.Module):
     """Keeps a move until its outcome is seen, and then stores the transition.
 
     A task's first loss has none before it to be compared with, and adds nothing to a reward.
@@ -69,27 +69,27 @@ class Memory(nn.Module):
         gram_TT[present[:, None], present] = gram_SS
         return losses_T, gram_TT
 
-    def begin(
+    def start(
         self,
         observation_TO: Tensor,
         actions_T: Tensor,
         weights_T: Tensor,
         gram_TT: Tensor,
         losses_T: Tensor,
-        playing: Tensor | slice,
+        active: Tensor | slice,
     ) -> None:
         """Keep a move: what was seen and done, and what its reward will be computed from.
 
-        ``playing`` are the tasks whose labels were there.
+        ``active`` are the tasks whose labels were there.
         """
         self.observation_TO.copy_(observation_TO)
         self.actions_T.copy_(actions_T)
         self.weights_T.copy_(weights_T)
         self.gram_TT.copy_(gram_TT)
         self.losses_T.copy_(losses_T)
-        self.seen_T[playing] = True
+        self.seen_T[active] = True
 
-    def complete(self, observation_TO: Tensor, losses_T: Tensor) -> Reward:
+    def finish(self, observation_TO: Tensor, losses_T: Tensor) -> Reward:
         """Store the transition from the kept move to this observation and return its reward."""
         before_T = torch.where(self.seen_T, self.losses_T, losses_T)
         reward = self.rewards(before_T, losses_T, self.weights_T, self.gram_TT)
@@ -97,6 +97,8 @@ class Memory(nn.Module):
         return reward
 
 
-def _count_all_as_seen(memory: Memory, state: dict[str, Any], prefix: str, *unused: object) -> None:
+def _count_all_as_seen(
+    pending: PendingTransition, state: dict[str, Any], prefix: str, *unused: object
+) -> None:
     """Let a run go on as it began from a checkpoint of a version that had no ``seen_T``."""
-    state.setdefault(f"{prefix}seen_T", torch.ones_like(memory.seen_T))
+    state.setdefault(f"{prefix}seen_T", torch.ones_like(pending.seen_T))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import printable
-from mtl_bench.records.reader import Record, find_records
-from mtl_bench.reporting.commands import say_absent, status_command
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.commands import choose_records, explain_no_records, status_command
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
     compositions,
@@ -31,7 +31,7 @@ from mtl_bench.reporting.figures.scene import (
     find_scenes,
 )
 from mtl_bench.values import SELECTIONS
-from mtl_bench.words import parse_list, parse_seeds, parse_settings, require_choice
+from mtl_bench.words import parse_list, parse_settings, require_choice
 
 FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
     "figure2": sweep.draw_noise_buffer,
@@ -87,11 +87,10 @@ def run(words: Sequence[str]) -> int:
     )
     require_choice(settings, "selection", SELECTIONS)
     results, folder = Path(str(settings["paths.results"])), settings["paths.figures"]
-    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
-    seeds = parse_seeds(settings["seed"])
-    records = [record for record in found if not seeds or record.seed in seeds]
+    records = choose_records(results, settings)
     if not records:
-        print(say_absent(results, {key: settings[key] for key in ("profile", "dataset", "seed")}))
+        chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
+        print(explain_no_records(results, chosen))
         return 0
     scenes = find_scenes(records, settings["selection"], parse_list(settings["method"]))
     several = len({scene.setting.profile for scene in scenes}) > 1

@@ -98,7 +98,7 @@ class PendingTransition(nn.Module):
 
 
 def _count_all_as_seen(
-    pending: PendingTransition, state: dict[str, Any], prefix: str, *unused: object
+    pending: PendingTransition, state: dict[str, Any], prefix: str, *_: object
 ) -> None:
     """Let a run go on as it began from a checkpoint of a version that had no ``seen_T``."""
     state.setdefault(f"{prefix}seen_T", torch.ones_like(pending.seen_T))

@@ -222,7 +222,7 @@ def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mtl_bench.records.reader import find_records
-    from mtl_bench.reporting.commands import explain_no_records
+    from mtl_bench.reporting.advice import explain_no_records
     from mtl_bench.reporting.status import render_status
 
     settings = parse_settings(

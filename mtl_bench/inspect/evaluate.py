@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mtl_bench.errors import RecordError
 from mtl_bench.inspect.recorded_run import RecordedRun
-from mtl_bench.records.processes import read_environment
+from mtl_bench.records.environment import read_environment
 from mtl_bench.reporting.layout import markdown_table
 from mtl_bench.runtime.environment import prepare_process
 

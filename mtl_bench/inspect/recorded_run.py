@@ -22,7 +22,7 @@ from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.records.frames import import_pandas, load_history
 from mtl_bench.records.reader import Record, find_record
 from mtl_bench.records.steps import PATTERN, read_steps
-from mtl_bench.reporting.commands import rerun_command
+from mtl_bench.reporting.advice import rerun_command
 from mtl_bench.runtime.environment import choose_device
 from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.training.checkpoint import Checkpoints, explain_misfit, require_same_data

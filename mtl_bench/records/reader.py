@@ -24,8 +24,8 @@ from mtl_bench.files import (
     read_yaml,
     take_lock,
 )
+from mtl_bench.records.environment import devices_of, latest_process
 from mtl_bench.records.epochs import complete_lines, parse_epoch
-from mtl_bench.records.processes import devices_of, latest_process
 from mtl_bench.records.seal import SEAL, changed_files, is_sealed
 from mtl_bench.records.summary import check_identity, check_summary
 from mtl_bench.scores import Score, score_of

@@ -12,7 +12,7 @@ import numpy as np
 from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.files import printable
 from mtl_bench.records.steps import find_parts
-from mtl_bench.reporting.figures.scene import FigureContext
+from mtl_bench.reporting.figures.context import FigureContext
 from mtl_bench.reporting.figures.series import Array, thin
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text
 from mtl_bench.reporting.states import States, read_states

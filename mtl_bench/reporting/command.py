@@ -13,7 +13,7 @@ from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.commands import choose_records, explain_no_records
+from mtl_bench.reporting.advice import choose_records, explain_no_records
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments

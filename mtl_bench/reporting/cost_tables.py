@@ -11,7 +11,7 @@ from mtl_bench.reporting.comparison import Comparison, MethodRow, ScoredRun
 from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.display import method_name
 from mtl_bench.reporting.experiments import find_published, read_published
-from mtl_bench.reporting.figures.scene import FigureContext
+from mtl_bench.reporting.figures.context import FigureContext
 from mtl_bench.reporting.grouping import assignments, shared_overrides
 from mtl_bench.reporting.notes import (
     cautions,

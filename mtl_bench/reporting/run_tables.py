@@ -17,7 +17,7 @@ from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import CURVATURE, find_parts, step_series
 from mtl_bench.reporting.agent_table import agent_table
 from mtl_bench.reporting.cost_tables import step_cost_table
-from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
+from mtl_bench.reporting.figures.context import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
 from mtl_bench.reporting.statistics import ScoredRun

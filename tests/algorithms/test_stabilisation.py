@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from mtl_bench.algorithms.sac.losses import CriticData
+from mtl_bench.algorithms.sac.objectives import CriticData
 from mtl_bench.algorithms.sac.stabilisation import LossMask
 from mtl_bench.algorithms.sac.temperature import Temperatures
 from mtl_bench.architectures.control.base import Shape

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtl_bench.cli import main
-from mtl_bench.reporting.commands import explain_no_records
+from mtl_bench.reporting.advice import explain_no_records
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 
 HOMO = {"values": scaled(2.0, "homo"), "tasks": qm9_tasks("homo")}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.steps import StepLog, read_steps
-from mtl_bench.reporting.figures.scene import find_scenes
+from mtl_bench.reporting.figures.context import find_scenes
 from mtl_bench.reporting.figures.triad import draw
 from mtl_bench.reporting.run_tables import render_runs
 from mtl_bench.reporting.triad import (

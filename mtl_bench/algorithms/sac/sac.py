@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
+from mtl_bench.algorithms.sac.episode_replay import EpisodeReplay, Transitions
 from mtl_bench.algorithms.sac.episodes import describe_learning, play_rounds
 from mtl_bench.algorithms.sac.gradients import ControlGradients, Losses
-from mtl_bench.algorithms.sac.losses import ActorData, CriticData, Objectives
-from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
+from mtl_bench.algorithms.sac.objectives import ActorData, CriticData, Objectives
 from mtl_bench.algorithms.sac.stabilisation import (
     Disturbance,
     LossMask,

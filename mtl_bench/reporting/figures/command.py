@@ -10,7 +10,7 @@ from pathlib import Path
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.commands import choose_records, explain_no_records, status_command
+from mtl_bench.reporting.advice import choose_records, explain_no_records, status_command
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
     compositions,
@@ -20,11 +20,11 @@ from mtl_bench.reporting.figures import (
     ranking,
     score,
     success,
-    sweep,
+    taskforce_sweeps,
     triad,
     weights,
 )
-from mtl_bench.reporting.figures.scene import (
+from mtl_bench.reporting.figures.context import (
     CannotDrawError,
     Drawing,
     FigureContext,
@@ -34,8 +34,8 @@ from mtl_bench.values import SELECTIONS
 from mtl_bench.words import parse_list, parse_settings, require_choice
 
 FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
-    "figure2": sweep.draw_noise_buffer,
-    "figure3": sweep.draw_update_every,
+    "figure2": taskforce_sweeps.draw_noise_buffer,
+    "figure3": taskforce_sweeps.draw_update_every,
     "figure4": weights.draw,
     "score": score.draw,
     "curves": curves.draw,

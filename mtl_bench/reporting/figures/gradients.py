@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import BLUE, GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import draw_line, label_ends, page, scale_values
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import Array, nan_mean, row_percentiles, smooth_and_thin
 from mtl_bench.reporting.figures.steps import SeedLogs, read_row
 

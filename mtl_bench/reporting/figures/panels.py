@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_bench.reporting.drawing import new_figure
-from mtl_bench.reporting.figures.labels import spread_out
+from mtl_bench.reporting.figures.label_placement import spread_out
 from mtl_bench.reporting.figures.looks import GREY, Look
 
 if TYPE_CHECKING:

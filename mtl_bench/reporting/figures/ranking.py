@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import FAINT, Look, row_looks
 from mtl_bench.reporting.figures.panels import page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import Array
 from mtl_bench.reporting.inference import column_ranks
 from mtl_bench.reporting.statistics import Column, MethodRow, ScoredRun, counted_columns

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import draw_line, grid, label_ends, page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import (
     WINDOW,
     Array,

@@ -16,7 +16,7 @@ from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_text
 from mtl_bench.records.reader import find_records
-from mtl_bench.reporting.commands import explain_empty
+from mtl_bench.reporting.advice import explain_empty
 from mtl_bench.reporting.page.data import page_data
 
 SCRIPTS = (

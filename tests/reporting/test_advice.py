@@ -13,7 +13,7 @@ from mtl_bench.launch.cell import look
 from mtl_bench.launch.sweep import inspect_sweep
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
-from mtl_bench.reporting.commands import rerun_command, status_command, train_command
+from mtl_bench.reporting.advice import rerun_command, status_command, train_command
 from mtl_bench.reporting.experiments import find_experiments
 from tests.end_to_end.processes import call_without
 from tests.records.synthetic import qm9_tasks, scaled, write_record

@@ -12,9 +12,9 @@ import numpy as np
 from mtl_bench.reporting.comparison import Spread
 from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.experiments import find_experiments
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import BLUE, FAINT, GREY, SOLID, find_look
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.statistics import MethodRow
 from mtl_bench.reporting.status import describe
 from mtl_bench.reporting.tables import score_text

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from mtl_bench.algorithms.sac.episode_replay import Transitions
 from mtl_bench.algorithms.sac.gradients import Network
-from mtl_bench.algorithms.sac.replay import Transitions
 from mtl_bench.algorithms.sac.temperature import Temperatures
 from mtl_bench.architectures.control.base import ControlNetwork
 from mtl_bench.architectures.control.policy import LogStd, sample_actions

@@ -1,4 +1,4 @@
-"""T small networks of one shape, evaluated and differentiated as one.
+"""T small networks of one shape, evaluated and differentiated as one, and what trains them.
 
 Legend of shape suffixes: T networks, B transitions, I inputs, N of them normalised, H hidden units,
 M outputs, P parameters of one network.

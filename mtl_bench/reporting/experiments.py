@@ -1,7 +1,8 @@
 """Tables and figures of papers: the section ``report`` of ``configs/experiment/NAME.yaml``.
 
 A row is a label of run records: a method and the variant that ``configs/ablation`` gives it. Where
-no rows are named, they are what the sweep of the same file makes, in its order.
+no rows are named, they are what the sweep of the same file makes, in its order. Published numbers
+stand in CSV files, as printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Episodes of a policy without noise.
+"""Episodes of a policy without noise, and what those of its training tell.
 
 Legend of shape suffixes: T tasks, C copies of each task's environment, R rounds.
 """

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mtl_bench.agents.exploration import Temperature
 from mtl_bench.agents.mlp_ensemble import Learner, MLPEnsemble
 from mtl_bench.agents.ring import RingBuffer
-from mtl_bench.agents.temperature import Temperature
 from mtl_bench.methods.igbv2.policy import Actor, LogProb
 
 CRITICS = 2

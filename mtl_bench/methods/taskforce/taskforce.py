@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from mtl_bench.agents.noise import OrnsteinUhlenbeck, linear_decay, saturation
+from mtl_bench.agents.exploration import OrnsteinUhlenbeck, linear_decay, saturation
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients.normalize import normalize_gram, normalizers
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.methods.taskforce.agents import Agents
 from mtl_bench.methods.taskforce.bandit import Bandit
 from mtl_bench.methods.taskforce.matd3 import MATD3
-from mtl_bench.methods.taskforce.observation import observe, require_valid
-from mtl_bench.methods.taskforce.pending import PendingTransition
+from mtl_bench.methods.taskforce.pending import PendingTransition, observe, require_valid
 from mtl_bench.methods.taskforce.policies import AgentLosses
 from mtl_bench.methods.taskforce.reward import NO_REWARD, Reward, Rewards
 from mtl_bench.methods.taskforce.structure import Structure, describe_raw, require_joint

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 class Temperature(nn.Module):
     """The factor alpha of the log-probability in the objectives of the critics and the actor.
 
-    Haarnoja et al., 2018b, section 5. It rises while the policy's entropy is below its target and falls while it is above. Learned is
-    log alpha, by Adam on -log alpha (log pi + target), as in the public implementations.
+    Haarnoja et al., 2018b, section 5. It rises while the policy's entropy is below its target and
+    falls while it is above. Learned is log alpha, by Adam on -log alpha (log pi + target), as in
+    the public implementations.
 
     Args:
         initial: alpha at first.

@@ -9,7 +9,7 @@ import pytest
 from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
-from mtl_bench.launch.cell import look
+from mtl_bench.launch.cell import inspect_run
 from mtl_bench.launch.sweep import inspect_sweep
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
@@ -65,8 +65,8 @@ def test_a_command_is_advised_without_torch(tmp_path):
 )
 def test_the_command_of_a_run_leads_to_its_record(words):
     path = begin(*words)
-    assert look(words_of(rerun_command(path)))[1:3] == (str(path), "interrupted")
-    assert look(words_of(rerun_command(path.absolute()))).path == str(path.absolute())
+    assert inspect_run(words_of(rerun_command(path)))[1:3] == (str(path), "interrupted")
+    assert inspect_run(words_of(rerun_command(path.absolute()))).path == str(path.absolute())
 
 
 def test_what_is_trained_beside_runs_has_all_that_they_share():

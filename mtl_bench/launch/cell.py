@@ -93,8 +93,9 @@ def run_cell(overrides: list[str], slot: int | None = None) -> SweepRun:
     except Exception as error:
         if "debug=true" in overrides:
             traceback.print_exc()
-        refused = isinstance(error, OSError | MemoryError)
-        told = describe_refusal(error) if refused else f"{type(error).__name__}: {error}"
+        told = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError | MemoryError):
+            told = describe_refusal(error)
         return SweepRun(overrides, None, "failed", told)
     return SweepRun(overrides, str(path), "finished", None)
 

@@ -188,7 +188,7 @@ def _verdict(
             first[i] = Cell(", ".join(states) or "missing")
     columns = scores | {"n": counts} | priced
     if experiment.metrics:
-        columns["MR ↓"] = [number_cell(row and row.mean_rank, "{:.2f}") for row in rows]
+        columns["MR ↓"] = [number_cell(row.mean_rank if row else None, "{:.2f}") for row in rows]
     columns = filled(columns)
     printed = _published(experiment, shown, found.setting.dataset)
     return Columns([*columns, *printed.heads], [*columns.values(), *printed.cells])

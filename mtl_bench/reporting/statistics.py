@@ -106,7 +106,7 @@ def compare(
     return [
         _comparison(setting, members, groups, part, shown, baseline, exploded)
         for setting, members, groups in _settings(runs)
-        for part, shown in (_parts(groups) if parted else [("all", groups)])
+        for part, shown in _parts(groups, parted)
     ]
 
 
@@ -122,7 +122,10 @@ def _settings(runs: Iterable[ScoredRun]) -> Iterator[tuple[Setting, list[ScoredR
         yield setting, own, sorted(groups, key=lambda group: row_order(group.method, group.name))
 
 
-def _parts(groups: list[Group]) -> Iterator[tuple[Part, list[Group]]]:
+def _parts(groups: list[Group], parted: bool) -> Iterator[tuple[Part, list[Group]]]:
+    if not parted:
+        yield "all", groups
+        return
     varied = {group.method for group in groups if group.is_ablation}
     methods = [group for group in groups if not group.is_ablation]
     if not varied or any(group.method not in {*varied, "stl"} for group in methods):

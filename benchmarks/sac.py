@@ -18,8 +18,8 @@ from torch.func import functional_call
 from benchmarks.steps import CPU, Step, fill_replay, render_left_out, time_steps
 from mtl_bench import build_method
 from mtl_bench.algorithms.base import Component
+from mtl_bench.algorithms.sac.episode_replay import Transitions
 from mtl_bench.algorithms.sac.gradients import ControlGradients
-from mtl_bench.algorithms.sac.replay import Transitions
 from mtl_bench.algorithms.sac.sac import MultiTaskSAC
 from mtl_bench.architectures.control.base import Shape
 from mtl_bench.architectures.control.mlp import MLP

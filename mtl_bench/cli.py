@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
 from mtl_bench import __version__
 from mtl_bench.config.groups import GROUPS, describe_group
@@ -30,7 +31,32 @@ EPILOG = """examples:
 
 `mtl-bench COMMAND --help` has examples of each."""
 
-ELSEWHERE = "paths.figures=DIR"
+ELSEWHERE = {
+    "train": "paths.results=DIR",
+    "data": "paths.data=DIR",
+    "tables": "paths.tables=DIR",
+    "export": "--to FILE",
+    "report": "output=FILE",
+    **dict.fromkeys(("figures", "toy", "game"), "paths.figures=DIR"),
+}
+"""Settings that name another place to write to."""
+
+LOADING = frozenset({"train", "config", "show", "eval", "export", "replay"})
+"""Commands that import torch."""
+
+OF_A_RUN = frozenset({"show", "eval", "export", "replay"})
+
+SETTINGS = {
+    "data": "source=…, paths.data=DIR",
+    "tables": "table3, figure2, …; profile=mini",
+    "figures": "figure2, curves, …; profile=mini",
+    "show": "samples=4, frames=6, paths.data=DIR",
+    "eval": "tolerance=1e-4, paths.data=DIR",
+    "export": "rule=best_val, rule=last",
+    "replay": "step=N, paths.data=DIR",
+}
+"""What KEY=VALUE can be, for instance."""
+
 HELP = frozenset({"-h", "--help"})
 
 
@@ -77,101 +103,55 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(elsewhere=None)  # the setting that names another folder to write to
-    parser.set_defaults(loads=False)  # whether the command imports torch
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    train = commands.add_parser("train", help="train one run or a sweep; skips and resumes")
+    for name, about, command in (
+        ("train", "train one run or a sweep; skips and resumes", _train),
+        ("config", "a run's resolved configuration, and where each value comes from", _config),
+        ("data", "prepare, make up or verify a data set", _data),
+        ("list", "what can be chosen, a line each", _list),
+        ("status", "which runs are done, running, failed or missing", _status),
+        ("tables", "results as Markdown tables", _tables),
+        ("figures", "pictures of results, PNG and SVG", _figures),
+        ("show", "a run's predictions on test images, or an episode", _show),
+        ("eval", "compute a run's test metrics again from its network, and compare", _eval),
+        ("export", "write a run's network as safetensors", _export),
+        ("replay", "make an update again and look closely", _replay),
+        ("completion", "complete words in a shell: a script", _completion),
+        ("report", "one HTML page of a profile's runs; profile=mini", _report),
+        ("toy", "draw every method's path on two tasks; landscape=front, valley", _toy),
+        ("game", "play a small game with a known optimum", _game),
+        ("grams", "let agents play on a run's recorded Gram matrices", _grams),
+        ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb),
+    ):
+        own = commands.add_parser(name, help=about)
+        elsewhere, loads = ELSEWHERE.get(name), name in LOADING
+        own.set_defaults(command=command, elsewhere=elsewhere, loads=loads)
+        if name in OF_A_RUN:
+            own.add_argument("run", type=Path, help="folder of the run's record")
+    train, config, data = (commands.choices[name] for name in ("train", "config", "data"))
     train.add_argument("-m", "--multirun", action="store_true", help="sweep over a=1,2 overrides")
     train.add_argument(
         "-n", "--dry-run", action="store_true", help="train nothing, tell what is left to do"
-    )
-    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    train.set_defaults(command=_train, elsewhere="paths.results=DIR")
-
-    config = commands.add_parser(
-        "config", help="a run's resolved configuration, and where each value comes from"
     )
     form = config.add_mutually_exclusive_group()
     for name in ("yaml", "json"):
         form.add_argument(
             f"--{name}", action="store_const", const=name, dest="form", help=f"print {name.upper()}"
         )
-    config.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    config.set_defaults(command=_config)
-
-    data = commands.add_parser("data", help="prepare, make up or verify a data set")
     data.add_argument("action", choices=["prepare", "synth", "verify"])
     data.add_argument("name", metavar="DATASET", help="one of `mtl-bench list datasets`")
-    data.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="source=…, paths.data=DIR")
-    data.set_defaults(command=_data, elsewhere="paths.data=DIR")
-
-    listing = commands.add_parser("list", help="what can be chosen, a line each")
-    listing.add_argument("what", choices=sorted(GROUPS))
-    listing.set_defaults(command=_list)
-
-    status = commands.add_parser("status", help="which runs are done, running, failed or missing")
-    status.add_argument("settings", nargs="*", metavar="KEY=VALUE")
-    status.set_defaults(command=_status)
-
-    tables = commands.add_parser("tables", help="results as Markdown tables")
-    tables.add_argument(
-        "settings", nargs="*", metavar="[NAME] KEY=VALUE", help="table3, figure2, …; profile=mini"
-    )
-    tables.set_defaults(command=_tables, elsewhere="paths.tables=DIR")
-
-    figures = commands.add_parser("figures", help="pictures of results, PNG and SVG")
-    figures.add_argument(
-        "words", nargs="*", metavar="[NAME] KEY=VALUE", help="figure2, curves, …; profile=mini"
-    )
-    figures.set_defaults(command=_figures, elsewhere=ELSEWHERE)
-
-    show = commands.add_parser("show", help="a run's predictions on test images, or an episode")
-    show.add_argument("run", type=Path, help="folder of the run's record")
-    show.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="samples=4, frames=6, paths.data=DIR"
-    )
-    show.set_defaults(command=_show)
-
-    check = commands.add_parser(
-        "eval", help="compute a run's test metrics again from its network, and compare"
-    )
-    check.add_argument("run", type=Path, help="folder of the run's record")
-    check.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="tolerance=1e-4, paths.data=DIR"
-    )
-    check.set_defaults(command=_eval)
-
-    export = commands.add_parser("export", help="write a run's network as safetensors")
-    export.add_argument("run", type=Path, help="folder of the run's record")
-    export.add_argument("--to", type=Path, required=True, metavar="FILE")
-    export.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="rule=best_val, rule=last")
-    export.set_defaults(command=_export, elsewhere="--to FILE")
-
-    again = commands.add_parser("replay", help="make an update again and look closely")
-    again.add_argument("run", type=Path, help="folder of the run's record")
-    again.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="step=N, paths.data=DIR")
-    again.set_defaults(command=_replay)
-
-    completion = commands.add_parser("completion", help="complete words in a shell: a script")
-    completion.add_argument("shell", choices=["bash", "zsh", "words"], metavar="bash|zsh")
-    completion.add_argument("line", nargs="?", default="", help=argparse.SUPPRESS)
-    completion.set_defaults(command=_completion)
-
-    for name, about, command, elsewhere in (
-        ("report", "one HTML page of a profile's runs; profile=mini", _report, "output=FILE"),
-        ("toy", "draw every method's path on two tasks; landscape=front, valley", _toy, ELSEWHERE),
-        ("game", "play a small game with a known optimum", _game, ELSEWHERE),
-        ("grams", "let agents play on a run's recorded Gram matrices", _grams, None),
-        ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb, None),
-    ):
-        picture = commands.add_parser(name, help=about)
-        picture.add_argument("settings", nargs="*", metavar="KEY=VALUE")
-        picture.set_defaults(command=command, elsewhere=elsewhere)
-
-    for each in (train, config, show, check, export, again):
-        each.set_defaults(loads=True)
+    commands.choices["list"].add_argument("what", choices=sorted(GROUPS))
+    commands.choices["export"].add_argument("--to", type=Path, required=True, metavar="FILE")
+    shell = commands.choices["completion"]
+    shell.add_argument("shell", choices=["bash", "zsh", "words"], metavar="bash|zsh")
+    shell.add_argument("line", nargs="?", default="", help=argparse.SUPPRESS)
+    for name in commands.choices.keys() - {"list", "completion"}:
+        metavar = "[NAME] KEY=VALUE" if name in ("tables", "figures") else "KEY=VALUE"
+        commands.choices[name].add_argument(
+            "settings", nargs="*", metavar=metavar, help=SETTINGS.get(name)
+        )
     for name, each in commands.choices.items():
         each.formatter_class = argparse.RawDescriptionHelpFormatter
         each.epilog = examples(name)
@@ -180,10 +160,20 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _handing_on(function: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that hands its words to ``module:function``, which is imported then."""
+    return lambda options: resolve_name(f"mtl_bench.{function}")(options.settings) or 0
+
+
+_figures = _handing_on("reporting.figures.command:run")
+_toy, _game, _grams = (_handing_on(f"toy.command:{name}") for name in ("toy", "game", "grams"))
+_wandb = _handing_on("tracking.sync:sync_command")
+
+
 def _train(options: argparse.Namespace) -> int:
     from mtl_bench.launch.command import train
 
-    return train(options.overrides, multirun=options.multirun, dry_run=options.dry_run)
+    return train(options.settings, multirun=options.multirun, dry_run=options.dry_run)
 
 
 def _completion(options: argparse.Namespace) -> int:
@@ -197,7 +187,7 @@ def _completion(options: argparse.Namespace) -> int:
 def _config(options: argparse.Namespace) -> int:
     from mtl_bench.config.origins import print_config
 
-    print_config(options.overrides, options.form)
+    print_config(options.settings, options.form)
     return 0
 
 
@@ -232,7 +222,7 @@ def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mtl_bench.records.reader import find_records
-    from mtl_bench.reporting.absent import say_absent
+    from mtl_bench.reporting.advice import explain_no_records
     from mtl_bench.reporting.status import render_status
 
     settings = parse_settings(
@@ -243,7 +233,7 @@ def _status(options: argparse.Namespace) -> int:
     if records := find_records(results, **settings):
         console.print(render_status(records, console.width), soft_wrap=True)
     else:
-        print(say_absent(results, settings))
+        print(explain_no_records(results, settings))
     return 0
 
 
@@ -261,18 +251,9 @@ def _tables(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from mtl_bench.reporting.page.write import report
 
-    print(
-        report(
-            parse_settings(options.settings, profile=None, output=None, paths__results="results")
-        )
-    )
+    allowed = {"profile": None, "output": None, "paths__results": "results"}
+    print(report(parse_settings(options.settings, **allowed)))
     return 0
-
-
-def _figures(options: argparse.Namespace) -> int:
-    from mtl_bench.reporting.figures.command import run
-
-    return run(options.words)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -298,8 +279,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    from mtl_bench.inspect.evaluate import recompute
-    from mtl_bench.reporting.recomputed import render_recomputed
+    from mtl_bench.inspect.evaluate import recompute, render_recomputed
 
     settings = parse_settings(
         options.settings, tolerance="1e-4", paths__data=None, trainer__device=None
@@ -325,27 +305,6 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
-def _toy(options: argparse.Namespace) -> int:
-    from mtl_bench.toy.command import toy
-
-    toy(options.settings)
-    return 0
-
-
-def _game(options: argparse.Namespace) -> int:
-    from mtl_bench.toy.command import game
-
-    game(options.settings)
-    return 0
-
-
-def _grams(options: argparse.Namespace) -> int:
-    from mtl_bench.toy.command import grams
-
-    grams(options.settings)
-    return 0
-
-
 def _replay(options: argparse.Namespace) -> int:
     from mtl_bench.inspect.replay import replay
     from mtl_bench.reporting.incident import render_replay
@@ -356,9 +315,3 @@ def _replay(options: argparse.Namespace) -> int:
     found = replay(options.run, step, Path(data) if data else None)
     print(render_replay(options.run, found))
     return 1 if found.same is False else 0
-
-
-def _wandb(options: argparse.Namespace) -> int:
-    from mtl_bench.tracking.sync import sync_command
-
-    return sync_command(options.settings)

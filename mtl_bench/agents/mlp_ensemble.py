@@ -1,4 +1,4 @@
-"""T small networks of one shape, evaluated and differentiated as one.
+"""T small networks of one shape, evaluated and differentiated as one, and what trains them.
 
 Legend of shape suffixes: T networks, B transitions, I inputs, N of them normalised, H hidden units,
 M outputs, P parameters of one network.
@@ -6,7 +6,9 @@ M outputs, P parameters of one network.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ class Normalized(NamedTuple):
     inverse: Tensor
 
 
-class Pass(NamedTuple):
+class ForwardCache(NamedTuple):
     """A forward pass: its outputs, and what their gradients need."""
 
     layers: Layers
@@ -92,13 +94,13 @@ class MLPEnsemble(nn.Module):
         parts = flat_TP[:, : sum(self._sizes)].split(self._sizes, dim=1)
         return Layers(*(part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)))
 
-    def forward(self, inputs_TBI: Tensor) -> Pass:
+    def forward(self, inputs_TBI: Tensor) -> ForwardCache:
         """Evaluate every network on its own inputs."""
         layers = self.view(self.flat_TP)
         sums_TBH = torch.baddbmm(layers.bias1_T1H, inputs_TBI, layers.weight1_TIH)
         return finish(layers, inputs_TBI, sums_TBH)
 
-    def parameter_gradients(self, run: Pass, outputs_TBM: Tensor) -> Tensor:
+    def parameter_gradients(self, run: ForwardCache, outputs_TBM: Tensor) -> Tensor:
         """Return the (T, P) gradients of the parameters.
 
         Args:
@@ -117,21 +119,21 @@ class MLPEnsemble(nn.Module):
             torch.sum(sums, dim=1, keepdim=True, out=bias)
         return gradient_TP
 
-    def input_gradients(self, run: Pass, outputs_TBM: Tensor) -> Tensor:
+    def input_gradients(self, run: ForwardCache, outputs_TBM: Tensor) -> Tensor:
         """Return the (T, B, I) gradients of the inputs; arguments as ``parameter_gradients``."""
         sums1_TBH, _ = sum_gradients(run, outputs_TBM)
         return torch.bmm(sums1_TBH, run.layers.weight1_TIH.mT)
 
 
-def finish(layers: Layers, inputs_TBI: Tensor, sums_TBH: Tensor) -> Pass:
+def finish(layers: Layers, inputs_TBI: Tensor, sums_TBH: Tensor) -> ForwardCache:
     """Evaluate what follows the first layer's sums, which are overwritten."""
     hidden1_TBH = sums_TBH.relu_()
     hidden2_TBH = torch.baddbmm(layers.bias2_T1H, hidden1_TBH, layers.weight2_THH).relu_()
     outputs_TBM = torch.baddbmm(layers.bias3_T1M, hidden2_TBH, layers.weight3_THM)
-    return Pass(layers, inputs_TBI, hidden1_TBH, hidden2_TBH, outputs_TBM)
+    return ForwardCache(layers, inputs_TBI, hidden1_TBH, hidden2_TBH, outputs_TBM)
 
 
-def sum_gradients(run: Pass, outputs_TBM: Tensor) -> tuple[Tensor, Tensor]:
+def sum_gradients(run: ForwardCache, outputs_TBM: Tensor) -> tuple[Tensor, Tensor]:
     """Return the (T, B, H) gradients of the sums of the first and of the second hidden layer.
 
     Args:
@@ -142,3 +144,25 @@ def sum_gradients(run: Pass, outputs_TBM: Tensor) -> tuple[Tensor, Tensor]:
     sums2_TBH = through_relu(torch.bmm(outputs_TBM, run.layers.weight3_THM.mT), run.hidden2_TBH, 0)
     sums1_TBH = through_relu(torch.bmm(sums2_TBH, run.layers.weight2_THH.mT), run.hidden1_TBH, 0)
     return sums1_TBH, sums2_TBH
+
+
+class Learner(nn.Module):
+    """A module whose state includes that of its optimisers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optimizers: dict[str, torch.optim.Adam] = {}
+
+    def add_adam(self, name: str, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
+        """Make the Adam of some parameters; the state keeps it under the name."""
+        self.optimizers[name] = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the states of all optimisers."""
+        return {f"{name}_optimizer": o.state_dict() for name, o in self.optimizers.items()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
+        state = deepcopy(state)  # the optimisers would go on writing into the loaded tensors
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state[f"{name}_optimizer"])

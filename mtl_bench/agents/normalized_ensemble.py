@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mtl_bench.agents.mlp_ensemble import MLPEnsemble, Normalized, Pass
+from mtl_bench.agents.mlp_ensemble import ForwardCache, MLPEnsemble, Normalized
 
 EPS = 1e-5
 
@@ -50,7 +50,7 @@ class NormalizedMLPEnsemble(MLPEnsemble):
         own_TP[:, : self._count] = 1
         self.flat_TP.data = torch.cat([self.flat_TP.data, own_TP], dim=1)
 
-    def forward(self, inputs_TBI: Tensor) -> Pass:
+    def forward(self, inputs_TBI: Tensor) -> ForwardCache:
         """Evaluate every network on its own inputs."""
         rest, values = inputs_TBI.tensor_split([self._first], dim=2)
         centred = values - values.mean(self._dim, keepdim=True)
@@ -61,7 +61,7 @@ class NormalizedMLPEnsemble(MLPEnsemble):
         run = super().forward(torch.cat([rest, normal_TBN], dim=2))
         return run._replace(normalized=Normalized(standard_TBN, inverse))
 
-    def parameter_gradients(self, run: Pass, outputs_TBM: Tensor) -> Tensor:
+    def parameter_gradients(self, run: ForwardCache, outputs_TBM: Tensor) -> Tensor:
         """Return the (T, P) gradients of the parameters."""
         gradient_TP = super().parameter_gradients(run, outputs_TBM)
         assert run.normalized is not None
@@ -71,7 +71,7 @@ class NormalizedMLPEnsemble(MLPEnsemble):
         shift_T1N.copy_(upstream_TBN.sum(1, keepdim=True))
         return gradient_TP
 
-    def input_gradients(self, run: Pass, outputs_TBM: Tensor) -> Tensor:
+    def input_gradients(self, run: ForwardCache, outputs_TBM: Tensor) -> Tensor:
         """Return the (T, B, I) gradients of the inputs, through mean and variance as well."""
         gradient_TBI = super().input_gradients(run, outputs_TBM)
         assert run.normalized is not None

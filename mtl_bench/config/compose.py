@@ -21,6 +21,7 @@ from mtl_bench.config.groups import (
     find_field,
     require_served,
 )
+from mtl_bench.config.identity import leaves
 from mtl_bench.config.objects import (
     ANNOTATIONS,
     check_algorithm,
@@ -264,19 +265,10 @@ def _known_keys(overrides: Sequence[str], unknown: str) -> list[str]:
     """Return the leaf keys of the configuration without the override that can't be."""
     others = [o for o in overrides if not o.lstrip("+~").startswith((f"{unknown}=", f"{unknown}."))]
     try:
-        config = OmegaConf.to_container(_compose(others), resolve=False)
+        config: Any = OmegaConf.to_container(_compose(others), resolve=False)
     except ConfigError:
         return []
-    keys: list[str] = []
-
-    def walk(node: Any, prefix: str) -> None:  # noqa: ANN401 - a tree of plain values
-        for key, value in node.items():
-            if isinstance(value, dict):
-                walk(value, f"{prefix}{key}.")
-            elif key not in ANNOTATIONS:
-                keys.append(prefix + key)
-
-    walk(config, "")
+    keys = [key for key, _ in leaves(config) if key.rpartition(".")[2] not in ANNOTATIONS]
     section = unknown.rpartition(".")[0]
     return [key for key in keys if key.rpartition(".")[0] == section] or keys
 

@@ -8,6 +8,7 @@ the added package.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mtl_bench.config.modules import package_folders
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import read_yaml
 
@@ -205,3 +205,29 @@ def require_served(dataset: str, architecture: Mapping[str, Any]) -> None:
             f"architecture={architecture['name']} can't serve dataset={dataset}; it serves "
             + ", ".join(architecture["serves"])
         )
+
+
+def package_folders(package: str) -> list[Path]:
+    """Return the folders of a top-level package; none if there is no such package."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    return [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
+
+
+def find_source(module: str) -> Path | None:
+    """Return the file of ``package.module``, or None.
+
+    ``importlib.util.find_spec`` would import every package on the way, and what these import.
+    """
+    top, *inner = module.split(".")
+    if not inner:
+        spec = importlib.util.find_spec(top) if top else None
+        return Path(spec.origin) if spec and spec.has_location and spec.origin else None
+    for folder in package_folders(top):
+        place = folder.joinpath(*inner)
+        for path in (place.parent / f"{place.name}.py", place / "__init__.py"):
+            if path.is_file():
+                return path
+    return None

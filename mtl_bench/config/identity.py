@@ -108,7 +108,7 @@ def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     ``variant`` is left out too: it is a name for other keys. So is what a run may go on with
     another value of.
     """
-    settings = dict(_flatten(_numbers(config), ""))
+    settings = dict(leaves(_numbers(config)))
     return {key: settings[key] for key in settings.keys() - {"seed", "variant", *CHANGEABLE}}
 
 
@@ -155,9 +155,10 @@ def _plain_number(text: str) -> float | int:
     return int(value) if value.is_integer() else value
 
 
-def _flatten(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of what is no mapping within nested ones."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -17,8 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mtl_bench.config.groups import find_choices, find_field
-from mtl_bench.config.modules import find_source
+from mtl_bench.config.groups import find_choices, find_field, find_source
 from mtl_bench.errors import ConfigError
 
 

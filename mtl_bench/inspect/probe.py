@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mtl_bench.architectures.base import predicted_rows
 from mtl_bench.datasets.base import Batch
+from mtl_bench.training.update import find_nonfinite
 
 
 @contextmanager
@@ -68,8 +68,4 @@ def bad_targets(batches: Sequence[Batch], samples: Sequence[Sequence[str]]) -> l
 
 
 def _finite(value: Any) -> bool:  # noqa: ANN401 - whatever a module takes or returns
-    if isinstance(value, Tensor):
-        return not value.is_floating_point() or bool(torch.isfinite(value).all())
-    if isinstance(value, Mapping):
-        return all(map(_finite, value.values()))
-    return all(map(_finite, value)) if isinstance(value, list | tuple) else True
+    return find_nonfinite(value) is None

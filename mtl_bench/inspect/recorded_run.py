@@ -22,7 +22,7 @@ from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.records.frames import import_pandas, load_history
 from mtl_bench.records.reader import Record, find_record
 from mtl_bench.records.steps import PATTERN, read_steps
-from mtl_bench.reporting.commands import rerun_command
+from mtl_bench.reporting.advice import rerun_command
 from mtl_bench.runtime.environment import choose_device
 from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.training.checkpoint import Checkpoints, explain_misfit, require_same_data
@@ -281,20 +281,5 @@ class RecordedRun:
             raise ConfigError(f"split={split}: allowed: {', '.join(splits)}")
 
 
-def load_run(
-    path: str | PathLike[str],
-    *,
-    data: str | PathLike[str] | None = None,
-    device: str | None = None,
-) -> RecordedRun:
-    """Return a recorded run; see ``RecordedRun``.
-
-    Args:
-        path: folder ``results/PROFILE/DATASET/METHOD/RUN``.
-        data: folder of prepared data, by default the one that the run read.
-        device: where networks are computed, by default the run's.
-
-    Raises:
-        RecordError: no run is there, or its configuration can't be read.
-    """
-    return RecordedRun(path, data=data, device=device)
+load_run = RecordedRun
+"""The name of a function, for what reads."""

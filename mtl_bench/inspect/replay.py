@@ -29,7 +29,7 @@ from mtl_bench.inspect.probe import (
     largest_parameter,
     watch_outputs,
 )
-from mtl_bench.records.processes import read_environment
+from mtl_bench.records.environment import read_environment
 from mtl_bench.records.writer import RunRecord, spell_out
 from mtl_bench.runtime.environment import prepare_process
 from mtl_bench.training.checkpoint import Checkpoints, require_same_data

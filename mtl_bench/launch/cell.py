@@ -35,11 +35,14 @@ class SweepRun(NamedTuple):
     error: str | None
 
 
+STATES = {Interrupted: "interrupted", BusyError: "running", ExplodedError: "exploded"}
+"""What an error makes of a run; any other is a failure."""
+
 SweepRunner = Callable[[list[str], int | None], SweepRun]
 """What a launcher does with the overrides of a cell and the slot that it runs in, if it has one."""
 
 
-def look(overrides: Sequence[str]) -> SweepRun:
+def inspect_run(overrides: Sequence[str]) -> SweepRun:
     """Tell what there is of one run; nothing is trained or written for it.
 
     Raises:
@@ -55,7 +58,7 @@ def look(overrides: Sequence[str]) -> SweepRun:
     return SweepRun(list(overrides), str(path), record.state, record.error)
 
 
-def look_cell(overrides: list[str], optional: bool) -> SweepRun:
+def inspect_cell(overrides: list[str], optional: bool) -> SweepRun:
     """Tell what there is of one run of a sweep, or why there can be none.
 
     Args:
@@ -63,7 +66,7 @@ def look_cell(overrides: list[str], optional: bool) -> SweepRun:
         optional: whether nobody named its method, so that it is left out where it can't run.
     """
     try:
-        return look(overrides)
+        return inspect_run(overrides)
     except MissingExtraError as error:
         return SweepRun(overrides, None, "left out" if optional else "failed", str(error))
     except MtlBenchError as error:
@@ -80,34 +83,30 @@ def run_cell(overrides: list[str], slot: int | None = None) -> SweepRun:
     try:
         resolved: dict[str, Any] = compose_config(overrides)
         if slot is not None:
-            resolved["trainer"]["device"] = spread(resolved["trainer"]["device"], slot)
+            resolved["trainer"]["device"] = assign_device(resolved["trainer"]["device"], slot)
             if resolved["logger"]["progress"] == "auto":  # one terminal can't have two displays
                 resolved["logger"]["progress"] = "named"
         path, _ = run(resolved)
-    except Interrupted as error:
-        return SweepRun(overrides, None, "interrupted", str(error))
-    except BusyError as error:
-        return SweepRun(overrides, None, "running", str(error))
-    except ExplodedError as error:
-        return SweepRun(overrides, None, "exploded", str(error))
     except MtlBenchError as error:
-        return SweepRun(overrides, None, "failed", str(error))
+        state = next((name for kind, name in STATES.items() if isinstance(error, kind)), "failed")
+        return SweepRun(overrides, None, state, str(error))
     except Exception as error:
         if "debug=true" in overrides:
             traceback.print_exc()
+        told = f"{type(error).__name__}: {error}"
         if isinstance(error, OSError | MemoryError):
-            return SweepRun(overrides, None, "failed", describe_refusal(error))
-        return SweepRun(overrides, None, "failed", f"{type(error).__name__}: {error}")
+            told = describe_refusal(error)
+        return SweepRun(overrides, None, "failed", told)
     return SweepRun(overrides, str(path), "finished", None)
 
 
-def stopped_before(overrides: list[str]) -> SweepRun:
+def cancelled(overrides: list[str]) -> SweepRun:
     """Return the cell of a run that a request to stop came before."""
     told = "stopped before it began; the same command continues there"
     return SweepRun(overrides, None, "interrupted", told)
 
 
-def spread(device: str, slot: int) -> str:
+def assign_device(device: str, slot: int) -> str:
     """Return the device of a run beside others: with ``auto``, every slot has the next GPU."""
     if device != "auto":
         return device

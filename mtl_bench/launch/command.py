@@ -13,8 +13,8 @@ from mtl_bench.config.groups import require_profile
 from mtl_bench.datasets.commands import require_data
 from mtl_bench.errors import Interrupted
 from mtl_bench.files import printable
-from mtl_bench.launch.cell import SweepRun, look
-from mtl_bench.launch.sweep import survey, sweep
+from mtl_bench.launch.cell import SweepRun, inspect_run
+from mtl_bench.launch.sweep import inspect_sweep, sweep
 from mtl_bench.records.reader import ENDED
 from mtl_bench.records.writer import record_path
 from mtl_bench.training.run import run
@@ -34,7 +34,7 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
     """
     several = multirun or any(word.startswith("experiment=") for word in overrides)
     if dry_run:
-        return _tell_left(survey(overrides) if several else [look(overrides)])
+        return _tell_left(inspect_sweep(overrides) if several else [inspect_run(overrides)])
     require_profile(overrides)
     if several:
         return _tell_outcomes(sweep(overrides))

@@ -18,7 +18,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from mtl_bench.errors import ConfigError
-from mtl_bench.launch.cell import SweepRun, SweepRunner, stopped_before
+from mtl_bench.launch.cell import SweepRun, SweepRunner, cancelled
 from mtl_bench.signals import STOPPING, StopRequest
 
 POLL = 0.2
@@ -68,7 +68,7 @@ def launch(
                 if child.answers.poll() or not child.process.is_alive():
                     outcomes[child.cell] = _collect(child, cells[child.cell])
                     del children[slot]
-    return [outcomes.get(number) or stopped_before(cell) for number, cell in enumerate(cells)]
+    return [outcomes.get(number) or cancelled(cell) for number, cell in enumerate(cells)]
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _carry_out(
         # torch would take all processors in each of the processes
         share = max(1, len(os.sched_getaffinity(0)) // jobs)
         os.environ.setdefault("OMP_NUM_THREADS", str(share))
-        cell = task(overrides, slot) if stop.name is None else stopped_before(overrides)
+        cell = task(overrides, slot) if stop.name is None else cancelled(overrides)
     with suppress(BrokenPipeError):  # nobody is left to hear it; the record says it all
         writer.send(cell)
 

@@ -31,7 +31,7 @@ from mtl_bench.config.groups import GROUPS, describe_group
 from mtl_bench.config.search import open_hydra
 from mtl_bench.errors import ConfigError
 from mtl_bench.launch import cluster, processes
-from mtl_bench.launch.cell import SweepRun, SweepRunner, look_cell, run_cell, stopped_before
+from mtl_bench.launch.cell import SweepRun, SweepRunner, cancelled, inspect_cell, run_cell
 from mtl_bench.records.reader import ENDED, is_locked
 from mtl_bench.signals import StopRequest
 
@@ -55,14 +55,14 @@ class Plan(NamedTuple):
     optional: bool
 
 
-def survey(overrides: Sequence[str]) -> list[SweepRun]:
+def inspect_sweep(overrides: Sequence[str]) -> list[SweepRun]:
     """Tell what there is of every run of a sweep; nothing is written or launched for it.
 
     Raises:
         ConfigError: the sweep itself can't be composed.
     """
     plan = plan_sweep(overrides)
-    return [look_cell(cell, plan.optional) for cell in plan.cells]
+    return [inspect_cell(cell, plan.optional) for cell in plan.cells]
 
 
 def sweep(overrides: Sequence[str], task: SweepRunner = run_cell) -> list[SweepRun]:
@@ -81,7 +81,7 @@ def sweep(overrides: Sequence[str], task: SweepRunner = run_cell) -> list[SweepR
         Interrupted: it was asked to stop while runs went on elsewhere.
     """
     plan = plan_sweep(overrides)
-    seen = [look_cell(cell, plan.optional) for cell in plan.cells]
+    seen = [inspect_cell(cell, plan.optional) for cell in plan.cells]
     # by record, since cells can differ in what makes no other run
     left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state not in ENDED}
     outcomes: dict[str | None, SweepRun] = {}
@@ -91,7 +91,7 @@ def sweep(overrides: Sequence[str], task: SweepRunner = run_cell) -> list[SweepR
             break
         left = {path: cell for path, cell in left.items() if outcomes[path].state == "running"}
         if left and not _wait_for_one(left):
-            outcomes |= {path: stopped_before(cell) for path, cell in left.items()}
+            outcomes |= {path: cancelled(cell) for path, cell in left.items()}
             break
     return [outcomes.get(cell.path, cell) for cell in seen]
 
@@ -106,7 +106,7 @@ def _carry_out(
     for begin in range(0, len(paths), size):
         batch = paths[begin : begin + size]
         cells = [left[path] for path in batch]
-        answers = [*map(stopped_before, cells)] if stopped else plan.launch(task, cells)
+        answers = [*map(cancelled, cells)] if stopped else plan.launch(task, cells)
         stopped = any(cell.state == "interrupted" for cell in answers)
         outcomes |= dict(zip(batch, answers, strict=True))
     return outcomes
@@ -166,12 +166,12 @@ def _require_values(word: Override) -> None:
         raise ConfigError(f"{word.input_line}: names no values; allowed: {allowed}")
 
 
-def one_by_one(task: SweepRunner, cells: Sequence[list[str]]) -> list[SweepRun]:
+def run_sequentially(task: SweepRunner, cells: Sequence[list[str]]) -> list[SweepRun]:
     """Carry out cells in this process, up to the first that is stopped."""
     outcomes: list[SweepRun] = []
     with StopRequest() as stop:
         for cell in cells:
-            outcomes.append(task(cell, None) if stop.name is None else stopped_before(cell))
+            outcomes.append(task(cell, None) if stop.name is None else cancelled(cell))
     return outcomes
 
 
@@ -180,7 +180,7 @@ def _launcher(config: DictConfig) -> Callable[[SweepRunner, Sequence[list[str]]]
     settings = cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True))
     match settings.pop("_target_").rpartition(".")[2]:
         case "BasicLauncher":
-            return one_by_one
+            return run_sequentially
         case "launch":
             return partial(processes.launch, settings=settings)
         case "SlurmLauncher":

@@ -24,9 +24,9 @@ from mtl_bench.files import (
     read_yaml,
     take_lock,
 )
+from mtl_bench.records.environment import devices_of, latest_process
 from mtl_bench.records.epochs import complete_lines, parse_epoch
-from mtl_bench.records.processes import devices_of, latest_process
-from mtl_bench.records.seal import SEAL, broken, is_sealed
+from mtl_bench.records.seal import SEAL, changed_files, is_sealed
 from mtl_bench.records.summary import check_identity, check_summary
 from mtl_bench.scores import Score, score_of
 
@@ -186,7 +186,7 @@ def _read(path: Path, identity: dict[str, Any]) -> Record:
     progress: dict[str, Any] = {}
     try:
         if (path / SEAL).exists():
-            if changed := broken(path):
+            if changed := changed_files(path):
                 raise RecordError(f"{', '.join(changed)} changed after the run was finished")
             summary = check_summary(_read_json(path / "summary.json"), identity)
             epochs = summary["epochs"]

@@ -26,7 +26,7 @@ def seal(record: Path, time: str) -> dict[str, Any]:
     return {"finished": time, "sha256": {name: _sha256(record / name) for name in FILES}}
 
 
-def broken(record: Path) -> list[str]:
+def changed_files(record: Path) -> list[str]:
     """Return the files of a finished run that are not what DONE says, DONE itself included.
 
     Records that were finished before DONE held hashes, with a time alone in it, pass unchecked; see

@@ -21,9 +21,6 @@ PATTERN = f"part-{'[0-9]' * 9}.parquet"
 CURVATURE = "curvature"
 """Column of the multi-task curvature, see ``trainer.curvature_every``."""
 
-ROWS_MAX = 4_000_000
-"""Rows of a part; one is written at every checkpoint. Few bytes can stand for far more rows."""
-
 
 class Span(NamedTuple):
     """Which steps a part of a step log holds: the first, the last, and how many."""
@@ -78,24 +75,19 @@ def _step_width(spans: Sequence[Span]) -> int:
 
 
 def open_part(path: Path) -> ParquetFile:
-    """Open one part of a step log, which somebody else may have written.
+    """Open one part of a step log.
 
     Raises:
-        RecordError: it is no parquet file, has more rows than a part can have, or columns other
-            than of numbers.
+        RecordError: it is no parquet file, or has columns other than of numbers.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         part = parquet.ParquetFile(path, page_checksum_verification=True)
-        if part.metadata.num_rows > ROWS_MAX:
-            raise ValueError(f"{part.metadata.num_rows} rows, at most {ROWS_MAX} are read")
         for column in part.schema_arrow:
             if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
                 raise ValueError(f"column {column.name} has type {column.type}")
-            if not column.name.isprintable():
-                raise ValueError(f"column {column.name!r} has control characters in its name")
     except (OSError, pa.ArrowException, ValueError) as error:
         raise RecordError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     return part
@@ -152,6 +144,27 @@ def read_steps(
     if missing := missing_steps(spans, updates):
         raise RecordError(f"{folder} lacks updates {missing}")
     return pa.concat_tables(tables, promote_options="permissive")
+
+
+def step_series(
+    record: Path, columns: Sequence[str], updates: int | None = None, component: str = ""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the steps, (N,), and the named columns, (N, K) in float64; None if some aren't there.
+
+    Args:
+        record: folder of the run.
+        columns: names as ``StepLog`` writes them; nothing else is read from the disk.
+        updates: of the whole run, as its summary says; None if it doesn't.
+        component: whose updates are read, "" for the only one.
+
+    Raises:
+        RecordError: there is no step log, or a part of it is missing or can't be read.
+    """
+    table = read_steps(record / "steps" / component, columns, updates)
+    if table is None:
+        return None
+    values = [np.asarray(table[name], dtype=np.float64) for name in columns]
+    return table["step"].to_numpy(), np.stack(values, axis=1)
 
 
 class StepLog:

@@ -64,7 +64,9 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
                 raise RecordError(f"summary.json has no usable {key}; run the train command again")
     if not isinstance(value.get("parameters", {}), dict):
         raise RecordError("summary.json has no usable parameters; run the train command again")
-    _check_tasks(value["tasks"])
+    for task, description in value["tasks"].items():
+        if not _describes_task(description):
+            raise RecordError(f"summary.json doesn't describe the metrics of task {task}")
     try:
         score_of(value.get("score"))
     except (TypeError, ValueError) as error:
@@ -73,7 +75,8 @@ def check_summary(value: Any, identity: dict[str, Any]) -> dict[str, Any]:  # no
     if not isinstance(untrained, list) or not all(task in names for task in untrained):
         raise RecordError("summary.json names untrained tasks that it does not describe")
     for rule, metrics in value["metrics"].items():
-        _check_metrics(rule, metrics)
+        if not _are_metrics(metrics):
+            raise RecordError(f"summary.json holds metrics of {rule} that aren't finite numbers")
     return value
 
 
@@ -98,36 +101,30 @@ def check_identity(name: str, value: Mapping[str, Any], identity: Mapping[str, A
             )
 
 
-def _check_tasks(tasks: dict[str, Any]) -> None:
-    for task, description in tasks.items():
-        try:
-            label, metrics = description["label"], description["metrics"]
-            usable = (
-                isinstance(label, str)
-                and bool(metrics)
-                and all(
-                    isinstance(fields["unit"], str)
-                    and isinstance(fields["higher_is_better"], bool)
-                    and type(fields["decimals"]) is int
-                    and fields["decimals"] in DECIMALS
-                    and (fields.get("reference") is None or is_usable(fields["reference"]))
-                    for fields in metrics.values()
-                )
-            )
-        except (TypeError, KeyError, AttributeError):
-            usable = False
-        if not usable:
-            raise RecordError(f"summary.json doesn't describe the metrics of task {task}")
-
-
-def _check_metrics(rule: str, metrics: Any) -> None:  # noqa: ANN401 - any JSON value
+def _describes_task(value: Any) -> bool:  # noqa: ANN401 - any JSON value
     try:
-        numbers = [x for task in metrics.values() for x in task.values()]
-        finite = all(number is None or is_usable(number) for number in numbers)
+        metrics = value["metrics"].values()
+        return isinstance(value["label"], str) and bool(metrics) and all(map(_fits, metrics))
+    except (TypeError, KeyError, AttributeError):
+        return False
+
+
+def _fits(metric: Any) -> bool:  # noqa: ANN401
+    return (
+        isinstance(metric["unit"], str)
+        and isinstance(metric["higher_is_better"], bool)
+        and type(metric["decimals"]) is int
+        and metric["decimals"] in DECIMALS
+        and (metric.get("reference") is None or is_usable(metric["reference"]))
+    )
+
+
+def _are_metrics(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    try:
+        numbers = [x for task in value.values() for x in task.values()]
     except AttributeError:
-        finite = False
-    if not finite:
-        raise RecordError(f"summary.json holds metrics of {rule} that aren't finite numbers")
+        return False
+    return all(number is None or is_usable(number) for number in numbers)
 
 
 def is_usable(number: Any) -> bool:  # noqa: ANN401 - any JSON value

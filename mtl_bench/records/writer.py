@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 from mtl_bench.errors import BusyError, MtlBenchError, RecordError
 from mtl_bench.files import explain_write_errors, read_json, take_lock, write_json, write_text
-from mtl_bench.records.processes import with_process
+from mtl_bench.records.environment import with_process
 from mtl_bench.records.seal import SEAL, seal
 
 FORMAT = 1
@@ -99,7 +99,7 @@ class RunRecord:
         Args:
             config: of the run.
             environment: of this process.
-            resumed: whether it goes on where another process stopped; see `processes`.
+            resumed: whether it goes on where another process stopped; see `environment`.
         """
         import yaml  # type: ignore[import-untyped]
 

@@ -5,23 +5,19 @@ Legend of shape suffixes: N logged steps, T tasks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtl_bench.errors import MtlBenchError, RecordError
 from mtl_bench.files import printable
-from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_parts
-from mtl_bench.reporting.figures.scene import FigureContext, find_scenes
+from mtl_bench.reporting.figures.context import FigureContext
 from mtl_bench.reporting.figures.series import Array, thin
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text
 from mtl_bench.reporting.states import States, read_states
 from mtl_bench.reporting.statistics import ScoredRun
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
-
-METHOD = "taskforce"
+from mtl_bench.reporting.table import Cell, Columns, Table, number_cell
 
 SETTINGS = [f"method.{key}" for key in ("lambda_l", "lambda_g", "normalize", "normalize_scope")]
 """Keys that every record of TaskForce has."""
@@ -71,20 +67,8 @@ class Learned(NamedTuple):
     better_loss: float
 
 
-def render_agents(records: Sequence[Record], *, form: Format, width: int) -> str:
-    """Return a table per comparison with a row for each run of TaskForce; "" if there is none.
-
-    Args:
-        records: as ``find_records`` returns them.
-        form: what the tables are written in.
-        width: terminal cells to fill.
-    """
-    own = [record for record in records if record.method == METHOD]
-    tables = [table for scene in find_scenes(own, None) if (table := _table(scene))]
-    return render(tables, form, width) if tables else ""
-
-
-def _table(scene: FigureContext) -> Table | None:
+def agent_table(scene: FigureContext) -> Table | None:
+    """Return a row for each run of a comparison of TaskForce's; None if none has a step log."""
     names, cells = list[str](), list[list[Cell]]()
     without, notes = list[str](), list[str]()
     for row in scene.comparison.rows:
@@ -241,23 +225,16 @@ def _better_loss(
 
 
 def _cells(learned: Learned) -> list[Cell]:
-    percent = " %"
-    better = [
-        NO_CELL if share is None else _number(100 * share, ".0f", percent)
-        for share in (learned.better_gradient, learned.better_loss)
-    ]
+    gradient = learned.better_gradient
     return [
-        _number(100 * learned.explained, ".2f"),
-        _number(100 * learned.chance, ".2f"),
-        _number(learned.inflation, ".2f"),
-        _number(learned.loss_deviation, ".2g"),
-        _number(learned.gradient_deviation, ".2g"),
-        *better,
+        number_cell(100 * learned.explained, "{:.2f}"),
+        number_cell(100 * learned.chance, "{:.2f}"),
+        number_cell(learned.inflation, "{:.2f}"),
+        number_cell(learned.loss_deviation, "{:.2g}"),
+        number_cell(learned.gradient_deviation, "{:.2g}"),
+        number_cell(None if gradient is None else 100 * gradient, "{:.0f} %"),
+        number_cell(100 * learned.better_loss, "{:.0f} %"),
     ]
-
-
-def _number(value: float, form: str, unit: str = "") -> Cell:
-    return Cell(f"{value:{form}}{unit}", value) if np.isfinite(value) else NO_CELL
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,35 +12,17 @@ from typing import Any
 from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_atomically
-from mtl_bench.records.reader import Record, find_records
-from mtl_bench.reporting.absent import say_absent
-from mtl_bench.reporting.agent_table import render_agents
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.advice import choose_records, explain_no_records
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments
+from mtl_bench.reporting.run_tables import RUN_TABLES, render_runs
 from mtl_bench.reporting.selections import render_selections
-from mtl_bench.reporting.step_costs import render_step_costs
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
-from mtl_bench.reporting.triad_table import render_triad
-from mtl_bench.reporting.weight_table import render_weights
 from mtl_bench.values import SELECTIONS
-from mtl_bench.words import parse_seeds, require_choice
-
-RUN_TABLES: dict[str, Callable[..., str]] = {
-    "weights": render_weights,
-    "agents": render_agents,
-    "costs": render_step_costs,
-    "triad": render_triad,
-}
-"""Tables of all records that are neither of the paper nor of results."""
-
-SHOWN = {
-    "weights": "has a step log with weights",
-    "agents": "is of TaskForce",
-    "triad": "has a step log with the Gram matrix of two or more tasks",
-}
-"""What a record must have or be for some of them."""
+from mtl_bench.words import require_choice
 
 SETTINGS = {
     "profile": None,
@@ -78,11 +60,10 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     # under all rules at once there is the table of all records alone
     require_choice(settings, "selection", SELECTIONS if names else (*SELECTIONS, "all"))
     results = Path(settings["paths.results"])
-    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
-    seeds = parse_seeds(settings["seed"])
-    records = [record for record in found if not seeds or record.seed in seeds]
+    records = choose_records(results, settings)
     if not names and not records:
-        print(say_absent(results, {key: settings[key] for key in ("profile", "dataset", "seed")}))
+        chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
+        print(explain_no_records(results, chosen))
         return
     for name in names or ["tables"]:
         shown = _render(name, records, settings, settings["format"], _width())
@@ -109,7 +90,7 @@ def _render(
     if name in COST_TABLES:
         return render_cost_table(name, records, form=form, width=width)
     if name in RUN_TABLES:
-        return RUN_TABLES[name](records, form=form, width=width)
+        return render_runs(name, records, form=form, width=width)
     if name in find_experiments():
         return render_experiment(name, records, baseline=settings["baseline"], **options)
     if settings["selection"] == "all":
@@ -119,8 +100,9 @@ def _render(
 
 def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any]) -> str:
     """Return what to say where no record has what a table shows."""
-    if name in SHOWN and any(record.summary is not None for record in records):
-        return f"No record here {SHOWN[name]}.\n"
+    shown = RUN_TABLES[name].shown if name in RUN_TABLES else ""
+    if shown and any(record.summary is not None for record in records):
+        return f"No record here {shown}.\n"
     dataset = settings["dataset"] or "qm9"
     words = [[f"dataset={dataset}", "method=taskforce"]]
     if name in COST_TABLES:

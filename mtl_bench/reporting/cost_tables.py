@@ -1,4 +1,4 @@
-"""The paper's tables 5 and 6: what an epoch costs, and where a step's time goes."""
+"""What runs cost: the paper's tables 5 and 6 of epochs and steps, and the steps of each method."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from statistics import median
 
 from mtl_bench.config.groups import find_choices, find_config_folder
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Comparison, MethodRow
+from mtl_bench.reporting.comparison import Comparison, MethodRow, ScoredRun
+from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.display import method_name
+from mtl_bench.reporting.experiments import find_published, read_published
+from mtl_bench.reporting.figures.context import FigureContext
 from mtl_bench.reporting.grouping import assignments, shared_overrides
 from mtl_bench.reporting.notes import (
+    cautions,
     costless,
     kind_text,
+    place_text,
+    profile_text,
     remarks,
     seeds_text,
     setting_text,
@@ -20,10 +26,9 @@ from mtl_bench.reporting.notes import (
     usual_seeds,
     with_text,
 )
-from mtl_bench.reporting.published import find_published, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
-from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
-from mtl_bench.reporting.tables import cost_columns, filled
+from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
+from mtl_bench.reporting.tables import cost_columns, filled, parameter_columns, seed_count
 
 DATASETS = ("nyuv2", "cityscapes", "qm9")
 
@@ -59,12 +64,9 @@ def render_cost_table(name: str, records: Sequence[Record], *, form: Format, wid
         width: terminal cells to fill.
     """
     profiles = sorted({record.profile for record in records if record.summary is not None})
-    tables = [
-        table
-        for profile in profiles
-        if (table := COST_TABLES[name]([r for r in records if r.profile == profile], profile))
-    ]
-    return render(tables, form, width) if tables else ""
+    make = COST_TABLES[name]
+    tables = (make([r for r in records if r.profile == profile], profile) for profile in profiles)
+    return render(tables, form, width)
 
 
 def _epochs(records: Sequence[Record], profile: str) -> Table | None:
@@ -94,12 +96,12 @@ def _epochs(records: Sequence[Record], profile: str) -> Table | None:
                 ]
         paper = [float(row[dataset]) for row in printed.values()]
         heads.append(f"paper {dataset}")
-        columns.append([_ratio(seconds / paper[0]) for seconds in paper])
+        columns.append([number_cell(seconds / paper[0], "x{:.2f}") for seconds in paper])
     return Table(
         f"table5: {profile}, cost of an epoch relative to LS",
         "method",
         [method_name(method) for method in printed],
-        Columns([], list[list[Cell]]()),
+        Columns(),
         Columns(heads, columns),
         [
             f"Profile {profile}. Training time of an epoch relative to LS with the same seed on "
@@ -152,8 +154,8 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
     columns = []
     for seconds in (own, paper):
         total = sum(seconds.values())
-        columns.append([Cell(f"{seconds[p] / total:.0%}", seconds[p] / total) for p in PARTS])
-    milliseconds = [Cell(f"{1000 * own[part]:.1f}", 1000 * own[part]) for part in PARTS]
+        columns.append([number_cell(seconds[part] / total, "{:.0%}") for part in PARTS])
+    milliseconds = [number_cell(1000 * own[part], "{:.1f}") for part in PARTS]
     kinds = sorted({run.summary["data"]["kind"] for run, _ in timed if run.summary})
     kind = " and ".join(map(kind_text, kinds))
     overrides = assignments(shared_overrides([run.overrides for run, _ in timed]))
@@ -162,7 +164,7 @@ def _parts(records: Sequence[Record], profile: str) -> Table | None:
         f"table6: {profile} / nyuv2, where a step of TaskForce spends its time",
         "",
         list(PARTS),
-        Columns([], list[list[Cell]]()),
+        Columns(),
         Columns(["ms a step", "share", "paper, share"], [milliseconds, *columns]),
         [
             f"Profile {profile}{with_text(overrides)}, {kind}, {seeds}, median over "
@@ -185,8 +187,66 @@ def _seconds_per_step(record: Record) -> dict[str, float] | None:
     return {part: seconds[phase] / steps for part, (phase, _) in PARTS.items()}
 
 
-def _ratio(value: float) -> Cell:
-    return Cell(f"x{value:.2f}", value)
+PHASES = {
+    "data [ms]": "data",
+    "forward [ms]": "forward",
+    "method [ms]": "method",
+    "optimizer [ms]": "optimizer",
+}
+"""Head of a column -> phase of a step; data are loaded or, in environments, collected."""
+
+REFERENCE = "ls"
+
+
+def step_cost_table(scene: FigureContext) -> Table:
+    """Return a row per method of a comparison."""
+    found, rows = scene.comparison, scene.comparison.rows
+    references = [row for row in rows if row.label == REFERENCE]
+    times = references[0].step_times if len(references) == 1 else {}
+    costs = [cost(row.step_times, times, REFERENCE.upper()) for row in rows]
+    runs = [scene.runs[row.name] for row in rows]
+    columns = {
+        **cost_columns("step cost", costs),
+        **{head: [_milliseconds(own, phase) for own in runs] for head, phase in PHASES.items()},
+        "memory [MiB]": [_memory(own) for own in runs],
+        "n": [seed_count(row) for row in rows],
+        **parameter_columns(rows),
+        "shared": [number_cell(row.parameters.get("shared"), "{:,}") for row in rows],
+    }
+    usual = usual_seeds(rows)
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    return Table(
+        f"costs: {place_text(found)}",
+        "method",
+        [row.name for row in rows],
+        Columns(),
+        Columns.of(filled(columns)),
+        [
+            f"Profile {profile_text(found)}, {setting_text(found.setting)}, {seeds_text(seeds)}. "
+            "Step cost: training time of a step relative to LS with the same seed on the same "
+            "device under the same load; CPU: likewise of the process's CPU time; medians over the "
+            "number of seeds behind them. Milliseconds of a step by phase, medians over n seeds, "
+            "under whatever load there was. Shared: parameters that all tasks share.",
+            *(f"- {row.name}: {note}." for row in rows for note in remarks(row, usual)),
+            *costless({row.name: own for row, own in zip(rows, costs, strict=True)}),
+            *cautions(found),
+        ],
+    )
+
+
+def _milliseconds(runs: Sequence[ScoredRun], phase: str) -> Cell:
+    told = [
+        1000 * seconds / steps
+        for run in runs
+        if (steps := run.summary.get("steps"))
+        and (seconds := run.summary["seconds"].get(phase)) is not None
+    ]
+    return number_cell(median(told) if told else None, "{:.2f}")
+
+
+def _memory(runs: Sequence[ScoredRun]) -> Cell:
+    told = [found / 2**20 for run in runs if (found := run.summary.get("peak_memory_bytes"))]
+    return number_cell(median(told) if told else None, "{:,.0f}")
 
 
 COST_TABLES: dict[str, Callable[[Sequence[Record], str], Table | None]] = {

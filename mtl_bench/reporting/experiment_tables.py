@@ -23,7 +23,14 @@ from mtl_bench.reporting.comparison import (
     Setting,
 )
 from mtl_bench.reporting.costs import cost
-from mtl_bench.reporting.experiments import RAW, Experiment, Line, find_experiments
+from mtl_bench.reporting.experiments import (
+    RAW,
+    Experiment,
+    Line,
+    as_number,
+    find_experiments,
+    read_published,
+)
 from mtl_bench.reporting.notes import (
     MARKS,
     agreement,
@@ -35,10 +42,17 @@ from mtl_bench.reporting.notes import (
     remarks,
     usual_seeds,
 )
-from mtl_bench.reporting.published import as_number, read_published
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.status import describe
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+from mtl_bench.reporting.table import (
+    NO_CELL,
+    Cell,
+    Columns,
+    Format,
+    Table,
+    number_cell,
+    render,
+)
 from mtl_bench.reporting.tables import cost_columns, filled, metric_columns, score_columns
 
 Shown = tuple[str, Line, MethodRow | None]
@@ -74,7 +88,7 @@ def render_experiment(
             continue
         if any(run.record.label in labels for run in members):
             tables.append(_table(experiment, found, members, records))
-    return render(tables, form, width) if tables else ""
+    return render(tables, form, width)
 
 
 def _table(
@@ -100,7 +114,7 @@ def _table(
         f"{experiment.title}: {place_text(found)}{beside}",
         "",
         [title for title, _, _ in shown],
-        metric_columns(found.columns, rows) if experiment.metrics else Columns([], []),
+        metric_columns(found.columns, rows) if experiment.metrics else Columns(),
         verdict,
         [
             f"{conditions(found)} {MARKS}{priced if 'cost, n' in verdict.heads else ''}",
@@ -166,7 +180,7 @@ def _verdict(
     priced = cost_columns("cost", costs)
     counts = []
     for i, (_, line, row) in enumerate(shown):
-        counts.append(Cell(str(len(row.seeds) if row else 0), len(row.seeds) if row else 0))
+        counts.append(number_cell(len(row.seeds) if row else 0, "{}"))
         if line.label == RAW:
             counts[i], priced["cost"][i] = NO_CELL, raw[0] if raw else NO_CELL
         elif row is None:
@@ -174,8 +188,7 @@ def _verdict(
             first[i] = Cell(", ".join(states) or "missing")
     columns = scores | {"n": counts} | priced
     if experiment.metrics:
-        ranks = [row.mean_rank if row else None for row in rows]
-        columns["MR ↓"] = [NO_CELL if x is None else Cell(f"{x:.2f}", x) for x in ranks]
+        columns["MR ↓"] = [number_cell(row.mean_rank if row else None, "{:.2f}") for row in rows]
     columns = filled(columns)
     printed = _published(experiment, shown, found.setting.dataset)
     return Columns([*columns, *printed.heads], [*columns.values(), *printed.cells])
@@ -196,7 +209,7 @@ def _times(ratio: float) -> str:
 def _published(experiment: Experiment, shown: list[Shown], dataset: str) -> Columns:
     """Return the columns of the published table."""
     if experiment.published is None:
-        return Columns([], [])
+        return Columns()
     table = read_published(experiment.published)
     columns = []
     for head, usual in experiment.columns:

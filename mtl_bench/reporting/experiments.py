@@ -1,11 +1,13 @@
 """Tables and figures of papers: the section ``report`` of ``configs/experiment/NAME.yaml``.
 
 A row is a label of run records: a method and the variant that ``configs/ablation`` gives it. Where
-no rows are named, they are what the sweep of the same file makes, in its order.
+no rows are named, they are what the sweep of the same file makes, in its order. Published numbers
+stand in CSV files, as printed.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,6 @@ from mtl_bench.config.groups import Source, find_choices, find_sources, read_cho
 from mtl_bench.errors import ConfigError
 from mtl_bench.reporting.comparison import Setting
 from mtl_bench.reporting.display import find_display, method_name
-from mtl_bench.reporting.published import as_number, find_published, read_published
 
 KEYS = (
     *("title", "rows", "reference", "metrics", "note", "sweeps"),
@@ -78,6 +79,43 @@ class Experiment:
     architecture: str | None
     metrics: bool
     sweeps: tuple[str, ...]
+
+
+FOLDERS = (("published",), ("results", "published"))
+"""Where the tables are beside a folder of configs: in a package, and in our checkout."""
+
+
+def find_published(configs: Path, name: str) -> Path:
+    """Return the file of a published table.
+
+    Args:
+        configs: the folder of configs that names it.
+        name: of the file.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    paths = [configs.parent.joinpath(*folder, name) for folder in FOLDERS]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise ConfigError(f"there is no published table {paths[0]}")
+    return path
+
+
+@cache
+def read_published(path: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of a published table by their first cell."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {next(iter(row.values())): row for row in rows}
+
+
+def as_number(text: str) -> float | None:
+    """Return a printed number, None for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def find_experiments() -> dict[str, Experiment]:

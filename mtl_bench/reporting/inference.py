@@ -45,21 +45,25 @@ def mean_ranks(means_RK: np.ndarray, higher_K: np.ndarray) -> list[float | None]
     ranks: list[float | None] = [None] * len(means_RK)
     if complete_R.sum() < 2:
         return ranks
-    values_RK = np.where(higher_K, -1.0, 1.0) * means_RK[complete_R]
-    better_RRK = values_RK[None] < values_RK[:, None]
-    equal_RRK = values_RK[None] == values_RK[:, None]
-    found_R = (better_RRK.sum(1) + (equal_RRK.sum(1) + 1) / 2).mean(axis=1)
+    found_R = column_ranks(np.where(higher_K, -1.0, 1.0) * means_RK[complete_R]).mean(axis=1)
     for row, rank in zip(np.flatnonzero(complete_R), found_R, strict=True):
         ranks[row] = float(rank)
     return ranks
+
+
+def column_ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks along the first axis, 1 the smallest; equal values share their mean rank."""
+    smaller = (values[None] < values[:, None]).sum(axis=1)
+    equal = (values[None] == values[:, None]).sum(axis=1)
+    found: np.ndarray = smaller + (equal + 1) / 2
+    return found
 
 
 def rank_correlation(first_R: Sequence[float], second_R: Sequence[float]) -> float | None:
     """Return Spearman's rank correlation; None of fewer than two or where all are equal."""
     if len(first_R) < 2:
         return None
-    pairs = np.array([first_R, second_R], dtype=float)
-    ranks_2R = np.array([mean_ranks(row[:, None], np.array([False])) for row in pairs], dtype=float)
+    ranks_2R = column_ranks(np.array([first_R, second_R], dtype=float).T).T
     if not ranks_2R.std(axis=1).all():
         return None
     return float(np.corrcoef(ranks_2R)[0, 1])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.commands import status_command
+from mtl_bench.reporting.advice import status_command
 from mtl_bench.reporting.comparison import Baseline, Comparison, MethodRow, RelativeCost, Setting
 from mtl_bench.reporting.experiments import published_delta
 from mtl_bench.reporting.inference import ENOUGH, rank_correlation

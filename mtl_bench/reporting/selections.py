@@ -16,7 +16,7 @@ from mtl_bench.reporting.notes import (
     usual_seeds,
 )
 from mtl_bench.reporting.statistics import compare, runs_under
-from mtl_bench.reporting.table import Cell, Columns, Format, Table, render
+from mtl_bench.reporting.table import Columns, Format, Table, render
 from mtl_bench.reporting.tables import score_columns, seed_count
 from mtl_bench.scores import Score
 from mtl_bench.values import SELECTIONS
@@ -55,7 +55,7 @@ def _table(found: dict[str, Comparison]) -> Table:
         f"{place_text(first)}: rules that pick the epoch",
         "method",
         list(every),
-        Columns([], list[list[Cell]]()),
+        Columns(),
         Columns([*heads, "n"], [*cells, [seed_count(row) for row in every.values()]]),
         [
             f"Profile {profile_text(first)}, {setting_text(first.setting)}, "

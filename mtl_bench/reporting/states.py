@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mtl_bench.reporting.figures.logs import step_series
+from mtl_bench.records.steps import step_series
 
 Array = np.ndarray
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -85,7 +86,11 @@ def _as_systems(runs: list[ScoredRun]) -> list[ScoredRun]:
 
 
 def compare(
-    runs: Iterable[ScoredRun], baseline: Baseline = "own", records: Iterable[Record] = ()
+    runs: Iterable[ScoredRun],
+    baseline: Baseline = "own",
+    records: Iterable[Record] = (),
+    *,
+    parted: bool = False,
 ) -> list[Comparison]:
     """Return one comparison per setting.
 
@@ -93,28 +98,19 @@ def compare(
         runs: that are compared.
         baseline: what Δm is against.
         records: among which those that have exploded are counted.
-    """
-    exploded = [record for record in records if record.state == "exploded"]
-    return [
-        _comparison(setting, members, groups, "all", groups, baseline, exploded)
-        for setting, members, groups in _settings(runs)
-    ]
-
-
-def compare_parts(
-    runs: Iterable[ScoredRun], baseline: Baseline = "own", records: Iterable[Record] = ()
-) -> list[Comparison]:
-    """Return per setting a comparison of the methods and one of the ablations.
-
-    An ablation is a method's variant. It stands beside its method and STL; where these are all the
-    methods that there are, no other comparison is returned. Arguments as of ``compare``.
+        parted: one of the methods and one of the ablations in its place. An ablation is a method's
+            variant. It stands beside its method and STL; where these are all the methods that there
+            are, no other comparison is returned.
     """
     exploded = [record for record in records if record.state == "exploded"]
     return [
         _comparison(setting, members, groups, part, shown, baseline, exploded)
         for setting, members, groups in _settings(runs)
-        for part, shown in _parts(groups)
+        for part, shown in _parts(groups, parted)
     ]
+
+
+compare_parts = partial(compare, parted=True)
 
 
 def _settings(runs: Iterable[ScoredRun]) -> Iterator[tuple[Setting, list[ScoredRun], list[Group]]]:
@@ -126,7 +122,10 @@ def _settings(runs: Iterable[ScoredRun]) -> Iterator[tuple[Setting, list[ScoredR
         yield setting, own, sorted(groups, key=lambda group: row_order(group.method, group.name))
 
 
-def _parts(groups: list[Group]) -> Iterator[tuple[Part, list[Group]]]:
+def _parts(groups: list[Group], parted: bool) -> Iterator[tuple[Part, list[Group]]]:
+    if not parted:
+        yield "all", groups
+        return
     varied = {group.method for group in groups if group.is_ablation}
     methods = [group for group in groups if not group.is_ablation]
     if not varied or any(group.method not in {*varied, "stl"} for group in methods):

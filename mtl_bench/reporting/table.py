@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from math import isfinite
+from typing import Literal, NamedTuple, Self
 
 from mtl_bench.reporting.inference import Interval, Mark
 from mtl_bench.reporting.layout import (
@@ -51,11 +52,23 @@ class Cell(NamedTuple):
 NO_CELL = Cell(NOTHING)
 
 
+def number_cell(value: float | None, form: str) -> Cell:
+    """Return a number as ``form`` writes it; a dash of none, NaN and infinities."""
+    if value is None or not isfinite(value):
+        return NO_CELL
+    return Cell(form.format(value), value)
+
+
 class Columns(NamedTuple):
     """Columns that stay together: headers, and as many cells under each as there are rows."""
 
-    heads: Sequence[str]
-    cells: Sequence[Sequence[Cell]]
+    heads: Sequence[str] = ()
+    cells: Sequence[Sequence[Cell]] = ()
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Sequence[Cell]]) -> Self:
+        """Return columns by their headers."""
+        return cls(list(columns), list(columns.values()))
 
     def texts(self, marked: Callable[[Cell], str]) -> Texts:
         """Return every column as header and texts."""
@@ -95,12 +108,15 @@ def as_markdown(table: Table, width: int) -> str:
     return "\n\n".join([f"## {table.title}", *blocks, below])
 
 
-def render(tables: Iterable[Table], form: Format, width: int) -> str:
-    """Return tables one after another; as CSV they are one."""
+def render(tables: Iterable[Table | None], form: Format, width: int) -> str:
+    """Return tables one after another, "" where there are none; as CSV they are one."""
+    found = [table for table in tables if table is not None]
+    if not found:
+        return ""
     if form == "csv":
-        return as_csv(list(tables)) + "\n"
+        return as_csv(found) + "\n"
     write = {"markdown": lambda t: as_markdown(t, width), "latex": as_latex}[form]
-    return "\n\n".join(write(table) for table in tables) + "\n"
+    return "\n\n".join(map(write, found)) + "\n"
 
 
 def wrap(line: str, width: int) -> str:

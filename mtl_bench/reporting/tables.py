@@ -33,7 +33,15 @@ from mtl_bench.reporting.notes import (
     place_text,
 )
 from mtl_bench.reporting.statistics import compare_parts, runs_under
-from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, render
+from mtl_bench.reporting.table import (
+    NO_CELL,
+    Cell,
+    Columns,
+    Format,
+    Table,
+    number_cell,
+    render,
+)
 from mtl_bench.scores import Score
 
 
@@ -208,16 +216,15 @@ def _verdict(found: Comparison) -> Columns:
     exploded = [len(row.exploded) for row in rows]
     columns = {
         **score_columns(found.score, rows),
-        "MR ↓": [_number(row.mean_rank, "{:.2f}") for row in rows],
-        "P(> LS) ↑": [_number(row.improvement, "{:.2f}") for row in rows],
+        "MR ↓": [number_cell(row.mean_rank, "{:.2f}") for row in rows],
+        "P(> LS) ↑": [number_cell(row.improvement, "{:.2f}") for row in rows],
         "n": [seed_count(row) for row in rows],
-        EXPLODED: [_number(n, "{}") if any(exploded) else NO_CELL for n in exploded],
+        EXPLODED: [number_cell(n, "{}") if any(exploded) else NO_CELL for n in exploded],
         **cost_columns("epoch cost", [row.epoch_cost for row in rows]),
         **parameter_columns(rows),
         "paper Δm": [_printed(published_delta(found.setting, row.label)) for row in rows],
     }
-    shown = filled(columns)
-    return Columns(list(shown), list(shown.values()))
+    return Columns.of(filled(columns))
 
 
 def filled(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
@@ -239,25 +246,23 @@ def parameter_columns(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]
     counts = [row.parameters if row else {} for row in rows]
     networks = dict.fromkeys(key for own in counts for key in own if key not in ("total", "shared"))
     heads = {"parameters": "total"} | {f"{network} parameters": network for network in networks}
-    return {head: [_number(own.get(key), "{:,}") for own in counts] for head, key in heads.items()}
+    return {
+        head: [number_cell(own.get(key), "{:,}") for own in counts] for head, key in heads.items()
+    }
 
 
 def cost_columns(head: str, costs: Sequence[RelativeCost | None]) -> dict[str, list[Cell]]:
     """Return the columns of a cost: by the clock, of CPU time, and over how many seeds."""
     return {
-        head: [_number(own and own.ratio, "x{:.2f}") for own in costs],
-        f"{head}, CPU": [_number(own and own.cpu, "x{:.2f}") for own in costs],
-        f"{head}, n": [_number((own and own.seeds) or None, "{}") for own in costs],
+        head: [number_cell(own and own.ratio, "x{:.2f}") for own in costs],
+        f"{head}, CPU": [number_cell(own and own.cpu, "x{:.2f}") for own in costs],
+        f"{head}, n": [number_cell((own and own.seeds) or None, "{}") for own in costs],
     }
 
 
 def seed_count(row: MethodRow) -> Cell:
     """Return n."""
     return Cell(str(len(row.seeds)), len(row.seeds))
-
-
-def _number(value: float | None, form: str) -> Cell:
-    return NO_CELL if value is None else Cell(form.format(value), value)
 
 
 def _printed(text: str | None) -> Cell:

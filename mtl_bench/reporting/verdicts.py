@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mtl_bench.reporting.commands import train_command
+from mtl_bench.reporting.advice import train_command
 from mtl_bench.reporting.comparison import Baseline, Column, ScoredRun, Spread
 from mtl_bench.reporting.grouping import Group
 from mtl_bench.reporting.inference import (

@@ -21,7 +21,6 @@ from mtl_bench.config.identity import settings_of
 from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.writer import now
-from mtl_bench.runtime.determinism import set_determinism
 from mtl_bench.runtime.memory import forget_peak, reuse_freed_memory
 
 PACKAGES = ("mtl_bench", "torch", "numpy", "hydra-core", "omegaconf")
@@ -44,6 +43,28 @@ def prepare_process(settings: dict[str, Any]) -> torch.device:
     device = choose_device(settings["device"])
     forget_peak(device)
     return device
+
+
+Determinism = Literal["off", "warn", "strict"]
+
+
+def set_determinism(mode: Determinism) -> None:
+    """Choose the algorithms of this process; call it before the GPU is used.
+
+    On a CPU, with the same number of threads, runs repeat themselves in every mode. On a GPU some
+    operations have no deterministic algorithm: ``warn`` uses one where there is one and warns
+    where there is none, ``strict`` stops there, and ``off`` takes the fastest.
+
+    Args:
+        mode: ``off``, ``warn`` or ``strict``.
+    """
+    torch.use_deterministic_algorithms(mode != "off", warn_only=mode == "warn")
+    # else torch fills every new tensor with NaN, for mistakes that are not ours, and slowly
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = mode != "off"
+    torch.backends.cudnn.benchmark = mode == "off"  # what it finds fastest varies from run to run
+    if mode != "off":  # cuBLAS reads it when its first handle is made
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def set_tf32() -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.reporting.drawing import save
-from mtl_bench.toy import game_figure, recorded, two_tasks, two_tasks_figure, valley, valley_figure
+from mtl_bench.toy import game_figure, recorded_grams, two_tasks, valley
 from mtl_bench.toy.game import RATE
 from mtl_bench.toy.game_runs import VARIANTS, play, render
+from mtl_bench.toy.landscape_figures import draw_two_tasks, draw_valley
 from mtl_bench.toy.trajectories import Losses, all_trajectories
 from mtl_bench.words import parse_count, parse_list, parse_settings, require_choice
 
@@ -41,8 +42,8 @@ class Landscape(NamedTuple):
 
 
 LANDSCAPES = {
-    "front": Landscape(two_tasks.losses, two_tasks.STARTS, 300, two_tasks_figure.draw, "toy"),
-    "valley": Landscape(valley.losses, valley.STARTS, 600, valley_figure.draw, "toy_valley"),
+    "front": Landscape(two_tasks.losses, two_tasks.STARTS, 300, draw_two_tasks, "toy"),
+    "valley": Landscape(valley.losses, valley.STARTS, 600, draw_valley, "toy_valley"),
 }
 
 
@@ -80,15 +81,15 @@ def grams(words: Sequence[str]) -> None:
     defaults = {"paths__results": "results", "steps": "6000", "seeds": "3", "only": None}
     settings = parse_settings(words, **defaults)
     steps, seeds = parse_count(settings, "steps"), parse_count(settings, "seeds")
-    names = parse_list(settings["only"]) or list(recorded.VARIANTS)
-    if unknown := [name for name in names if name not in recorded.VARIANTS]:
-        allowed = ", ".join(recorded.VARIANTS)
+    names = parse_list(settings["only"]) or list(recorded_grams.VARIANTS)
+    if unknown := [name for name in names if name not in recorded_grams.VARIANTS]:
+        allowed = ", ".join(recorded_grams.VARIANTS)
         raise ConfigError(f"only={unknown[0]}: must be some of {allowed}")
-    states = recorded.find_states(Path(str(settings["paths.results"])))
+    states = recorded_grams.find_states(Path(str(settings["paths.results"])))
     torch.set_num_threads(1)  # tensors of a few numbers
     results = {}
     for name in names:
         print(f"playing: {name}", file=sys.stderr)
-        fields = recorded.VARIANTS[name]
-        results[name] = [recorded.play(states, fields, seed, steps) for seed in range(seeds)]
-    print(recorded.render(results))
+        fields = recorded_grams.VARIANTS[name]
+        results[name] = [recorded_grams.play(states, fields, seed, steps) for seed in range(seeds)]
+    print(recorded_grams.render(results))

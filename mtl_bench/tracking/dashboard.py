@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mtl_bench.errors import ConfigError, RecordError
 from mtl_bench.files import read_json, read_yaml
-from mtl_bench.records.processes import latest_process
+from mtl_bench.records.environment import latest_process
 from mtl_bench.records.reader import FOLDER
 from mtl_bench.scores import Score, score_of
 from mtl_bench.tracking.feed import Feed, UpdateRow

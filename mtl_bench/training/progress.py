@@ -6,16 +6,31 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from mtl_bench.runtime.processor import time_without_core
 
 if TYPE_CHECKING:
     from mtl_bench.training.update import StepResult
 
+
 TRAINING = ("data", "forward", "method", "optimizer")
 PHASES = (*TRAINING, "validation", "test", "checkpoint")
 """Where a run's time goes. ``method`` is gradients, weights and whatever else a method does."""
+
+
+SCHEDULER = Path("/proc/thread-self/schedstat")
+"""Linux: nanoseconds on a core, nanoseconds ready and without one, turns; of the calling thread."""
+
+
+def time_without_core() -> float:
+    """Return for how long this thread has been ready to run while others had all cores.
+
+    NaN where the system doesn't tell.
+    """
+    try:
+        return int(SCHEDULER.read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return math.nan
 
 
 @dataclass

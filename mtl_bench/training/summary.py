@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
+from mtl_bench.algorithms.base import Metrics
 from mtl_bench.records.writer import FORMAT
 from mtl_bench.training.progress import PHASES, TRAINING, loss_key
-from mtl_bench.training.selection import select
 from mtl_bench.training.trainer import Trainer
 
 
@@ -63,6 +63,38 @@ def summarize(config: dict[str, Any], digest: str, trainer: Trainer) -> dict[str
         "data": algorithm.origin,
         "device": str(trainer.device),
     }
+
+
+def select(
+    history: Sequence[Mapping[str, Any]], best_epochs: Mapping[str, int] | None, last_k: int
+) -> tuple[dict[str, Metrics], dict[str, Any]]:
+    """Return the test metrics under every selection rule, and the epochs that each rule used.
+
+    ``last`` reports the last epoch, ``last_k_mean`` the mean over the last k, and ``best_val`` the
+    epoch with the best validation criterion. No rule looks at the test metrics.
+
+    Args:
+        history: the lines of metrics.jsonl.
+        best_epochs: task -> its selected epoch; one number for all tasks of a shared network. None
+            without validation data: there is no ``best_val`` then.
+        last_k: k.
+    """
+    by_epoch = {line["epoch"]: line["test"] for line in history}
+    last = max(by_epoch)
+    tail = sorted(by_epoch)[-last_k:]
+    tests = by_epoch[last]
+    rules: dict[str, Metrics] = {
+        "last": {task: dict(values) for task, values in tests.items()},
+        "last_k_mean": {
+            task: {metric: fmean(by_epoch[e][task][metric] for e in tail) for metric in values}
+            for task, values in tests.items()
+        },
+    }
+    epochs: dict[str, Any] = {"last": last, "last_k_mean": tail}
+    if best_epochs is not None:
+        rules["best_val"] = {task: dict(by_epoch[best_epochs[task]][task]) for task in tests}
+        epochs["best_val"] = dict(best_epochs)
+    return rules, epochs
 
 
 def median_epoch(epochs: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:

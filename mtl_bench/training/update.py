@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from mtl_bench.agents.ring import RingBuffer
 from mtl_bench.algorithms.base import Component
 from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.training.curvature import CurvatureProbe
-from mtl_bench.training.restore import keep_state
 
 
 @dataclass
@@ -169,6 +170,38 @@ def _restoring(component: Component) -> Iterator[None]:
         for buffer, before in zip(component.module.buffers(), kept, strict=True):
             buffer.copy_(before)
         raise
+
+
+def keep_state(method: nn.Module) -> Callable[[], None]:
+    """Return a function that puts a method's state back to what it is now, once.
+
+    It costs a copy of the state but for the replay buffers, which hold nearly all of it where there
+    are any: they take back the one row that an update may append.
+    """
+    undo = [m.keep() if isinstance(m, RingBuffer) else _keep_own(m) for m in method.modules()]
+
+    def put_back() -> None:
+        for step in undo:
+            step()
+
+    return put_back
+
+
+def _keep_own(module: nn.Module) -> Callable[[], None]:
+    """Keep a module's own parameters, buffers and extra state, not those of modules within it."""
+    tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    kept = [tensor.detach().clone() for tensor in tensors]
+    has_extra = type(module).get_extra_state is not nn.Module.get_extra_state
+    extra = deepcopy(module.get_extra_state()) if has_extra else None
+
+    def put_back() -> None:
+        with torch.no_grad():
+            for tensor, before in zip(tensors, kept, strict=True):
+                tensor.copy_(before)
+        if has_extra:
+            module.set_extra_state(extra)
+
+    return put_back
 
 
 def _check_health(component: Component, result: StepResult) -> None:

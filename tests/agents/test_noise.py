@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mtl_bench.agents.noise import OrnsteinUhlenbeck, linear_decay
+from mtl_bench.agents.exploration import OrnsteinUhlenbeck, linear_decay
 
 
 def test_recursion_by_hand():

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from mtl_bench.agents.temperature import Temperature
+from mtl_bench.agents.exploration import Temperature
 
 
 @pytest.mark.parametrize(("entropy", "sign"), [(-5.0, 1), (-1.0, -1), (-3.0, 0)])

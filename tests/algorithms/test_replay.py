@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_bench.algorithms.sac.replay import EpisodeReplay
+from mtl_bench.algorithms.sac.episode_replay import EpisodeReplay
 from tests.training.runs import differences
 
 TASKS, COPIES, HORIZON = 3, 2, 4

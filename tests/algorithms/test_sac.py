@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from mtl_bench.algorithms.sac.learning_curve import describe_learning
+from mtl_bench.algorithms.sac.episodes import describe_learning
 from mtl_bench.algorithms.sac.temperature import Temperatures
 from mtl_bench.config.build import build_algorithm, build_data, require_method
 from mtl_bench.config.compose import compose_config

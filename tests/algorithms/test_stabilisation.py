@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from mtl_bench.algorithms.sac.objectives import CriticData
 from mtl_bench.algorithms.sac.stabilisation import LossMask
 from mtl_bench.algorithms.sac.temperature import Temperatures
 from mtl_bench.architectures.control.base import Shape
@@ -124,7 +125,7 @@ def test_a_masked_task_moves_nothing_of_its_own(kind):
     data = next(sac.epoch(1, 0))
     before = {name: p.clone() for name, p in critic.module.named_parameters()}
     with torch.no_grad():
-        found, _ = sac._critic_losses(sac.critics, critic_data(sac, data))
+        found, _ = sac.objectives.critic_losses(sac.critics, critic_data(sac, data))
     sac.mask.bound = float(found.mean())
     masked = [t for t, loss in enumerate(found) if loss > sac.mask.bound]
     assert len(masked) == 1
@@ -138,10 +139,8 @@ def test_a_masked_task_moves_nothing_of_its_own(kind):
 
 
 def critic_data(sac, data):
-    from mtl_bench.algorithms.sac.sac import CriticData
-
     inputs = torch.cat((data.observations_TBO, data.actions_TBA), dim=2)
-    return CriticData(inputs, sac._targets(data, torch.zeros_like(data.actions_TBA)))
+    return CriticData(inputs, sac.objectives.targets(data, torch.zeros_like(data.actions_TBA)))
 
 
 def test_a_run_whose_tasks_are_all_left_out_has_exploded():
@@ -174,8 +173,8 @@ def test_losses_are_weighted_by_the_temperatures():
     sac.temperatures.log_alpha.data = plain.temperatures.log_alpha.data = torch.tensor([0.3, -1.0])
     data = critic_data(sac, next(sac.epoch(1, 0)))
     weights = 2 * torch.softmax(torch.tensor([-0.3, 1.0]), dim=0)
-    expected = weights * plain._critic_losses(plain.critics, data)[0]
-    torch.testing.assert_close(sac._critic_losses(sac.critics, data)[0], expected)
+    expected = weights * plain.objectives.critic_losses(plain.critics, data)[0]
+    torch.testing.assert_close(sac.objectives.critic_losses(sac.critics, data)[0], expected)
 
 
 @pytest.mark.nightly

@@ -17,7 +17,7 @@ from mtl_bench.architectures.control.metadata import task_vectors, tfidf
 from mtl_bench.architectures.control.mlp import MLP
 from mtl_bench.architectures.control.paco import PaCo
 from mtl_bench.architectures.control.softmodular import SoftModular
-from mtl_bench.environments.metaworld_tasks import ALL_TASKS, MT10
+from mtl_bench.environments.metaworld import ALL_TASKS, MT10
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import StackedGradients, copies_for_tasks
 

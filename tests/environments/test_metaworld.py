@@ -10,8 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from mtl_bench.config.signatures import schema_of
-from mtl_bench.environments.metaworld import MetaWorld
-from mtl_bench.environments.metaworld_tasks import ALL_TASKS, BENCHMARKS, MT10
+from mtl_bench.environments.metaworld import ALL_TASKS, BENCHMARKS, MT10, MetaWorld
 from mtl_bench.errors import ConfigError
 from tests.environments import contract
 

@@ -10,8 +10,8 @@ import torch
 
 from mtl_bench.errors import ConfigError, Interrupted
 from mtl_bench.launch import cell, cluster, command, processes
-from mtl_bench.launch.cell import SweepRun, look, run_cell
-from mtl_bench.launch.sweep import survey, sweep
+from mtl_bench.launch.cell import SweepRun, inspect_run, run_cell
+from mtl_bench.launch.sweep import inspect_sweep, sweep
 from mtl_bench.training.run import RunOutcome
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 
@@ -30,7 +30,7 @@ def short(overrides):
 
 def finish(words):
     """Make the record of a finished run."""
-    path = Path(look([*WORDS[:2], *words.split()]).path)
+    path = Path(inspect_run([*WORDS[:2], *words.split()]).path)
     seed, _, digest = path.name.removeprefix("seed").partition("-")
     write_record(
         Path("results"),
@@ -127,7 +127,7 @@ def test_a_run_that_can_not_be_is_not_handed_out():
     ],
 )
 def test_a_sweep_over_nothing_is_refused(word, message):
-    for use in (survey, sweep):
+    for use in (inspect_sweep, sweep):
         with pytest.raises(ConfigError) as info:
             use((*WORDS, word))
         assert str(info.value).startswith(f"{word}: names no values; {message}")
@@ -147,7 +147,7 @@ def test_a_sweep_over_nothing_is_refused(word, message):
     ],
 )
 def test_settings_of_hydra_that_a_sweep_does_not_have_are_refused(word, key):
-    for use in (survey, sweep):
+    for use in (inspect_sweep, sweep):
         with pytest.raises(ConfigError) as info:
             use((*WORDS, word))
         text = key or f"{word}: allowed of Hydra's settings are hydra/launcher=basic, processes"
@@ -167,7 +167,7 @@ def test_a_method_that_a_pattern_finds_is_left_out_where_its_extra_is_missing(mo
     assert first == "2 of 2 runs are finished"
     assert second.startswith("left out: method=torchjd needs TorchJD")
     assert second.endswith("pip install 'mtl_bench[torchjd]'")
-    monkeypatch.setattr(command, "survey", lambda words: outcomes)
+    monkeypatch.setattr(command, "inspect_sweep", lambda words: outcomes)
     assert command.train((), multirun=True, dry_run=True) == 0
     assert capsys.readouterr().out.splitlines() == [second, "2 finished, 2 left out"]
 
@@ -187,7 +187,7 @@ def test_what_a_method_refuses_is_known_before_data_are_read(tmp_path):
     words = ("dataset=nyuv2", WORDS[1], "method=torchjd", "method.aggregator=NashMTL")
     with pytest.raises(ConfigError, match="aggregator=NashMTL can't be used"):
         command.train(words)
-    (outcome,) = survey(words)
+    (outcome,) = inspect_sweep(words)
     assert outcome.state == "failed"
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
@@ -236,7 +236,7 @@ def test_the_command_tells_what_failed_and_ends_as_interrupted(monkeypatch, caps
 def test_a_survey_writes_and_launches_nothing(launcher, tmp_path):
     if launcher == ("hydra/launcher=submitit_slurm",):
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    told = survey((*WORDS, *launcher))
+    told = inspect_sweep((*WORDS, *launcher))
     assert [outcome.state for outcome in told] == ["missing"] * 4
     assert [short(outcome.overrides) for outcome in told] == list(CELLS)
     assert list(tmp_path.iterdir()) == []

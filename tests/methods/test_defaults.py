@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import mtl_bench.methods
-from mtl_bench.agents.noise import OrnsteinUhlenbeck
+from mtl_bench.agents.exploration import OrnsteinUhlenbeck
 from mtl_bench.methods.base import Method
 from mtl_bench.methods.igbv2 import IGBv2
 from tests.methods.test_contract import CLASSES

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtl_bench.files import write_json
-from mtl_bench.records.seal import FILES, broken, seal
+from mtl_bench.records.seal import FILES, changed_files, seal
 
 TIME = "2026-01-02T03:04:05+00:00"
 
@@ -21,7 +21,7 @@ def record(tmp_path: Path) -> Path:
 
 def test_a_whole_record_is_finished(record: Path) -> None:
     assert json.loads((record / "DONE").read_text())["finished"] == TIME
-    assert broken(record) == []
+    assert changed_files(record) == []
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -30,20 +30,20 @@ def test_any_change_of_any_file_is_seen(record: Path, name: str) -> None:
     text = path.read_bytes()
     for damaged in (b"", text[:-1], text + b"\n", text.replace(b"t", b"u", 1)):
         path.write_bytes(damaged)
-        assert broken(record) == [name]
+        assert changed_files(record) == [name]
     path.unlink()
-    assert broken(record) == [name]
+    assert changed_files(record) == [name]
     path.write_bytes(text)
-    assert broken(record) == []
+    assert changed_files(record) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": {}}', '{"sha256": 3}', "2026", "\0\0"])
 def test_a_damaged_seal_is_named(record: Path, text: str) -> None:
     (record / "DONE").write_text(text)
-    assert broken(record) == ["DONE"]
+    assert changed_files(record) == ["DONE"]
 
 
 def test_a_time_alone_is_the_seal_of_earlier_versions(record: Path) -> None:
     (record / "DONE").write_text(TIME + "\n")
     (record / "summary.json").write_text("other")
-    assert broken(record) == []
+    assert changed_files(record) == []

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.seal import broken
+from mtl_bench.records.seal import changed_files
 from mtl_bench.records.steps import StepLog
 from mtl_bench.records.writer import RunRecord, record_path
 
@@ -94,7 +94,7 @@ def test_the_life_of_a_record(tmp_path):
         assert not (tmp_path / "DONE").exists()
         assert not (tmp_path / "summary.json").exists()
         record.finish({"status": "finished"})
-        assert broken(tmp_path) == []
+        assert changed_files(tmp_path) == []
 
 
 def rows(folder):

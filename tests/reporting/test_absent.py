@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtl_bench.cli import main
-from mtl_bench.reporting.absent import say_absent
+from mtl_bench.reporting.advice import explain_no_records
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 
 HOMO = {"values": scaled(2.0, "homo"), "tasks": qm9_tasks("homo")}
@@ -33,11 +33,11 @@ def test_the_first_choice_that_none_has_is_named(
     chosen: dict[str, str | None], said: str, results: Path
 ) -> None:
     (results / "mini" / "qm9" / "ls" / "seed-none").mkdir()  # no record
-    assert say_absent(results, chosen).endswith(said)
+    assert explain_no_records(results, chosen).endswith(said)
 
 
 def test_where_there_is_no_record_the_first_command_is_named(tmp_path: Path) -> None:
-    assert "mtl-bench train" in say_absent(tmp_path / "missing", {"profile": "mini"})
+    assert "mtl-bench train" in explain_no_records(tmp_path / "missing", {"profile": "mini"})
 
 
 @pytest.mark.parametrize("command", ["status", "tables", "figures"])

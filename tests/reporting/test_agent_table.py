@@ -11,8 +11,8 @@ from mtl_bench.reporting.agent_table import (
     explained_variance,
     inflation,
     measure,
-    render_agents,
 )
+from mtl_bench.reporting.run_tables import render_runs
 from mtl_bench.reporting.states import States
 from tests.golden.cells import ROOT
 from tests.reporting.figures.records import write_run
@@ -128,9 +128,9 @@ def test_committed_records_show_what_each_algorithm_is_paid_for(capsys):
 
 def test_a_log_without_rewards_is_named_and_other_methods_have_no_row(tmp_path):
     write_run(tmp_path, "ls", 0)
-    assert render_agents(find_records(tmp_path), form="markdown", width=100) == ""
+    assert render_runs("agents", find_records(tmp_path), form="markdown", width=100) == ""
     path = write_run(tmp_path, "taskforce", 0)
-    text = render_agents(find_records(tmp_path), form="markdown", width=1000)
+    text = render_runs("agents", find_records(tmp_path), form="markdown", width=1000)
     assert rows_of(text) == []
     assert f"- taskforce seed 0: {path}" in text
 

@@ -12,8 +12,7 @@ from mtl_bench.config.groups import find_config_folder
 from mtl_bench.errors import ConfigError
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.experiment_tables import render_experiment
-from mtl_bench.reporting.experiments import RAW, find_experiments
-from mtl_bench.reporting.published import read_published
+from mtl_bench.reporting.experiments import RAW, find_experiments, read_published
 from tests.records.synthetic import qm9_tasks, scaled, write_record
 from tests.reporting.test_tables import rows_of
 

@@ -14,7 +14,7 @@ from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.display import find_display, row_order
 from mtl_bench.reporting.experiments import find_experiments, published_delta
 from mtl_bench.reporting.figures.looks import find_look, method_looks
-from mtl_bench.reporting.page.looks import page_looks
+from mtl_bench.reporting.page.data import page_looks
 from mtl_bench.reporting.statistics import compare, runs_under
 from tests.added import announce, write_files
 from tests.records.synthetic import qm9_tasks, scaled, write_record

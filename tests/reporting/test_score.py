@@ -8,11 +8,10 @@ import pytest
 
 from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.run_tables import render_runs
 from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.status import render_status
-from mtl_bench.reporting.step_costs import render_step_costs
 from mtl_bench.reporting.tables import render_tables
-from mtl_bench.reporting.weight_table import render_weights
 from mtl_bench.scores import MeanOf
 from mtl_bench.tracking.dashboard import read_run
 from mtl_bench.tracking.feed import Feed, epoch_values, final_values
@@ -122,7 +121,7 @@ def test_runs_of_another_score_are_another_comparison(results):
 
 
 def test_what_a_step_costs(results):
-    rows = table(render_step_costs(find_records(results), form="csv", width=100))
+    rows = table(render_runs("costs", find_records(results), form="csv", width=100))
     assert {rows["pcgrad"][f"{phase} [ms]"] for phase in ("data", "forward")} == {"100.0", "200.0"}
     assert rows["pcgrad"]["step cost"] == "1.0"
     assert [rows["ls"][head] for head in ("parameters", "critic parameters", "shared")] == [
@@ -131,7 +130,7 @@ def test_what_a_step_costs(results):
 
 
 def test_weights_are_those_of_each_component(results):
-    rows = table(render_weights(find_records(results), form="csv", width=100))
+    rows = table(render_runs("weights", find_records(results), form="csv", width=100))
     assert rows["pcgrad actor seed 0"]["far"] == "50.0"
     assert float(rows["pcgrad critic seed 0"]["far"]) > 80
 

@@ -9,11 +9,11 @@ from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.command import SETTINGS, tables
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.inference import Interval
+from mtl_bench.reporting.run_tables import render_runs
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table
 from mtl_bench.reporting.table_csv import as_csv
 from mtl_bench.reporting.tables import metric_header
-from mtl_bench.reporting.weight_table import render_weights
 from tests.records.synthetic import SCENE_TASKS, qm9_tasks, scaled, write_record
 from tests.reporting.figures.records import PROCEDURAL, write_run
 
@@ -152,6 +152,6 @@ def test_states_of_runs_are_notes(results):
 
 def test_shares_of_weights_are_numbers(tmp_path):
     write_run(tmp_path, "taskforce", 0)
-    found = read(render_weights(find_records(tmp_path), form="csv", width=100))
+    found = read(render_runs("weights", find_records(tmp_path), form="csv", width=100))
     assert found.loc[0, "run"] == "taskforce seed 0"
     assert found.loc[0, "Seg"] + found.loc[0, "Depth"] == pytest.approx(100.0)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.steps import StepLog, read_steps
-from mtl_bench.reporting.figures.scene import find_scenes
+from mtl_bench.reporting.figures.context import find_scenes
 from mtl_bench.reporting.figures.triad import draw
+from mtl_bench.reporting.run_tables import render_runs
 from mtl_bench.reporting.triad import (
     curvature_bound,
     magnitude_similarity,
@@ -19,7 +20,6 @@ from mtl_bench.reporting.triad import (
     pair_statistics,
     triad_shares,
 )
-from mtl_bench.reporting.triad_table import render_triad
 from tests.records.control import COMPONENTS, TASKS, write_control
 from tests.reporting.figures.records import write_run
 from tests.reporting.test_weight_table import rows_of
@@ -117,7 +117,7 @@ def test_the_table_has_a_row_for_each_run_and_component(tmp_path):
             numbers = {"curvature": float(step) if step % 10 == 0 else np.nan} if number else {}
             log.add(step, 1, (0, 1), np.ones(2), np.ones(2), gram, numbers)
         log.flush()
-    text = render_triad(find_records(tmp_path), form="markdown", width=200)
+    text = render_runs("triad", find_records(tmp_path), form="markdown", width=200)
     rows = {name: cells for name, *cells in rows_of(text)}
     # |g1| = 1, |g2| = 2 and cos = -0.25 in every update: ξ = (1 - 1/16) 6 / 4
     every = ["100.0 %", "0.800", "0.0 %", "1.4", "0.0 %", "–", "–"]

@@ -8,7 +8,7 @@ import pytest
 from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.steps import StepLog
-from mtl_bench.reporting.weight_table import render_weights
+from mtl_bench.reporting.run_tables import render_runs
 from tests.reporting.figures.records import write_run
 
 
@@ -31,7 +31,7 @@ def test_shares_of_the_last_fifth(tmp_path):
     early, late = [[9.0, 1.0]] * 8, [[0.5, 0.5], [1.0, -3.0]]
     write_weights(path, early + late, 0.25)
     ((name, semantic, depth, moves, negative, effective, bounds),) = rows_of(
-        render_weights(find_records(tmp_path), form="markdown", width=100)
+        render_runs("weights", find_records(tmp_path), form="markdown", width=100)
     )
     assert name == "taskforce seed 0"
     assert [semantic, depth, moves, negative] == ["37.5", "62.5", "12.5", "25 %"]
@@ -42,7 +42,7 @@ def test_shares_of_the_last_fifth(tmp_path):
 def test_equal_weights_count_all_tasks_and_missing_logs_are_named(tmp_path):
     write_run(tmp_path, "ls", 0)
     shutil.rmtree(write_run(tmp_path, "ls", 1) / "steps")
-    text = render_weights(find_records(tmp_path), form="markdown", width=100)
+    text = render_runs("weights", find_records(tmp_path), form="markdown", width=100)
     assert rows_of(text) == [["ls seed 0", "50.0", "50.0", "0.0", "0 %", "2.0", "–"]]
     assert "No step log of ls seed 1." in text
 
@@ -55,7 +55,7 @@ def test_a_missing_part_is_told_and_its_run_has_no_row(tmp_path, part, told):
     write_run(tmp_path, "ls", 0)
     path = write_run(tmp_path, "ls", 1)
     sorted((path / "steps").iterdir())[part].unlink()
-    text = render_weights(find_records(tmp_path), form="markdown", width=1000)
+    text = render_runs("weights", find_records(tmp_path), form="markdown", width=1000)
     assert [row[0] for row in rows_of(text)] == ["ls seed 0"]
     assert f"- ls seed 1: {path / 'steps'} {told}.\n" in text
 
@@ -63,7 +63,7 @@ def test_a_missing_part_is_told_and_its_run_has_no_row(tmp_path, part, told):
 def test_where_every_log_is_damaged_each_is_named(tmp_path):
     path = write_run(tmp_path, "ls", 0)
     sorted((path / "steps").iterdir())[0].write_bytes(b"no parquet")
-    text = render_weights(find_records(tmp_path), form="markdown", width=1000)
+    text = render_runs("weights", find_records(tmp_path), form="markdown", width=1000)
     assert rows_of(text) == []
     assert f"- ls seed 0: {path / 'steps' / 'part-000000001.parquet'} can't be read" in text
 

@@ -12,7 +12,7 @@ from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
 from mtl_bench.datasets.loading import load_batches
 from mtl_bench.errors import was_interrupted
-from mtl_bench.runtime.determinism import set_determinism
+from mtl_bench.runtime.environment import set_determinism
 from mtl_bench.runtime.explain import explain
 
 

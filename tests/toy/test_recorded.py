@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from mtl_bench.cli import main
-from mtl_bench.toy import recorded
+from mtl_bench.toy import recorded_grams
 from tests.golden.cells import ROOT
 
 
 @pytest.fixture(scope="module")
 def states():
-    return recorded.find_states(ROOT / "results")
+    return recorded_grams.find_states(ROOT / "results")
 
 
 def test_states_are_those_of_the_step_log(states):
@@ -29,13 +29,13 @@ def test_states_are_those_of_the_step_log(states):
 
 def test_no_weights_gain_more_than_the_best(states):
     units_STT = states.units_STT[::450]
-    best_S = recorded.best_gains(units_STT)
+    best_S = recorded_grams.best_gains(units_STT)
     generator = torch.Generator().manual_seed(0)
     for _ in range(300):
         actions_ST = 2 * torch.rand(len(best_S), 11, generator=generator).double() - 1
-        assert (recorded.gains(actions_ST.softmax(1), units_STT) <= best_S + 1e-9).all()
+        assert (recorded_grams.gains(actions_ST.softmax(1), units_STT) <= best_S + 1e-9).all()
     equal_ST = torch.full((len(best_S), 11), 1 / 11, dtype=torch.float64)
-    assert recorded.gains(equal_ST, units_STT).abs().max() < 1e-12
+    assert recorded_grams.gains(equal_ST, units_STT).abs().max() < 1e-12
 
 
 def test_the_best_weights_of_a_plane_are_known():
@@ -43,19 +43,19 @@ def test_the_best_weights_of_a_plane_are_known():
     angles = np.array([0.0, math.pi / 4, math.pi / 2])
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     unit_TT = torch.from_numpy(rows @ rows.T)[None]
-    assert recorded.best_gains(unit_TT).item() == pytest.approx(0, abs=1e-9)
+    assert recorded_grams.best_gains(unit_TT).item() == pytest.approx(0, abs=1e-9)
     lopsided = rows[[0, 0, 2]]  # twice the same one: the other should weigh more
     unit_TT = torch.from_numpy(lopsided @ lopsided.T)[None]
     grid = np.linspace(-1, 1, 401)
     weights = [torch.tensor([0.0, 0.0, a]).double().softmax(0) for a in 2 * grid]
-    found = recorded.gains(torch.stack(weights), unit_TT.expand(401, -1, -1)).max().item()
-    assert recorded.best_gains(unit_TT).item() == pytest.approx(found, abs=1e-4)
+    found = recorded_grams.gains(torch.stack(weights), unit_TT.expand(401, -1, -1)).max().item()
+    assert recorded_grams.best_gains(unit_TT).item() == pytest.approx(found, abs=1e-4)
 
 
 @pytest.mark.parametrize(("name", "steps", "share"), [("maddpg", 1500, 0.1), ("bandit", 2000, 0.2)])
 def test_agents_learn_the_nash_reward(states, name, steps, share):
     """Three times as much and more within 6,000 steps, see docs/game.md."""
-    played = recorded.play(states, recorded.VARIANTS[name], 0, steps)
+    played = recorded_grams.play(states, recorded_grams.VARIANTS[name], 0, steps)
     assert played.share > share
     assert played.better > 0.6
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mtl_bench.runtime import processor
+from mtl_bench.training import progress as module
 from mtl_bench.training.progress import PHASES, TRAINING, Progress
 from mtl_bench.training.summary import median_epoch
 
@@ -52,7 +52,7 @@ def test_work_before_the_first_phase_is_of_no_epoch():
     assert progress.cpu_seconds == 0.0
 
 
-@pytest.mark.skipif(not processor.SCHEDULER.exists(), reason="the system doesn't tell")
+@pytest.mark.skipif(not module.SCHEDULER.exists(), reason="the system doesn't tell")
 def test_waiting_is_the_time_in_which_another_process_had_the_core():
     """With one rival on the same core at least a third of the time is lost, however busy it is."""
     cores = os.sched_getaffinity(0)
@@ -79,7 +79,7 @@ def test_where_the_system_does_not_tell_the_waiting_is_unknown(monkeypatch, tmp_
         path = tmp_path / name
         if text is not None:
             path.write_text(text)
-        monkeypatch.setattr(processor, "SCHEDULER", path)
+        monkeypatch.setattr(module, "SCHEDULER", path)
         progress = Progress()
         progress.add_time("test", 1.0)
         assert progress.describe_epoch({}, 0.1)["seconds"]["waiting"] is None

@@ -10,7 +10,7 @@ from mtl_bench.errors import RecordError, TrainingError
 from mtl_bench.inspect.replay import replay
 from mtl_bench.records.reader import find_record
 from mtl_bench.records.writer import record_path
-from mtl_bench.runtime.determinism import set_determinism
+from mtl_bench.runtime.environment import set_determinism
 from mtl_bench.training.run import run
 from tests.training.runs import config_of
 

@@ -24,7 +24,7 @@ from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.tasks import Metric
 from mtl_bench.training.run import run
-from mtl_bench.training.selection import select
+from mtl_bench.training.summary import select
 from tests import synthetic_qm9
 from tests.training.runs import (
     METHODS,

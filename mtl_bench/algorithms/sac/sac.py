@@ -1,7 +1,7 @@
 """Multi-task soft actor-critic.
 
-Legend of shape suffixes: T tasks, C copies of each task's environment, B samples of a task, E
-critics, O observation numbers, A action numbers.
+Legend of shape suffixes: T tasks, C copies of each task's environment, B samples of a task, O
+observation numbers, A action numbers, I = O + A.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
-from mtl_bench.algorithms.sac.episodes import play_rounds
-from mtl_bench.algorithms.sac.gradients import ControlGradients, Losses, Network
-from mtl_bench.algorithms.sac.learning_curve import describe_learning
-from mtl_bench.algorithms.sac.replay import EpisodeReplay, Transitions
+from mtl_bench.algorithms.sac.episode_replay import EpisodeReplay, Transitions
+from mtl_bench.algorithms.sac.episodes import describe_learning, play_rounds
+from mtl_bench.algorithms.sac.gradients import ControlGradients, Losses
+from mtl_bench.algorithms.sac.objectives import ActorData, CriticData, Objectives
 from mtl_bench.algorithms.sac.stabilisation import (
     Disturbance,
     LossMask,
@@ -34,7 +33,7 @@ from mtl_bench.algorithms.sac.stabilisation import (
 from mtl_bench.algorithms.sac.temperature import Owner, TemperatureLoss, Temperatures
 from mtl_bench.architectures.control.base import ControlNetwork
 from mtl_bench.architectures.control.paco import PaCo
-from mtl_bench.architectures.control.policy import LogStd, sample_actions
+from mtl_bench.architectures.control.policy import LogStd
 from mtl_bench.datasets.base import Split
 from mtl_bench.environments.base import Suite
 from mtl_bench.errors import ConfigError, ExplodedError, RecordError
@@ -47,20 +46,6 @@ METRICS = (
     Metric("success", higher_is_better=True, decimals=3),
     Metric("return", higher_is_better=True, decimals=1),
 )
-
-
-class CriticData(NamedTuple):
-    """What the critics learn from: transitions and their values, without a graph."""
-
-    inputs_TBI: Tensor
-    targets_TB: Tensor
-
-
-class ActorData(NamedTuple):
-    """What the policy learns from: observations, and the noise of its actions."""
-
-    observations_TBO: Tensor
-    noise_TBA: Tensor
 
 
 class MultiTaskSAC(Algorithm):
@@ -159,11 +144,9 @@ class MultiTaskSAC(Algorithm):
         method_on: Literal["auto", "critic", "both"] = "auto",
     ) -> None:
         self.suite, self.evaluation, self.device = suite, evaluation, device
-        self.batch_size, self.gamma, self.tau = batch_size, gamma, tau
-        self.log_std_bounds, self.log_std = log_std_bounds, log_std
+        self.batch_size, self.tau, self.simultaneous = batch_size, tau, simultaneous
         self.largest_loss = largest_loss
         self.mask = LossMask(suite.tasks, mask_loss_above, reset_masked)
-        self.loss_weights, self.simultaneous = loss_weights, simultaneous
         self.disturbance, self.updates = disturbance, 0
         self.random_steps = random_episodes * suite.horizon
         self.steps_per_epoch = epoch_episodes * suite.horizon
@@ -173,7 +156,6 @@ class MultiTaskSAC(Algorithm):
         self.score = MeanOf.of("success", self.tasks)
         self.origin = suite.origin
         self.policy, self.critics = policy, critics
-        self._fixed: dict[str, Tensor] = {}
         if (reset_masked != "never" or disturbance) and not isinstance(policy, PaCo):
             raise ConfigError(
                 "algorithm.reset_masked and algorithm.disturbance are for the compositions of "
@@ -197,6 +179,10 @@ class MultiTaskSAC(Algorithm):
             temperature_lr,
             device,
         )
+        self.objectives = Objectives(
+            *(policy, critics, self.slow_critics, self.temperatures, gamma),
+            *(log_std, log_std_bounds, loss_weights == "temperature"),
+        )
 
         def component(
             name: str, network: ControlNetwork, losses: Losses, look: Callable[[Tensor], None]
@@ -208,8 +194,8 @@ class MultiTaskSAC(Algorithm):
             )
 
         self.components = (
-            component("critic", critics, self._critic_losses, self._look_at_losses),
-            component("actor", policy, self._actor_losses, self._look_at_log_probs),
+            component("critic", critics, self.objectives.critic_losses, self._look_at_losses),
+            component("actor", policy, self.objectives.actor_losses, self._look_at_log_probs),
         )
 
     @classmethod
@@ -239,12 +225,12 @@ class MultiTaskSAC(Algorithm):
             disturb(self._networks, self.suite.tasks, self.disturbance)
         noise_TBA, next_noise_TBA = (self._noise(batch.actions_TBA.shape) for _ in range(2))
         inputs_TBI = torch.cat((batch.observations_TBO, batch.actions_TBA), dim=2)
-        targets_TB = self._targets(batch, next_noise_TBA)
+        targets_TB = self.objectives.targets(batch, next_noise_TBA)
         if self.simultaneous:
-            self._fixed = {name: p.clone() for name, p in self._fixed_critics().items()}
+            self.objectives.fix_critics(copied=True)
         update(critic, CriticData(inputs_TBI, targets_TB))
         if not self.simultaneous:
-            self._fixed = self._fixed_critics()
+            self.objectives.fix_critics()
         update(actor, ActorData(batch.observations_TBO, noise_TBA))
         self.temperatures.update(self._log_probs_TB, self.mask.present())
         if (shares_TT := self.mask.shares(self.generator)) is not None:
@@ -253,23 +239,6 @@ class MultiTaskSAC(Algorithm):
             torch._foreach_lerp_(
                 list(self.slow_critics.parameters()), list(self.critics.parameters()), self.tau
             )
-
-    def _fixed_critics(self) -> dict[str, Tensor]:
-        """Return the critics' parameters, through which no gradient reaches what they share."""
-        return {name: p.detach() for name, p in self.critics.named_parameters()}
-
-    @torch.no_grad()
-    def _targets(self, batch: Transitions, noise_TBA: Tensor) -> Tensor:
-        actions_TBA, log_probs_TB = self._sample(self.policy, batch.next_TBO, noise_TBA)
-        inputs_TBI = torch.cat((batch.next_TBO, actions_TBA), dim=2)
-        values_TB = self.slow_critics(inputs_TBI).amin(dim=0).squeeze(2)
-        soft_TB = values_TB - self.temperatures.alpha_T1 * log_probs_TB
-        return batch.rewards_TB + self.gamma * soft_TB
-
-    def _critic_losses(self, critics: Network, data: CriticData) -> tuple[Tensor, Tensor]:
-        values_ETB = critics(data.inputs_TBI).squeeze(3)
-        losses_T = (values_ETB - data.targets_TB).square().mean(dim=2).sum(dim=0)
-        return losses_T * self._loss_weights_T(), losses_T.detach()
 
     def _look_at_losses(self, losses_T: Tensor) -> None:
         self.mask.look(losses_T)
@@ -281,38 +250,8 @@ class MultiTaskSAC(Algorithm):
                 f"{self.largest_loss:g}; another seed or a lower optimizer.lr may help"
             )
 
-    def _loss_weights_T(self) -> Tensor | float:
-        if self.loss_weights == "equal":
-            return 1.0
-        log_alpha_T = self.temperatures.log_alpha.detach()
-        return len(self.tasks) * (-log_alpha_T).softmax(dim=0)
-
-    def _actor_losses(self, policy: Network, data: ActorData) -> tuple[Tensor, Tensor]:
-        actions_TBA, log_probs_TB = self._sample(policy, *data)
-        inputs_TBI = torch.cat((data.observations_TBO, actions_TBA), dim=2)
-        critics_ETB1: Tensor = functional_call(
-            self.critics, self._fixed_in(inputs_TBI.dtype), (inputs_TBI,)
-        )
-        values_TB = critics_ETB1.amin(dim=0).squeeze(2)
-        losses_T = (self.temperatures.alpha_T1 * log_probs_TB - values_TB).mean(dim=1)
-        return losses_T * self._loss_weights_T(), log_probs_TB.detach()
-
     def _look_at_log_probs(self, log_probs_TB: Tensor) -> None:
         self._log_probs_TB = log_probs_TB
-
-    def _fixed_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return the fixed critics' parameters and buffers in a precision."""
-        state = {**self._fixed, **dict(self.critics.named_buffers())}
-        return {
-            name: value.to(dtype) if value.is_floating_point() else value
-            for name, value in state.items()
-        }
-
-    def _sample(
-        self, policy: Network, observations_TBO: Tensor, noise_TBA: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        outputs_TBM = policy(observations_TBO)[0]
-        return sample_actions(outputs_TBM, noise_TBA, self.log_std_bounds, self.log_std)
 
     def _noise(self, shape: Iterable[int]) -> Tensor:
         """Draw on the CPU, so that every device gets the same numbers."""
@@ -330,7 +269,9 @@ class MultiTaskSAC(Algorithm):
             actions_TCA = 2 * torch.rand(shape, generator=self.generator) - 1
         else:
             observations_TCO = replay.running()[0][-1].to(self.device)
-            actions_TCA = self._sample(self.policy, observations_TCO, self._noise(shape))[0].cpu()
+            noise_TCA = self._noise(shape)
+            found_TCA, _ = self.objectives.sample(self.policy, observations_TCO, noise_TCA)
+            actions_TCA = found_TCA.cpu()
         outcome = suite.step(actions_TCA.numpy())
         replay.append(actions_TCA.numpy(), outcome.rewards, outcome.observations)
         self._succeeded_TC |= torch.from_numpy(outcome.successes)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from mtl_bench.datasets.cityscapes.dataset import Cityscapes
+from mtl_bench.lazy import lazy_exports
 
 __all__ = ["Cityscapes"]
 
-
-def __getattr__(name: str) -> type[Cityscapes]:
-    """Import the class when it is asked for: ``mtl-bench data`` and its processes need no torch."""
-    if name == "Cityscapes":
-        from mtl_bench.datasets.cityscapes.dataset import Cityscapes
-
-        return Cityscapes
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    from mtl_bench.datasets.cityscapes.dataset import Cityscapes
+else:  # `mtl-bench data` and its processes need no torch
+    __getattr__, __dir__ = lazy_exports(__name__, __all__, {"Cityscapes": "dataset"})

@@ -12,9 +12,7 @@ from torch import Tensor
 from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.methods.igbv2.policy import task_weights
-from mtl_bench.methods.igbv2.replay_buffer import make_replay
-from mtl_bench.methods.igbv2.reward import improvement_reward
-from mtl_bench.methods.igbv2.sac import Health, SoftActorCritic
+from mtl_bench.methods.igbv2.sac import SoftActorCritic, UpdateMetrics, make_replay
 from mtl_bench.values import Fraction, HeadWeighting, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -138,7 +136,7 @@ class IGBv2(Method):
         self.epoch = 0
         self.epoch_steps = 0
         self.updates = 0
-        self.health = Health(0.0, 0.0, 0.0)
+        self.health = UpdateMetrics(0.0, 0.0, 0.0)
         self.diagnostics: dict[str, float] = {}
         for name in ("previous_losses_T", "previous_weights_T", "loss_sums_T", "base_losses_T"):
             self.register_buffer(name, torch.zeros(num_tasks, dtype=torch.float64))
@@ -255,4 +253,19 @@ class IGBv2(Method):
         self.epoch = state["epoch"]
         self.epoch_steps = state["epoch_steps"]
         self.updates = state["updates"]
-        self.health = Health(*state["health"])
+        self.health = UpdateMetrics(*state["health"])
+
+
+def improvement_reward(before_T: Tensor, after_T: Tensor, base_T: Tensor) -> float:
+    """Return the relative drop of the loss that has improved least, min_t (before - after) / base.
+
+    A task whose base is 0 had nothing to improve and does not count; the reward is 0 if none does.
+
+    Args:
+        before_T: task losses of one step.
+        after_T: those of the next step, on another batch.
+        base_T: what a drop is measured against, not negative.
+    """
+    drops_T = (before_T.double() - after_T.double()) / base_T.double()
+    counted = drops_T[base_T > 0]
+    return counted.min().item() if len(counted) else 0.0

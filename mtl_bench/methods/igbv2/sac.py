@@ -11,16 +11,31 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mtl_bench.agents.learner import Learner
-from mtl_bench.agents.mlp_ensemble import MLPEnsemble
-from mtl_bench.agents.temperature import Temperature
+from mtl_bench.agents.exploration import Temperature
+from mtl_bench.agents.mlp_ensemble import Learner, MLPEnsemble
+from mtl_bench.agents.ring import RingBuffer
 from mtl_bench.methods.igbv2.policy import Actor, LogProb
-from mtl_bench.methods.igbv2.replay_buffer import LossTransitions
 
 CRITICS = 2
 
 
-class Health(NamedTuple):
+class LossTransitions(NamedTuple):
+    """Losses, the weights they were answered with, the reward, and the losses of the next step."""
+
+    losses_BT: Tensor
+    weights_BT: Tensor
+    rewards_B: Tensor
+    next_losses_BT: Tensor
+
+
+def make_replay(num_tasks: int, capacity: int) -> RingBuffer[LossTransitions]:
+    """Return an empty replay buffer of float32 numbers."""
+    none_BT = torch.empty(0, num_tasks, dtype=torch.float32)
+    none_B = torch.empty(0, dtype=torch.float32)
+    return RingBuffer(capacity, LossTransitions(none_BT, none_BT, none_B, none_BT))
+
+
+class UpdateMetrics(NamedTuple):
     """Critic loss (mean of the two), actor loss and entropy of the policy in one update."""
 
     critic_loss: float
@@ -71,14 +86,14 @@ class SoftActorCritic(Learner):
         with torch.no_grad():
             return self.actor.sample(losses_T.float()[None], generator).weights_BT[0]
 
-    def update(self, batch: LossTransitions, generator: torch.Generator) -> Health:
+    def update(self, batch: LossTransitions, generator: torch.Generator) -> UpdateMetrics:
         """Update the critics, the actor, the temperature and the target critics, in this order."""
         alpha = self.temperature.value()
         critic_loss = self._update_critics(batch, alpha, generator)
         actor_loss, entropy = self._update_actor(batch, alpha, generator)
         self.temperature.update(entropy)
         self.target_critics.flat_TP.lerp_(self.critics.flat_TP, self.tau)
-        return Health(critic_loss, actor_loss, entropy)
+        return UpdateMetrics(critic_loss, actor_loss, entropy)
 
     def _update_critics(
         self, batch: LossTransitions, alpha: float, generator: torch.Generator

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtl_bench.agents.learner import Learner
-from mtl_bench.agents.mlp_ensemble import MLPEnsemble
+from mtl_bench.agents.mlp_ensemble import Learner, MLPEnsemble
 
 ACTOR_OUTPUT_BOUND = 3e-3
 NORM_MOMENTUM = 0.1

@@ -42,7 +42,7 @@ def loss_reward(before_T: Tensor, after_T: Tensor) -> float:
     return (before_T.double().log1p().sum() - after_T.double().log1p().sum()).item()
 
 
-def loss_drops(before_T: Tensor, after_T: Tensor) -> Tensor:
+def loss_decrease(before_T: Tensor, after_T: Tensor) -> Tensor:
     """Return every task's own drop of log(1 + L), (T,), the summands of ``loss_reward``."""
     return before_T.double().log1p() - after_T.double().log1p()
 
@@ -79,6 +79,8 @@ class Rewards:
         numbers = (weights_T, gram_TT, before_T, after_T)
         gradient = self._gradient_reward(AgentOutcome(*(part.double() for part in numbers))).item()
         drops = (
-            loss_drops(before_T, after_T) if self.own else torch.tensor(loss, dtype=torch.float64)
+            loss_decrease(before_T, after_T)
+            if self.own
+            else torch.tensor(loss, dtype=torch.float64)
         )
         return Reward(self.lambda_l * drops + self.lambda_g * gradient, loss, gradient)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from mtl_bench.agents.noise import OrnsteinUhlenbeck, linear_decay, saturation
+from mtl_bench.agents.exploration import OrnsteinUhlenbeck, linear_decay, saturation
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients.normalize import normalize_gram, normalizers
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.methods.taskforce.agents import Agents
 from mtl_bench.methods.taskforce.bandit import Bandit
 from mtl_bench.methods.taskforce.matd3 import MATD3
-from mtl_bench.methods.taskforce.memory import Memory
-from mtl_bench.methods.taskforce.observation import observe, require_valid
+from mtl_bench.methods.taskforce.pending import PendingTransition, observe, require_valid
 from mtl_bench.methods.taskforce.policies import AgentLosses
 from mtl_bench.methods.taskforce.reward import NO_REWARD, Reward, Rewards
 from mtl_bench.methods.taskforce.structure import Structure, describe_raw, require_joint
@@ -194,7 +193,7 @@ class TaskForce(Method):
             common |= {"critic": critic, "critic_inputs": critic_inputs, "tau": tau, "gamma": gamma}
             self.agents = kind(num_tasks, self.generator, **common)
         rewards = Rewards(lambda_l, lambda_g, gradient_reward, reward_scope == "own")
-        self.memory = Memory(num_tasks, buffer_size, rewards)
+        self.memory = PendingTransition(num_tasks, buffer_size, rewards)
         self.noise = OrnsteinUhlenbeck(num_tasks, noise_theta, noise_sigma)
         self.noise_scale = partial(
             linear_decay, start=noise_start, end=noise_end, steps=noise_steps
@@ -250,15 +249,15 @@ class TaskForce(Method):
         self.iteration += 1
         reward = NO_REWARD
         if not self.looks_again and self.iteration > 1:
-            reward = self.memory.complete(observation_TO, losses_T)
+            reward = self.memory.finish(observation_TO, losses_T)
         noise_scale = self.noise_scale(self.iteration - 1)
         actions_T = self._act(observation_TO, noise_scale)
         chosen_T = torch.full_like(actions_T, -torch.inf, dtype=torch.float64)
-        playing = slice(None) if self.present is None else self.present
-        chosen_T[playing] = actions_T[playing].double()
+        active = slice(None) if self.present is None else self.present
+        chosen_T[active] = actions_T[active].double()
         weights_T = torch.softmax(chosen_T, dim=0)
         rewarded_TT = normalized_TT if self.rewards_normalized else gram_TT
-        self.memory.begin(observation_TO, actions_T, weights_T, rewarded_TT, losses_T, playing)
+        self.memory.start(observation_TO, actions_T, weights_T, rewarded_TT, losses_T, active)
         if not self.looks_again:
             self._learn()
         self.diagnostics = self._outcome(reward) | {
@@ -282,7 +281,7 @@ class TaskForce(Method):
             present = torch.tensor(gradients.tasks)
         losses_T, gram_TT = self.memory.with_absent(gradients.losses_T, gradients.gram(), present)
         observation_TO, _ = self._observe(losses_T, gram_TT)
-        reward = self.memory.complete(observation_TO, losses_T)
+        reward = self.memory.finish(observation_TO, losses_T)
         self._learn()
         outcome = self._outcome(reward)
         self.diagnostics = self.diagnostics | outcome

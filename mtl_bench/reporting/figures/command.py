@@ -9,35 +9,33 @@ from pathlib import Path
 
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import printable
-from mtl_bench.records.reader import Record, find_records
-from mtl_bench.reporting.absent import say_absent
-from mtl_bench.reporting.commands import status_command
+from mtl_bench.records.reader import Record
+from mtl_bench.reporting.advice import choose_records, explain_no_records, status_command
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
     compositions,
     cost,
     curves,
     gradients,
-    noise_buffer,
     ranking,
     score,
     success,
+    taskforce_sweeps,
     triad,
-    update_every,
     weights,
 )
-from mtl_bench.reporting.figures.scene import (
+from mtl_bench.reporting.figures.context import (
     CannotDrawError,
     Drawing,
     FigureContext,
     find_scenes,
 )
 from mtl_bench.values import SELECTIONS
-from mtl_bench.words import parse_list, parse_seeds, parse_settings, require_choice
+from mtl_bench.words import parse_list, parse_settings, require_choice
 
 FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
-    "figure2": noise_buffer.draw,
-    "figure3": update_every.draw,
+    "figure2": taskforce_sweeps.draw_noise_buffer,
+    "figure3": taskforce_sweeps.draw_update_every,
     "figure4": weights.draw,
     "score": score.draw,
     "curves": curves.draw,
@@ -89,11 +87,10 @@ def run(words: Sequence[str]) -> int:
     )
     require_choice(settings, "selection", SELECTIONS)
     results, folder = Path(str(settings["paths.results"])), settings["paths.figures"]
-    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
-    seeds = parse_seeds(settings["seed"])
-    records = [record for record in found if not seeds or record.seed in seeds]
+    records = choose_records(results, settings)
     if not records:
-        print(say_absent(results, {key: settings[key] for key in ("profile", "dataset", "seed")}))
+        chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
+        print(explain_no_records(results, chosen))
         return 0
     scenes = find_scenes(records, settings["selection"], parse_list(settings["method"]))
     several = len({scene.setting.profile for scene in scenes}) > 1

@@ -11,9 +11,9 @@ import numpy as np
 
 from mtl_bench.advice import command
 from mtl_bench.errors import MtlBenchError
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import FAINT, Look, task_looks
 from mtl_bench.reporting.figures.panels import grid, legend_below, page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import Array
 from mtl_bench.reporting.statistics import MethodRow, ScoredRun
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mtl_bench.reporting.comparison import MethodRow, Spread
 from mtl_bench.reporting.costs import NO_PAIR
-from mtl_bench.reporting.figures.labels import Box, place_boxes
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
+from mtl_bench.reporting.figures.label_placement import Box, place_boxes
 from mtl_bench.reporting.figures.looks import FAINT, GREY, row_looks
 from mtl_bench.reporting.figures.panels import WHITE, page, spread_bars
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.scores import Score
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.records.epochs import ENVIRONMENT_STEPS, clocks, read_epochs
-from mtl_bench.reporting.figures.logs import epoch_series
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import Look, row_looks
 from mtl_bench.reporting.figures.panels import (
     draw_line,
@@ -21,8 +21,7 @@ from mtl_bench.reporting.figures.panels import (
     scale_values,
     split,
 )
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
-from mtl_bench.reporting.figures.series import Array, mean_and_sd
+from mtl_bench.reporting.figures.series import Array, epoch_series, mean_and_sd
 from mtl_bench.reporting.tables import metric_header
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import BLUE, GREY, Look, task_looks
-from mtl_bench.reporting.figures.panels import draw_line, end_labels, page, scale_values
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
+from mtl_bench.reporting.figures.panels import draw_line, label_ends, page, scale_values
 from mtl_bench.reporting.figures.series import Array, nan_mean, row_percentiles, smooth_and_thin
 from mtl_bench.reporting.figures.steps import SeedLogs, read_row
 
@@ -183,17 +183,11 @@ def _below(share: float) -> str:
 def _draw_lines(
     panel: Axes, steps_N: Array, values_NK: Array, names: list[str], looks: list[Look], *, log: bool
 ) -> None:
-    ends = []
-    for k, name in enumerate(names):
-        draw_line(panel, steps_N, values_NK[:, k], looks[k], k)
-        seen = np.flatnonzero(np.isfinite(values_NK[:, k]))
-        if seen.size:
-            ends.append((float(steps_N[-1]), float(values_NK[seen[-1], k]), name, looks[k]))
+    for k, values_N in enumerate(values_NK.T):
+        draw_line(panel, steps_N, values_N, looks[k], k)
     if log:
         scale_values(panel, values_NK)
-    panel.margins(x=0)
-    panel.set_ylim(panel.get_ylim())
-    end_labels(panel, ends, HEIGHT - 0.55)
+    label_ends(panel, steps_N, values_NK, names, looks, HEIGHT - 0.55)
 
 
 def _draw_band(panel: Axes, steps_N: Array, levels_NC: Array) -> None:

@@ -36,23 +36,15 @@ class Look(NamedTuple):
         return {"color": self.colour, "linestyle": self.dash}
 
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = PALETTE
-SOLID, DASHED, DOTTED, DASH_DOT = DASHES
-
-COLOURS = {
-    "blue": BLUE,
-    "vermilion": VERMILION,
-    "green": GREEN,
-    "purple": PURPLE,
-    "orange": ORANGE,
-    "sky": SKY,
-    "black": BLACK,
-    "grey": GREY,
-}
+NAMES = ("blue", "vermilion", "green", "purple", "orange", "sky", "black")
+COLOURS = {**dict(zip(NAMES, PALETTE, strict=True)), "grey": GREY}
 """Names of colours in ``configs/method``."""
 
-NAMED_DASHES = {"solid": SOLID, "dashed": DASHED, "dotted": DOTTED, "dash_dot": DASH_DOT}
+NAMED_DASHES = dict(zip(("solid", "dashed", "dotted", "dash_dot"), DASHES, strict=True))
 """Names of line styles there."""
+
+BLUE = COLOURS["blue"]
+SOLID, DASHED, DOTTED, _ = DASHES
 
 
 def find_look(method: str) -> Look | None:

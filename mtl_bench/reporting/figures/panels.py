@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_bench.reporting.drawing import new_figure
-from mtl_bench.reporting.figures.labels import spread_out
+from mtl_bench.reporting.figures.label_placement import spread_out
 from mtl_bench.reporting.figures.looks import GREY, Look
 
 if TYPE_CHECKING:
@@ -113,16 +113,33 @@ def scale_values(panel: Axes, values: Array) -> None:
     panel.yaxis.set_minor_formatter(NullFormatter())
 
 
-def end_labels(panel: Axes, ends: Sequence[tuple[float, float, str, Look]], height: float) -> None:
+def label_ends(
+    panel: Axes,
+    steps_N: Array,
+    values_NK: Array,
+    names: Sequence[str],
+    looks: Sequence[Look],
+    height: float,
+) -> None:
     """Name lines at the panel's right edge, the names spread out where lines end close together.
 
-    Call it when the axes' limits are final.
+    The axes' limits are final then. A line without a finite value has no name.
 
     Args:
         panel: the axes.
-        ends: x and y of each line's last point, its name and look.
+        steps_N: places of the lines' points.
+        values_NK: the lines.
+        names: of the K lines.
+        looks: of the lines.
         height: of the panel in inches, about.
     """
+    panel.margins(x=0)
+    panel.set_ylim(panel.get_ylim())
+    ends = [
+        (float(steps_N[-1]), float(values_N[seen[-1]]), name, look)
+        for values_N, name, look in zip(values_NK.T, names, looks, strict=False)
+        if (seen := np.flatnonzero(np.isfinite(values_N))).size
+    ]
     to_axes = panel.transScale + panel.transLimits
     points = [to_axes.transform((x, y)) for x, y, _, _ in ends]
     gap = 1.15 * SMALL / 72 / height

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import FAINT, Look, row_looks
 from mtl_bench.reporting.figures.panels import page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
-from mtl_bench.reporting.figures.series import Array, rank_table
+from mtl_bench.reporting.figures.series import Array
+from mtl_bench.reporting.inference import column_ranks
 from mtl_bench.reporting.statistics import Column, MethodRow, ScoredRun, counted_columns
+from mtl_bench.reporting.verdicts import higher_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +73,8 @@ def rank_rows(scene: FigureContext) -> Ranking:
             values.append(values_CS)
     if not ranked:
         return Ranking((), np.zeros((0, len(columns), len(seeds))), tuple(left_out))
-    ranks_MCS = rank_table(np.stack(values), [column.higher_is_better for column in columns])
+    signs_C1 = np.where(higher_of(columns), -1.0, 1.0)[:, None]
+    ranks_MCS = column_ranks(signs_C1 * np.stack(values))
     order = np.argsort(ranks_MCS.mean(axis=(1, 2)), kind="stable")
     return Ranking(tuple(ranked[i] for i in order), ranks_MCS[order], tuple(left_out))
 

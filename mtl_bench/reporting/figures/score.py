@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mtl_bench.records.epochs import CPU_MINUTES, clocks
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.curves import Lines, clock_of, draw_means, read_lines
-from mtl_bench.reporting.figures.logs import epoch_series
 from mtl_bench.reporting.figures.looks import FAINT, row_looks
 from mtl_bench.reporting.figures.panels import grid, legend_below, page, scale_values
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
+from mtl_bench.reporting.figures.series import epoch_series
 
 BANDS = 8
 """Methods up to which the deviation over seeds is drawn; more bands would hide each other."""

@@ -1,11 +1,13 @@
-"""Numbers behind the figures: smoothing, thinning, shares, ranks.
+"""Numbers behind the figures: epochs, smoothing, thinning, shares, ranks.
 
-Legend of shape suffixes: N steps, K series, M methods, C metrics, S seeds.
+Legend of shape suffixes: N steps, K series, E epochs, M methods, C metrics, S seeds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -93,18 +95,14 @@ def mean_and_sd(values: Sequence[Array]) -> tuple[Array, Array | None]:
     return stacked.mean(axis=0), deviation
 
 
-def ranks(values_M: Array, higher_is_better: bool) -> Array:
-    """Return the ranks of M finite values, 1 the best; equal ones share the mean of their ranks."""
-    ordered_M = -values_M if higher_is_better else values_M
-    better_M = (ordered_M[None, :] < ordered_M[:, None]).sum(axis=1)
-    equal_M = (ordered_M[None, :] == ordered_M[:, None]).sum(axis=1)
-    return better_M + (equal_M + 1) / 2
-
-
-def rank_table(values_MCS: Array, higher_is_better: Sequence[bool]) -> Array:
-    """Return the ranks of M methods within each metric and seed, (M, C, S)."""
-    ranks_MCS = np.empty(values_MCS.shape)
-    for c, higher in enumerate(higher_is_better):
-        for s in range(values_MCS.shape[2]):
-            ranks_MCS[:, c, s] = ranks(values_MCS[:, c, s], higher)
-    return ranks_MCS
+def epoch_series(lines: Sequence[dict[str, Any]], *keys: str) -> tuple[Array, Array]:
+    """Return the epochs and the numbers under ``keys``, (E,) each; NaN for what isn't finite."""
+    values = []
+    for line in lines:
+        value: Any = line
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        number = isinstance(value, int | float) and math.isfinite(value)
+        values.append(value if number else np.nan)
+    epochs = [line.get("epoch", index) for index, line in enumerate(lines, start=1)]
+    return np.array(epochs), np.array(values, dtype=np.float64)

@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.reporting.commands import rerun_command
-from mtl_bench.reporting.figures.logs import step_series
-from mtl_bench.reporting.figures.scene import FigureContext
+from mtl_bench.records.steps import step_series
+from mtl_bench.reporting.advice import rerun_command
+from mtl_bench.reporting.figures.context import FigureContext
 from mtl_bench.reporting.figures.series import Array
 from mtl_bench.reporting.statistics import MethodRow
 

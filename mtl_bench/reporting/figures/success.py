@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mtl_bench.advice import command
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.panels import page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 
 SUCCESS = "success"
 ROW = 0.27

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtl_bench.records.steps import CURVATURE
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.curves import clock_of, draw_means, read_lines
 from mtl_bench.reporting.figures.looks import DASHED, DOTTED, GREY, SOLID, Look, row_looks
 from mtl_bench.reporting.figures.panels import (
@@ -23,7 +24,6 @@ from mtl_bench.reporting.figures.panels import (
     scale_values,
     split,
 )
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.series import (
     WINDOW,
     Array,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import GREY, Look, task_looks
-from mtl_bench.reporting.figures.panels import draw_line, end_labels, grid, page
-from mtl_bench.reporting.figures.scene import CannotDrawError, Drawing, FigureContext, footer
+from mtl_bench.reporting.figures.panels import draw_line, grid, label_ends, page
 from mtl_bench.reporting.figures.series import (
     WINDOW,
     Array,
@@ -101,17 +101,12 @@ def _draw_panel(
 ) -> None:
     mean_NT, sd_NT = mean_and_sd(logs.values)
     panel.axhline(1 / len(labels), color=GREY, linewidth=0.9, linestyle=":", zorder=1)
-    ends = []
-    for t, (label, look) in enumerate(zip(labels, looks, strict=True)):
+    for t, look in enumerate(looks):
         draw_line(panel, logs.steps, mean_NT[:, t], look, t)
         if sd_NT is not None and len(labels) <= BANDS:
             low_N, high_N = mean_NT[:, t] - sd_NT[:, t], mean_NT[:, t] + sd_NT[:, t]
             panel.fill_between(logs.steps, low_N, high_N, color=look.colour, alpha=0.15, lw=0)
         seen = np.flatnonzero(np.isfinite(mean_NT[:, t]))
-        if seen.size:
-            if sd_NT is not None and len(labels) > BANDS:
-                label = f"{label} ±{sd_NT[seen[-1], t]:.2f}"
-            ends.append((float(logs.steps[-1]), float(mean_NT[seen[-1], t]), label, look))
-    panel.margins(x=0)
-    panel.set_ylim(panel.get_ylim())
-    end_labels(panel, ends, height)
+        if sd_NT is not None and len(labels) > BANDS and seen.size:
+            labels[t] += f" ±{sd_NT[seen[-1], t]:.2f}"
+    label_ends(panel, logs.steps, mean_NT, labels, looks, height)

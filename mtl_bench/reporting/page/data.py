@@ -13,7 +13,7 @@ from typing import Any
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_components
 from mtl_bench.reporting.display import row_order
-from mtl_bench.reporting.page.looks import page_looks
+from mtl_bench.reporting.figures import looks
 from mtl_bench.reporting.page.results import results_under, score_data, selections
 from mtl_bench.reporting.page.runs import FACTS, configurations, grid, run_data, run_files
 from mtl_bench.reporting.page.series import Bins, Steps, epoch_curves, step_curves
@@ -27,6 +27,33 @@ CHARACTERS = 2_200_000
 MOST = 300
 """Most runs with curves, and most rows of a data set that are shown under every selection rule; a
 screen shows far fewer at a time."""
+
+LINES = (*(f"--line-{number}" for number in (1, 0, 2, 3, 4, 5)), "--ink")
+SHADES = {looks.GREY: "--muted", **dict(zip(looks.PALETTE, LINES, strict=True))}
+"""Colour of the figures -> property of the page's style, whose values are for light and dark."""
+
+DASHES = dict(zip(looks.DASHES, ([], [7, 4], [2, 3], [10, 3, 2, 3]), strict=True))
+
+MARKS = dict.fromkeys("oh8H", "circle") | {
+    **dict.fromkeys("sp", "square"),
+    **dict.fromkeys("^v<>", "triangle"),
+    **dict.fromkeys("Dd", "diamond"),
+    **dict.fromkeys("PX*", "cross"),
+}
+"""Marker of the figures -> the nearest of the page's five."""
+
+
+def page_looks(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return label -> colour, dash and mark of the page."""
+    return {
+        label: {
+            "colour": SHADES[look.colour],
+            "dash": DASHES[look.dash],
+            "mark": MARKS[look.marker],
+            "width": 1.75,
+        }
+        for label, look in looks.method_looks(labels).items()
+    }
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import Column, Comparison, ScoredRun, Setting, Spread
-from mtl_bench.reporting.experiments import published_numbers
+from mtl_bench.reporting.experiments import as_number, published_numbers
 from mtl_bench.reporting.notes import (
     MARKS,
     cautions,
@@ -17,14 +17,13 @@ from mtl_bench.reporting.notes import (
     few_seeds,
     unsealed_note,
 )
-from mtl_bench.reporting.published import as_number
 from mtl_bench.reporting.statistics import (
     compare_parts,
     counted_columns,
     rank_rows,
     runs_under,
 )
-from mtl_bench.reporting.table import NO_CELL, Cell
+from mtl_bench.reporting.table import NO_CELL, Cell, number_cell
 from mtl_bench.reporting.tables import (
     DELTA_T,
     INTERVAL,
@@ -240,7 +239,7 @@ def _shown(cell: Cell) -> Shown:
 
 
 def _number(value: float | None) -> Shown:
-    return _shown(NO_CELL if value is None else Cell(f"{value:.2f}", value))
+    return _shown(number_cell(value, "{:.2f}"))
 
 
 def _published(setting: Setting) -> tuple[list[str], dict[str, list[Shown]]]:

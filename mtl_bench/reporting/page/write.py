@@ -16,7 +16,7 @@ from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_text
 from mtl_bench.records.reader import find_records
-from mtl_bench.reporting.absent import how_to_start
+from mtl_bench.reporting.advice import explain_empty
 from mtl_bench.reporting.page.data import page_data
 
 SCRIPTS = (
@@ -68,7 +68,7 @@ def write_report(results: Path, profile: str | None, output: Path | None) -> Pat
     records = find_records(results)
     names = sorted({record.profile for record in records})
     if not names:
-        raise ConfigError(how_to_start(results))
+        raise ConfigError(explain_empty(results))
     if profile is None and len(names) > 1:
         raise ConfigError(f"profile= is missing; {results} has records of: {', '.join(names)}")
     chosen = profile or names[0]

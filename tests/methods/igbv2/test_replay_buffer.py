@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mtl_bench.errors import RecordError
-from mtl_bench.methods.igbv2.replay_buffer import make_replay
+from mtl_bench.methods.igbv2.sac import make_replay
 
 
 def test_columns_keep_together_and_the_oldest_makes_room():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mtl_bench.methods.igbv2.reward import improvement_reward
+from mtl_bench.methods.igbv2.igbv2 import improvement_reward
 
 
 def test_the_worst_relative_drop_by_hand():

@@ -8,8 +8,7 @@ import torch
 from torch import distributions, nn
 
 from mtl_bench.methods.igbv2.policy import task_weights
-from mtl_bench.methods.igbv2.replay_buffer import LossTransitions, make_replay
-from mtl_bench.methods.igbv2.sac import SoftActorCritic
+from mtl_bench.methods.igbv2.sac import LossTransitions, SoftActorCritic, make_replay
 
 GAMMA, TAU, RATE, ALPHA = 0.9, 0.1, 3e-3, 0.2
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from mtl_bench.methods.taskforce.observation import LIMIT, observe
+from mtl_bench.methods.taskforce.pending import LIMIT, observe
 
 
 def test_observation_of_equation_5():

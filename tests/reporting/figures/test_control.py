@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.drawing import style
 from mtl_bench.reporting.figures.command import FIGURES
-from mtl_bench.reporting.figures.scene import CannotDrawError, FigureContext, find_scenes
+from mtl_bench.reporting.figures.context import CannotDrawError, FigureContext, find_scenes
 from tests.records.control import COMPONENTS, EPOCHS, TASKS, write_control
 
 NEAR = {"ls": (1.0, 0.6), "pcgrad": (0.8, 0.8)}

@@ -22,8 +22,8 @@ from mtl_bench.records.steps import StepLog
 from mtl_bench.reporting.drawing import style
 from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.reporting.figures.command import FIGURES
+from mtl_bench.reporting.figures.context import CannotDrawError, FigureContext, find_scenes
 from mtl_bench.reporting.figures.ranking import rank_rows
-from mtl_bench.reporting.figures.scene import CannotDrawError, FigureContext, find_scenes
 from tests.records.synthetic import QM9, SCENE_TASKS, finish, unseal, write_record
 from tests.reporting.figures.records import (
     METHODS,

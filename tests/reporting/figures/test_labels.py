@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl_bench.config.groups import describe_group
-from mtl_bench.reporting.figures.labels import overlap, place_boxes, spread_out
+from mtl_bench.reporting.figures.label_placement import overlap, place_boxes, spread_out
 from mtl_bench.reporting.figures.looks import find_look, method_looks, task_looks
 
 WANTED = st.lists(st.floats(-0.2, 1.2), min_size=1, max_size=15)

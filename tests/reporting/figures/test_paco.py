@@ -11,7 +11,7 @@ from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.drawing import style
 from mtl_bench.reporting.figures.command import FIGURES
 from mtl_bench.reporting.figures.compositions import principal_components
-from mtl_bench.reporting.figures.scene import CannotDrawError, find_scenes
+from mtl_bench.reporting.figures.context import CannotDrawError, find_scenes
 from mtl_bench.training.run import run
 from tests.algorithms.test_sac import SMALL
 from tests.records.control import TASKS, write_control

@@ -10,13 +10,12 @@ from mtl_bench.reporting.figures.series import (
     mean_and_sd,
     moving_average,
     nan_mean,
-    rank_table,
-    ranks,
     row_percentiles,
     shares,
     smooth_and_thin,
     thin,
 )
+from mtl_bench.reporting.inference import column_ranks
 
 VALUES = st.one_of(st.floats(-100, 100), st.just(math.nan), st.just(math.inf))
 FEW = st.lists(st.integers(0, 4), min_size=1, max_size=12)
@@ -82,19 +81,18 @@ def test_percentiles_of_rows_are_numpys_of_what_is_finite(rows):
 def test_equal_values_share_the_mean_of_the_places_they_fill(values):
     ordered = sorted(values)
     places = {v: np.mean([i + 1 for i, o in enumerate(ordered) if o == v]) for v in values}
-    assert_allclose(ranks(np.array(values), higher_is_better=False), [places[v] for v in values])
+    assert_allclose(column_ranks(np.array(values)), [places[v] for v in values])
 
 
 @given(FEW)
 def test_the_other_direction_turns_the_ranks_round(values):
-    down = ranks(np.array(values), higher_is_better=False)
-    up = ranks(np.array(values), higher_is_better=True)
+    down, up = column_ranks(np.array(values)), column_ranks(-np.array(values))
     assert_allclose(down + up, len(values) + 1)
 
 
 def test_ranks_are_those_within_a_metric_and_seed():
     accuracy_MS, error_MS = [[0.9, 0.5], [0.8, 0.7]], [[1.0, 2.0], [1.0, 3.0]]
     values_MCS = np.stack([accuracy_MS, error_MS], axis=1)
-    table = rank_table(values_MCS, [True, False])
+    table = column_ranks(np.array([[-1], [1]]) * values_MCS)
     assert_array_equal(table[:, 0], [[1, 2], [2, 1]])
     assert_array_equal(table[:, 1], [[1.5, 1], [1.5, 2]])

@@ -15,6 +15,7 @@ import numpy as np
 
 from mtl_bench.datasets.nyuv2.layout import Folder
 from mtl_bench.datasets.nyuv2.write import up_to_date, write_frames
+from mtl_bench.datasets.procedural import describe_scenes
 from mtl_bench.datasets.procedural.rooms.furniture import CLASSES
 from mtl_bench.datasets.procedural.rooms.geometry import (
     CEILING,
@@ -72,12 +73,7 @@ def synth(
         MtlBenchError: the disk is full or can't be written; what was there is kept.
     """
     facts = {
-        "kind": "procedural",
-        "source": f"procedural rooms, version {VERSION}",
-        "seed": seed,
-        "height": height,
-        "width": width,
-        "frames": {"train": train, "val": val},
+        **describe_scenes("rooms", VERSION, train, val, seed=seed, height=height, width=width),
         "intrinsics": {"focal": FOCAL * width, "centre": [width / 2, height / 2]},
         "normal_axes": "x right, y up, z towards the camera",
     }

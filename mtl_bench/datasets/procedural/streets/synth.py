@@ -23,6 +23,7 @@ from mtl_bench.datasets.cityscapes.files import (
     Part,
     read_procedural,
 )
+from mtl_bench.datasets.procedural import describe_scenes
 from mtl_bench.datasets.procedural.streets.canvas import Canvas, LevelCamera
 from mtl_bench.datasets.procedural.streets.ground import draw_ground, draw_layout, draw_sky
 from mtl_bench.datasets.procedural.streets.scene import Street
@@ -101,14 +102,7 @@ def synth(
         DataError: the folder holds something else than procedural scenes.
         MtlBenchError: the disk is full or can't be written; an older data set is kept.
     """
-    facts = {
-        "kind": "procedural",
-        "source": f"procedural streets, version {VERSION}",
-        "seed": seed,
-        "height": height,
-        "width": width,
-        "frames": {"train": train, "val": val},
-    }
+    facts = describe_scenes("streets", VERSION, train, val, seed=seed, height=height, width=width)
     if folder.exists() and not all(map(is_clutter, folder.iterdir())):
         if (there := read_procedural(folder)) is None:
             raise DataError(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mtl_bench.records.processes import devices_of, latest_process, with_process
+from mtl_bench.records.environment import devices_of, latest_process, with_process
 from mtl_bench.records.reader import find_record
 
 FIRST = {"started": "1", "git": {"commit": "a"}, "threads": 2, "device": "CPU"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import find_components
-from mtl_bench.reporting.commands import train_command
+from mtl_bench.reporting.advice import train_command
 from mtl_bench.reporting.notes import KINDS, profile_text, seeds_text, setting_text
 from mtl_bench.reporting.statistics import (
     Comparison,

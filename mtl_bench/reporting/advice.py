@@ -1,15 +1,17 @@
-"""Commands that are advised about records: where they are, and with what they were made."""
+"""Commands that are advised about records: what made them, what lists them, what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mtl_bench.advice import command
 from mtl_bench.config.overrides import find_overrides
-from mtl_bench.records.reader import Record, find_record
+from mtl_bench.files import printable
+from mtl_bench.records.reader import FOLDER, Record, find_record, find_records
 from mtl_bench.reporting.grouping import shared_overrides
+from mtl_bench.words import parse_list, parse_seeds
 
 METHODS_OWN = "method."
 """Beginning of the keys in which the methods of a comparison may differ."""
@@ -82,3 +84,57 @@ def _data_of(record: Record) -> str | None:
     except (TypeError, KeyError):
         return None
     return folder if Path(folder).is_dir() else None
+
+
+def choose_records(results: Path, settings: Mapping[str, str | None]) -> list[Record]:
+    """Return the records of a command's profile, data set and seeds; without one, of all.
+
+    Raises:
+        ConfigError: seeds that are no whole numbers.
+    """
+    found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
+    seeds = parse_seeds(settings["seed"])
+    return [record for record in found if not seeds or record.seed in seeds]
+
+
+def explain_no_records(results: Path, chosen: Mapping[str, str | None]) -> str:
+    """Return which choice no record has and those that there are, or how to make the first record.
+
+    Args:
+        results: the folder of all profiles.
+        chosen: profile, dataset, method or seed -> what was typed, None for all; a method is one
+            with all its variants, or a label.
+    """
+    places = [_names_of(path) for path in results.glob("*/*/*/seed*-*")]
+    left, before = [place for place in places if place], ""
+    for key, value in chosen.items():
+        if value is None or not left:
+            continue
+        kept = [place for place in left if _matches(key, value, place[key])]
+        if not kept:
+            there = sorted({place[key] for place in left})
+            return f"No run record has {before}{key}={value}; there are {', '.join(there)}."
+        left, before = kept, f"{before}{key}={value} and "
+    return explain_empty(results)
+
+
+def explain_empty(results: Path) -> str:
+    """Return the command that makes the first record in a folder."""
+    chosen = {"dataset": "qm9", "method": "ls", "profile": "mini", "seed": 0}
+    start = command("train", **chosen, paths__results=results)
+    return f"There are no run records in {results} yet. Start one with: {start}"
+
+
+def _matches(key: str, value: str, name: str) -> bool:
+    if key == "seed":
+        return name in parse_list(value)
+    return value == name or (key == "method" and value == name.partition("-")[0])
+
+
+def _names_of(path: Path) -> dict[str, str]:
+    """Return what a record's folder tells of it; nothing if it is none."""
+    name = FOLDER.fullmatch(path.name)
+    profile, dataset, label = map(printable, path.parts[-4:-1])
+    if name is None:
+        return {}
+    return {"profile": profile, "dataset": dataset, "method": label, "seed": name["seed"]}

@@ -9,11 +9,11 @@ import pytest
 from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
-from mtl_bench.launch.cell import look
-from mtl_bench.launch.sweep import survey
+from mtl_bench.launch.cell import inspect_run
+from mtl_bench.launch.sweep import inspect_sweep
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
-from mtl_bench.reporting.commands import rerun_command, status_command, train_command
+from mtl_bench.reporting.advice import rerun_command, status_command, train_command
 from mtl_bench.reporting.experiments import find_experiments
 from tests.end_to_end.processes import call_without
 from tests.records.synthetic import qm9_tasks, scaled, write_record
@@ -65,8 +65,8 @@ def test_a_command_is_advised_without_torch(tmp_path):
 )
 def test_the_command_of_a_run_leads_to_its_record(words):
     path = begin(*words)
-    assert look(words_of(rerun_command(path)))[1:3] == (str(path), "interrupted")
-    assert look(words_of(rerun_command(path.absolute()))).path == str(path.absolute())
+    assert inspect_run(words_of(rerun_command(path)))[1:3] == (str(path), "interrupted")
+    assert inspect_run(words_of(rerun_command(path.absolute()))).path == str(path.absolute())
 
 
 def test_what_is_trained_beside_runs_has_all_that_they_share():
@@ -119,6 +119,6 @@ def test_a_table_without_runs_names_sweeps_that_can_be(name, dataset, capsys):
     for command in commands:
         flag, *words = words_of(command)
         assert flag == "-m"
-        cells = survey(words)
+        cells = inspect_sweep(words)
         assert {cell.state for cell in cells} == {"missing"}
         assert all(Path(cell.path).match("a,b/demo/*/*/seed5-*") for cell in cells)

@@ -1,0 +1,218 @@
+"""Tables of all runs that are neither of the paper nor of results: ``mtl-bench tables weights``.
+
+Legend of shape suffixes: N updates, T tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from mtl_bench.errors import RecordError
+from mtl_bench.files import printable
+from mtl_bench.records.reader import Record
+from mtl_bench.records.steps import CURVATURE, find_parts, step_series
+from mtl_bench.reporting.agent_table import agent_table
+from mtl_bench.reporting.cost_tables import step_cost_table
+from mtl_bench.reporting.figures.context import FigureContext, find_scenes
+from mtl_bench.reporting.figures.series import Array, nan_mean, shares
+from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
+from mtl_bench.reporting.statistics import ScoredRun
+from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
+from mtl_bench.reporting.tables import filled
+from mtl_bench.reporting.triad import pair_columns, pair_statistics, triad_shares
+
+VERDICT = ("moves", "negative", "effective tasks", "at bounds")
+
+LAST = 5
+"""The last one in so many updates is looked at for the weights."""
+
+TRIAD = ("conflicts", "Φ", "(a)", "ξ", "ξ ≤ 1", "curvature", "H > 0")
+
+
+class RunTable(NamedTuple):
+    """A table per comparison.
+
+    Args:
+        make: makes the table of a comparison; None where its runs have nothing to show.
+        shown: what a record must have or be, "" for nothing.
+        method: whose runs alone are compared, None for those of all.
+    """
+
+    make: Callable[[FigureContext], Table | None]
+    shown: str = ""
+    method: str | None = None
+
+
+def render_runs(name: str, records: Sequence[Record], *, form: Format, width: int) -> str:
+    """Return a table of ``RUN_TABLES`` per comparison, "" where no run has what it shows.
+
+    Args:
+        name: of ``RUN_TABLES``.
+        records: as ``find_records`` returns them.
+        form: what the tables are written in.
+        width: terminal cells to fill.
+    """
+    table = RUN_TABLES[name]
+    own = [record for record in records if table.method in (None, record.method)]
+    return render(map(table.make, find_scenes(own, None)), form, width)
+
+
+class LoggedRuns(NamedTuple):
+    """What the step logs of a comparison have told, a row for each run and component.
+
+    Args:
+        cells: name of run and component -> its cells.
+        without: names of those without such a log.
+        remarks: lines about records that are unsealed or can't be read.
+    """
+
+    cells: dict[str, list[Cell]]
+    without: list[str]
+    remarks: list[str]
+
+
+def read_logged_runs(
+    scene: FigureContext, read: Callable[[ScoredRun, list[str], str], list[Cell] | None]
+) -> LoggedRuns:
+    """Read the step log of each run and component.
+
+    Args:
+        scene: the comparison.
+        read: (run, tasks, component) -> cells, None without such a log; may raise a RecordError.
+    """
+    found = LoggedRuns({}, [], [])
+    for row in scene.comparison.rows:
+        found.remarks.extend(f"- {row.name}: {note}." for note in unsealed_note(row.unsealed))
+        for run, component in product(scene.runs[row.name], scene.components):
+            name = " ".join([row.name, *filter(None, [component]), f"seed {run.record.seed}"])
+            try:
+                cells = read(run, list(scene.tasks), component)
+            except RecordError as error:
+                found.remarks.append(printable(f"- {name}: {error}."))
+                continue
+            if cells is None:
+                found.without.append(name)
+            else:
+                found.cells[name] = cells
+    return found
+
+
+def weight_table(scene: FigureContext) -> Table | None:
+    """Return each run's mean share of every task in the last updates."""
+    rows, without, remarks = read_logged_runs(scene, _weight_cells)
+    if not rows and not remarks:
+        return None
+    shown = len(scene.tasks)
+    columns = [[cells[k] for cells in rows.values()] for k in range(shown + len(VERDICT))]
+    notes = [
+        f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}, "
+        f"the last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
+        f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
+        "share over the updates, mean over the tasks. Negative: part of all weights. Effective "
+        "tasks: 1 / Σ of the squared mean shares. At bounds: share of "
+        "TaskForce's actions beyond 0.95 of the bound."
+    ]
+    if without:
+        notes.append(f"No step log of {', '.join(without)}.")
+    return Table(
+        f"weights: {place_text(scene.comparison)}",
+        "run",
+        list(rows),
+        Columns(list(scene.tasks.values()), columns[:shown]),
+        Columns(VERDICT, columns[shown:]),
+        notes + remarks,
+    )
+
+
+def _weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell] | None:
+    """Return a share per task, and the columns of the verdict; None without a step log.
+
+    Raises:
+        RecordError: a part of the log is missing or can't be read.
+    """
+    weights_NT = _tail(run, [f"weight/{task}" for task in tasks], component)
+    if weights_NT is None:
+        return None
+    shares_NT = np.abs(shares(weights_NT))
+    shares_T = nan_mean(shares_NT, axis=0)
+    saturated = _tail(run, ["saturated"], component)
+    at_bounds = None if saturated is None else 100 * float(np.nanmean(saturated))
+    return [
+        *(number_cell(100 * share, "{:.1f}") for share in shares_T),
+        number_cell(100 * float(np.nanstd(shares_NT, axis=0).mean()), "{:.1f}"),
+        number_cell(100 * float((weights_NT < 0).mean()), "{:.0f} %"),
+        number_cell(1 / float((shares_T**2).sum()), "{:.1f}"),
+        number_cell(at_bounds, "{:.0f} %"),
+    ]
+
+
+def _tail(run: ScoredRun, columns: list[str], component: str) -> Array | None:
+    if not find_parts(run.record.path / "steps" / component):
+        return None
+    found = step_series(run.record.path, columns, run.summary.get("steps"), component)
+    return None if found is None else found[1][-(len(found[1]) // LAST or 1) :]
+
+
+def triad_table(scene: FigureContext) -> Table | None:
+    """Return how often each run's task gradients meet the conditions of PCGrad's theory."""
+    rows, without, remarks = read_logged_runs(scene, _triad_cells)
+    if not rows and not remarks:
+        return None
+    columns = filled({head: [cells[k] for cells in rows.values()] for k, head in enumerate(TRIAD)})
+    notes = [
+        f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}, all "
+        "updates and pairs of tasks. Conflicts: share of the pairs whose gradients have a cosine "
+        "below zero. Φ = 2|g₁||g₂| / (|g₁|² + |g₂|²), mean. Among the conflicts: (a) share with "
+        "cos ≤ -Φ; ξ = (1 - cos²)|g₁ - g₂|² / |g₁ + g₂|², median; ξ ≤ 1 its share, which "
+        "condition (b) implies."
+        + " Curvature: median of H = 2 [L(θ') - L(θ) - ∇L(θ)ᵀ(θ' - θ)] of the sum of the losses "
+        "over updates; H > 0: its share." * (TRIAD[-1] in columns)
+    ]
+    if without:
+        notes.append(f"No Gram matrix in the step log of {', '.join(without)}.")
+    return Table(
+        f"triad: {place_text(scene.comparison)}",
+        "run",
+        list(rows),
+        Columns(),
+        Columns.of(columns),
+        notes + remarks,
+    )
+
+
+def _triad_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell] | None:
+    """Return a cell for each head; None without a step log that has a Gram matrix.
+
+    Raises:
+        RecordError: a part of the log is missing or can't be read.
+    """
+    if len(tasks) < 2 or not find_parts(run.record.path / "steps" / component):
+        return None
+    read = (run.summary.get("steps"), component)
+    found = step_series(run.record.path, pair_columns(tasks), *read)
+    if found is None:
+        return None
+    means = triad_shares(pair_statistics(found[1], len(tasks)))
+    measured = step_series(run.record.path, [CURVATURE], *read)
+    curvature = np.empty(0) if measured is None else measured[1][np.isfinite(measured[1])]
+    return [
+        number_cell(100 * means.conflicts, "{:.1f} %"),
+        number_cell(means.similarity, "{:.3f}"),
+        number_cell(100 * means.dominated, "{:.1f} %"),
+        number_cell(means.bound, "{:.2g}"),
+        number_cell(100 * means.bounded, "{:.1f} %"),
+        number_cell(float(np.median(curvature)) if curvature.size else None, "{:.2g}"),
+        number_cell(100 * float((curvature > 0).mean()) if curvature.size else None, "{:.1f} %"),
+    ]
+
+
+RUN_TABLES = {
+    "weights": RunTable(weight_table, "has a step log with weights"),
+    "agents": RunTable(agent_table, "is of TaskForce", "taskforce"),
+    "costs": RunTable(step_cost_table),
+    "triad": RunTable(triad_table, "has a step log with the Gram matrix of two or more tasks"),
+}

@@ -58,8 +58,8 @@ class Composed(Method):
         >>> from mtl_bench import Composed
         >>> method = Composed(2, weighting="GLS", combination="PCGrad")
         >>> gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]])
-        >>> method.weights(torch.tensor([1.0, 4.0]), gram_TT)  # of PCGrad 1.25, 2 where w is 1
-        tensor([1.2500, 0.5000], dtype=torch.float64)
+        >>> method.weights(torch.tensor([1.0, 4.0]), gram_TT)  # v is (1.0625, 5), w is (1, 1/4)
+        tensor([1.0625, 1.2500], dtype=torch.float64)
     """
 
     made_of: ClassVar[dict[str, str]] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+import mtl_bench.methods
 from mtl_bench.config.groups import PACKAGE, find_choices, find_field
 from mtl_bench.config.schema import Protocol, Section, unknown_key, validate
 from mtl_bench.config.signatures import import_class, schema_of
@@ -61,8 +62,11 @@ def check_objects(config: dict[str, Any]) -> None:
     for group, built_with in BUILT_WITH.items():
         section = config[group]
         arguments = {key: value for key, value in section.items() if key not in ANNOTATIONS}
-        model = schema_of(class_of(group, section), built_with)
-        validate(model, arguments, f"{group}.")
+        kind = class_of(group, section)
+        validate(schema_of(kind, built_with), arguments, f"{group}.")
+        for part, fields in getattr(kind, "made_of", {}).items():
+            model = schema_of(getattr(mtl_bench.methods, arguments[part]), built_with)
+            validate(model, arguments[fields] or {}, f"{group}.{fields}.")
 
 
 def fields_of(group: str, section: dict[str, Any]) -> set[str]:

@@ -5,6 +5,7 @@ from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.representation import RepresentationGradients
 from mtl_bench.gradients.stacked import StackedGradients, copies_for_tasks
 from mtl_bench.gradients.task_gradients import Backend, TaskGradients
+from mtl_bench.gradients.weighted import WeightedGradients
 
 __all__ = [
     "Backend",
@@ -12,6 +13,7 @@ __all__ = [
     "RepresentationGradients",
     "StackedGradients",
     "TaskGradients",
+    "WeightedGradients",
     "choose_backend",
     "copies_for_tasks",
 ]

@@ -43,6 +43,8 @@ class RepresentationGradients(TaskGradients):
         tensor([7.])
     """
 
+    at_representation = True
+
     def __init__(
         self,
         losses: Sequence[Tensor],

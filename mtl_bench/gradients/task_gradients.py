@@ -77,6 +77,9 @@ class TaskGradients:
         (tensor([ 8., -4.]), tensor([2.]))
     """
 
+    at_representation: bool = False
+    """Whether they are of what the tasks share in one batch, and not of parameters."""
+
     def __init__(
         self,
         losses: Sequence[Tensor],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mtl_bench.lazy import lazy_exports
 
 __all__ = [
+    "DBMTL",
     "DWA",
     "FAMO",
     "GLS",
@@ -22,6 +23,7 @@ __all__ = [
     "UW",
     "AlignedMTL",
     "CAGrad",
+    "Composed",
     "ConFIG",
     "FairGrad",
     "GradDrop",
@@ -29,6 +31,7 @@ __all__ = [
     "GradVac",
     "IGBv2",
     "Method",
+    "MoCo",
     "NashMTL",
     "PCGrad",
     "SDMGrad",
@@ -42,7 +45,9 @@ if TYPE_CHECKING:
     from mtl_bench.methods.alignedmtl import AlignedMTL
     from mtl_bench.methods.base import Method, StepInfo
     from mtl_bench.methods.cagrad import CAGrad
+    from mtl_bench.methods.composed import Composed
     from mtl_bench.methods.config import ConFIG
+    from mtl_bench.methods.dbmtl import DBMTL
     from mtl_bench.methods.dwa import DWA
     from mtl_bench.methods.fairgrad import FairGrad
     from mtl_bench.methods.famo import FAMO
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
     from mtl_bench.methods.imtl import IMTL
     from mtl_bench.methods.ls import LS
     from mtl_bench.methods.mgda import MGDA
+    from mtl_bench.methods.moco import MoCo
     from mtl_bench.methods.nashmtl import NashMTL
     from mtl_bench.methods.pcgrad import PCGrad
     from mtl_bench.methods.rlw import RLW

@@ -275,7 +275,9 @@ def make_console(progress: str, name: str = "") -> TrainingConsole:
         progress: named is plain with the name of the run in every line.
         name: of the run.
     """
-    if progress in ("plain", "named"):
-        plain = PatientConsole(force_terminal=False)
-        return TrainingConsole(plain, name=name if progress == "named" else "")
-    return TrainingConsole(PatientConsole(quiet=progress == "off"))
+    quiet = progress == "off"
+    console = PatientConsole(quiet=quiet)
+    # a notebook calls itself a terminal, but keeps what is overwritten
+    if progress in ("plain", "named") or console.is_jupyter:
+        console = PatientConsole(quiet=quiet, force_terminal=False, force_jupyter=False)
+    return TrainingConsole(console, name=name if progress == "named" else "")

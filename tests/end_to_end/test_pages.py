@@ -10,7 +10,10 @@ import pytest
 
 from tests.end_to_end.processes import ENVIRONMENT, ROOT, call
 
-PAGES = ("README.md", "docs/guide.md", "docs/control.md", "docs/faq.md")
+PAGES = (
+    *("README.md", "docs/guide.md", "docs/control.md", "docs/faq.md", "docs/methods.md"),
+    "docs/game.md",
+)
 TINY_QM9 = ("dataset.train_size=40", "dataset.val_size=20", "dataset.test_size=20")
 
 
@@ -122,6 +125,17 @@ def test_a_command_of_a_page_does_what_it_says(page, line, desk):
     expected = (0, 1) if "--dry-run" in done.args else (0,)  # 1: runs are missing
     assert done.returncode in expected, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("line", lines("docs/results.md"))
+def test_a_command_about_the_committed_records_does_what_it_says(line, tmp_path):
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    _, *words = shlex.split(line)
+    own = ["paths.figures=figures"] if words[0] == "figures" else []
+    done = call(*words, *own, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 def run_python(file):

@@ -12,6 +12,7 @@ import torch
 import mtl_bench.methods
 from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.gradients import TaskGradients
+from mtl_bench.methods import UW
 from mtl_bench.methods.base import Method
 from mtl_bench.testing.methods import (
     GRAMS,
@@ -48,6 +49,10 @@ VARIANTS = [
     ("alignedmtl", {"scale_mode": "median"}),
     ("alignedmtl", {"scale_mode": "rmse"}),
     pytest.param(("torchjd", {"aggregator": "GradVac"})),
+    ("dbmtl", {"beta": 0.0}),
+    ("moco", {"variant": "libmtl", "rho": 0.1}),
+    ("composed", {"weighting": "RLW", "combination": "GradDrop"}),
+    ("composed", {"weighting": "STCH", "combination": "NashMTL"}),
     ("torchjd", {"aggregator": "Random"}),
     ("torchjd", {"aggregator": "PCDWeighting"}),
     ("torchjd", {"aggregator": "ExcessMTLWeighting"}),
@@ -59,7 +64,8 @@ def make(variant, num_tasks, **fields):
     return build(name, num_tasks, **(extra | fields))
 
 
-BY_GRAM = [v for v in VARIANTS if "graddrop" not in str(v) and "PCDWeighting" not in str(v)]
+BY_GRADIENTS = ("graddrop", "GradDrop", "PCDWeighting", "dbmtl", "moco")
+BY_GRAM = [v for v in VARIANTS if not any(name in str(v) for name in BY_GRADIENTS)]
 
 
 MAY_REFUSE = {
@@ -246,7 +252,11 @@ def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
         if name == "nashmtl" and protocol == "nash":
             expected = expected / expected.norm()
         torch.testing.assert_close(shared, expected, rtol=1e-4, atol=1e-5)
-    if getattr(method, "head_weighting", None) == "unweighted":
+    if name == "dbmtl":  # descends the logarithms
+        weights_T = 1 / network.gradients().losses_T
+    elif name == "composed":  # of the losses that uncertainties weigh
+        weights_T = UW(3, form="regression").weights(network.gradients().losses_T)
+    elif getattr(method, "head_weighting", None) == "unweighted":
         weights_T = torch.ones(3)
     reference = Network()
     gradients = reference.gradients()
@@ -258,7 +268,7 @@ def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
 CLASSES = {
     *("STL", "LS", "RLW", "DWA", "UW", "MGDA", "GradDrop", "PCGrad", "CAGrad", "IMTL"),
     *("NashMTL", "AlignedMTL", "TorchJD", "TaskForce", "GLS", "STCH", "FAMO", "GradNorm"),
-    *("GradVac", "FairGrad", "UPGrad", "ConFIG", "SDMGrad"),
+    *("GradVac", "FairGrad", "UPGrad", "ConFIG", "SDMGrad", "DBMTL", "MoCo", "Composed"),
 }
 
 

@@ -193,6 +193,7 @@ def test_another_origin_of_a_checkpoint_is_refused(key, tiny_data, tmp_path):
 # What methods put in
 
 AT_WORK = {
+    "dbmtl": [{"decay": 0.5}],
     "dwa": [{"window": 2}, {"variant": "epoch"}],
     "igbv2": [
         {

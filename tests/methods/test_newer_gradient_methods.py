@@ -134,6 +134,59 @@ def test_config_of_opposed_gradients_stands_still_and_says_so():
     assert method.diagnostics["solver_fallback"] == 1
 
 
+def health(method):
+    """What the step log gets: iterations, residual and fallback."""
+    return list(method.diagnostics.values())
+
+
+def test_config_without_any_gradient():
+    method = ConFIG(3)
+    assert method.weights(ONES[:3], torch.zeros(3, 3)).tolist() == [0.0] * 3
+    assert health(method) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("power", [-40, 40])
+def test_the_scale_of_the_gradients_is_nothing_to_config(power):
+    gram_TT = gram_of(rows(0, 3)).double()
+    method = ConFIG(3)
+    weights_T = method.weights(ONES[:3], gram_TT)
+    assert health(method)[::2] == [1, 0]
+    assert method.weights(ONES[:3], gram_TT * 4.0**power).tolist() == weights_T.tolist()
+
+
+def test_config_gives_a_gradient_of_zero_no_weight_and_says_so():
+    method = ConFIG(3)
+    weights_T = method.weights(ONES[:3], torch.diag(torch.tensor([1.0, 0.0, 9.0])))
+    torch.testing.assert_close(weights_T, torch.tensor([2.0, 0.0, 2 / 3]).double())
+    assert health(method)[::2] == [1, 1]
+
+
+@pytest.mark.parametrize(("residual", "fallback"), [(0.8e-6, 0), (1.2e-6, 1)])
+def test_config_is_a_fallback_above_a_millionth(residual, fallback):
+    """Of two gradients in a plane at an angle of 2r no direction has the cosine of a third.
+
+    Its products miss 1 by r at most.
+    """
+    angle = torch.tensor(2 * residual).double()
+    rows_TP = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]).double()
+    rows_TP[2, 0], rows_TP[2, 1] = -angle.sin(), angle.cos()
+    method = ConFIG(3)
+    method.weights(ONES[:3], rows_TP @ rows_TP.T)
+    iterations, found, said = health(method)
+    assert (iterations, said) == (1, fallback)
+    assert found == pytest.approx(residual, rel=0.01)
+
+
+@pytest.mark.parametrize(("smallest", "weight"), [(1e-8, 1.0), (4e-12, 1.0), (1e-12, 0.0)])
+def test_config_takes_eigenvalues_of_1e_12_of_the_largest_for_zero(smallest, weight):
+    """Two gradients that all but cancel: u is their sum, and G their sum again."""
+    gram_TT = torch.tensor([[1, smallest - 1], [smallest - 1, 1]], dtype=torch.float64)
+    method = ConFIG(2)
+    weights_T = method.weights(ONES[:2], gram_TT)
+    torch.testing.assert_close(weights_T, torch.full_like(weights_T, weight), rtol=1e-3, atol=0)
+    assert health(method)[2] == (weight == 0)
+
+
 def test_sdmgrad_against_torchjd():
     aggregation = pytest.importorskip("torchjd.aggregation")
     fields = {"momentum": 0.5, "iterations": 20}

@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 
-from mtl_bench.methods.imtl import equal_projections
 from mtl_bench.solvers import min_norm, nash, solve_cagrad, solve_min_norm, solve_nash
 from tests.solvers.test_solvers import CASES, gradients
 
@@ -17,9 +16,8 @@ def told(solution):
     return solution.iterations, solution.residual, bool(solution.fallback)
 
 
-@pytest.mark.parametrize("solve", [solve_min_norm, equal_projections])
-def test_without_any_gradient_all_tasks_weigh_the_same(solve):
-    solution = solve(ZEROS)
+def test_min_norm_without_any_gradient():
+    solution = solve_min_norm(ZEROS)
     assert solution.weights_T.tolist() == [1 / 3] * 3
     assert told(solution) == (0, 0.0, True)
 
@@ -167,10 +165,3 @@ def test_newton_cuts_steps_that_would_leave_the_positive_numbers(others):
     assert (solution.weights_T > 0).all()
     np.testing.assert_allclose(solution.weights_T * (gram_TT @ solution.weights_T), 1, rtol=1e-9)
     assert solution.iterations <= 12
-
-
-def test_equal_projections_leave_a_gradient_of_zero_its_share():
-    solution = equal_projections(np.diag([0.0, 1.0, 4.0]))
-    np.testing.assert_allclose(solution.weights_T, [1 / 3, 4 / 9, 2 / 9])
-    assert solution.iterations == 1
-    assert solution.residual < 1e-12

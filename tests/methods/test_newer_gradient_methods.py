@@ -187,6 +187,64 @@ def test_config_takes_eigenvalues_of_1e_12_of_the_largest_for_zero(smallest, wei
     assert health(method)[2] == (weight == 0)
 
 
+@pytest.mark.parametrize("part", ["direction", "magnitude"])
+@pytest.mark.parametrize(
+    "gram",
+    [[[1, -2], [-2, 4]], [[1, -0.5, -0.5], [-0.5, 1, -0.5], [-0.5, -0.5, 1]], [[0, 0], [0, 0]]],
+    ids=["projections cancel", "gradients cancel", "zero"],
+)
+def test_pcgrad_takes_both_parts_where_one_has_no_length(part, gram):
+    gram_TT = torch.tensor(gram).double()
+    whole, partly = PCGrad(len(gram), seed=1), PCGrad(len(gram), seed=1, part=part)
+    expected_T = whole.weights(ONES[: len(gram)], gram_TT)
+    assert partly.weights(ONES[: len(gram)], gram_TT).tolist() == expected_T.tolist()
+    assert expected_T.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (PCGrad, {"part": "direction"}),
+        (PCGrad, {"part": "magnitude"}),
+        (SDMGrad, {}),
+        (GradVac, {}),
+    ],
+    ids=str,
+)
+def test_the_scale_of_the_gradients_is_nothing(fields):
+    kind, arguments = fields
+    gram_TT = gram_of(rows(3, conflict=2.0)).double()
+    weights = [
+        kind(5, seed=1, **arguments).weights(ONES, gram_TT * 4.0**power).tolist()
+        for power in (-40, 0, 40)
+    ]
+    assert weights[0] == weights[1] == weights[2]
+
+
+def test_gradvac_of_gradients_that_are_opposed_but_for_rounding():
+    for seed in range(50):
+        row_P = torch.randn(7, generator=torch.Generator().manual_seed(seed)).double()
+        method = GradVac(2)
+        for factor in (-3.0, 0.7):
+            weights_T = method.weights(ONES[:2], gram_of(torch.stack([row_P, factor * row_P])))
+            assert weights_T.isfinite().all()
+
+
+def test_sdmgrad_without_any_gradient():
+    assert SDMGrad(2).weights(ONES[:2], torch.zeros(2, 2)).tolist() == [0.5, 0.5]
+
+
+def test_sdmgrad_of_tasks_without_a_share_begins_with_equal_ones():
+    gram_TT = gram_of(rows(0, 2))
+    method = SDMGrad(3, iterations=1, learning_rate=0.1)
+    method.simplex_T.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    method.present = torch.tensor([1, 2])
+    weights_T = method.weights(ONES[:2], gram_TT)
+    alone = SDMGrad(2, iterations=1, learning_rate=0.1)
+    torch.testing.assert_close(weights_T, alone.weights(ONES[:2], gram_TT))
+    assert method.simplex_T.tolist() == [1, 0, 0]
+
+
 def test_sdmgrad_against_torchjd():
     aggregation = pytest.importorskip("torchjd.aggregation")
     fields = {"momentum": 0.5, "iterations": 20}

@@ -305,10 +305,12 @@ def test_parts_of_pcgrad_are_its_direction_and_its_length():
     torch.testing.assert_close(update("magnitude"), total_P * whole_P.norm() / total_P.norm())
 
 
-def test_nash_weights_are_kept_between_the_steps_that_renew_them():
-    method = NashMTL(5, update_weights_every=3)
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_nash_weights_are_kept_between_the_steps_that_renew_them(every):
+    method = NashMTL(5, update_weights_every=every)
     grams = [gram_of(rows(seed)) for seed in range(7)]
     weights = [method.weights(ONES, gram_TT) for gram_TT in grams]
     for step, weights_T in enumerate(weights):
-        expected_T = NashMTL(5).weights(ONES, grams[step - step % 3])
+        expected_T = NashMTL(5).weights(ONES, grams[step - step % every])
         assert torch.equal(weights_T, expected_T)
+    assert ("steps" in method.state_dict()) == (every > 1)

@@ -119,18 +119,19 @@ class PlainBandit:
         observed = functional.batch_norm(
             batch.observations_BTO.flatten(1), bandit.running_mean_D, bandit.running_var_D, eps=1e-5
         )
-        raw = torch.atanh(batch.actions_BT.clamp(-(1 - 1e-6), 1 - 1e-6))
+        bound = bandit.action_bound
+        raw = torch.atanh((batch.actions_BT / bound).clamp(-(1 - 1e-6), 1 - 1e-6))
         with torch.no_grad():
             before = [self.log_prob(observed, raw, n)[0] for n in count]
             values = [mlp(bandit.baselines, row, observed)[:, 0] for row in self.baselines]
         advantages = [batch.rewards - value for value in values]
         advantages = [(a - a.mean()) / a.std(correction=0) for a in advantages]
         for _ in range(epochs):
-            losses = [
+            critics = [
                 functional.mse_loss(mlp(bandit.baselines, row, observed)[:, 0], batch.rewards)
                 for row in self.baselines
             ]
-            step(self.adams[1], self.baselines, sum(losses), bandit.grad_clip)
+            step(self.adams[1], self.baselines, sum(critics), bandit.grad_clip)
             losses = []
             for n in count:
                 log_prob, mean = self.log_prob(observed, raw, n)
@@ -138,7 +139,9 @@ class PlainBandit:
                 gain = torch.minimum(
                     ratio * advantages[n], ratio.clamp(1 - clip, 1 + clip) * advantages[n]
                 )
-                losses.append(bandit.action_penalty * mean.tanh().square().mean() - gain.mean())
+                penalty = bandit.action_penalty * (bound * mean.tanh()).square().mean()
+                losses.append(penalty - gain.mean())
             self.adams[2].zero_grad()
             step(self.adams[0], self.actors, sum(losses), bandit.grad_clip)
             self.adams[2].step()
+        return sum(critics).item() / len(critics), sum(losses).item() / len(losses)

@@ -42,14 +42,15 @@ def test_matd3_equals_plain_autograd():
                 torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_the_bandit_equals_plain_autograd():
-    bandit = build_bandit().double()
+@pytest.mark.parametrize("bound", [1.0, 0.7])
+def test_the_bandit_equals_plain_autograd(bound):
+    bandit = build_bandit(action_bound=bound).double()
     plain = PlainBandit(bandit, RATE)
     generator = torch.Generator().manual_seed(1)
     for _ in range(4):
         batch = in_bounds(random_batch(3, generator, torch.float64))
-        plain.update(batch)
-        bandit.update(batch)
+        batch = batch._replace(actions_BT=bound * batch.actions_BT)
+        assert plain.update(batch) == pytest.approx(tuple(bandit.update(batch)), rel=1e-8)
         for ours, rows in (
             (bandit.actors.flat_TP.data, plain.actors),
             (bandit.baselines.flat_TP.data, plain.baselines),

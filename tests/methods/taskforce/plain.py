@@ -41,11 +41,11 @@ class PlainMATD3:
         self.adams = {
             k: torch.optim.Adam(rows, lr=learning_rate) for k, rows in self.online.items()
         }
-        self.updates = 0
+        self.updates, self.actor_loss = 0, 0.0
 
     def policy(self, rows, observed_BD, n):
         seen = observed_BD.unflatten(1, (self.agents.num_agents, -1))[:, n]
-        return torch.tanh(mlp(self.agents.actors, rows[n], seen))
+        return self.agents.action_bound * torch.tanh(mlp(self.agents.actors, rows[n], seen))
 
     def value(self, rows, observed_BD, actions_BT, n):
         judged = torch.cat([observed_BD, actions_BT], dim=1)
@@ -53,14 +53,15 @@ class PlainMATD3:
 
     def update(self, batch, generator):
         clip, count = self.agents.grad_clip, range(self.agents.num_agents)
+        bound = self.agents.action_bound
         observed, following = normal(batch.observations_BTO), normal(batch.next_observations_BTO)
         with torch.no_grad():
             noise = torch.randn((len(count), len(observed), 1), generator=generator)
             actions = [
                 (
                     self.policy(self.target["actors"], following, n)
-                    + (0.2 * noise[n].double()).clamp(-0.5, 0.5)
-                ).clamp(-1, 1)
+                    + bound * (0.2 * noise[n].double()).clamp(-0.5, 0.5)
+                ).clamp(-bound, bound)
                 for n in count
             ]
             actions = torch.cat(actions, dim=1)
@@ -74,6 +75,7 @@ class PlainMATD3:
                 for n in count
             ]
             targets = [batch.rewards + self.agents.gamma * value for value in smaller]
+        critic_losses = []
         for name in ("critics", "twins"):
             rows = self.online[name]
             losses = [
@@ -81,9 +83,11 @@ class PlainMATD3:
                 for n in count
             ]
             step(self.adams[name], rows, sum(losses), clip)
+            critic_losses += [loss.item() for loss in losses]
+        critic_loss = sum(critic_losses) / len(critic_losses)
         self.updates += 1
         if self.updates % 2:
-            return
+            return critic_loss, self.actor_loss
         losses = []
         for n in count:
             own, mixed = self.policy(self.online["actors"], observed, n), batch.actions_BT.clone()
@@ -95,6 +99,8 @@ class PlainMATD3:
         for name in self.names:
             for slow, fast in zip(self.target[name], self.online[name], strict=True):
                 slow.lerp_(fast.detach(), self.agents.tau)
+        self.actor_loss = sum(losses).item() / len(losses)
+        return critic_loss, self.actor_loss
 
 
 class PlainBandit:

@@ -25,16 +25,17 @@ def in_bounds(batch):
     return batch._replace(actions_BT=batch.actions_BT.tanh())
 
 
-def test_matd3_equals_plain_autograd():
-    agents = build(3, kind=MATD3).double()
+@pytest.mark.parametrize("bound", [1.0, 0.7])
+def test_matd3_equals_plain_autograd(bound):
+    agents = build(3, bound, kind=MATD3).double()
     plain = PlainMATD3(agents, RATE)
     generator = torch.Generator().manual_seed(1)
     for _ in range(12):
         batch = in_bounds(random_batch(3, generator, torch.float64))
         noise = torch.Generator()
         noise.set_state(agents.generator.get_state())
-        plain.update(batch, noise)
-        agents.update(batch)
+        batch = batch._replace(actions_BT=bound * batch.actions_BT)
+        assert plain.update(batch, noise) == pytest.approx(tuple(agents.update(batch)), rel=1e-8)
         for name in plain.names:
             for stacked, rows in (("", plain.online), ("target_", plain.target)):
                 ours = getattr(agents, stacked + name).flat_TP.data

@@ -61,6 +61,14 @@ def test_the_bandit_equals_plain_autograd(bound):
             torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-10)
 
 
+def test_transitions_that_are_all_alike_have_no_advantages():
+    bandit = build_bandit(action_penalty=0.0)
+    batch = in_bounds(random_batch(3, torch.Generator().manual_seed(1)))
+    alike = AgentTransitions(*(part[:1].expand_as(part).clone() for part in batch))
+    assert bandit.update(alike).actor == pytest.approx(0, abs=1e-5)
+    assert bandit.actors.flat_TP.isfinite().all()
+
+
 def test_the_bandit_draws_from_its_gaussian():
     bandit = build_bandit(deviation=0.5)
     observation_TO = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))

@@ -326,8 +326,9 @@ def main() -> int:
             known_killers, name = killers[mutant.path], mutant.path.stem
             status = run(folder, words, chosen.limit, known_killers, name)
             (folder / "kept.py").replace(place)
-            survivors += status == 0
-            word = "SURVIVED" if status == 0 else "killed" if status > 0 else "timeout"
+            survived = status in (0, 5)  # 5: no test ran
+            survivors += survived
+            word = "SURVIVED" if survived else "killed" if status > 0 else "timeout"
             seconds = time.monotonic() - began
             print(f"{k:3} {word:8} {seconds:4.0f} s  {mutant.key[0]}:{mutant.number}")
             print(f"      - {mutant.old}\n      + {mutant.new}", flush=True)

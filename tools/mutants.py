@@ -4,7 +4,8 @@ python tools/mutants.py ROOM [--count 100] [--seed 0] [--only MODULE] [-- PYTEST
 
 ROOM is a folder of mtl_bench/. Operators, comparisons, constants, defaults, returns and calls are
 changed in a copy of the package, one a mutant in random order, and the tests of tests/ROOM that
-name the module run there until one fails, those that have killed others first.
+name the module run there until one fails, those that have killed others first, then those with the
+module's name in theirs. Who runs out of time counts as killed, and is told apart.
 Mutants that no test can kill stand in tools/equivalent_mutants.txt with the reason, and are not
 drawn. Ends with status 1 if a mutant survived.
 """
@@ -94,6 +95,8 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
         assert node.end_col_offset is not None
         end = starts[node.end_lineno - 1] + node.end_col_offset
         code = ast.unparse(new)
+        if code.encode() == source[begin:end]:
+            continue
         mutated = (source[:begin] + code.encode() + source[end:]).decode()
         before = source[starts[node.lineno - 1] : begin].decode()
         changed = source[begin:end].decode()
@@ -160,10 +163,8 @@ def _other_constant(value: object) -> float | None:
     """Return another constant of the type, None for text."""
     if isinstance(value, bool):
         return not value
-    if isinstance(value, int):
-        return value + 1
-    if isinstance(value, float):
-        return 2 * value or 1.0
+    if isinstance(value, int | float):
+        return value + 1 if value + 1 != value else 2 * value
     return None
 
 
@@ -221,13 +222,16 @@ def tests_of(folder: Path, room: str, module: Path) -> list[str]:
 class Killers:
     """Plugin of pytest that runs first what has killed most mutants of a module so far."""
 
-    def __init__(self, known: Counter[str], place: Path) -> None:
+    def __init__(self, known: Counter[str], place: Path, module: str) -> None:
         self.known = known
         self.place = place
+        self.module = module
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Sort the tests."""
-        items.sort(key=lambda item: -self.known[item.nodeid])
+        items.sort(
+            key=lambda item: (-self.known[item.nodeid], self.module not in item.nodeid.lower())
+        )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write down who failed."""
@@ -235,7 +239,7 @@ class Killers:
             self.place.write_text(report.nodeid)
 
 
-def _test(folder: Path, words: list[str], seconds: int, killers: Counter[str]) -> None:
+def _test(folder: Path, words: list[str], seconds: int, killers: Counter[str], module: str) -> None:
     """Run pytest in the sandbox; called in a process of its own."""
     import hypothesis
     import pytest
@@ -251,16 +255,19 @@ def _test(folder: Path, words: list[str], seconds: int, killers: Counter[str]) -
     hypothesis.settings.register_profile("mutants", phases=phases, database=None)
     hypothesis.settings.load_profile("mutants")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    plugin = Killers(killers, folder / "killer.txt", module)
     options = ["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", *words]
-    os._exit(int(pytest.main(options, plugins=[Killers(killers, folder / "killer.txt")])))
+    os._exit(int(pytest.main(options, plugins=[plugin])))
 
 
-def run(folder: Path, words: list[str], seconds: int, killers: Counter[str]) -> int:
+def run(
+    folder: Path, words: list[str], seconds: int, killers: Counter[str], module: str = ""
+) -> int:
     """Return the status of the tests, negative if they ran out of time; count who failed."""
     killer = folder / "killer.txt"
     killer.write_text("")
     process = multiprocessing.get_context("fork").Process(
-        target=_test, args=(folder, words, seconds, killers)
+        target=_test, args=(folder, words, seconds, killers, module)
     )
     process.start()
     process.join()
@@ -316,10 +323,12 @@ def main() -> int:
             place.write_text(mutant.source)
             os.utime(place, (k, k))  # so that no bytecode of another mutant fits it
             words = tests_of(folder, chosen.room, mutant.path) + chosen.pytest
-            survived = run(folder, words, chosen.limit, killers[mutant.path]) == 0
+            known_killers, name = killers[mutant.path], mutant.path.stem
+            status = run(folder, words, chosen.limit, known_killers, name)
             (folder / "kept.py").replace(place)
+            survived = status in (0, 5)  # 5: no test ran
             survivors += survived
-            word = "SURVIVED" if survived else "killed"
+            word = "SURVIVED" if survived else "killed" if status > 0 else "timeout"
             seconds = time.monotonic() - began
             print(f"{k:3} {word:8} {seconds:4.0f} s  {mutant.key[0]}:{mutant.number}")
             print(f"      - {mutant.old}\n      + {mutant.new}", flush=True)

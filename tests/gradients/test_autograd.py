@@ -56,6 +56,8 @@ def test_runs_end_when_they_are_large_enough():
     parameters = [torch.empty(size) for size in sizes]
     runs = [[len(p) for p in run] for run in parameter_runs(parameters, scalars=7)]
     assert runs == [[3, 4], [6, 1], [9], [2, 1]]
+    first = [torch.empty(6), torch.empty(1), torch.empty(1)]
+    assert [len(run) for run in parameter_runs(first, scalars=7)] == [2, 1]
     assert list(parameter_runs([])) == []
     large = [torch.empty(1 << 21, device="meta") for _ in range(5)]
     assert [len(run) for run in parameter_runs(large)] == [2, 2, 1]

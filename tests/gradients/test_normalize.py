@@ -42,10 +42,14 @@ def test_normalised_gram_is_that_of_the_normalised_gradients(kind, gradients, lo
     np.testing.assert_allclose(torch.from_numpy(gradients) / scales_T[:, None], rows, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_zero_gradient_and_zero_loss_stay_finite(kind):
+@pytest.mark.parametrize(
+    ("kind", "scales"),
+    [("none", [1, 1]), ("l2", [1, 2]), ("loss", [3, 1]), ("loss+", [1, 1])],
+)
+def test_zero_gradient_and_zero_loss_are_divided_by_one(kind, scales):
     gram_TT = torch.tensor([[0.0, 0.0], [0.0, 4.0]], dtype=torch.float64)
-    scales_T = normalizers(gram_TT, torch.tensor([1.0, 0.0]), kind)
+    scales_T = normalizers(gram_TT, torch.tensor([3.0, 0.0]), kind)
+    assert scales_T.tolist() == scales
     normalized_TT = normalize_gram(gram_TT, scales_T)
     assert normalized_TT.isfinite().all()
     assert normalized_TT[0].tolist() == [0, 0]

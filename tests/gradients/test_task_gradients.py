@@ -410,6 +410,14 @@ def test_what_no_loss_reaches_has_gradients_of_zero(backend, cut_off, is_cut):
     assert all(p.grad is not None for p in shared if p.requires_grad)
 
 
+def test_by_default_no_task_has_parameters_of_its_own():
+    theta = torch.tensor([1.0, -2.0], requires_grad=True)
+    gradients = TaskGradients([theta.square().sum(), 3 * theta[0]], [theta])
+    assert gradients.own == [[], []]
+    gradients.apply(torch.tensor([1.0, 2.0]))
+    assert theta.grad.tolist() == [8, -4]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_loss_is_needed(backend):
     with pytest.raises(NonFiniteError, match="a batch has no labels of any task"):

@@ -161,6 +161,26 @@ def test_alignedmtl_is_t_times_torchjds_for_the_mean(mode, rank):
     torch.testing.assert_close(ours_T, 5 * theirs_T, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize(("smallest", "rank"), [(4e-7, 3), (3e-7, 2), (0.0, 2)])
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_alignedmtl_says_which_share_of_the_rank_is_lacking(smallest, rank, scale):
+    """Eigenvalues of up to T = 3 times float32's epsilon of the largest are none."""
+    values_T = torch.tensor([1.0, 0.25, smallest]).double()
+    method = AlignedMTL(3)
+    weights_T = method.weights(torch.ones(3), scale * torch.diag(values_T))
+    expected_T = torch.where(torch.arange(3) < rank, (values_T[rank - 1] / values_T).sqrt(), 0.0)
+    torch.testing.assert_close(weights_T, expected_T)
+    health = {"solver_iterations": 1, "solver_residual": 1 - rank / 3, "solver_fallback": 0}
+    assert method.diagnostics == health
+
+
+def test_alignedmtl_without_any_gradient():
+    method = AlignedMTL(3)
+    assert method.weights(torch.ones(3), torch.zeros(3, 3)).tolist() == [1.0] * 3
+    health = {"solver_iterations": 0, "solver_residual": 1, "solver_fallback": 1}
+    assert method.diagnostics == health
+
+
 def test_alignedmtl_takes_what_float32_cannot_tell_from_zero_for_zero():
     """Three gradients in a plane, and the third dimension that rounding seems to give them."""
     exact_TT = gram_of([[1.0, 2.0], [2.0, -1.0], [3.0, 1.0]])

@@ -134,6 +134,117 @@ def test_config_of_opposed_gradients_stands_still_and_says_so():
     assert method.diagnostics["solver_fallback"] == 1
 
 
+def health(method):
+    """What the step log gets: iterations, residual and fallback."""
+    return list(method.diagnostics.values())
+
+
+def test_config_without_any_gradient():
+    method = ConFIG(3)
+    assert method.weights(ONES[:3], torch.zeros(3, 3)).tolist() == [0.0] * 3
+    assert health(method) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("power", [-40, 40])
+def test_the_scale_of_the_gradients_is_nothing_to_config(power):
+    gram_TT = gram_of(rows(0, 3)).double()
+    method = ConFIG(3)
+    weights_T = method.weights(ONES[:3], gram_TT)
+    assert health(method)[::2] == [1, 0]
+    assert method.weights(ONES[:3], gram_TT * 4.0**power).tolist() == weights_T.tolist()
+
+
+def test_config_gives_a_gradient_of_zero_no_weight_and_says_so():
+    method = ConFIG(3)
+    weights_T = method.weights(ONES[:3], torch.diag(torch.tensor([1.0, 0.0, 9.0])))
+    torch.testing.assert_close(weights_T, torch.tensor([2.0, 0.0, 2 / 3]).double())
+    assert health(method)[::2] == [1, 1]
+
+
+@pytest.mark.parametrize(("residual", "fallback"), [(0.8e-6, 0), (1.2e-6, 1)])
+def test_config_is_a_fallback_above_a_millionth(residual, fallback):
+    """Of two gradients in a plane at an angle of 2r no direction has the cosine of a third.
+
+    Its products miss 1 by r at most.
+    """
+    angle = torch.tensor(2 * residual).double()
+    rows_TP = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]).double()
+    rows_TP[2, 0], rows_TP[2, 1] = -angle.sin(), angle.cos()
+    method = ConFIG(3)
+    method.weights(ONES[:3], rows_TP @ rows_TP.T)
+    iterations, found, said = health(method)
+    assert (iterations, said) == (1, fallback)
+    assert found == pytest.approx(residual, rel=0.01)
+
+
+@pytest.mark.parametrize(("smallest", "weight"), [(1e-8, 1.0), (4e-12, 1.0), (1e-12, 0.0)])
+def test_config_takes_eigenvalues_of_1e_12_of_the_largest_for_zero(smallest, weight):
+    """Two gradients that all but cancel: u is their sum, and G their sum again."""
+    gram_TT = torch.tensor([[1, smallest - 1], [smallest - 1, 1]], dtype=torch.float64)
+    method = ConFIG(2)
+    weights_T = method.weights(ONES[:2], gram_TT)
+    torch.testing.assert_close(weights_T, torch.full_like(weights_T, weight), rtol=1e-3, atol=0)
+    assert health(method)[2] == (weight == 0)
+
+
+@pytest.mark.parametrize("part", ["direction", "magnitude"])
+@pytest.mark.parametrize(
+    "gram",
+    [[[1, -2], [-2, 4]], [[1, -0.5, -0.5], [-0.5, 1, -0.5], [-0.5, -0.5, 1]], [[0, 0], [0, 0]]],
+    ids=["projections cancel", "gradients cancel", "zero"],
+)
+def test_pcgrad_takes_both_parts_where_one_has_no_length(part, gram):
+    gram_TT = torch.tensor(gram).double()
+    whole, partly = PCGrad(len(gram), seed=1), PCGrad(len(gram), seed=1, part=part)
+    expected_T = whole.weights(ONES[: len(gram)], gram_TT)
+    assert partly.weights(ONES[: len(gram)], gram_TT).tolist() == expected_T.tolist()
+    assert expected_T.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (PCGrad, {"part": "direction"}),
+        (PCGrad, {"part": "magnitude"}),
+        (SDMGrad, {}),
+        (GradVac, {}),
+    ],
+    ids=str,
+)
+def test_the_scale_of_the_gradients_is_nothing(fields):
+    kind, arguments = fields
+    gram_TT = gram_of(rows(3, conflict=2.0)).double()
+    weights = [
+        kind(5, seed=1, **arguments).weights(ONES, gram_TT * 4.0**power).tolist()
+        for power in (-40, 0, 40)
+    ]
+    assert weights[0] == weights[1] == weights[2]
+
+
+def test_gradvac_of_gradients_that_are_opposed_but_for_rounding():
+    for seed in range(50):
+        row_P = torch.randn(7, generator=torch.Generator().manual_seed(seed)).double()
+        method = GradVac(2)
+        for factor in (-3.0, 0.7):
+            weights_T = method.weights(ONES[:2], gram_of(torch.stack([row_P, factor * row_P])))
+            assert weights_T.isfinite().all()
+
+
+def test_sdmgrad_without_any_gradient():
+    assert SDMGrad(2).weights(ONES[:2], torch.zeros(2, 2)).tolist() == [0.5, 0.5]
+
+
+def test_sdmgrad_of_tasks_without_a_share_begins_with_equal_ones():
+    gram_TT = gram_of(rows(0, 2))
+    method = SDMGrad(3, iterations=1, learning_rate=0.1)
+    method.simplex_T.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    method.present = torch.tensor([1, 2])
+    weights_T = method.weights(ONES[:2], gram_TT)
+    alone = SDMGrad(2, iterations=1, learning_rate=0.1)
+    torch.testing.assert_close(weights_T, alone.weights(ONES[:2], gram_TT))
+    assert method.simplex_T.tolist() == [1, 0, 0]
+
+
 def test_sdmgrad_against_torchjd():
     aggregation = pytest.importorskip("torchjd.aggregation")
     fields = {"momentum": 0.5, "iterations": 20}
@@ -194,10 +305,12 @@ def test_parts_of_pcgrad_are_its_direction_and_its_length():
     torch.testing.assert_close(update("magnitude"), total_P * whole_P.norm() / total_P.norm())
 
 
-def test_nash_weights_are_kept_between_the_steps_that_renew_them():
-    method = NashMTL(5, update_weights_every=3)
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_nash_weights_are_kept_between_the_steps_that_renew_them(every):
+    method = NashMTL(5, update_weights_every=every)
     grams = [gram_of(rows(seed)) for seed in range(7)]
     weights = [method.weights(ONES, gram_TT) for gram_TT in grams]
     for step, weights_T in enumerate(weights):
-        expected_T = NashMTL(5).weights(ONES, grams[step - step % 3])
+        expected_T = NashMTL(5).weights(ONES, grams[step - step % every])
         assert torch.equal(weights_T, expected_T)
+    assert ("steps" in method.state_dict()) == (every > 1)

@@ -324,6 +324,7 @@ def test_bad_numbers_stop_before_they_are_remembered(losses, square, message):
 def test_a_batch_of_one_is_refused():
     with pytest.raises(ConfigError, match="batch_size"):
         TaskForce(2, batch_size=1)
+    assert TaskForce(2, batch_size=2).batch_size == 2
 
 
 def test_config_shows_every_default():

@@ -132,3 +132,22 @@ def test_agrees_with_newton_on_gradients_of_like_scale(num_tasks):
     np.testing.assert_allclose(solution.weights_T, solve_nash(gram_TT).weights_T, rtol=1e-5)
     assert not solution.fallback
     assert solution.residual < 1e-5
+
+
+@pytest.mark.parametrize(("error", "fallback"), [(0.4e-3, False), (0.6e-3, True)])
+def test_a_residual_above_a_thousandth_is_a_fallback(error, fallback, solver, monkeypatch):
+    """Weights that are off by a share e give a_t (Ka)_t = 1 + 2e + e^2."""
+    monkeypatch.setattr(ccp, "MAX_PROGRAMS", 0)
+    solution = solver.solve(GRAM_TT, solve_nash(GRAM_TT).weights_T * (1 + error))
+    assert solution.residual == pytest.approx(2 * error + error**2)
+    assert (solution.iterations, bool(solution.fallback)) == (0, fallback)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_program_without_an_answer_is_a_fallback_however_good_its_start_is(solver, monkeypatch):
+    monkeypatch.setattr(ccp, "MAX_ITERATIONS", 0)
+    exact_T = solve_nash(GRAM_TT).weights_T
+    solution = solver.solve(GRAM_TT, exact_T)
+    assert solution.weights_T.tolist() == exact_T.tolist()
+    assert solution.residual < 1e-9
+    assert (solution.iterations, bool(solution.fallback)) == (1, True)

@@ -1,10 +1,11 @@
 """Zeros, cancelling gradients and the bounds at which an answer counts as a fallback."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from mtl_bench.methods.imtl import equal_projections
-from mtl_bench.solvers import solve_cagrad, solve_min_norm, solve_nash
+from mtl_bench.solvers import min_norm, nash, solve_cagrad, solve_min_norm, solve_nash
 from tests.solvers.test_solvers import CASES, gradients
 
 ZEROS = np.zeros((3, 3))
@@ -15,9 +16,8 @@ def told(solution):
     return solution.iterations, solution.residual, bool(solution.fallback)
 
 
-@pytest.mark.parametrize("solve", [solve_min_norm, equal_projections])
-def test_without_any_gradient_all_tasks_weigh_the_same(solve):
-    solution = solve(ZEROS)
+def test_min_norm_without_any_gradient():
+    solution = solve_min_norm(ZEROS)
     assert solution.weights_T.tolist() == [1 / 3] * 3
     assert told(solution) == (0, 0.0, True)
 
@@ -82,6 +82,38 @@ def test_iterations_are_the_systems_that_were_solved(gram, nearest, averse):
     assert solve_cagrad(gram_TT, 0.4).iterations == averse
 
 
+@pytest.mark.parametrize(("residual", "fallback"), [(0.8e-6, False), (1.2e-6, True)])
+def test_min_norm_is_a_fallback_above_a_millionth(residual, fallback, monkeypatch):
+    """The search ends with the shorter of (1, 0) and (x, y), whose products are 1 and x."""
+    searching = sys.modules[min_norm.SimplexProblem.__module__]
+    monkeypatch.setattr(searching, "TOLERANCE", 1.0)
+    norm = 2000.0
+    x = 1 - residual * (norm + 1)
+    solution = solve_min_norm(np.array([[1, x], [x, norm**2]]))
+    assert solution.weights_T.tolist() == [1, 0]
+    assert solution.residual == pytest.approx(residual)
+    assert bool(solution.fallback) == fallback
+
+
+@pytest.mark.parametrize(("steps", "fallback"), [(3, True), (4, False)])
+def test_nash_that_took_too_many_steps_says_how_far_off_it_is(steps, fallback, monkeypatch):
+    monkeypatch.setattr(nash, "MAX_STEPS", steps)
+    gram_TT = np.array([[1, 0.5, 0], [0.5, 1, -0.5], [0, -0.5, 1]])
+    solution = solve_nash(gram_TT)
+    off = np.abs(solution.weights_T * (gram_TT @ solution.weights_T) - 1).max()
+    assert solution.residual == pytest.approx(off, abs=1e-14)
+    assert (off > 1e-6) == fallback
+    assert solution.iterations == steps
+    assert bool(solution.fallback) == fallback
+
+
+def test_nash_near_where_newton_starts_takes_whole_steps():
+    """Steps that square the error, where steps of 0.99 would divide it by 100."""
+    solution = solve_nash(np.array([[1, 0.5, 0], [0.5, 1, -0.5], [0, -0.5, 1]]))
+    assert solution.iterations == 5
+    assert solution.residual < 1e-12
+
+
 def test_nash_gives_a_gradient_of_zero_the_largest_weight_of_the_others():
     solution = solve_nash(np.diag([4.0, 0.0, 0.25]))
     np.testing.assert_allclose(solution.weights_T, [0.5, 2, 2])
@@ -133,10 +165,3 @@ def test_newton_cuts_steps_that_would_leave_the_positive_numbers(others):
     assert (solution.weights_T > 0).all()
     np.testing.assert_allclose(solution.weights_T * (gram_TT @ solution.weights_T), 1, rtol=1e-9)
     assert solution.iterations <= 12
-
-
-def test_equal_projections_leave_a_gradient_of_zero_its_share():
-    solution = equal_projections(np.diag([0.0, 1.0, 4.0]))
-    np.testing.assert_allclose(solution.weights_T, [1 / 3, 4 / 9, 2 / 9])
-    assert solution.iterations == 1
-    assert solution.residual < 1e-12

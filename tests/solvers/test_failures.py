@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_bench.methods import IMTL, NashMTL
-from mtl_bench.methods.imtl import equal_projections
+from mtl_bench.methods import NashMTL
 from mtl_bench.solvers import solve_cagrad, solve_min_norm, solve_nash
 from mtl_bench.solvers.ccp import ConvexConcave
 
@@ -89,18 +88,6 @@ def test_nash_solution_fulfils_its_equation_or_is_a_fallback(gram_TT):
         assert not solution.fallback
 
 
-def test_equal_projections_are_those_of_a_real_update_or_a_fallback(gram_TT):
-    solution = equal_projections(gram_TT)
-    a, norms_T = solution.weights_T, lengths(gram_TT)
-    assert a.sum() == pytest.approx(1)
-    if solution.fallback:
-        return
-    projections_T = gram_TT @ a / norms_T
-    size = np.abs(a) @ norms_T
-    np.testing.assert_allclose(projections_T, projections_T[0], atol=1e-6 * size)
-    assert np.abs(projections_T).max() > 1e-7 * size
-
-
 def test_the_official_procedure_fulfils_its_equation_or_is_a_fallback(gram_TT):
     pytest.importorskip("cvxpy")
     pytest.importorskip("ecos")
@@ -109,53 +96,6 @@ def test_the_official_procedure_fulfils_its_equation_or_is_a_fallback(gram_TT):
     assert np.isfinite(a).all()
     assert solution.residual == pytest.approx(np.abs(a * (gram_TT @ a) - 1).max())
     assert solution.residual <= 1e-3 or solution.fallback
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [[1.0, 2.0], [-1.0, -2.0]],
-        [[1.0, 2.0], [-3.0, -6.0]],
-        [[1.0], [2.0], [-1.0]],
-        [[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]],
-        np.random.default_rng(0).normal(size=(11, 5)),
-    ],
-    ids=["opposed", "opposed and longer", "line", "triangle", "eleven in five dimensions"],
-)
-@pytest.mark.parametrize("noise", [0, 3e-8], ids=["exact", "float32"])
-def test_imtl_says_that_only_an_update_of_zero_projects_equally(rows, noise):
-    rows_TP = torch.tensor(np.array(rows))
-    num_tasks = len(rows_TP)
-    gram_TT = rows_TP @ rows_TP.T
-    generator = torch.Generator().manual_seed(0)
-    gram_TT = gram_TT * (1 + noise * torch.randn(gram_TT.shape, generator=generator).double())
-    method = IMTL(num_tasks)
-    weights_T = method.weights(torch.ones(num_tasks), gram_TT)
-    assert weights_T.sum() == pytest.approx(1)
-    size = weights_T.abs() @ rows_TP.norm(dim=1)
-    assert (weights_T @ rows_TP).norm() <= 1e-5 * size
-    assert method.diagnostics["solver_fallback"] == 1
-
-
-def test_imtl_takes_equal_projections_of_dependent_gradients_where_there_are_some():
-    rows_TP = np.random.default_rng(0).normal(size=(4, 6))[[0, 1, 1, 2]]
-    rows_TP[2] *= 3
-    solution = equal_projections(rows_TP @ rows_TP.T)
-    update_P = solution.weights_T @ rows_TP
-    projections_T = rows_TP @ update_P / np.linalg.norm(rows_TP, axis=1)
-    np.testing.assert_allclose(projections_T, projections_T[0])
-    assert not solution.fallback
-
-
-def test_imtl_reports_a_zero_gradient_and_balances_the_others():
-    rows_TP = np.random.default_rng(0).normal(size=(4, 6))
-    rows_TP[2] = 0
-    solution = equal_projections(rows_TP @ rows_TP.T)
-    assert solution.fallback
-    assert solution.weights_T[2] == 1 / 4
-    others = [0, 1, 3]
-    alone = equal_projections(rows_TP[others] @ rows_TP[others].T)
-    np.testing.assert_allclose(solution.weights_T[others], alone.weights_T * 3 / 4)
 
 
 @pytest.mark.parametrize("seed", range(4))

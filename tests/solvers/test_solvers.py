@@ -123,25 +123,6 @@ def test_nash_solution_of_gradients_that_cancel_is_capped_and_reported():
     np.testing.assert_allclose(solution.weights_T, 1e4, rtol=1e-6)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c[2] < 2], ids=str)
-def test_equal_projections_are_equal_and_match_the_papers_formula(case):
-    rows_TP = gradients(*case)
-    solution = equal_projections(rows_TP @ rows_TP.T)
-    a = solution.weights_T
-    assert not solution.fallback
-    assert a.sum() == pytest.approx(1)
-    units_TP = rows_TP / np.linalg.norm(rows_TP, axis=1, keepdims=True)
-    update_P = a @ rows_TP
-    projections_T = units_TP @ update_P
-    size = np.abs(a) @ np.linalg.norm(rows_TP, axis=1)
-    np.testing.assert_allclose(projections_T, projections_T[0], atol=1e-9 * size)
-    if len(rows_TP) > 1:
-        differences = rows_TP[0] - rows_TP[1:]
-        unit_differences = units_TP[0] - units_TP[1:]
-        rest = rows_TP[0] @ unit_differences.T @ np.linalg.inv(differences @ unit_differences.T)
-        np.testing.assert_allclose(a, [1 - rest.sum(), *rest], rtol=1e-5, atol=1e-8)
-
-
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**31),

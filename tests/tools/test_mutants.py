@@ -23,18 +23,20 @@ CODE = '''"""Not this 1."""
 from typing import Literal
 
 
-def half(x: int | None, mode: Literal["up", "down"] = "up") -> float:
+def half(x: int | None, mode: Literal["up", "down"] = "up") -> float | None:
     """Return x + 1."""
     assert x != 2
     y = -x - (2 * x)  # é
     print(f"{x + 1}")
     if y < 0 and mode == "up":
-        y += 1.5
+        y += 1e-4
+        y -= 1e300
+        return None
     return y
 '''
 
 CHANGED = [
-    ('"up") -> float:', "'down') -> float:"),
+    ('"up") -> float', "'down') -> float"),
     ("-x - (2 * x)", "(-x + 2 * x)"),
     ("-x -", "(x) -"),
     ("(2 * x)", "((2 / x))"),
@@ -44,8 +46,10 @@ CHANGED = [
     ("y < 0", "(y <= 0)"),
     ("< 0", "< 1"),
     ('mode == "up"', "(mode != 'up')"),
-    ("y += 1.5", "y -= 1.5"),
-    ("1.5", "3.0"),
+    ("y += 1e-4", "y -= 0.0001"),
+    ("1e-4", "1.0001"),
+    ("y -= 1e300", "y += 1e+300"),
+    ("1e300", "2e+300"),
     ("return y", "return None"),
 ]
 

@@ -41,11 +41,11 @@ class PlainMATD3:
         self.adams = {
             k: torch.optim.Adam(rows, lr=learning_rate) for k, rows in self.online.items()
         }
-        self.updates = 0
+        self.updates, self.actor_loss = 0, 0.0
 
     def policy(self, rows, observed_BD, n):
         seen = observed_BD.unflatten(1, (self.agents.num_agents, -1))[:, n]
-        return torch.tanh(mlp(self.agents.actors, rows[n], seen))
+        return self.agents.action_bound * torch.tanh(mlp(self.agents.actors, rows[n], seen))
 
     def value(self, rows, observed_BD, actions_BT, n):
         judged = torch.cat([observed_BD, actions_BT], dim=1)
@@ -53,14 +53,15 @@ class PlainMATD3:
 
     def update(self, batch, generator):
         clip, count = self.agents.grad_clip, range(self.agents.num_agents)
+        bound = self.agents.action_bound
         observed, following = normal(batch.observations_BTO), normal(batch.next_observations_BTO)
         with torch.no_grad():
             noise = torch.randn((len(count), len(observed), 1), generator=generator)
             actions = [
                 (
                     self.policy(self.target["actors"], following, n)
-                    + (0.2 * noise[n].double()).clamp(-0.5, 0.5)
-                ).clamp(-1, 1)
+                    + bound * (0.2 * noise[n].double()).clamp(-0.5, 0.5)
+                ).clamp(-bound, bound)
                 for n in count
             ]
             actions = torch.cat(actions, dim=1)
@@ -74,6 +75,7 @@ class PlainMATD3:
                 for n in count
             ]
             targets = [batch.rewards + self.agents.gamma * value for value in smaller]
+        critic_losses = []
         for name in ("critics", "twins"):
             rows = self.online[name]
             losses = [
@@ -81,9 +83,11 @@ class PlainMATD3:
                 for n in count
             ]
             step(self.adams[name], rows, sum(losses), clip)
+            critic_losses += [loss.item() for loss in losses]
+        critic_loss = sum(critic_losses) / len(critic_losses)
         self.updates += 1
         if self.updates % 2:
-            return
+            return critic_loss, self.actor_loss
         losses = []
         for n in count:
             own, mixed = self.policy(self.online["actors"], observed, n), batch.actions_BT.clone()
@@ -95,6 +99,8 @@ class PlainMATD3:
         for name in self.names:
             for slow, fast in zip(self.target[name], self.online[name], strict=True):
                 slow.lerp_(fast.detach(), self.agents.tau)
+        self.actor_loss = sum(losses).item() / len(losses)
+        return critic_loss, self.actor_loss
 
 
 class PlainBandit:
@@ -119,18 +125,19 @@ class PlainBandit:
         observed = functional.batch_norm(
             batch.observations_BTO.flatten(1), bandit.running_mean_D, bandit.running_var_D, eps=1e-5
         )
-        raw = torch.atanh(batch.actions_BT.clamp(-(1 - 1e-6), 1 - 1e-6))
+        bound = bandit.action_bound
+        raw = torch.atanh((batch.actions_BT / bound).clamp(-(1 - 1e-6), 1 - 1e-6))
         with torch.no_grad():
             before = [self.log_prob(observed, raw, n)[0] for n in count]
             values = [mlp(bandit.baselines, row, observed)[:, 0] for row in self.baselines]
         advantages = [batch.rewards - value for value in values]
         advantages = [(a - a.mean()) / a.std(correction=0) for a in advantages]
         for _ in range(epochs):
-            losses = [
+            critics = [
                 functional.mse_loss(mlp(bandit.baselines, row, observed)[:, 0], batch.rewards)
                 for row in self.baselines
             ]
-            step(self.adams[1], self.baselines, sum(losses), bandit.grad_clip)
+            step(self.adams[1], self.baselines, sum(critics), bandit.grad_clip)
             losses = []
             for n in count:
                 log_prob, mean = self.log_prob(observed, raw, n)
@@ -138,7 +145,9 @@ class PlainBandit:
                 gain = torch.minimum(
                     ratio * advantages[n], ratio.clamp(1 - clip, 1 + clip) * advantages[n]
                 )
-                losses.append(bandit.action_penalty * mean.tanh().square().mean() - gain.mean())
+                penalty = bandit.action_penalty * (bound * mean.tanh()).square().mean()
+                losses.append(penalty - gain.mean())
             self.adams[2].zero_grad()
             step(self.adams[0], self.actors, sum(losses), bandit.grad_clip)
             self.adams[2].step()
+        return sum(critics).item() / len(critics), sum(losses).item() / len(losses)

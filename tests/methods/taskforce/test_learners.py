@@ -25,16 +25,17 @@ def in_bounds(batch):
     return batch._replace(actions_BT=batch.actions_BT.tanh())
 
 
-def test_matd3_equals_plain_autograd():
-    agents = build(3, kind=MATD3).double()
+@pytest.mark.parametrize("bound", [1.0, 0.7])
+def test_matd3_equals_plain_autograd(bound):
+    agents = build(3, bound, kind=MATD3).double()
     plain = PlainMATD3(agents, RATE)
     generator = torch.Generator().manual_seed(1)
     for _ in range(12):
         batch = in_bounds(random_batch(3, generator, torch.float64))
         noise = torch.Generator()
         noise.set_state(agents.generator.get_state())
-        plain.update(batch, noise)
-        agents.update(batch)
+        batch = batch._replace(actions_BT=bound * batch.actions_BT)
+        assert plain.update(batch, noise) == pytest.approx(tuple(agents.update(batch)), rel=1e-8)
         for name in plain.names:
             for stacked, rows in (("", plain.online), ("target_", plain.target)):
                 ours = getattr(agents, stacked + name).flat_TP.data
@@ -42,14 +43,15 @@ def test_matd3_equals_plain_autograd():
                 torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_the_bandit_equals_plain_autograd():
-    bandit = build_bandit().double()
+@pytest.mark.parametrize("bound", [1.0, 0.7])
+def test_the_bandit_equals_plain_autograd(bound):
+    bandit = build_bandit(action_bound=bound).double()
     plain = PlainBandit(bandit, RATE)
     generator = torch.Generator().manual_seed(1)
     for _ in range(4):
         batch = in_bounds(random_batch(3, generator, torch.float64))
-        plain.update(batch)
-        bandit.update(batch)
+        batch = batch._replace(actions_BT=bound * batch.actions_BT)
+        assert plain.update(batch) == pytest.approx(tuple(bandit.update(batch)), rel=1e-8)
         for ours, rows in (
             (bandit.actors.flat_TP.data, plain.actors),
             (bandit.baselines.flat_TP.data, plain.baselines),
@@ -57,6 +59,14 @@ def test_the_bandit_equals_plain_autograd():
         ):
             expected = torch.stack([row.detach() for row in rows])
             torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_transitions_that_are_all_alike_have_no_advantages():
+    bandit = build_bandit(action_penalty=0.0)
+    batch = in_bounds(random_batch(3, torch.Generator().manual_seed(1)))
+    alike = AgentTransitions(*(part[:1].expand_as(part).clone() for part in batch))
+    assert bandit.update(alike).actor == pytest.approx(0, abs=1e-5)
+    assert bandit.actors.flat_TP.isfinite().all()
 
 
 def test_the_bandit_draws_from_its_gaussian():

@@ -47,7 +47,7 @@ def swept_labels(name: str) -> list[str]:
     """Labels of the records that an experiment's sweep makes."""
     path = find_config_folder() / "experiment" / f"{name}.yaml"
     text = yaml.safe_load(path.read_text())
-    params = text["hydra"]["sweeper"]["params"]
+    params = {k: v for k, v in text["hydra"]["sweeper"]["params"].items() if k != "seed"}
     own = [f"variant={text['variant']}"] if "variant" in text else []
     labels = []
     for values in product(*(value.split(",") for value in params.values())):

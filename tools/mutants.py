@@ -323,8 +323,7 @@ def main() -> int:
             place.write_text(mutant.source)
             os.utime(place, (k, k))  # so that no bytecode of another mutant fits it
             words = tests_of(folder, chosen.room, mutant.path) + chosen.pytest
-            known_killers, name = killers[mutant.path], mutant.path.stem
-            status = run(folder, words, chosen.limit, known_killers, name)
+            status = run(folder, words, chosen.limit, killers[mutant.path], mutant.path.stem)
             (folder / "kept.py").replace(place)
             survived = status in (0, 5)  # 5: no test ran
             survivors += survived

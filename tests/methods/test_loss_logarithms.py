@@ -158,6 +158,17 @@ def test_gradnorm_without_asymmetry_makes_gradients_equally_long():
     assert (lengths_T.max() / lengths_T.min()).item() < 1.15
 
 
+def test_gradnorm_of_a_task_that_begins_with_a_loss_of_zero():
+    """Its rate counts as 1 for ever, as if its loss stayed what it was."""
+    gram_TT = torch.diag(torch.tensor([0.1, 0.04]))
+    zero, constant = GradNorm(2), GradNorm(2)
+    for first, second in ((0.0, 0.5), (1.0, 0.25), (3.0, 0.25)):
+        ours_T = zero.weights(torch.tensor([first, second]), gram_TT)
+        expected_T = constant.weights(torch.tensor([1.0, second]), gram_TT)
+        assert ours_T.tolist() == expected_T.tolist()
+    assert zero.first_T.tolist() == [0.0, 0.5]
+
+
 def test_gradnorm_keeps_the_weight_of_a_task_without_labels():
     method = GradNorm(3)
     gram_TT = torch.diag(torch.tensor([1.0, 4.0, 16.0]))

@@ -43,14 +43,14 @@ def test_matd3_equals_plain_autograd(bound):
                 torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("bound", [1.0, 0.7])
-def test_the_bandit_equals_plain_autograd(bound):
+@pytest.mark.parametrize(("bound", "scale"), [(1.0, 1.0), (0.7, 0.01)])
+def test_the_bandit_equals_plain_autograd(bound, scale):
     bandit = build_bandit(action_bound=bound).double()
     plain = PlainBandit(bandit, RATE)
     generator = torch.Generator().manual_seed(1)
     for _ in range(4):
         batch = in_bounds(random_batch(3, generator, torch.float64))
-        batch = batch._replace(actions_BT=bound * batch.actions_BT)
+        batch = batch._replace(actions_BT=bound * batch.actions_BT, rewards=scale * batch.rewards)
         assert plain.update(batch) == pytest.approx(tuple(bandit.update(batch)), rel=1e-8)
         for ours, rows in (
             (bandit.actors.flat_TP.data, plain.actors),

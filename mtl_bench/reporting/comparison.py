@@ -124,6 +124,8 @@ class MethodRow:
             nor an ablation has one.
         improvement: probability that a run beats one of LS, averaged over metrics.
         exploded: seeds of runs with the row's configuration that have exploded.
+        learning: how soon the tasks of each seed were learned, of runs that tell: the area under
+            the curve of training successes, and the steps to 0.8, None for never.
         parameters: what of the networks is counted, by its name.
         epoch_cost: of training for an epoch, relative to LS.
         step_times: training time of a step, by seed.
@@ -147,6 +149,7 @@ class MethodRow:
     mean_rank: float | None
     improvement: float | None
     exploded: tuple[int, ...]
+    learning: tuple[tuple[float, int | None], ...]
     parameters: Mapping[str, int]
     epoch_cost: RelativeCost
     step_times: Times

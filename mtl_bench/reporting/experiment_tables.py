@@ -33,6 +33,7 @@ from mtl_bench.reporting.experiments import (
 )
 from mtl_bench.reporting.notes import (
     MARKS,
+    VERDICTS,
     agreement,
     cautions,
     conditions,
@@ -53,7 +54,14 @@ from mtl_bench.reporting.table import (
     number_cell,
     render,
 )
-from mtl_bench.reporting.tables import cost_columns, filled, metric_columns, score_columns
+from mtl_bench.reporting.tables import (
+    AREA,
+    cost_columns,
+    filled,
+    learning_columns,
+    metric_columns,
+    score_columns,
+)
 
 Shown = tuple[str, Line, MethodRow | None]
 """Title, line and its row, if there is one."""
@@ -105,6 +113,7 @@ def _table(
     rows = [row for _, _, row in shown]
     costs = _costs(shown, experiment.reference, reference)
     verdict = _verdict(experiment, shown, costs, unfinished, raw, found)
+    learned = f" {VERDICTS[AREA]}" if AREA in verdict.heads else ""
     priced = (
         f" Cost: training time of a step relative to the row {reference} with the same seed on the "
         "same device under the same load; CPU: likewise of the process's CPU time; medians over "
@@ -117,7 +126,7 @@ def _table(
         metric_columns(found.columns, rows) if experiment.metrics else Columns(),
         verdict,
         [
-            f"{conditions(found)} {MARKS}{priced if 'cost, n' in verdict.heads else ''}",
+            f"{conditions(found)} {MARKS}{learned}{priced if 'cost, n' in verdict.heads else ''}",
             *few_seeds(rows),
             *(agreement(found) if experiment.metrics else []),
             *([experiment.note] if experiment.note else []),
@@ -186,7 +195,7 @@ def _verdict(
         elif row is None:
             states = [describe(record) for record in unfinished.get(line.label, [])]
             first[i] = Cell(", ".join(states) or "missing")
-    columns = scores | {"n": counts} | priced
+    columns = scores | learning_columns(rows) | {"n": counts} | priced
     if experiment.metrics:
         columns["MR ↓"] = [number_cell(row.mean_rank if row else None, "{:.2f}") for row in rows]
     columns = filled(columns)

@@ -264,6 +264,11 @@ def _row(
             for record in exploded
             if record.label == group.label and record.settings == group.settings
         ),
+        learning=tuple(
+            (run.summary["training_auc"]["mean"], run.summary["steps_to_0.8"]["mean"])
+            for run in runs
+            if "training_auc" in run.summary
+        ),
         parameters=next((r.summary.get("parameters", {}) for r in runs), {}),
         epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs), "LS"),
         step_times=step_times(runs),

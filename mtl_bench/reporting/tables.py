@@ -7,6 +7,8 @@ the reference of Δm, so that none of them travels without its conditions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
+from statistics import median
 
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import (
@@ -42,6 +44,7 @@ from mtl_bench.reporting.table import (
     number_cell,
     render,
 )
+from mtl_bench.reporting.verdicts import spread
 from mtl_bench.scores import Score
 
 
@@ -219,6 +222,7 @@ def _verdict(found: Comparison) -> Columns:
         "MR ↓": [number_cell(row.mean_rank, "{:.2f}") for row in rows],
         "P(> LS) ↑": [number_cell(row.improvement, "{:.2f}") for row in rows],
         "n": [seed_count(row) for row in rows],
+        **learning_columns(rows),
         EXPLODED: [number_cell(n, "{}") if any(exploded) else NO_CELL for n in exploded],
         **cost_columns("epoch cost", [row.epoch_cost for row in rows]),
         **parameter_columns(rows),
@@ -237,8 +241,29 @@ def filled(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
 
 
 EXPLODED = "exploded"
+AREA, STEPS = "AUC ↑", "steps to 0.8 ↓"
 ALWAYS = ("Δm [%] ↓", DELTA_T, "n")
 """Columns of the verdict that are shown even where they are empty."""
+
+
+def learning_columns(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
+    """Return the columns of how soon tasks were learned: the area, and the median of the steps."""
+    learning = [row.learning if row else () for row in rows]
+    areas = [spread([area for area, _ in own]) if own else None for own in learning]
+    return {
+        AREA: _cells(areas, 3, [""] * len(rows)),
+        STEPS: [_steps([steps for _, steps in own]) for own in learning],
+    }
+
+
+def _steps(found: Sequence[int | None]) -> Cell:
+    """Return the median steps, if most seeds made it, with their number if not all did."""
+    middle = median(inf if steps is None else steps for steps in found) if found else inf
+    made = sum(steps is not None for steps in found)
+    counted = "" if made == len(found) else f" ({made} of {len(found)})"
+    if middle == inf:
+        return Cell(f"never{counted}") if found else NO_CELL
+    return Cell(f"{middle:,.0f}{counted}", middle)
 
 
 def parameter_columns(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:

@@ -57,6 +57,24 @@ def test_the_table_is_about_success_and_not_about_single_tasks(results):
     assert float(rows["pcgrad"]["P(> LS) ↑"]) > 0.5
 
 
+def test_how_soon_tasks_were_learned_stands_beside_the_score(tmp_path):
+    """Most seeds of LS make it to 0.8 of an epoch's episodes, one of PCGrad's does."""
+    learned = {"ls": [(0.5, 400), (0.7, 300), (0.3, None)], "pcgrad": [(0.2, None), (0.4, 900)]}
+    for label, seeds in learned.items():
+        for seed, (area, steps) in enumerate(seeds):
+            told = {"training_auc": {"mean": area}, "steps_to_0.8": {"mean": steps}}
+            write_control(tmp_path, label, seed, **told)
+    write_control(tmp_path, "stl", 0)
+    shown = render_tables(find_records(tmp_path))
+    assert "400 (2 of 3)" in shown
+    assert "never (1 of 2)" in shown
+    assert "AUC: area under the curve" in shown
+    rows = table(render_tables(find_records(tmp_path), form="csv"))
+    assert float(rows["ls"]["AUC ↑"]) == pytest.approx(0.5)
+    assert float(rows["ls"]["AUC ↑ sd"]) == pytest.approx(0.2)
+    assert rows["stl"]["AUC ↑"] == rows["stl"]["steps to 0.8 ↓"] == ""
+
+
 def test_the_best_is_marked_by_the_interval_of_the_middle(tmp_path):
     """Not by the mean: of the worst that one seed of the best does, the middle takes no notice."""
     for seed in range(4):

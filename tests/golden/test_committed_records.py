@@ -37,6 +37,10 @@ def words_of(record: Path) -> tuple[str, ...]:
         words += ["ablation=every", f"method.update_every={variant.removeprefix('every_')}"]
     else:
         words += [f"method={config['method']['name']}"]
+    if variant == "dominant":
+        words += ["experiment=pendulum6_dominant"]
+    if config["algorithm"].get("disturbance"):
+        words += ["experiment=paco_explosion"]
     if variant == "bf16":
         words += ["variant=bf16", "trainer.precision=bf16"]
     if (ROOT / "results" / "precision") in record.parents:
@@ -50,7 +54,7 @@ def composed(words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def test_all_committed_records_are_there():
-    assert len(RECORDS) >= 124
+    assert len(RECORDS) >= 240
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: str(path.relative_to(ROOT)))

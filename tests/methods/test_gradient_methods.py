@@ -9,7 +9,7 @@ import torch
 
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
-from mtl_bench.methods import MGDA, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad, graddrop
+from mtl_bench.methods import MGDA, STCH, AlignedMTL, CAGrad, GradDrop, NashMTL, PCGrad, graddrop
 from mtl_bench.methods.pcgrad import project_conflicts
 from mtl_bench.methods.torchjd import REFUSED
 from mtl_bench.testing.methods import advance, gram_of, rounds
@@ -172,6 +172,25 @@ def test_alignedmtl_says_which_share_of_the_rank_is_lacking(smallest, rank, scal
     torch.testing.assert_close(weights_T, expected_T)
     health = {"solver_iterations": 1, "solver_residual": 1 - rank / 3, "solver_fallback": 0}
     assert method.diagnostics == health
+
+
+@pytest.mark.parametrize(
+    ("normalize", "reads"), [("none", False), ("l2", False), ("loss", True), ("loss+", True)]
+)
+def test_mgda_reads_losses_where_they_divide_gradients(normalize, reads):
+    assert MGDA(2, normalize=normalize).reads_losses == reads
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_the_base_tells_a_method_once_that_an_epoch_has_ended(first):
+    method = STCH(2)
+    theta = torch.tensor([1.0, 2.0], requires_grad=True)
+    ended = []
+    for epoch in (0, 0, 1, 1, 1, 2):
+        gradients = TaskGradients([theta[0].square(), theta[1].square()], [theta])
+        method.step(gradients, epoch=first + epoch)
+        ended.append(int(method.epoch))
+    assert ended == [0, 0, 1, 1, 1, 2]
 
 
 def test_alignedmtl_without_any_gradient():

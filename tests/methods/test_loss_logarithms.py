@@ -158,6 +158,13 @@ def test_gradnorm_without_asymmetry_makes_gradients_equally_long():
     assert (lengths_T.max() / lengths_T.min()).item() < 1.15
 
 
+def test_stch_measures_a_task_by_1_whose_losses_were_zero():
+    method = STCH(2, warmup_epochs=0)
+    assert method.weights(torch.tensor([0.0, 1.0])).tolist() == [0, 1]
+    method.end_epoch()
+    assert method.weights(torch.tensor([1.0, 1.0])).tolist() == pytest.approx([1, 1])
+
+
 def test_gradnorm_of_a_task_that_begins_with_a_loss_of_zero():
     """Its rate counts as 1 for ever, as if its loss stayed what it was."""
     gram_TT = torch.diag(torch.tensor([0.1, 0.04]))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.inference import Interval
 from mtl_bench.scores import DeltaM, Metrics, Score
+
+if TYPE_CHECKING:
+    from mtl_bench.reporting.inference import Interval  # numpy
 
 Baseline = Literal["own", "published"]
 """What Δm is against: our own STL runs, or the single-task values that are published."""

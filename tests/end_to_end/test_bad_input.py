@@ -21,7 +21,7 @@ SMOKE = ("train", "profile=smoke", "method=ls")
         ((*SMOKE, "dataset=cityscapes"), 2, "run `mtl-bench data synth cityscapes`"),
         ((*SMOKE, "dataset=qm9", "profile=../../x"), 2, "profile=../../x: there is no such choice"),
         ((*SMOKE, "-m", "dataset=../qm9,qm9"), 2, "dataset=../qm9,qm9: there is no such choice"),
-        (("data", "verify", "../x"), 2, "there is no data set ../x; allowed: cityscapes, "),
+        (("data", "verify", "../x"), 2, "there is no data set ../x; allowed: celeba, "),
         (("data", "verify", "qm9"), 2, "data/qm9 has 1 fault: run `mtl-bench data prepare qm9`"),
         (("data", "prepare", "qm9", "raw=nowhere"), 2, "nowhere/qm9_part1.csv is missing"),
         (("show", "nowhere"), 2, "nowhere holds no run: give results/PROFILE"),

@@ -50,7 +50,7 @@ DENSE = ("nyuv2", "cityscapes")
 CLASSIFIED = {("taskforce", "multimnist"), ("pcgrad", "cifar100"), ("ls", "celeba")}
 
 
-def tested_always(cell, dataset):
+def always_run(cell, dataset):
     """Whether a pair is on the diagonal of the product."""
     kinds = dataset in DENSE and cell in ALWAYS
     return dataset == "qm9" or kinds or (cell, dataset) in CLASSIFIED
@@ -59,7 +59,7 @@ def tested_always(cell, dataset):
 PAIRS = [
     pytest.param(
         *(cell, dataset),
-        marks=[] if tested_always(cell, dataset) else [pytest.mark.nightly],
+        marks=[] if always_run(cell, dataset) else [pytest.mark.nightly],
         id=f"{cell}-{dataset}",
     )
     for cell in CELLS

@@ -26,7 +26,7 @@ def originals_of(folder, names):
 def idx(values):
     """Return the bytes of an idx file, packed."""
     head = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
-    return gzip.compress(head + values.astype(np.uint8).tobytes())
+    return gzip.compress(head + values.astype(np.uint8).tobytes(), mtime=0)
 
 
 def write_mnist(folder, train=12, test=6):

@@ -88,6 +88,7 @@ def test_held_out_digits_are_in_no_training_picture():
         (0, idx(np.zeros((11, 28, 28))), r"images \(11, 28, 28\), .* 12 labels"),
         (1, idx(np.full(12, 10)), "has the label 10, the highest is 9"),
     ],
+    ids=["no gzip", "cut short", "two dimensions", "a picture fewer", "an eleventh digit"],
 )
 def test_a_spoilt_file_of_mnist_is_named(which, content, message, tmp_path):
     write_mnist(tmp_path / "mnist")

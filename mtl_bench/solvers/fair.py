@@ -13,7 +13,7 @@ PRECISION = 1e-14
 """Largest relative change of a weight at which the search ends."""
 
 ROUNDING = 1e-4
-"""Largest relative change below which one that does not fall is made of rounding errors."""
+"""Relative change of a weight below which steps are whole and the first that does not fall is last."""
 
 SHORTEST = 1e-12
 """Share of a Newton step below which it is taken all the same: what is left is rounding."""
@@ -80,16 +80,17 @@ def _newton(cosines_SS: Array, scale_S: Array, power: float) -> tuple[Array, int
         step_S = -np.linalg.solve(hessian_SS, gradient_S)
         slope = float(gradient_S @ step_S)
         steps += 1
+        relative = float(np.abs(step_S / z_S).max())
         length = min(1.0, 0.99 / max(float((-step_S / z_S).max()), 1e-300))
-        # the function still falls at the end of the step, or its slope there is a small one
-        while length > SHORTEST:
+        # The function still falls at the end of the step, or its slope there is a small one. Near
+        # the solution Newton's step is right, and slopes are rounding errors.
+        while length > SHORTEST and relative >= ROUNDING:
             there_S = z_S + length * step_S
             rise = float((cosines_SS @ there_S - slope_S * there_S**-power) @ step_S)
             if rise <= -0.1 * slope:
                 break
             length *= 0.5
         z_S = z_S + length * step_S
-        relative = float(np.abs(step_S / z_S).max())
         if relative < PRECISION or change <= relative < ROUNDING:
             break
         change = relative

@@ -13,7 +13,7 @@ PRECISION = 1e-14
 """Largest relative change of a weight at which the search ends."""
 
 ROUNDING = 1e-4
-"""Relative change of a weight below which steps are whole and the first that does not fall is last."""
+"""Relative change of a weight below which steps are whole, and end where it does not fall."""
 
 SHORTEST = 1e-12
 """Share of a Newton step below which it is taken all the same: what is left is rounding."""

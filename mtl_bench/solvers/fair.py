@@ -13,7 +13,7 @@ PRECISION = 1e-14
 """Largest relative change of a weight at which the search ends."""
 
 ROUNDING = 1e-4
-"""Relative change of a weight below which steps are whole, and end where it does not fall."""
+"""Relative change below which steps square the error until they are made of rounding errors."""
 
 SHORTEST = 1e-12
 """Share of a Newton step below which it is taken all the same: what is left is rounding."""
@@ -34,7 +34,8 @@ def solve_fair(gram_TT: Array, alpha: float) -> Solution:
     What is done about gradients that cancel, or that are all but zero, is what ``solve_nash`` does:
     the eigenvalues of the cosines are raised to 1e-8, and a gradient of less than 1e-12 of the
     largest norm gets the largest weight of the others (1 if all are zero). Both count as fallbacks,
-    as does a residual above 1e-6, which was seen for alpha below 0.5, or 0.5 and norms 1e12 apart.
+    as does a residual above 1e-6, which was seen for alpha below 0.5, or 0.5 or 10 and norms 1e12
+    apart.
 
     Args:
         gram_TT: K, positive semi-definite up to rounding.
@@ -82,9 +83,8 @@ def _newton(cosines_SS: Array, scale_S: Array, power: float) -> tuple[Array, int
         steps += 1
         relative = float(np.abs(step_S / z_S).max())
         length = min(1.0, 0.99 / max(float((-step_S / z_S).max()), 1e-300))
-        # The function still falls at the end of the step, or its slope there is a small one. Near
-        # the solution Newton's step is right, and slopes are rounding errors.
-        while length > SHORTEST and relative >= ROUNDING:
+        # the function still falls at the end of the step, or its slope there is a small one
+        while relative >= ROUNDING and length > SHORTEST:
             there_S = z_S + length * step_S
             rise = float((cosines_SS @ there_S - slope_S * there_S**-power) @ step_S)
             if rise <= -0.1 * slope:

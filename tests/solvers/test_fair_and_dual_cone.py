@@ -25,6 +25,14 @@ def test_fair_weights_satisfy_their_equation(case, alpha):
     np.testing.assert_allclose(gains_T * solution.weights_T ** (1 / alpha), 1, rtol=1e-8)
 
 
+def test_rounding_errors_near_the_fair_weights_do_not_shorten_the_steps():
+    """The order of the tasks changes the rounding errors and nothing else."""
+    rows_TP = gradients(3, 11, 2, 2)
+    for seed in range(8):
+        shuffled_TP = np.random.default_rng(seed).permutation(rows_TP)
+        assert solve_fair(shuffled_TP @ shuffled_TP.T, 10.0).iterations <= 25
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_fair_weights_of_norms_far_apart(kind, alpha):

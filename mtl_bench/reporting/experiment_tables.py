@@ -87,8 +87,13 @@ def render_experiment(
         width: terminal cells to fill.
     """
     experiment = find_experiments()[name]
-    labels = {line.label for line in experiment.lines} - {"stl"}
-    runs = [r for r in runs_under(records, selection) if r.record.label in {*labels, "stl"}]
+    named = {line.label for line in experiment.lines}
+    labels = named - {"stl"}
+    runs = [
+        run
+        for run in runs_under(records, selection)
+        if run.record.label in named or (run.record.label == "stl" and run.record.score.is_relative)
+    ]
     tables = []
     for found in compare(runs, baseline):
         members = [run for run in runs if run.setting == found.setting]

@@ -202,3 +202,11 @@ def test_ranks_are_among_the_rows_of_the_table(tmp_path):
     ]
     ranks = {row[0]: row[heads.index("MR ↓")] for row in rows}
     assert (ranks["TaskForce"], ranks["LS"]) == ("1.00", "2.00")
+
+
+def test_single_task_runs_that_are_no_row_are_not_what_rows_differ_from():
+    """A mean of successes needs no baseline, so that plain STL stands in no table of variants."""
+    records = find_records(Path(__file__).parents[2] / "results")
+    text = render_experiment("pendulum6_dominant", records)
+    assert "stl-dominant" in text
+    assert "differ in more than the method" not in text

@@ -89,11 +89,12 @@ def render_experiment(
     experiment = find_experiments()[name]
     named = {line.label for line in experiment.lines}
     labels = named - {"stl"}
-    runs = [
-        run
-        for run in runs_under(records, selection)
-        if run.record.label in named or (run.record.label == "stl" and run.record.score.is_relative)
+    own = [
+        record
+        for record in records
+        if record.label in named or (record.label == "stl" and record.score.is_relative)
     ]
+    runs = runs_under(own, selection)
     tables = []
     for found in compare(runs, baseline):
         members = [run for run in runs if run.setting == found.setting]

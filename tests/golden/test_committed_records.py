@@ -54,14 +54,15 @@ def composed(words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def test_all_committed_records_are_there():
-    assert len(RECORDS) >= 260
+    assert len(RECORDS) >= 320
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_record_is_read_and_the_command_that_made_it_finds_it(path):
     record = find_record(path)
-    assert record.state == "finished", record.error
-    assert config_hash(read_config(path)) == record.summary["hash"] == record.hash
+    assert record.state in ("finished", "exploded"), record.error
+    assert config_hash(read_config(path)) == record.hash
+    assert record.summary is None or record.summary["hash"] == record.hash
     assert config_hash(composed(words_of(path)) | {"seed": record.seed}) == record.hash
 
 

@@ -40,6 +40,11 @@ def test_gls_leaves_out_what_is_fitted_exactly():
     torch.testing.assert_close(weights_T, torch.tensor([1.0, 0.0, 0.25]).double())
 
 
+@pytest.mark.parametrize("method", [GLS, STCH, FAMO])
+def test_where_all_are_fitted_exactly_no_task_has_a_weight(method):
+    assert method(2).weights(torch.zeros(2)).tolist() == [0, 0]
+
+
 def test_stch_is_the_derivative_of_the_smooth_maximum_relative_to_the_nadir():
     method = STCH(4, mu=0.7, warmup_epochs=1)
     torch.testing.assert_close(method.weights(100 * LOSSES), 0.01 / LOSSES)  # counts for nothing

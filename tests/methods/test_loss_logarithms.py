@@ -111,6 +111,13 @@ def test_famo_gives_less_to_what_falls_faster_and_its_weights_sum_to_one():
     assert weights_T[0] < weights_T[2] < weights_T[1]
 
 
+def test_famo_moves_no_logit_of_a_loss_that_has_come_to_zero():
+    fitted, resting = FAMO(2), FAMO(2)
+    follow(fitted, torch.ones(2), torch.tensor([0.0, 0.5]))
+    follow(resting, torch.ones(2), torch.tensor([1.0, 0.5]))
+    assert torch.equal(fitted.logits.now(), resting.logits.now())
+
+
 def test_famo_moves_the_logits_of_labelled_tasks_alone():
     method = FAMO(3)
     leaf = torch.zeros(1, requires_grad=True)
@@ -168,6 +175,13 @@ def test_stch_measures_a_task_by_1_whose_losses_were_zero():
     assert method.weights(torch.tensor([0.0, 1.0])).tolist() == [0, 1]
     method.end_epoch()
     assert method.weights(torch.tensor([1.0, 1.0])).tolist() == pytest.approx([1, 1])
+
+
+def test_stch_gives_a_task_that_is_fitted_exactly_no_weight():
+    method = STCH(2, warmup_epochs=0)
+    method.weights(torch.ones(2))
+    method.end_epoch()
+    assert method.weights(torch.tensor([0.0, 2.0])).tolist() == pytest.approx([0, 1])
 
 
 def test_gradnorm_of_a_task_that_begins_with_a_loss_of_zero():

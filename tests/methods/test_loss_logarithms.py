@@ -159,11 +159,10 @@ def test_gradnorm_is_the_papers_algorithm():
             w_T.mul_(3 / w_T.sum())
 
 
-def test_gradnorm_without_asymmetry_makes_gradients_equally_long():
-    method, gram_TT = (
-        GradNorm(3, alpha=0.0, learning_rate=0.01),
-        torch.diag(torch.tensor([1.0, 4, 16])),
-    )
+@pytest.mark.parametrize("square", [1.0, 1e-4])
+def test_gradnorm_without_asymmetry_makes_gradients_equally_long(square):
+    method = GradNorm(3, alpha=0.0, learning_rate=0.01)
+    gram_TT = square * torch.diag(torch.tensor([1.0, 4, 16]))
     for _ in range(500):
         weights_T = method.weights(torch.ones(3), gram_TT)
     lengths_T = weights_T * torch.tensor([1.0, 2.0, 4.0])

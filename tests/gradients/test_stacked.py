@@ -81,3 +81,27 @@ def test_a_vector_in_place_of_weights():
     expected = torch.autograd.grad(losses_of(network(inputs)).sum(), own)
     for parameter, gradient in zip(own, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_tasks_that_are_left_out_have_no_part(apart):
+    network, inputs = network_of(heads=True), inputs_of()
+    shared = network.shared_parameters()
+    copies = copies_for_tasks(shared, len(TASKS)) if apart else {}
+    losses = losses_of(functional_call(network, copies, (inputs,)))
+    own = network.stacked_parameters()
+    gradients = StackedGradients(
+        losses, [*shared.values()], [*own.values()], [*copies.values()], tasks=[2, 0]
+    )
+    rows_TP, stacks = one_by_one(network, inputs)
+    assert gradients.tasks == (2, 0)
+    torch.testing.assert_close(gradients.losses_T, losses[[2, 0]].detach())
+    if apart:
+        torch.testing.assert_close(gradients.jacobian(), rows_TP[[2, 0]])
+    weights_S, heads_S = torch.tensor([[0.5, -2.0], [3.0, 0.25]], dtype=torch.float64)
+    gradients.apply(weights_S, heads_S)
+    found = torch.cat([p.grad.flatten() for p in shared.values()])
+    torch.testing.assert_close(found, weights_S @ rows_TP[[2, 0]])
+    for number, parameter in enumerate(own.values()):
+        expected = heads_S[0] * stacks[2][number] + heads_S[1] * stacks[0][number]
+        torch.testing.assert_close(parameter.grad, expected)

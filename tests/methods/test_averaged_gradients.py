@@ -64,6 +64,34 @@ def test_moco_is_libmtls():
         assert heads_T.tolist() == [3.0] * 4
 
 
+def test_dbmtl_leaves_out_a_loss_of_zero_whatever_its_gradient_is():
+    grads_TP = torch.tensor([[1.0, 0.0], [0.0, 4.0]])
+    info, shared_P, heads_T = feed(DBMTL(2, beta=0.0), torch.tensor([0.0, 2.0]), grads_TP)
+    assert info.weights_T.tolist() == [0, 0.5]
+    assert shared_P.tolist() == [0, 2]
+    assert heads_T.tolist() == [0, 1.5]
+
+
+@pytest.mark.parametrize("variant", ["paper", "libmtl"])
+def test_moco_reports_the_factors_of_the_gradients_in_the_update(variant):
+    grads_TP = torch.tensor([[0.3, 0.4], [0.0, 0.0], [6.0, -8.0]]).double()
+    losses_T = torch.tensor([3.0, 1.0, 0.5]).double()
+    info, shared_P, _ = feed(MoCo(3, variant=variant, gamma=1e-9), losses_T, grads_TP)
+    expected = [3 / 0.5, 0, 0.5 / 10] if variant == "libmtl" else [1, 1, 1]
+    assert info.weights_T.tolist() == pytest.approx([0.5 * x / 3 for x in expected], rel=1e-6)
+    torch.testing.assert_close(shared_P, info.weights_T @ grads_TP)
+
+
+def test_moco_of_tasks_without_a_share_begins_with_equal_ones():
+    method, alone = MoCo(3), MoCo(2)
+    method.simplex_T.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    (losses_T, grads_TP) = next(rounds(1, 2))
+    info, _, _ = feed(method, losses_T, grads_TP, tasks=[1, 2])
+    expected_T = feed(alone, losses_T, grads_TP)[0].weights_T
+    torch.testing.assert_close(info.weights_T[1:], expected_T)
+    assert method.simplex_T.tolist() == [1, 0, 0]
+
+
 def test_moco_of_constant_gradients_finds_the_smallest_combination():
     generator = torch.Generator().manual_seed(0)
     grads_TP = torch.randn(4, 30, generator=generator, dtype=torch.float64) / 5

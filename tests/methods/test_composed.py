@@ -5,12 +5,10 @@ import torch
 
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import ConfigError
-from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, WeightedGradients
+from mtl_bench.gradients import TaskGradients, WeightedGradients
 from mtl_bench.methods import DWA, RLW, UW, Composed, GradDrop, PCGrad
 from mtl_bench.testing.methods import rounds
 from tests.methods.streams import Network
-
-WEIGHTS_T = torch.tensor([0.5, 3.0, 20.0])
 
 
 def by_hand(network, weights_T):
@@ -22,28 +20,6 @@ def by_hand(network, weights_T):
 
 def written(network):
     return torch.cat([network.shared_gradient(), *network.head_gradients()])
-
-
-def test_weighted_gradients_are_those_of_the_weighted_losses():
-    network, other = Network(), Network()
-    ours, theirs = WeightedGradients(network.gradients(), WEIGHTS_T), by_hand(other, WEIGHTS_T)
-    torch.testing.assert_close(ours.losses_T, theirs.losses_T)
-    torch.testing.assert_close(ours.gram(), theirs.gram(), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(ours.jacobian(), theirs.jacobian())
-    for heads_T in (None, torch.tensor([1.0, 0.0, 2.0])):
-        for gradients in (ours, theirs):
-            gradients.apply(torch.tensor([0.1, 0.2, 0.3]), heads_T)
-        torch.testing.assert_close(written(network), written(other))
-        for gradients in (ours, theirs):
-            gradients.apply_vector(torch.arange(float(ours.num_shared)), heads_T)
-        torch.testing.assert_close(written(network), written(other))
-
-
-def test_weighted_gradients_of_a_representation_are_of_one():
-    theta = torch.ones(2, requires_grad=True)
-    cut = Cut.at(2 * theta)
-    gradients = RepresentationGradients([cut.leaf.sum(), cut.leaf[0]], [theta], [[], []], cut)
-    assert WeightedGradients(gradients, torch.ones(2)).at_representation
 
 
 @pytest.mark.parametrize("name", ["PCGrad", "GradDrop", "NashMTL", "IMTL"])
@@ -74,6 +50,22 @@ def test_a_composition_weighs_the_tasks_that_have_labels():
         v_S = surgery.combine(WeightedGradients(gradients(*game), w_S)).weights_T
         torch.testing.assert_close(found_T[[0, 2]], v_S * w_S)
         assert found_T[1] == 0
+
+
+def test_a_composition_counts_epochs_if_its_weighting_does():
+    method = Composed(2, weighting="DWA", weighting_fields={"variant": "epoch"})
+    alone, surgery = DWA(2, variant="epoch"), PCGrad(2, seed=1)
+    gram_TT = torch.tensor([[4.0, -1.0], [-1.0, 1.0]]).double()
+    for epoch in range(4):
+        losses_T = torch.tensor([1.0, 1.0 + epoch**2])
+        w_T = alone.weights(losses_T)
+        expected_T = w_T * surgery.weights(losses_T, gram_TT * w_T[:, None] * w_T)
+        torch.testing.assert_close(method.weights(losses_T, gram_TT), expected_T)
+        method.end_epoch()
+        alone.end_epoch()
+    assert (w_T - 1).abs().min() > 0.01
+    assert method.counts_epochs
+    assert not Composed(2).counts_epochs
 
 
 def test_its_two_methods_draw_different_numbers():

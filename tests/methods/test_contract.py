@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mtl_bench.methods
-from mtl_bench.errors import NonFiniteError, TrainingError
+from mtl_bench.errors import ConfigError, NonFiniteError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import UW
 from mtl_bench.methods.base import Method
@@ -143,6 +143,42 @@ def test_messages_name_tasks_by_their_names():
     grads_TP[1, 0] = math.nan
     with pytest.raises(NonFiniteError, match="the loss of task green is not finite"):
         advance(method, losses_T, grads_TP)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_who_says_that_it_reads_no_losses_makes_the_same_update_whatever_they_are(variant):
+    one, other = make(variant, 3), make(variant, 3)
+    for number, (losses_T, grads_TP) in enumerate(rounds(12, 3), start=1):
+        first_P = advance(one, losses_T, grads_TP)[1]
+        second_P = advance(other, torch.tensor([1.0, number, 0.5]) * losses_T, grads_TP)[1]
+        assert one.reads_losses or torch.equal(first_P, second_P)
+        if number % 4 == 0:
+            one.end_epoch()
+            other.end_epoch()
+
+
+def test_an_epoch_that_ends_between_saving_and_loading_is_noticed():
+    saved, loaded = build("stch", 3), build("stch", 3)
+    assert "current_epoch" not in saved.state_dict()["_extra_state"]
+    saved.step(Network().gradients(), epoch=4)
+    loaded.load_state_dict(saved.state_dict())
+    loaded.step(Network().gradients(), epoch=5)
+    assert int(loaded.epoch) == 1
+
+
+def test_by_default_a_method_has_nothing_to_say_of_an_update():
+    assert build("ls", 3).after_step([torch.ones(1)]) == {}
+
+
+def test_who_looks_again_must_have_been_shown_the_batch_before_the_next_step():
+    network, method = Network(), build("famo", 3)
+    for _ in range(2):
+        method.step(network.gradients())
+        assert method.awaits_update
+        with pytest.raises(ConfigError, match=r"FAMO looks at every batch again: call after_upd"):
+            method.step(network.gradients())
+        method.after_update(network.gradients())
+        assert not method.awaits_update
 
 
 ZEROS = [

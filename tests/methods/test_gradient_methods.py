@@ -404,6 +404,7 @@ def test_of_the_gradients_torchjd_brings_one_number_per_task_to_the_cpu(name, mo
     ("fields", "message"),
     [
         ({"aggregator": "UPgrad"}, "did you mean UPGrad"),
+        ({"aggregator": "MGDAWeight"}, r"did you mean MGDAWeighting or \w+ or \w+\?$"),
         ({"aggregator": "zzz"}, "there are AlignedMTL, "),
         ({"aggregator": "Aggregator"}, "no such aggregator"),
         ({"aggregator": "Krum"}, "n_byzantine"),

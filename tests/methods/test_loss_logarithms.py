@@ -40,6 +40,11 @@ def test_gls_leaves_out_what_is_fitted_exactly():
     torch.testing.assert_close(weights_T, torch.tensor([1.0, 0.0, 0.25]).double())
 
 
+@pytest.mark.parametrize("method", [GLS, STCH, FAMO])
+def test_where_all_are_fitted_exactly_no_task_has_a_weight(method):
+    assert method(2).weights(torch.zeros(2)).tolist() == [0, 0]
+
+
 def test_stch_is_the_derivative_of_the_smooth_maximum_relative_to_the_nadir():
     method = STCH(4, mu=0.7, warmup_epochs=1)
     torch.testing.assert_close(method.weights(100 * LOSSES), 0.01 / LOSSES)  # counts for nothing
@@ -106,6 +111,13 @@ def test_famo_gives_less_to_what_falls_faster_and_its_weights_sum_to_one():
     assert weights_T[0] < weights_T[2] < weights_T[1]
 
 
+def test_famo_moves_no_logit_of_a_loss_that_has_come_to_zero():
+    fitted, resting = FAMO(2), FAMO(2)
+    follow(fitted, torch.ones(2), torch.tensor([0.0, 0.5]))
+    follow(resting, torch.ones(2), torch.tensor([1.0, 0.5]))
+    assert torch.equal(fitted.logits.now(), resting.logits.now())
+
+
 def test_famo_moves_the_logits_of_labelled_tasks_alone():
     method = FAMO(3)
     leaf = torch.zeros(1, requires_grad=True)
@@ -147,11 +159,10 @@ def test_gradnorm_is_the_papers_algorithm():
             w_T.mul_(3 / w_T.sum())
 
 
-def test_gradnorm_without_asymmetry_makes_gradients_equally_long():
-    method, gram_TT = (
-        GradNorm(3, alpha=0.0, learning_rate=0.01),
-        torch.diag(torch.tensor([1.0, 4, 16])),
-    )
+@pytest.mark.parametrize("square", [1.0, 1e-4])
+def test_gradnorm_without_asymmetry_makes_gradients_equally_long(square):
+    method = GradNorm(3, alpha=0.0, learning_rate=0.01)
+    gram_TT = square * torch.diag(torch.tensor([1.0, 4, 16]))
     for _ in range(500):
         weights_T = method.weights(torch.ones(3), gram_TT)
     lengths_T = weights_T * torch.tensor([1.0, 2.0, 4.0])
@@ -163,6 +174,13 @@ def test_stch_measures_a_task_by_1_whose_losses_were_zero():
     assert method.weights(torch.tensor([0.0, 1.0])).tolist() == [0, 1]
     method.end_epoch()
     assert method.weights(torch.tensor([1.0, 1.0])).tolist() == pytest.approx([1, 1])
+
+
+def test_stch_gives_a_task_that_is_fitted_exactly_no_weight():
+    method = STCH(2, warmup_epochs=0)
+    method.weights(torch.ones(2))
+    method.end_epoch()
+    assert method.weights(torch.tensor([0.0, 2.0])).tolist() == pytest.approx([0, 1])
 
 
 def test_gradnorm_of_a_task_that_begins_with_a_loss_of_zero():

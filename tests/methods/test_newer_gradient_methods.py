@@ -309,8 +309,9 @@ def test_parts_of_pcgrad_are_its_direction_and_its_length():
 def test_nash_weights_are_kept_between_the_steps_that_renew_them(every):
     method = NashMTL(5, update_weights_every=every)
     grams = [gram_of(rows(seed)) for seed in range(7)]
-    weights = [method.weights(ONES, gram_TT) for gram_TT in grams]
-    for step, weights_T in enumerate(weights):
+    for step, gram_TT in enumerate(grams):
+        weights_T = method.weights(ONES, gram_TT)
         expected_T = NashMTL(5).weights(ONES, grams[step - step % every])
         assert torch.equal(weights_T, expected_T)
+        assert step % every == 0 or health(method) == [0, 0, 0]
     assert ("steps" in method.state_dict()) == (every > 1)

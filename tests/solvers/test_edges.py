@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mtl_bench.solvers import min_norm, nash, solve_cagrad, solve_min_norm, solve_nash
+from mtl_bench.solvers.active_set import SimplexProblem
 from tests.solvers.test_solvers import CASES, gradients
 
 ZEROS = np.zeros((3, 3))
@@ -165,3 +166,44 @@ def test_newton_cuts_steps_that_would_leave_the_positive_numbers(others):
     assert (solution.weights_T > 0).all()
     np.testing.assert_allclose(solution.weights_T * (gram_TT @ solution.weights_T), 1, rtol=1e-9)
     assert solution.iterations <= 12
+
+
+@pytest.mark.parametrize("share", [0.25, 0.3, 0.35])
+def test_newton_cuts_a_step_that_would_overshoot(share):
+    """Of what one gradient points along, 14 have a little; without the cut it takes 7 systems."""
+    rows_TP = np.eye(15)
+    rows_TP[1:, 0] = share
+    assert solve_nash(rows_TP @ rows_TP.T).iterations <= 5
+
+
+class Fruitless(SimplexProblem):
+    """Asks for the longer of (1, 0) and (2, 1) at every look, though it leaves at once."""
+
+    def __init__(self, factor):
+        super().__init__(np.array([[1.0, 2.0], [2.0, 5.0]]))
+        self.factor, self.residual, self.looks = factor, 0.1, 0
+
+    def gradient(self, x_T):
+        self.looks += 1
+        assert self.looks < 2000
+        self.residual *= self.factor
+        short = self.residual * (self.norms_T[1] + float(self.norms_T @ x_T))
+        return np.array([1.0, 1.0 - short]), 1.0
+
+
+@pytest.mark.parametrize(
+    ("factor", "goes_on"), [(1.0, False), (0.97, False), (0.96, True)], ids=["stuck", "slow", "not"]
+)
+def test_a_search_ends_whose_residual_does_not_fall_by_a_tenth_in_t_looks(factor, goes_on):
+    problem = Fruitless(factor)
+    weights_T, residual = problem.solve(0)
+    assert weights_T.tolist() == [1, 0]
+    assert problem.solved > 1000 if goes_on else problem.solved <= 12
+    assert residual == pytest.approx(problem.residual)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_hundred_sweeps_leave_is_not_in_the_answer(seed):
+    rng = np.random.default_rng(seed)
+    rows_TP = rng.normal(size=(100, 100)) + 0.5 * rng.normal(size=100)
+    assert solve_min_norm(rows_TP @ rows_TP.T).residual < 2e-15

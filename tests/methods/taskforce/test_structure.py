@@ -1,6 +1,9 @@
+import inspect
+
 import pytest
 
 from mtl_bench.errors import ConfigError
+from mtl_bench.methods import TaskForce
 from mtl_bench.methods.taskforce.structure import (
     Structure,
     agents_cost,
@@ -27,6 +30,11 @@ def test_cost_of_tiny_agents_by_hand():
     assert cost.operations == 2 * (actor + 5 * (actors + critics))
 
 
+def test_the_defaults_are_those_of_the_method():
+    parameters = inspect.signature(TaskForce).parameters
+    assert Structure()._asdict() == {key: parameters[key].default for key in Structure._fields}
+
+
 def test_the_gram_matrix_makes_the_cost_independent_of_the_network():
     small, large = (agents_cost(3, p + 1, DDPG) for p in (10**6, 10**7))
     assert large.parameters / small.parameters == pytest.approx(10, rel=1e-2)
@@ -44,7 +52,7 @@ def test_raw_gradients_of_mtan_are_prohibitive():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (1.234, "1.23"), (999.4, "999"), (999.6, "1k"), (2.59e6, "2.59M"), (3e19, "30E")],
+    [(0, "0"), (1.234, "1.23"), (999.4, "999"), (999.5, "1k"), (2.59e6, "2.59M"), (3e19, "30E")],
 )
 def test_short_numbers(value, text):
     assert short(value) == text

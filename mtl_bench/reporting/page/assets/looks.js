@@ -1,18 +1,9 @@
-/* Which colour, dash and mark a task has. Seven colours that the colour-blind can tell apart, times
-   four dashes. The looks of methods come with the data, as the figures have them. */
+/* Which colour, dash and mark a line has. All of them come with the data, as the figures have them. */
 
-const COLOURS = 7;
-const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
-const MARKS = ["circle", "square", "triangle", "diamond", "cross"];
+const LINES = [];
 
 function lookOf(index) {
-  const round = Math.floor(index / COLOURS);
-  return {
-    colour: `--line-${index % COLOURS}`,
-    dash: DASHES[round % DASHES.length],
-    mark: MARKS[((index % COLOURS) + round * 2) % MARKS.length],
-    width: 1.75,
-  };
+  return LINES[index % LINES.length];
 }
 
 function taskLooks(tasks) {

@@ -39,7 +39,7 @@ DASHES = {
         "dashed": [7, 4],
         "dotted": [2, 3],
         "dash_dot": [10, 3, 2, 3],
-        "long_dash": [16, 5],
+        "long_dash": [12, 5],
         "sparse": [2, 7],
         "dash_dot_dot": [10, 3, 2, 3, 2, 3],
         "two_dash": [14, 4, 5, 4],

@@ -19,14 +19,14 @@ function cssColour(name) {
 function swatch(look) {
   const line = svg("line", {
     x1: 1,
-    x2: 21,
+    x2: 29,
     y1: 5,
     y2: 5,
     "stroke-width": look.width + 0.5,
     "stroke-dasharray": look.dash.join(" ") || "none",
   });
   line.style.stroke = `var(${look.colour})`;
-  const node = svg("svg", { width: 22, height: 10, viewBox: "0 0 22 10", "aria-hidden": "true" }, line);
+  const node = svg("svg", { width: 30, height: 10, viewBox: "0 0 30 10", "aria-hidden": "true" }, line);
   node.classList.add("swatch");
   return node;
 }

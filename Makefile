@@ -29,7 +29,7 @@ SHOWN = $(RESULTS)/$(PROFILE)
 .PHONY: help setup data demo pendulum6 multimnist test test-nightly test-cuda lint docs bench clean tables figures report
 
 help: ## show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[36m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## install the package with pinned versions into .venv
 

@@ -41,7 +41,7 @@ ELSEWHERE = {
 }
 """Settings that name another place to write to."""
 
-LOADING = frozenset({"train", "config", "show", "eval", "export", "replay"})
+LOADING = frozenset({"train", "config", "show", "eval", "export", "replay", "toy", "game", "grams"})
 """Commands that import torch."""
 
 OF_A_RUN = frozenset({"show", "eval", "export", "replay"})

@@ -33,10 +33,11 @@ class ConFIG(Method):
         head_weighting: see ``Method``.
         seed: not used.
 
-    >>> import torch
-    >>> gram_TT = torch.diag(torch.tensor([1.0, 9.0]))  # u = (1, 1) / sqrt(2), length 4 / sqrt(2)
-    >>> [round(w, 4) for w in ConFIG(2).weights(torch.ones(2), gram_TT).tolist()]
-    [2.0, 0.6667]
+    Example:
+        >>> import torch
+        >>> gram_TT = torch.diag(torch.tensor([1.0, 9.0]))  # u = (1, 1) / √2, length 4 / √2
+        >>> [round(w, 4) for w in ConFIG(2).weights(torch.ones(2), gram_TT).tolist()]
+        [2.0, 0.6667]
     """
 
     needs: ClassVar[Needs] = "gram"

@@ -28,11 +28,12 @@ class FairGrad(Method):
         seed: not used.
         alpha: which fairness.
 
-    >>> import torch
-    >>> gram_TT = torch.diag(torch.tensor([1.0, 64.0]))
-    >>> w_T = FairGrad(2, alpha=2.0).weights(torch.ones(2), gram_TT)
-    >>> [round(w, 4) for w in w_T.tolist()]  # norm^(-4/3)
-    [1.0, 0.0625]
+    Example:
+        >>> import torch
+        >>> gram_TT = torch.diag(torch.tensor([1.0, 64.0]))
+        >>> w_T = FairGrad(2, alpha=2.0).weights(torch.ones(2), gram_TT)
+        >>> [round(w, 4) for w in w_T.tolist()]  # norm^(-4/3)
+        [1.0, 0.0625]
     """
 
     needs: ClassVar[Needs] = "gram"

@@ -37,9 +37,10 @@ class FAMO(Method):
         learning_rate: of the logits.
         weight_decay: of the logits, as the Adam of torch has it.
 
-    >>> import torch
-    >>> FAMO(2).weights(torch.tensor([1.0, 3.0])).tolist()
-    [0.75, 0.25]
+    Example:
+        >>> import torch
+        >>> FAMO(2).weights(torch.tensor([1.0, 3.0])).tolist()
+        [0.75, 0.25]
     """
 
     looks_again = True

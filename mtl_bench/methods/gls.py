@@ -30,9 +30,10 @@ class GLS(Method):
         seed: not used.
         variant: the geometric mean or the sum of the logarithms.
 
-    >>> import torch
-    >>> GLS(2).weights(torch.tensor([1.0, 4.0])).tolist()
-    [1.0, 0.25]
+    Example:
+        >>> import torch
+        >>> GLS(2).weights(torch.tensor([1.0, 4.0])).tolist()
+        [1.0, 0.25]
     """
 
     def __init__(

@@ -40,14 +40,15 @@ class GradNorm(Method):
         alpha: how strongly tasks are pulled to a common rate; 0 for equally long gradients.
         learning_rate: of the weights.
 
-    >>> import torch
-    >>> method = GradNorm(2)
-    >>> gram_TT = torch.diag(torch.tensor([1.0, 100.0]))
-    >>> method.weights(torch.ones(2), gram_TT).tolist()
-    [1.0, 1.0]
-    >>> w_T = method.weights(torch.ones(2), gram_TT)  # the shorter gradient gains
-    >>> [round(w, 3) for w in w_T.tolist()]
-    [1.025, 0.975]
+    Example:
+        >>> import torch
+        >>> method = GradNorm(2)
+        >>> gram_TT = torch.diag(torch.tensor([1.0, 100.0]))
+        >>> method.weights(torch.ones(2), gram_TT).tolist()
+        [1.0, 1.0]
+        >>> w_T = method.weights(torch.ones(2), gram_TT)  # the shorter gradient gains
+        >>> [round(w, 3) for w in w_T.tolist()]
+        [1.025, 0.975]
     """
 
     needs: ClassVar[Needs] = "gram"

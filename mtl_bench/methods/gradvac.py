@@ -40,10 +40,11 @@ class GradVac(Method):
         seed: of the orders.
         beta: how much of a mean is renewed at each step.
 
-    >>> import torch
-    >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
-    >>> GradVac(2).weights(torch.ones(2), gram_TT).tolist()  # PCGrad at the first step
-    [1.5, 1.5]
+    Example:
+        >>> import torch
+        >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
+        >>> GradVac(2).weights(torch.ones(2), gram_TT).tolist()  # PCGrad at the first step
+        [1.5, 1.5]
     """
 
     needs: ClassVar[Needs] = "gram"

@@ -37,9 +37,10 @@ class SDMGrad(Method):
         momentum: of w.
         iterations: steps of w for every step of the network.
 
-    >>> import torch
-    >>> SDMGrad(2, lam=0.0).weights(torch.ones(2), torch.eye(2)).tolist()
-    [0.5, 0.5]
+    Example:
+        >>> import torch
+        >>> SDMGrad(2, lam=0.0).weights(torch.ones(2), torch.eye(2)).tolist()
+        [0.5, 0.5]
     """
 
     needs: ClassVar[Needs] = "gram"

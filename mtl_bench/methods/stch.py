@@ -34,13 +34,14 @@ class STCH(Method):
         mu: how smooth the maximum is; the largest f_t alone counts as mu goes to 0.
         warmup_epochs: epochs before the one whose mean losses are the n_t.
 
-    >>> import torch
-    >>> method = STCH(2, warmup_epochs=0)
-    >>> method.weights(torch.tensor([1.0, 4.0])).tolist()
-    [1.0, 0.25]
-    >>> method.end_epoch()  # from now on losses count relative to 1 and 4
-    >>> method.weights(torch.tensor([1.0, 4.0])).tolist()
-    [1.0, 0.25]
+    Example:
+        >>> import torch
+        >>> method = STCH(2, warmup_epochs=0)
+        >>> method.weights(torch.tensor([1.0, 4.0])).tolist()
+        [1.0, 0.25]
+        >>> method.end_epoch()  # from now on losses count relative to 1 and 4
+        >>> method.weights(torch.tensor([1.0, 4.0])).tolist()
+        [1.0, 0.25]
     """
 
     epoch: Tensor

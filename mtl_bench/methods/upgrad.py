@@ -29,10 +29,11 @@ class UPGrad(Method):
         seed: not used.
         reduction: sum or mean.
 
-    >>> import torch
-    >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
-    >>> UPGrad(2).weights(torch.ones(2), gram_TT).tolist()
-    [1.5, 1.5]
+    Example:
+        >>> import torch
+        >>> gram_TT = torch.tensor([[1.0, -0.5], [-0.5, 1.0]])
+        >>> UPGrad(2).weights(torch.ones(2), gram_TT).tolist()
+        [1.5, 1.5]
     """
 
     needs: ClassVar[Needs] = "gram"

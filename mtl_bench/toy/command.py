@@ -56,8 +56,13 @@ def toy(words: Sequence[str]) -> None:
     landscape = LANDSCAPES[str(settings["landscape"])]
     steps = landscape.steps if settings["steps"] is None else parse_count(settings, "steps")
     torch.set_num_threads(1)  # tensors of two numbers
-    figure = landscape.draw(all_trajectories(landscape.losses, landscape.starts, steps))
-    for path in save(figure, Path(str(settings["paths.figures"])), landscape.file):
+    trajectories = {}
+    for name, points in all_trajectories(landscape.losses, landscape.starts, steps):
+        print(f"followed: {name}", file=sys.stderr)
+        trajectories[name] = points
+    for path in save(
+        landscape.draw(trajectories), Path(str(settings["paths.figures"])), landscape.file
+    ):
         print(path)
 
 

@@ -19,7 +19,13 @@ from mtl_bench.toy.trajectories import Losses
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = 5
+COLUMNS = 7
+LEGEND = 3
+"""Panels whose place the legend takes."""
+
+WIDTH = 1.5
+"""Inches of a panel."""
+
 EDGE = 10.5
 MARKERS = "osD^v"
 FRONT = "#000000"
@@ -63,9 +69,9 @@ def draw_two_tasks(trajectories: dict[str, Tensor]) -> Figure:
         panel.plot([], [], "o", color="#888888", mec="black", ms=5, mew=0.6, label="end (filled)")
         panel.plot([], [], color=FRONT, linewidth=3.5, alpha=0.25, label="Pareto front")
         panel.plot([], [], color=CONTOUR, linewidth=0.8, label="L₁ + L₂")
-        panel.legend(loc="center", frameon=False, fontsize=8)
+        panel.legend(loc="center", frameon=False, ncols=2)
 
-    return _draw_grid(trajectories, 2.05, draw, explain)
+    return _draw_grid(trajectories, 1.56, draw, explain)
 
 
 def draw_valley(trajectories: dict[str, Tensor]) -> Figure:
@@ -102,9 +108,9 @@ def draw_valley(trajectories: dict[str, Tensor]) -> Figure:
         panel.plot([], [], "o", color="white", mec="black", ms=4.5, label="start")
         panel.plot([], [], "o", color=END, mec="black", ms=4.5, label=f"after {steps} steps")
         panel.plot([], [], color=CONTOUR, linewidth=0.8, label="L₁ + L₂")
-        panel.legend(loc="center", frameon=False, fontsize=7)
+        panel.legend(loc="center", frameon=False, ncols=2)
 
-    return _draw_grid(trajectories, 2.2, draw, explain)
+    return _draw_grid(trajectories, 1.7, draw, explain)
 
 
 def _draw_grid(
@@ -113,18 +119,23 @@ def _draw_grid(
     draw: Callable[[Any, Tensor], None],
     explain: Callable[[Any], None],
 ) -> Figure:
-    """Draw a panel per method, ``height`` inches each, and the legend in the place behind them."""
-    count = len(trajectories)
-    rows = -(-(count + 1) // COLUMNS)
+    """Draw a panel per method, ``height`` inches each, and the legend in the last places."""
+    rows = -(-(len(trajectories) + LEGEND) // COLUMNS)
     with style():
-        figure = new_figure(2.0 * COLUMNS, height * rows + 0.2)
-        panels: Any = figure.subplots(rows, COLUMNS, sharex=True, sharey=True).flat
-        for panel, (name, points_SN2) in zip(panels, trajectories.items(), strict=False):
+        figure = new_figure(WIDTH * COLUMNS, height * rows + 0.2)
+        grid = figure.add_gridspec(rows, COLUMNS)
+        first: Any = None
+        for place, (name, points_SN2) in enumerate(trajectories.items()):
+            row, column = divmod(place, COLUMNS)
+            panel: Any = figure.add_subplot(grid[row, column], sharex=first, sharey=first)
+            first = first or panel
             draw(panel, points_SN2)
             panel.set_title(method_name(name), fontsize=9, pad=3)
-        for panel in panels[count:]:
-            panel.axis("off")
-        explain(panels[count])
+            below = place + COLUMNS < len(trajectories)
+            panel.tick_params(labelbottom=not below, labelleft=column == 0)
+        legend = figure.add_subplot(grid[-1, -LEGEND:])
+        legend.axis("off")
+        explain(legend)
         figure.supxlabel("θ₁", fontsize=9)
         figure.supylabel("θ₂", fontsize=9, rotation=0)
     return figure

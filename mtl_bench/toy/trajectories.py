@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -48,16 +48,13 @@ def trajectory(method: Method, start: tuple[float, float], losses: Losses, steps
 
 
 def all_trajectories(
-    losses: Losses, starts: Iterable[tuple[float, float]], steps: int, seed: int = 0
-) -> dict[str, Tensor]:
-    """Return method -> (S, steps + 1, 2) points, one trajectory from each of S starting points."""
-    trajectories = {}
+    losses: Losses, starts: Sequence[tuple[float, float]], steps: int, seed: int = 0
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield method and (S, steps + 1, 2) points, one trajectory from each of S starting points."""
     for name in sorted(describe_group("method")):
         if name in LEFT_OUT:
             continue
         fields: dict[str, Any] = {"noise_steps": max(steps // 4, 1)} if name == "taskforce" else {}
         method = build_method(name, 2, seed=seed, **fields)
-        trajectories[name] = torch.stack(
-            [trajectory(deepcopy(method), start, losses, steps) for start in starts]
-        )
-    return trajectories
+        paths = [trajectory(deepcopy(method), start, losses, steps) for start in starts]
+        yield name, torch.stack(paths)

@@ -43,7 +43,9 @@ def stderr_on_a_terminal(words, cwd):
     return text
 
 
-@pytest.mark.parametrize("words", [(*RUN, "dataset=qm9"), ("config", *RUN[1:], "dataset=qm9")])
+@pytest.mark.parametrize(
+    "words", [(*RUN, "dataset=qm9"), ("config", *RUN[1:], "dataset=qm9"), ("toy",), ("game",)]
+)
 def test_a_terminal_has_a_line_before_torch_is_imported(words, tiny_data, tmp_path):
     (tmp_path / "data").symlink_to(tiny_data)
     assert stderr_on_a_terminal(words, tmp_path) == "mtl-bench: loading torch ...\r\n"

@@ -70,7 +70,7 @@ def test_the_bargaining_solution_ends_inside_the_front(start):
 @pytest.mark.parametrize("landscape", [two_tasks, valley])
 def test_every_method_moves_and_stays_finite(landscape):
     starts = landscape.STARTS
-    for name, points in all_trajectories(landscape.losses, starts, steps=20).items():
+    for name, points in all_trajectories(landscape.losses, starts, steps=20):
         assert points.shape == (len(starts), 21, 2), name
         assert points.isfinite().all(), name
         assert (points[:, -1] != points[:, 0]).all(), name

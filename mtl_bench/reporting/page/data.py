@@ -32,7 +32,19 @@ LINES = (*(f"--line-{number}" for number in (1, 0, 2, 3, 4, 5)), "--ink")
 SHADES = {looks.GREY: "--muted", **dict(zip(looks.PALETTE, LINES, strict=True))}
 """Colour of the figures -> property of the page's style, whose values are for light and dark."""
 
-DASHES = dict(zip(looks.DASHES, ([], [7, 4], [2, 3], [10, 3, 2, 3]), strict=True))
+DASHES = {
+    looks.NAMED_DASHES[name]: pixels
+    for name, pixels in {
+        "solid": [],
+        "dashed": [7, 4],
+        "dotted": [2, 3],
+        "dash_dot": [10, 3, 2, 3],
+        "long_dash": [12, 5],
+        "sparse": [2, 7],
+        "dash_dot_dot": [10, 3, 2, 3, 2, 3],
+        "two_dash": [14, 4, 5, 4],
+    }.items()
+}
 
 MARKS = dict.fromkeys("oh8H", "circle") | {
     **dict.fromkeys("sp", "square"),
@@ -45,14 +57,15 @@ MARKS = dict.fromkeys("oh8H", "circle") | {
 
 def page_looks(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return label -> colour, dash and mark of the page."""
+    return {label: _page_look(look) for label, look in looks.method_looks(labels).items()}
+
+
+def _page_look(look: looks.Look) -> dict[str, Any]:
     return {
-        label: {
-            "colour": SHADES[look.colour],
-            "dash": DASHES[look.dash],
-            "mark": MARKS[look.marker],
-            "width": 1.75,
-        }
-        for label, look in looks.method_looks(labels).items()
+        "colour": SHADES[look.colour],
+        "dash": DASHES[look.dash],
+        "mark": MARKS[look.marker],
+        "width": 1.75,
     }
 
 
@@ -92,6 +105,7 @@ def page_data(records: Sequence[Record], profile: str, base: Path) -> dict[str, 
         "profile": profile,
         "labels": labels,
         "looks": page_looks(labels),
+        "lines": [_page_look(look) for look in looks.line_looks()],
         "left_out": len(records) - len(found),
         "facts": FACTS,
         "latex": LATEX,

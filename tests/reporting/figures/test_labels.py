@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from mtl_bench.config.groups import describe_group
 from mtl_bench.reporting.figures.label_placement import overlap, place_boxes, spread_out
-from mtl_bench.reporting.figures.looks import find_look, method_looks, task_looks
+from mtl_bench.reporting.figures.looks import (
+    DASHES,
+    PALETTE,
+    find_look,
+    method_looks,
+    task_looks,
+)
 
 WANTED = st.lists(st.floats(-0.2, 1.2), min_size=1, max_size=15)
 
@@ -56,13 +62,20 @@ def test_a_label_leaves_the_side_that_is_outside():
 def test_every_method_looks_like_itself_and_like_no_other():
     methods = list(describe_group("method"))
     own = {name: look for name in methods if (look := find_look(name))}
-    looks = method_looks([*methods, *(f"taskforce-{i}" for i in range(28 - len(methods)))])
+    assert len({(look.colour, look.marker) for look in own.values()}) == len(own) == len(methods)
+    variants = [f"taskforce-{i}" for i in range(200)]
+    looks = method_looks([*methods, *variants])
     assert looks["ls"] == method_looks(["uw", "ls"])["ls"] == own["ls"]
-    assert len({look[:2] for look in looks.values()}) == len(looks) == 28
-    marks = {(look.colour, look.marker) for look in own.values()}
-    assert len(marks) == len(own) == len(methods)
+    assert len({look[:2] for look in [*looks.values()][: len(PALETTE) * len(DASHES)]}) == 56
+    assert len(set(looks.values())) == len(looks)
 
 
-def test_eleven_tasks_look_different():
-    looks = task_looks([f"task{i}" for i in range(11)])
-    assert len({look[:2] for look in looks.values()}) == 11
+def test_a_variant_never_has_the_look_of_a_method_that_is_not_shown():
+    (variant,) = method_looks(["taskforce-ct"]).values()
+    methods = method_looks(list(describe_group("method"))).values()
+    assert variant[:2] not in {look[:2] for look in methods}
+
+
+def test_fifty_tasks_look_different():
+    looks = task_looks([f"task{i}" for i in range(50)])
+    assert len({look[:2] for look in looks.values()}) == 50

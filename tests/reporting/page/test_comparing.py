@@ -185,6 +185,15 @@ def test_the_front_is_what_no_other_beats(rooms: Chromium, higher_x: bool, highe
     assert 1 < len(set(pairs)) < 60
 
 
+def test_the_axes_begin_with_what_most_methods_have(rooms: Chromium) -> None:
+    quantities = (
+        "[['cost', '', 1], ['a', 'A', 3], ['b', 'B', 2]].map(([id, task, count]) => "
+        "({ id, task, pick: (row) => ({ value: row < count ? 1 : null }) }))"
+    )
+    chosen = rooms.run(f"firstQuantities({quantities}, [0, 1, 2]).map(({{ id }}) => id)")
+    assert chosen == ["a", "b"]
+
+
 def test_two_numbers_of_every_method_are_chosen(rooms: Chromium) -> None:
     boxes = f"{TRADE}.querySelectorAll('select')"
     assert rooms.run(f"[...{boxes}].map((box) => box.selectedOptions[0].text)") == [

@@ -1,18 +1,9 @@
-/* Which colour, dash and mark a task has. Seven colours that the colour-blind can tell apart, times
-   four dashes. The looks of methods come with the data, as the figures have them. */
+/* Which colour, dash and mark a line has. All of them come with the data, as the figures have them. */
 
-const COLOURS = 7;
-const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
-const MARKS = ["circle", "square", "triangle", "diamond", "cross"];
+const LINES = [];
 
 function lookOf(index) {
-  const round = Math.floor(index / COLOURS);
-  return {
-    colour: `--line-${index % COLOURS}`,
-    dash: DASHES[round % DASHES.length],
-    mark: MARKS[((index % COLOURS) + round * 2) % MARKS.length],
-    width: 1.75,
-  };
+  return LINES[index % LINES.length];
 }
 
 function taskLooks(tasks) {
@@ -28,14 +19,14 @@ function cssColour(name) {
 function swatch(look) {
   const line = svg("line", {
     x1: 1,
-    x2: 21,
+    x2: 29,
     y1: 5,
     y2: 5,
     "stroke-width": look.width + 0.5,
     "stroke-dasharray": look.dash.join(" ") || "none",
   });
   line.style.stroke = `var(${look.colour})`;
-  const node = svg("svg", { width: 22, height: 10, viewBox: "0 0 22 10", "aria-hidden": "true" }, line);
+  const node = svg("svg", { width: 30, height: 10, viewBox: "0 0 30 10", "aria-hidden": "true" }, line);
   node.classList.add("swatch");
   return node;
 }

@@ -79,6 +79,7 @@ function start() {
   const page = JSON.parse(document.getElementById("data").textContent);
   const looks = new Map(page.labels.map((label) => [label, page.looks[label]]));
   Object.assign(LATEX, page.latex);
+  LINES.push(...page.lines);
   masthead(page);
   const troubled = page.datasets
     .flatMap((dataset) => dataset.runs)

@@ -60,10 +60,10 @@ async function plotFigure(host) {
     for (const { x, entry } of row) {
       root.append(
         svg("line", {
-          ...{ x1: x, x2: x + 22, y1: y, y2: y, stroke: cssColour(entry.look.colour), "stroke-width": 2 },
+          ...{ x1: x, x2: x + 30, y1: y, y2: y, stroke: cssColour(entry.look.colour), "stroke-width": 2 },
           ...(entry.look.dash.length ? { "stroke-dasharray": entry.look.dash.join(" ") } : {}),
         }),
-        svgText(entry.label, x + 28, y + 4, 12, { fill: ink }),
+        svgText(entry.label, x + 36, y + 4, 12, { fill: ink }),
       );
     }
   });
@@ -108,7 +108,7 @@ function legendRows(entries, width, ruler) {
   const rows = [];
   let x = Infinity;
   for (const entry of entries) {
-    const wide = 28 + ruler.measureText(entry.label).width + 18;
+    const wide = 36 + ruler.measureText(entry.label).width + 18;
     if (x + wide > width) {
       rows.push([]);
       x = 10;

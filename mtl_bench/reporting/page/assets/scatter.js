@@ -65,7 +65,7 @@ function paretoSection(results, looks, score) {
       return;
     }
     const has = (id) => quantities.some((quantity) => quantity.id === id);
-    const [first, second] = firstQuantities(quantities);
+    const [first, second] = firstQuantities(quantities, rows);
     if (!has(state.across)) state.across = first.id;
     if (!has(state.up)) state.up = second.id;
     const options = quantities.map(({ id, title }) => [id, title]);
@@ -115,8 +115,10 @@ function paretoSection(results, looks, score) {
   return node;
 }
 
-/** Cost and score, else metrics of two tasks, else what there is. */
-function firstQuantities(quantities) {
+/** Cost and score, else metrics of two tasks, else what there is: of what most methods have. */
+function firstQuantities(every, rows) {
+  const most = every.filter(({ pick }) => 2 * rows.filter((row) => pick(row).value !== null).length > rows.length);
+  const quantities = most.length > 1 ? most : every;
   const cost = quantities.find(({ id }) => id === "cost");
   const metric = quantities.find(({ task }) => task);
   const other = metric && quantities.find(({ task }) => task && task !== metric.task);
@@ -241,9 +243,10 @@ function drawPoints(self, points, front, stl, { across, up }) {
   ctx.lineWidth = 1.5 * ratio;
   ctx.strokeStyle = cssColour("--accent");
   ctx.setLineDash([6 * ratio, 4 * ratio]);
-  if (front.length > 1) line(...front.map(({ x, y }) => [atX(x.value), atY(y.value)]));
+  const corners = front.map(({ x, y }) => [atX(x.value), atY(y.value)]);
+  if (corners.length > 1) line(...corners);
   ctx.setLineDash([]);
-  const whiskers = [];
+  const whiskers = corners.slice(1).flatMap((corner, index) => onLeader([corners[index], corner], ratio));
   for (const { look, x, y } of points) {
     ctx.strokeStyle = ctx.fillStyle = cssColour(look.colour);
     ctx.globalAlpha = 0.4;

@@ -60,6 +60,14 @@ class Architecture(nn.Module):
         """Return the parameters that the losses of several tasks reach."""
         raise TypeError(f"{type(self).__name__} must implement shared_parameters()")
 
+    def last_shared_weight(self) -> nn.Parameter | None:
+        """Return the weight of the last layer that tasks share; None where there is none.
+
+        By default the last of ``shared_parameters()`` that has two dimensions or more. A network
+        that makes its layers in another order than it runs them overrides this.
+        """
+        return next((p for p in reversed(self.shared_parameters()) if p.dim() > 1), None)
+
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters that only the loss of ``task`` reaches."""
         raise TypeError(f"{type(self).__name__} must implement task_parameters()")

@@ -11,7 +11,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import NonFiniteError
+from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.gradients.autograd import (
     Gradients,
     check_parameters,
@@ -51,6 +51,8 @@ class TaskGradients:
         cut: where the losses' graphs were cut from the shared part's, if they were.
         tasks: numbers of the tasks that the losses belong to, where a batch lacks the labels of
             others; by default 0 to T - 1. Everything here is of these tasks alone.
+        last: the weight of the last layer that tasks share, for ``last_layer_norms``; by default
+            the last of ``shared`` that has two dimensions or more.
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
@@ -89,6 +91,7 @@ class TaskGradients:
         backend: Backend = "loop",
         cut: Cut | None = None,
         tasks: Sequence[int] | None = None,
+        last: Tensor | None = None,
     ) -> None:
         if own is None:
             own = [()] * len(losses)
@@ -107,6 +110,7 @@ class TaskGradients:
         self._buffer = buffer
         self._backend = backend
         self._cut = cut
+        self._last = last
         self._jacobian_TP: Tensor | None = None
         self._cotangents: list[Tensor] = []
         self._own_gradients: list[Gradients] = []
@@ -192,6 +196,27 @@ class TaskGradients:
                 gram_TT += columns @ columns.T
         self.known_gram_TT = gram_TT.cpu()
         return self.known_gram_TT
+
+    def last_layer_norms(self) -> Tensor:
+        """Return the norms of the tasks' gradients of the last shared weight, (T,), float64.
+
+        Without a Jacobian, T backward passes stop at that layer.
+
+        Raises:
+            ConfigError: no parameter of a layer is shared, or the last one is not trained.
+        """
+        matrices = (p for p in reversed(self.shared) if p.dim() > 1)
+        last = next(matrices, None) if self._last is None else self._last
+        place = next((n for n, p in enumerate(self.shared) if p is last), None)
+        if last is None or place is None:
+            raise ConfigError("the tasks share no last layer whose weight is trained")
+        if self._jacobian_TP is None:
+            parts = [self._task_gradients(t, [last], keep=True)[0] for t in range(len(self.losses))]
+            norms = [0.0 if part is None else float(part.double().norm()) for part in parts]
+            return torch.tensor(norms, dtype=torch.float64)
+        first = sum(p.numel() for p in self.shared[:place])
+        columns_TQ = self._jacobian_TP[:, first : first + last.numel()]
+        return columns_TQ.double().norm(dim=1).cpu()
 
     def apply(self, weights_T: Tensor, head_weights_T: Tensor | None = None) -> None:
         """Write ``.grad`` of every parameter.

@@ -455,3 +455,36 @@ def test_sparse_gradients_are_refused(backend, needs):
         ConfigError, match=r"dense: build torch.nn.Embedding and .* with sparse=False"
     ):
         gradients.gram() if needs == "gram" else gradients.apply(torch.ones(2))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("whole", [False, True], ids=["alone", "with the Jacobian"])
+def test_norms_of_the_last_layer_are_those_of_autograd(way, whole):
+    net, x, gradients = make(way=way)
+    weight = net.trunk[2].weight
+    losses = net.losses(x)
+    expected = [torch.autograd.grad(loss, weight, retain_graph=True)[0] for loss in losses]
+    if whole:
+        gradients.jacobian()
+    assert gradients.last_layer_norms().tolist() == pytest.approx(
+        [g.norm().item() for g in expected]
+    )
+    gradients.apply(torch.ones(3))
+    torch.testing.assert_close(weight.grad, torch.autograd.grad(sum(losses), weight)[0])
+
+
+def test_the_last_layer_is_named_or_the_last_matrix_that_is_trained():
+    net = Net(2, 1, 0)
+    losses, (shared, own) = net.losses(torch.randn(6, 5)), net.split()
+    first = net.trunk[0].weight
+    expected = [torch.autograd.grad(x, first, retain_graph=True)[0].norm().item() for x in losses]
+    named = TaskGradients(losses, shared, own, last=first)
+    assert named.last_layer_norms().tolist() == pytest.approx(expected, rel=1e-5)
+    net.trunk[2].weight.requires_grad_(False)
+    losses = net.losses(torch.randn(6, 5))
+    assert TaskGradients(losses, shared, own).last_layer_norms().min() > 0
+    for parameters, last in ((shared, net.trunk[2].weight), ([net.partly], None)):
+        with pytest.raises(ConfigError, match="share no last layer whose weight is trained"):
+            TaskGradients(
+                net.losses(torch.randn(6, 5)), parameters, own, last=last
+            ).last_layer_norms()

@@ -64,6 +64,7 @@ class BatchGradients:
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
         self.shared = network.shared_parameters()
         self.own = [network.task_parameters(task.name) for task in tasks]
+        self.last = network.last_shared_weight()
         self.flow = flow
         self.needs_gradients = method.needs != "losses"
         self.at_representation = level == "representation" and self.needs_gradients
@@ -132,7 +133,8 @@ class BatchGradients:
                 losses.setdefault(t, []).append(loss)
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
-        return TaskGradients(means, self.shared, [self.own[t] for t in tasks], tasks=tasks)
+        own = [self.own[t] for t in tasks]
+        return TaskGradients(means, self.shared, own, tasks=tasks, last=self.last)
 
     def task_losses(self, network: nn.Module, data: Sequence[Batch]) -> dict[int, Tensor]:
         """Return task's number -> mean loss over the batches, of a copy of the network.
@@ -182,6 +184,7 @@ class BatchGradients:
             backend=self.backend,
             cut=cut,
             tasks=tasks,
+            last=self.last,
         )
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -111,7 +111,7 @@ class BatchGradients:
         present = generator_states(self.device)
         set_generator_states(self._generators, self.device)
         try:
-            with unchanged_statistics(self.network):
+            with UnchangedStatistics(self.network):
                 yield self._of(data)
         finally:
             set_generator_states(present, self.device)
@@ -221,7 +221,7 @@ class BatchGradients:
             batch,
             here,
             use_reentrant=False,
-            context_fn=lambda: (nullcontext(), unchanged_statistics(self.network)),
+            context_fn=lambda: (nullcontext(), UnchangedStatistics(self.network)),
         )
         return losses
 
@@ -245,19 +245,29 @@ def _exact(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-@contextmanager
-def unchanged_statistics(network: nn.Module) -> Iterator[None]:
-    """Run a forward pass again without moving the running statistics of batch norms again."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked for norm in norms]
-    kept = [None if count is None else count.clone() for count in counts]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum, count, old in zip(norms, momenta, counts, kept, strict=True):
+class UnchangedStatistics(AbstractContextManager[None]):
+    """Run a forward pass again without moving the running statistics of batch norms again.
+
+    It can be entered again, as every backward pass through a repeated forward pass does.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        modules = network.modules()
+        self.norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self._momenta: list[float | None] = []
+        self._counts: list[Tensor | None] = []
+
+    def __enter__(self) -> None:
+        """Keep what the forward pass would move."""
+        counts = [norm.num_batches_tracked for norm in self.norms]
+        self._counts = [None if count is None else count.clone() for count in counts]
+        self._momenta = [norm.momentum for norm in self.norms]
+        for norm in self.norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *_: object) -> None:
+        """Put it back."""
+        for norm, momentum, old in zip(self.norms, self._momenta, self._counts, strict=True):
             norm.momentum = momentum
-            if count is not None and old is not None:
-                count.copy_(old)
+            if norm.num_batches_tracked is not None and old is not None:
+                norm.num_batches_tracked.copy_(old)

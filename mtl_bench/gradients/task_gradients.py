@@ -6,6 +6,7 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Literal, Self
 
 import torch
@@ -41,7 +42,7 @@ class TaskGradients:
         losses: T scalar tensors.
         shared: parameters of which every task may have a gradient; the Gram matrix is over these.
         own: for each task, the parameters that its loss alone reaches; by default there are none.
-            A parameter that is neither here nor in ``shared`` gets no gradient.
+            A parameter that is in none of these lists gets no gradient.
         buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
         backend: ``loop`` runs one backward pass after the other; ``batched`` runs all at once
             through the shared part, which pays where the network's own backward pass gains from it
@@ -53,6 +54,8 @@ class TaskGradients:
             others; by default 0 to T - 1. Everything here is of these tasks alone.
         last: the weight of the last layer that tasks share, for ``last_layer_norms``; by default
             the last of ``shared`` that has two dimensions or more.
+        summed: parameters that several tasks reach and a method doesn't combine: they get the sum
+            of the tasks' gradients, with the factors of the tasks' own parameters.
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
@@ -92,6 +95,7 @@ class TaskGradients:
         cut: Cut | None = None,
         tasks: Sequence[int] | None = None,
         last: Tensor | None = None,
+        summed: Iterable[Tensor] = (),
     ) -> None:
         if own is None:
             own = [()] * len(losses)
@@ -102,9 +106,11 @@ class TaskGradients:
         self.losses = tuple(losses)
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
-        self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
-        self._every_own = [p for parameters in self.own for p in parameters]
-        check_parameters(self.shared, self.own)
+        alone = [[p for p in parameters if p.requires_grad] for parameters in own]
+        together = [p for p in summed if p.requires_grad]
+        check_parameters([*self.shared, *together], alone)
+        self.own = [[*parameters, *together] for parameters in alone]
+        self._every_own = [*chain.from_iterable(alone), *together]
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
         self.known_gram_TT: Tensor | None = None
         self._buffer = buffer
@@ -122,6 +128,7 @@ class TaskGradients:
         shared: Iterable[Tensor],
         own: Sequence[Iterable[Tensor]],
         buffer: Tensor | None = None,
+        summed: Sequence[Tensor] = (),
     ) -> Self:
         """Return the gradients of the mean losses of several batches.
 
@@ -133,6 +140,7 @@ class TaskGradients:
             shared: as of the parts.
             own: for all T tasks.
             buffer: (T, P) tensor to keep the mean in, other than the parts'.
+            summed: as of the parts.
         """
         sums: dict[int, tuple[Tensor, list[Gradients], list[Tensor]]] = {}
         for part in parts:
@@ -148,7 +156,7 @@ class TaskGradients:
                 losses.append(part.losses[row].detach())  # unlike losses_T on their device
         tasks = sorted(sums)
         means = [torch.stack(sums[t][2]).mean() for t in tasks]
-        total = cls(means, shared, [own[t] for t in tasks], tasks=tasks)
+        total = cls(means, shared, [own[t] for t in tasks], tasks=tasks, summed=summed)
         for t in tasks:
             gradient_P, own_gradients, _ = sums[t]
             gradient_P /= len(own_gradients)
@@ -334,10 +342,16 @@ class TaskGradients:
         return total
 
     def _write_own(self, factors_T: Tensor) -> None:
+        totals: dict[Tensor, Tensor | None] = dict.fromkeys(self._every_own)
         for factor, parameters, own in zip(
             factors_T.tolist(), self.own, self._own_gradients, strict=True
         ):
-            write_gradients(parameters, [None if g is None else factor * g for g in own])
+            for parameter, gradient in zip(parameters, own, strict=True):
+                if gradient is not None:
+                    before = totals[parameter]
+                    added = factor * gradient
+                    totals[parameter] = added if before is None else before + added
+        write_gradients([*totals], [*totals.values()])
 
     def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
         write_gradients(self.shared, gradients)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -64,6 +65,7 @@ class BatchGradients:
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
         self.shared = network.shared_parameters()
         self.own = [network.task_parameters(task.name) for task in tasks]
+        self.summed = network.summed_parameters()
         self.last = network.last_shared_weight()
         self.flow = flow
         self.needs_gradients = method.needs != "losses"
@@ -93,9 +95,8 @@ class BatchGradients:
             NonFiniteError: no batch has a valid target of any task.
             ConfigError: no loss reaches what is trained, as ``flow`` says.
         """
-        for parameters in self.own:
-            for parameter in parameters:
-                parameter.grad = None
+        for parameter in chain(self.summed, *self.own):
+            parameter.grad = None
         if self.method.looks_again:
             self._generators = generator_states(self.device)
         return self._of(data)
@@ -123,7 +124,8 @@ class BatchGradients:
         if self.needs_gradients:
             passes = map(self._forward, here)
             parts = (self._differentiable(*each, buffer=1) for each in passes if each[0])
-            return TaskGradients.mean(parts, self.shared, self.own, self._buffer(0))
+            buffer = self._buffer(0)
+            return TaskGradients.mean(parts, self.shared, self.own, buffer, self.summed)
         losses: dict[int, list[Tensor]] = {}
         for batch in here:
             found = self._valid(batch, self._repeatable_losses(batch))
@@ -134,7 +136,9 @@ class BatchGradients:
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
         own = [self.own[t] for t in tasks]
-        return TaskGradients(means, self.shared, own, tasks=tasks, last=self.last)
+        return TaskGradients(
+            means, self.shared, own, tasks=tasks, last=self.last, summed=self.summed
+        )
 
     def task_losses(self, network: nn.Module, data: Sequence[Batch]) -> dict[int, Tensor]:
         """Return task's number -> mean loss over the batches, of a copy of the network.
@@ -185,6 +189,7 @@ class BatchGradients:
             cut=cut,
             tasks=tasks,
             last=self.last,
+            summed=self.summed,
         )
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:

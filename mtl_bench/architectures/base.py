@@ -57,8 +57,23 @@ class Architecture(nn.Module):
         return self.predict(self.representation(batch), batch)
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that the losses of several tasks reach."""
+        """Return the parameters that several tasks reach, whose gradients a method combines."""
         raise TypeError(f"{type(self).__name__} must implement shared_parameters()")
+
+    def last_shared_weight(self) -> nn.Parameter | None:
+        """Return the weight of the last layer that tasks share; None where there is none.
+
+        By default the last of ``shared_parameters()`` that has two dimensions or more. A network
+        that makes its layers in another order than it runs them overrides this.
+        """
+        return next((p for p in reversed(self.shared_parameters()) if p.dim() > 1), None)
+
+    def summed_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that several tasks reach and no method combines, by default none.
+
+        They get the sum of the tasks' gradients, and lie above the representation if there is one.
+        """
+        return []
 
     def task_parameters(self, task: str) -> list[nn.Parameter]:
         """Return the parameters that only the loss of ``task`` reaches."""

@@ -87,7 +87,7 @@ class CelebAResNet(HeadedNetwork):
 
     def representation(self, batch: ImageBatch) -> Tensor:
         """Return what the heads share, (B, 2048 at width 1), of images (B, 3, 64, 64)."""
-        # not channels-last: torch 2.14 corrupts memory in the backward pass of a 1x1 convolution of
-        # stride 2 and 8 channels
+        # not channels-last, which narrow ones of the strided 1x1 convolutions can't have: see
+        # dense.network_input
         x_BCHW = self.bn1(self.conv1(batch.images_BCHW)).relu_()
         return functional.avg_pool2d(self.stages(x_BCHW), 4).flatten(1)

@@ -118,6 +118,12 @@ class CrossStitch(DenseNetwork):
             for (task, output), x in zip(self.outputs.items(), features, strict=True)
         }
 
+    def last_shared_weight(self) -> nn.Parameter:
+        """Return the mixing matrices of the unit that runs last."""
+        unit = self.decoder_units[0]
+        assert isinstance(unit, StitchUnit)
+        return unit.mix_TTC
+
     def _trunk(self, task: str) -> SegNetTrunk:
         trunk = self.trunks[task]
         assert isinstance(trunk, SegNetTrunk)

@@ -80,6 +80,10 @@ def network_input(batch: ImageBatch) -> Tensor:
 
     Convolutions hand the layout on. On a CPU channels-last takes a fifth off the time of MTAN's
     training step at the paper's size; on other devices the images are left as they are.
+
+    A network with a strided 1x1 convolution of fewer than 16 input channels must not do this: the
+    oneDNN of torch 2.14 writes past its memory in the backward pass (its issue 6035), and what
+    follows are crashes or wrong gradients.
     """
     if batch.images_BCHW.device.type == "cpu":
         return batch.images_BCHW.contiguous(memory_format=torch.channels_last)

@@ -137,3 +137,7 @@ class MTAN(DenseNetwork):
             )
             predictions[task] = output.activate(self.heads[task](features_BCHW))
         return predictions
+
+    def last_shared_weight(self) -> nn.Parameter:
+        """Return the kernel of the trunk's last convolution, the last that every task reaches."""
+        return self.trunk.last_weight()

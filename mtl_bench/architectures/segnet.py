@@ -103,6 +103,11 @@ class SegNetTrunk(nn.Module):
             x = decoder[-1].second
         return encoder, decoder[::-1]
 
+    def last_weight(self) -> nn.Parameter:
+        """Return the kernel of the convolution that runs last, of the finest decoder level."""
+        kernels = (p for p in self.decoder_second[0].parameters() if p.dim() > 1)
+        return [*kernels][-1]
+
     def encode(self, number: int, x_BCHW: Tensor) -> Encoded:
         """Return a level of the encoder, counted from the finest."""
         before = self.encoder_first[number](x_BCHW)
@@ -178,6 +183,10 @@ class SegNet(DenseNetwork):
             task: output.activate(self.heads[task](representation))
             for task, output in self.outputs.items()
         }
+
+    def last_shared_weight(self) -> nn.Parameter:
+        """Return the kernel of the trunk's last convolution."""
+        return self.trunk.last_weight()
 
 
 def unpool(x_BCHW: Tensor, places_BCHW: Tensor) -> Tensor:

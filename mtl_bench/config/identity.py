@@ -49,6 +49,7 @@ NEUTRAL = {
     "method.critic_inputs": "raw",
     "method.learner": "maddpg",
     "method.part": "both",
+    "method.norms_of": "shared",
     "method.update_weights_every": 1,
 }
 """Values that mean what was the only way before their key existed. They are left out of the hash,

@@ -47,6 +47,7 @@ class StackedGradients(TaskGradients):
         stacked: parameters of the tasks' own, (E, T, ...); task t's loss reaches [:, t] alone.
         copies: what the losses were computed from in place of ``shared``, in the same order.
         tasks: numbers of the S tasks that take part; by default all.
+        last: see ``TaskGradients``.
 
     Example:
         >>> import torch
@@ -67,15 +68,22 @@ class StackedGradients(TaskGradients):
         stacked: Sequence[Tensor],
         copies: Sequence[Tensor] = (),
         tasks: Sequence[int] | None = None,
+        last: Tensor | None = None,
     ) -> None:
         numbers = range(len(losses_T)) if tasks is None else tasks
         losses = [losses_T[t] for t in numbers]
-        super().__init__(losses, shared, [()] * len(losses), tasks=numbers)
+        super().__init__(losses, shared, [()] * len(losses), tasks=numbers, last=last)
         self._every_own = list(stacked)
         self._graph_S = losses_T if tasks is None else losses_T[list(tasks)]
         self._num_tasks = len(losses_T)
         self._copies = copies
         self._stacked_gradients: Sequence[Tensor | None] = ()
+
+    def last_layer_norms(self) -> Tensor:
+        """Return the norms of the task gradients of the last shared weight, (T,)."""
+        if self._copies:  # the losses reach these in place of the weight
+            self.jacobian()
+        return super().last_layer_norms()
 
     def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
         count = len(self._copies)

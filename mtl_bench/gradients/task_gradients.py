@@ -6,12 +6,13 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import NonFiniteError
+from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.gradients.autograd import (
     Gradients,
     check_parameters,
@@ -41,7 +42,7 @@ class TaskGradients:
         losses: T scalar tensors.
         shared: parameters of which every task may have a gradient; the Gram matrix is over these.
         own: for each task, the parameters that its loss alone reaches; by default there are none.
-            A parameter that is neither here nor in ``shared`` gets no gradient.
+            A parameter that is in none of these lists gets no gradient.
         buffer: (T, P) tensor to keep the Jacobian in, reused from step to step.
         backend: ``loop`` runs one backward pass after the other; ``batched`` runs all at once
             through the shared part, which pays where the network's own backward pass gains from it
@@ -51,6 +52,10 @@ class TaskGradients:
         cut: where the losses' graphs were cut from the shared part's, if they were.
         tasks: numbers of the tasks that the losses belong to, where a batch lacks the labels of
             others; by default 0 to T - 1. Everything here is of these tasks alone.
+        last: the weight of the last layer that tasks share, for ``last_layer_norms``; by default
+            the last of ``shared`` that has two dimensions or more.
+        summed: parameters that several tasks reach and a method doesn't combine: they get the sum
+            of the tasks' gradients, with the factors of the tasks' own parameters.
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
@@ -89,6 +94,8 @@ class TaskGradients:
         backend: Backend = "loop",
         cut: Cut | None = None,
         tasks: Sequence[int] | None = None,
+        last: Tensor | None = None,
+        summed: Iterable[Tensor] = (),
     ) -> None:
         if own is None:
             own = [()] * len(losses)
@@ -99,14 +106,17 @@ class TaskGradients:
         self.losses = tuple(losses)
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
-        self.own = [[p for p in parameters if p.requires_grad] for parameters in own]
-        self._every_own = [p for parameters in self.own for p in parameters]
-        check_parameters(self.shared, self.own)
+        alone = [[p for p in parameters if p.requires_grad] for parameters in own]
+        together = [p for p in summed if p.requires_grad]
+        check_parameters([*self.shared, *together], alone)
+        self.own = [[*parameters, *together] for parameters in alone]
+        self._every_own = [*chain.from_iterable(alone), *together]
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
         self.known_gram_TT: Tensor | None = None
         self._buffer = buffer
         self._backend = backend
         self._cut = cut
+        self._last = last
         self._jacobian_TP: Tensor | None = None
         self._cotangents: list[Tensor] = []
         self._own_gradients: list[Gradients] = []
@@ -118,6 +128,7 @@ class TaskGradients:
         shared: Iterable[Tensor],
         own: Sequence[Iterable[Tensor]],
         buffer: Tensor | None = None,
+        summed: Sequence[Tensor] = (),
     ) -> Self:
         """Return the gradients of the mean losses of several batches.
 
@@ -129,6 +140,7 @@ class TaskGradients:
             shared: as of the parts.
             own: for all T tasks.
             buffer: (T, P) tensor to keep the mean in, other than the parts'.
+            summed: as of the parts.
         """
         sums: dict[int, tuple[Tensor, list[Gradients], list[Tensor]]] = {}
         for part in parts:
@@ -144,7 +156,7 @@ class TaskGradients:
                 losses.append(part.losses[row].detach())  # unlike losses_T on their device
         tasks = sorted(sums)
         means = [torch.stack(sums[t][2]).mean() for t in tasks]
-        total = cls(means, shared, [own[t] for t in tasks], tasks=tasks)
+        total = cls(means, shared, [own[t] for t in tasks], tasks=tasks, summed=summed)
         for t in tasks:
             gradient_P, own_gradients, _ = sums[t]
             gradient_P /= len(own_gradients)
@@ -192,6 +204,27 @@ class TaskGradients:
                 gram_TT += columns @ columns.T
         self.known_gram_TT = gram_TT.cpu()
         return self.known_gram_TT
+
+    def last_layer_norms(self) -> Tensor:
+        """Return the norms of the tasks' gradients of the last shared weight, (T,), float64.
+
+        Without a Jacobian, T backward passes stop at that layer.
+
+        Raises:
+            ConfigError: no parameter of a layer is shared, or the last one is not trained.
+        """
+        matrices = (p for p in reversed(self.shared) if p.dim() > 1)
+        last = next(matrices, None) if self._last is None else self._last
+        place = next((n for n, p in enumerate(self.shared) if p is last), None)
+        if last is None or place is None:
+            raise ConfigError("the tasks share no last layer whose weight is trained")
+        if self._jacobian_TP is None:
+            parts = [self._task_gradients(t, [last], keep=True)[0] for t in range(len(self.losses))]
+            norms = [0.0 if part is None else float(part.double().norm()) for part in parts]
+            return torch.tensor(norms, dtype=torch.float64)
+        first = sum(p.numel() for p in self.shared[:place])
+        columns_TQ = self._jacobian_TP[:, first : first + last.numel()]
+        return columns_TQ.double().norm(dim=1).cpu()
 
     def apply(self, weights_T: Tensor, head_weights_T: Tensor | None = None) -> None:
         """Write ``.grad`` of every parameter.
@@ -309,10 +342,16 @@ class TaskGradients:
         return total
 
     def _write_own(self, factors_T: Tensor) -> None:
+        totals: dict[Tensor, Tensor | None] = dict.fromkeys(self._every_own)
         for factor, parameters, own in zip(
             factors_T.tolist(), self.own, self._own_gradients, strict=True
         ):
-            write_gradients(parameters, [None if g is None else factor * g for g in own])
+            for parameter, gradient in zip(parameters, own, strict=True):
+                if gradient is not None:
+                    before = totals[parameter]
+                    added = factor * gradient
+                    totals[parameter] = added if before is None else before + added
+        write_gradients([*totals], [*totals.values()])
 
     def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
         write_gradients(self.shared, gradients)

@@ -7,7 +7,7 @@ from statistics import median
 
 from mtl_bench.config.groups import find_choices, find_config_folder
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Comparison, MethodRow, ScoredRun
+from mtl_bench.reporting.comparison import Comparison, MethodRow, ScoredRun, Times
 from mtl_bench.reporting.costs import cost
 from mtl_bench.reporting.display import method_name
 from mtl_bench.reporting.experiments import find_published, read_published
@@ -207,6 +207,7 @@ def step_cost_table(scene: FigureContext) -> Table:
     runs = [scene.runs[row.name] for row in rows]
     columns = {
         **cost_columns("step cost", costs),
+        "CPU [ms]": [_cpu_milliseconds(row.step_times) for row in rows],
         **{head: [_milliseconds(own, phase) for own in runs] for head, phase in PHASES.items()},
         "memory [MiB]": [_memory(own) for own in runs],
         "n": [seed_count(row) for row in rows],
@@ -225,13 +226,19 @@ def step_cost_table(scene: FigureContext) -> Table:
             f"Profile {profile_text(found)}, {setting_text(found.setting)}, {seeds_text(seeds)}. "
             "Step cost: training time of a step relative to LS with the same seed on the same "
             "device under the same load; CPU: likewise of the process's CPU time; medians over the "
-            "number of seeds behind them. Milliseconds of a step by phase, medians over n seeds, "
-            "under whatever load there was. Shared: parameters that all tasks share.",
+            "number of seeds behind them. CPU: the process's CPU time of a step; the other "
+            "milliseconds are a step's by phase and by the clock, under whatever load there was; "
+            "medians over n seeds. Shared: parameters that all tasks share.",
             *(f"- {row.name}: {note}." for row in rows for note in remarks(row, usual)),
             *costless({row.name: own for row, own in zip(rows, costs, strict=True)}),
             *cautions(found),
         ],
     )
+
+
+def _cpu_milliseconds(times: Times) -> Cell:
+    told = [1000 * time.cpu for time in times.values() if time.cpu > 0]
+    return number_cell(median(told) if told else None, "{:.1f}")
 
 
 def _milliseconds(runs: Sequence[ScoredRun], phase: str) -> Cell:

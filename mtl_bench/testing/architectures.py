@@ -29,12 +29,13 @@ def check_architecture(network: Architecture, batch: Any, tasks: Sequence[str]) 
     who = type(network).__name__
     names = {parameter: name for name, parameter in network.named_parameters()}
     own = {task: set(network.task_parameters(task)) for task in tasks}
-    shared = set(network.shared_parameters())
-    listed = Counter([*network.shared_parameters(), *network.own_parameters(tasks)])
+    shared, summed = set(network.shared_parameters()), set(network.summed_parameters())
+    every = [*network.shared_parameters(), *network.summed_parameters()]
+    listed = Counter([*every, *network.own_parameters(tasks)])
     for parameter, name in names.items():
         assert listed[parameter] == 1, (
-            f"{who}: {name} stands {listed[parameter]} times in shared_parameters() and "
-            "task_parameters(task) together, not once"
+            f"{who}: {name} stands {listed[parameter]} times in shared_parameters(), "
+            "summed_parameters() and task_parameters(task) together, not once"
         )
     predictions = network(batch)
     for task in tasks:
@@ -46,7 +47,7 @@ def check_architecture(network: Architecture, batch: Any, tasks: Sequence[str]) 
             )
         reached = _reached(predictions[task], list(names))
         assert reached, f"{who}: the prediction of {task} has no gradient"
-        others = [names[parameter] for parameter in reached - own[task] - shared]
+        others = [names[parameter] for parameter in reached - own[task] - shared - summed]
         assert not others, f"{who}: {task} reaches {others}, which are another task's own"
     if network.has_representation:
         below = _reached(network.representation(batch), list(names))

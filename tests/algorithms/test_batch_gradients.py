@@ -1,6 +1,7 @@
 """From batches to task gradients: accumulation, precision, levels, backends, any network."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients
-from mtl_bench.methods import LS, MGDA, STL, GradDrop, NashMTL, TaskForce
+from mtl_bench.methods import LS, MGDA, STL, GradDrop, GradNorm, NashMTL, TaskForce
 from mtl_bench.tasks import Task
 from mtl_bench.training.observer import Observer
 from tests.molecules import random_store
@@ -90,6 +91,7 @@ def pooled():
     return Pooled(NAMES, dim=8, edge_hidden=6)
 
 
+LAST_LAYER = pytest.param(partial(GradNorm, norms_of="last_layer"), id="GradNorm")
 NETWORKS = {"pooled": (pooled, molecules), "mpnn": (mpnn, molecules), "norms": (norms, points)}
 
 
@@ -99,7 +101,7 @@ def written(network):
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
-@pytest.mark.parametrize("method", [LS, MGDA, NashMTL, GradDrop])
+@pytest.mark.parametrize("method", [LS, MGDA, NashMTL, GradDrop, LAST_LAYER])
 def test_backends_write_the_same_gradients_on_any_network(network, backend, method):
     build, batch_of = NETWORKS[network]
     results = []
@@ -113,7 +115,7 @@ def test_backends_write_the_same_gradients_on_any_network(network, backend, meth
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
-@pytest.mark.parametrize("method", [LS, MGDA, GradDrop])
+@pytest.mark.parametrize("method", [LS, MGDA, GradDrop, LAST_LAYER])
 def test_accumulation_averages_losses_and_gradients(network, backend, method):
     build, batch_of = NETWORKS[network]
     batches = [batch_of(seed) for seed in (0, 1, 2)]
@@ -128,6 +130,8 @@ def test_accumulation_averages_losses_and_gradients(network, backend, method):
     again.step(TaskGradients(means, twin.shared_parameters(), own))
     torch.testing.assert_close(gradients.losses_T, torch.stack(means).detach())
     torch.testing.assert_close(written(net), written(twin), rtol=1e-3, atol=1e-6)
+    counts = [b.item() for n, b in net.named_buffers() if n.endswith("num_batches_tracked")]
+    assert counts == [3] * len(counts)
 
 
 @pytest.mark.parametrize("method", [LS, MGDA])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mtl_bench.architectures.cross_stitch import CrossStitch
 from mtl_bench.architectures.dense import (
     dense_outputs,
     scaled_channels,
@@ -273,3 +274,19 @@ def test_unit_vectors_against_finite_differences():
     torch.manual_seed(0)
     vectors = torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(unit_vectors, vectors)
+
+
+@pytest.mark.parametrize("kind", [SegNet, MTAN, PSPNet, CrossStitch])
+def test_the_narrowest_network_has_no_convolution_that_channels_last_breaks(kind):
+    """See ``network_input``."""
+    only = {"pretrained": None} if kind is PSPNet else {}
+    network = kind(STREETS, width=1e-6, **only)
+    strided = [
+        module.in_channels
+        for module in network.modules()
+        if isinstance(module, torch.nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+    ]
+    assert all(channels >= 16 for channels in strided)
+    assert bool(strided) == (kind is PSPNet)

@@ -1,5 +1,6 @@
 """The agents of the routed network."""
 
+import copy
 from contextlib import suppress
 
 import pytest
@@ -226,3 +227,25 @@ def test_separate_networks_are_told_their_own_loss():
     networks.after_update({"trees": 0.5})
     counts = [(n.router.history_LH < 4).sum().item() for n in networks.networks.values()]
     assert counts == [0, 3, 0]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_method_combines_the_gradients_of_the_trunk_alone(accumulate):
+    """Modules get the plain sum of the tasks' gradients, those of routes that meet among them."""
+    torch.manual_seed(0)
+    network = Routed(NAMES, modules=2)
+    batches = [batch(seed, fish=2, trees=1, people=3) for seed in range(accumulate)]
+    pcgrad, twin = PCGrad(3), copy.deepcopy(network)
+    info = pcgrad.step(BatchGradients(network, TASKS, pcgrad, CPU)(batches))
+    assert info.weights_T.max() > 1.01
+    for task, loss in enumerate(NAMES):
+        own = [TASKS[task].loss(twin(b)[loss], b.targets[loss]) for b in batches]
+        torch.stack(own).mean().backward()
+    for module, expected in zip(network.layers.parameters(), twin.layers.parameters(), strict=True):
+        wanted = torch.zeros_like(expected) if expected.grad is None else expected.grad
+        torch.testing.assert_close(module.grad, wanted, rtol=1e-4, atol=1e-6)
+    changed = [
+        not torch.allclose(p.grad, q.grad)
+        for p, q in zip(network.trunk.parameters(), twin.trunk.parameters(), strict=True)
+    ]
+    assert any(changed)

@@ -2,6 +2,8 @@
 
 import gzip
 import pickle
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +12,14 @@ from PIL import Image
 from torch.nn import functional
 
 from mtl_bench.datasets.celeba import CelebA
-from mtl_bench.datasets.celeba.files import ARCHIVE, ATTRIBUTES, NAMES, PARTITION, read_lists
+from mtl_bench.datasets.celeba.files import (
+    ARCHIVE,
+    ATTRIBUTES,
+    FILES,
+    NAMES,
+    PARTITION,
+    read_lists,
+)
 from mtl_bench.datasets.cifar100 import CIFAR100
 from mtl_bench.datasets.cifar100.archive import read_parts
 from mtl_bench.datasets.cifar100.labels import SUPERCLASS_OF
@@ -181,6 +190,7 @@ def test_faces_have_their_attributes_and_the_official_split(tmp_path):
         (PARTITION, "000003.jpg", "000004.jpg", "are not of the same pictures"),
         (PARTITION, "000007.jpg 2", "000007.jpg 3", "000007.jpg is in part 3"),
         (PARTITION, "000007.jpg 2", "000007.jpg é", "can't be read"),
+        (PARTITION, "000005.jpg 1", "000005.jpg 0", "no picture is in part 1"),
     ],
 )
 def test_a_spoilt_list_of_celeba_is_told(name, old, new, message, tmp_path):
@@ -189,6 +199,63 @@ def test_a_spoilt_list_of_celeba_is_told(name, old, new, message, tmp_path):
     path.write_text(path.read_text().replace(old, new, 1), encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_lists(tmp_path / "celeba")
+
+
+def test_a_picture_that_is_listed_twice_is_named(tmp_path):
+    write_celeba(tmp_path / "celeba")
+    for path in (tmp_path / "celeba" / name for name in (ATTRIBUTES, PARTITION)):
+        path.write_text(path.read_text().replace("000002.jpg", "000001.jpg"))
+    with pytest.raises(DataError, match=r"list_eval_partition.txt have 000001.jpg more than once"):
+        read_lists(tmp_path / "celeba")
+
+
+def changed_bits(archive, offsets):
+    """Change a field of every member's head in the archive and in its directory."""
+    content = bytearray(archive.read_bytes())
+    for magic, place, value in offsets:
+        at = content.find(magic)
+        while at >= 0:
+            content[at + place] |= value
+            at = content.find(magic, at + 1)
+    archive.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ([(b"PK\1\2", 8, 1), (b"PK\3\4", 6, 1)], "is encrypted"),
+        ([(b"PK\1\2", 10, 97), (b"PK\3\4", 8, 97)], "compression method is not supported"),
+    ],
+    ids=["encrypted", "compressed"],
+)
+def test_an_archive_that_can_not_be_unpacked_is_told(offsets, message, tmp_path):
+    module = write_prepared("celeba", tmp_path / "celeba")
+    archive = tmp_path / "celeba" / ARCHIVE
+    changed_bits(archive, offsets)
+    with pytest.raises(DataError, match=message):
+        list(CelebA(str(tmp_path / "celeba"), seed=0).evaluation_batches("test"))
+    (fault,) = FILES.faults(tmp_path / "celeba")
+    assert re.search(rf"{ARCHIVE} can't be read .*{message}", fault)
+    assert f"{ARCHIVE} has changed" in module.verify(tmp_path / "celeba")[0]
+
+
+def test_what_is_no_picture_is_named_without_an_address(tmp_path):
+    write_prepared("celeba", tmp_path / "celeba")
+    archive = tmp_path / "celeba" / ARCHIVE
+    with zipfile.ZipFile(archive) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(name, b"x" * len(content) if "000006" in name else content)
+    with pytest.raises(DataError, match=r"000006.jpg can't be read \(it is no picture\)"):
+        list(CelebA(str(tmp_path / "celeba"), seed=0).evaluation_batches("test"))
+
+
+def test_a_file_that_is_no_archive_is_told_in_one_line(tmp_path):
+    write_cifar100(tmp_path)
+    (tmp_path / "cifar-100-python.tar.gz").write_text("not found")
+    with pytest.raises(DataError, match=r"can't be read \(not a gzip file\)$"):
+        read_parts(tmp_path)
 
 
 def test_a_spoilt_picture_is_named_when_it_is_read(tmp_path):

@@ -23,6 +23,9 @@ from tests.training.runs import SMALLEST
 RUNS = {
     "nyuv2": ("method=taskforce", "method.batch_size=4", "dataset.train_size=5"),
     "cityscapes": ("method=igbv2", "method.update_every=2", "method.random_epochs=1"),
+    "multimnist": ("method=pcgrad",),
+    "cifar100": ("method=pcgrad", "architecture=routed"),
+    "celeba": ("method=uw",),
 }
 EPOCHS = 8
 
@@ -86,7 +89,11 @@ def alive(path):
 
 
 @pytest.mark.parametrize(
-    "dataset", ["nyuv2", pytest.param("cityscapes", marks=pytest.mark.nightly)]
+    "dataset",
+    [
+        pytest.param(name, marks=[] if name == "nyuv2" else [pytest.mark.nightly], id=name)
+        for name in RUNS
+    ],
 )
 def test_killed_with_its_workers_at_work_it_goes_on_at_once(dataset, desk, uninterrupted):
     words = words_of(dataset, f"killed_{dataset}")

@@ -21,12 +21,13 @@ def one_by_one(network, inputs):
     return torch.stack(rows), stacks
 
 
-def stacked(network, inputs, *, apart=True):
+def stacked(network, inputs, *, apart=True, last=None):
     shared = network.shared_parameters()
     copies = copies_for_tasks(shared, len(TASKS)) if apart else {}
     losses = losses_of(functional_call(network, copies, (inputs,)))
     own = network.stacked_parameters()
-    return StackedGradients(losses, list(shared.values()), list(own.values()), [*copies.values()])
+    everything = (list(shared.values()), list(own.values()), [*copies.values()])
+    return StackedGradients(losses, *everything, last=last)
 
 
 @pytest.mark.parametrize("kind", [{}, {"heads": True}, {"task_id": False}], ids=str)
@@ -105,3 +106,16 @@ def test_tasks_that_are_left_out_have_no_part(apart):
     for number, parameter in enumerate(own.values()):
         expected = heads_S[0] * stacks[2][number] + heads_S[1] * stacks[0][number]
         torch.testing.assert_close(parameter.grad, expected)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize(("heads", "layer"), [(False, 2), (True, 1)])
+def test_norms_of_the_last_shared_layer_are_those_of_one_pass_per_task(apart, heads, layer):
+    network, inputs = network_of(heads=heads), inputs_of()
+    weight = network.last_shared_weight()
+    assert weight is network.layers.weights[layer]
+    losses = losses_of(network(inputs))
+    expected = [torch.autograd.grad(x, weight, retain_graph=True)[0].norm().item() for x in losses]
+    gradients = stacked(network, inputs, apart=apart, last=weight)
+    assert gradients.last_layer_norms().tolist() == pytest.approx(expected)
+    assert network_of(separate=True).last_shared_weight() is None

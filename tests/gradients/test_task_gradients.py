@@ -455,3 +455,85 @@ def test_sparse_gradients_are_refused(backend, needs):
         ConfigError, match=r"dense: build torch.nn.Embedding and .* with sparse=False"
     ):
         gradients.gram() if needs == "gram" else gradients.apply(torch.ones(2))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("whole", [False, True], ids=["alone", "with the Jacobian"])
+def test_norms_of_the_last_layer_are_those_of_autograd(way, whole):
+    net, x, gradients = make(way=way)
+    weight = net.trunk[2].weight
+    losses = net.losses(x)
+    expected = [torch.autograd.grad(loss, weight, retain_graph=True)[0] for loss in losses]
+    if whole:
+        gradients.jacobian()
+    assert gradients.last_layer_norms().tolist() == pytest.approx(
+        [g.norm().item() for g in expected]
+    )
+    gradients.apply(torch.ones(3))
+    torch.testing.assert_close(weight.grad, torch.autograd.grad(sum(losses), weight)[0])
+
+
+def test_the_last_layer_is_named_or_the_last_matrix_that_is_trained():
+    net = Net(2, 1, 0)
+    losses, (shared, own) = net.losses(torch.randn(6, 5)), net.split()
+    first = net.trunk[0].weight
+    expected = [torch.autograd.grad(x, first, retain_graph=True)[0].norm().item() for x in losses]
+    named = TaskGradients(losses, shared, own, last=first)
+    assert named.last_layer_norms().tolist() == pytest.approx(expected, rel=1e-5)
+    net.trunk[2].weight.requires_grad_(False)
+    losses = net.losses(torch.randn(6, 5))
+    assert TaskGradients(losses, shared, own).last_layer_norms().min() > 0
+    for parameters, last in ((shared, net.trunk[2].weight), ([net.partly], None)):
+        with pytest.raises(ConfigError, match="share no last layer whose weight is trained"):
+            TaskGradients(
+                net.losses(torch.randn(6, 5)), parameters, own, last=last
+            ).last_layer_norms()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("heads_T", [(1.0, 1.0, 1.0), (0.5, 0.0, -2.0)], ids=str)
+@pytest.mark.parametrize("gram", [False, True], ids=["weights alone", "with the Gram matrix"])
+def test_summed_parameters_get_the_sum_of_the_tasks_gradients(way, heads_T, gram):
+    """What no method combines is weighed as the tasks' own parameters are."""
+    net, x, _ = make()
+    between = torch.nn.Linear(4, 4)
+    cut = Cut.at(net.trunk(x)) if way[1] else None
+    losses = net.losses_above(between(net.trunk(x) if cut is None else cut.leaf))
+    own = net.split()[1]
+    weights_T = torch.tensor([1.0, 3.0, -1.0])
+    gradients = TaskGradients(
+        losses, net.trunk.parameters(), own, backend=way[0], cut=cut, summed=between.parameters()
+    )
+    assert gradients.num_shared == sum(p.numel() for p in net.trunk.parameters())
+    if gram:
+        gradients.gram()
+    gradients.apply(weights_T, torch.tensor(heads_T))
+    again = net.losses_above(between(net.trunk(x)))
+    for parameters, factors in (
+        (net.trunk.parameters(), weights_T.tolist()),
+        (between.parameters(), heads_T),
+        (own[1], heads_T),
+    ):
+        total = sum(factor * loss for factor, loss in zip(factors, again, strict=True))
+        parameters = list(parameters)
+        expected = torch.autograd.grad(total, parameters, retain_graph=True)
+        for p, expected_gradient in zip(parameters, expected, strict=True):
+            torch.testing.assert_close(p.grad, expected_gradient)
+    with pytest.raises(ConfigError, match="listed twice"):
+        TaskGradients(losses, net.trunk.parameters(), own, summed=own[0])
+
+
+def test_means_of_several_batches_have_the_sums_of_their_gradients():
+    net, between, inputs = Net(2, 1, 0), torch.nn.Linear(4, 4), torch.randn(2, 6, 5)
+    shared, own = list(net.trunk.parameters()), net.split()[1]
+    lists = (shared, own)
+
+    def losses(x):
+        return net.losses_above(between(net.trunk(x)))
+
+    summed = list(between.parameters())
+    parts = (TaskGradients(losses(x), *lists, summed=summed) for x in inputs)
+    TaskGradients.mean(parts, *lists, summed=summed).apply(torch.tensor([2.0, 1.0]))
+    total = sum((2 * first + second) / 2 for first, second in map(losses, inputs))
+    for p, expected in zip(summed, torch.autograd.grad(total, summed), strict=True):
+        torch.testing.assert_close(p.grad, expected)

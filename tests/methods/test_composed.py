@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mtl_bench.config.build import build_run_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients, WeightedGradients
@@ -89,3 +90,21 @@ def test_its_two_methods_draw_different_numbers():
 def test_fields_are_checked_by_the_constructors_of_the_two(words, message):
     with pytest.raises(ConfigError, match=message):
         compose_config(["dataset=qm9", "method=composed", "profile=smoke", words])
+
+
+@pytest.mark.parametrize("protocol", ["nash", "aligned"])
+def test_pcgrad_on_uw_has_what_the_protocol_has_of_both(protocol):
+    common = ("dataset=nyuv2", "profile=smoke", f"protocol={protocol}")
+
+    def built(*words):
+        return build_run_method(compose_config([*common, *words]), 3)
+
+    both, uw, pcgrad = (
+        built(word) for word in ("ablation=uw_pcgrad", "method=uw", "method=pcgrad")
+    )
+    assert isinstance(both, Composed)
+    for _ in range(3):
+        losses_T = torch.tensor([0.5, 2.0, 1.0])
+        assert torch.equal(both.weighting.weights(losses_T), uw.weights(losses_T))
+    assert both.combination.permutation == pcgrad.permutation
+    assert both.combination.head_weighting == pcgrad.head_weighting == "unweighted"

@@ -29,7 +29,7 @@ DEFAULTS = {
     "GLS": WEIGHTED | {"variant": "geometric"},
     "STCH": WEIGHTED | {"mu": 1.0, "warmup_epochs": 4},
     "FAMO": WEIGHTED | {"learning_rate": 0.025, "weight_decay": 1e-3},
-    "GradNorm": WEIGHTED | {"alpha": 1.5, "learning_rate": 0.025},
+    "GradNorm": WEIGHTED | {"alpha": 1.5, "learning_rate": 0.025, "norms_of": "shared"},
     "GradVac": UNWEIGHTED | {"beta": 0.5},
     "FairGrad": WEIGHTED | {"alpha": 2.0},
     "UPGrad": WEIGHTED | {"reduction": "sum"},

@@ -207,3 +207,28 @@ def test_gradnorm_keeps_the_weight_of_a_task_without_labels():
     assert after_T[0] != before_T[0]
     assert after_T.sum().item() == pytest.approx(3)
     assert all(math.isfinite(w) for w in after_T.tolist())
+
+
+def test_gradnorm_of_the_last_layer_weighs_by_its_gradients_alone():
+    """By the paper's norms; the update has the whole gradients and makes no Jacobian."""
+    torch.manual_seed(0)
+    trunk = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 4))
+    heads = [torch.nn.Linear(4, 1) for _ in range(2)]
+    of_last = GradNorm(2, norms_of="last_layer", alpha=0.5)
+    of_gram = GradNorm(2, alpha=0.5)
+    assert of_last.needs == "losses"
+    for _ in range(3):
+        x = torch.randn(6, 3)
+        losses = [(10**t * head(trunk(x))).square().mean() for t, head in enumerate(heads)]
+        last = trunk[2].weight
+        rows = [torch.autograd.grad(loss, last, retain_graph=True)[0].flatten() for loss in losses]
+        expected_T = of_gram.weights(torch.stack(losses).detach(), gram_of(torch.stack(rows)))
+        own = [head.parameters() for head in heads]
+        total = sum(w * loss for w, loss in zip(expected_T.tolist(), losses, strict=True))
+        whole = torch.autograd.grad(total, [*trunk.parameters()], retain_graph=True)
+        gradients = TaskGradients(losses, trunk.parameters(), own)
+        weights_T = of_last.step(gradients).weights_T
+        torch.testing.assert_close(weights_T, expected_T, rtol=1e-5, atol=0)
+        for p, expected in zip(trunk.parameters(), whole, strict=True):
+            torch.testing.assert_close(p.grad, expected)
+    assert weights_T[0] > weights_T[1]

@@ -142,6 +142,7 @@ def test_what_a_step_costs(results):
     rows = table(render_runs("costs", find_records(results), form="csv", width=100))
     assert {rows["pcgrad"][f"{phase} [ms]"] for phase in ("data", "forward")} == {"100.0", "200.0"}
     assert rows["pcgrad"]["step cost"] == "1.0"
+    assert rows["pcgrad"]["CPU [ms]"] == "200.0"
     assert [rows["ls"][head] for head in ("parameters", "critic parameters", "shared")] == [
         *("30", "20", "24"),
     ]

@@ -43,6 +43,9 @@ CELLS = {name: (f"method={name}", *AT_WORK.get(name, ())) for name in describe_g
 CELLS["taskforce, same batch"] = (*CELLS["taskforce"], "method.transition=same_batch")
 
 
+ROUTED = ("method=pcgrad", "architecture=routed", "architecture.modules=4")
+"""Agents choose modules, and learn from every update."""
+
 ALWAYS = {"graddrop", "nashmtl", "taskforce, same batch"}
 """They ask most of gradients, and remember most."""
 
@@ -115,6 +118,40 @@ def test_a_step_log_saved_at_every_step_keeps_every_row(method, tiny_data, tmp_p
     resumed = train(config)
     assert resumed.steps["step"] == list(range(1, TOTAL + 1))
     assert differences(straight(method)._asdict(), resumed._asdict()) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ("multimnist", ("method=pcgrad",)),
+        ("cifar100", ("method=pcgrad",)),
+        ("cifar100", ROUTED),
+        ("celeba", ("method=uw",)),
+    ],
+    ids=["multimnist", "cifar100", "routed", "celeba"],
+)
+def test_classified_pictures_are_trained_on_after_a_kill_and_a_stop(
+    dataset, words, small_data, tmp_path
+):
+    """Killed in the second epoch, stopped at its first step, then to the end."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(step):
+        if step == 3:
+            raise Killed
+
+    config = smallest(dataset, small_data, tmp_path / "straight", *words)
+    straight = train(config)
+    config["paths"]["results"] = str(tmp_path / "killed")
+    with pytest.raises(Killed):
+        train(config, Watcher(die))
+    assert train(config, stop_at(1)).steps["step"] == [1, 2, 3]
+    end = train(config)
+    assert differences(straight._asdict(), end._asdict()) == []
+    if words == ROUTED:
+        assert end.state["network"]["router.policies_TLN"].std() > 0
 
 
 def test_a_killed_epoch_is_trained_again_from_the_checkpoint(tiny_data, tmp_path, straight):

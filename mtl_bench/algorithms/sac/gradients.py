@@ -63,6 +63,7 @@ class ControlGradients:
             self.stacked,
             list(copies.values()),
             self.present(),
+            self.network.last_shared_weight(),
         )
 
     @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -64,6 +65,8 @@ class BatchGradients:
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
         self.shared = network.shared_parameters()
         self.own = [network.task_parameters(task.name) for task in tasks]
+        self.summed = network.summed_parameters()
+        self.last = network.last_shared_weight()
         self.flow = flow
         self.needs_gradients = method.needs != "losses"
         self.at_representation = level == "representation" and self.needs_gradients
@@ -92,9 +95,8 @@ class BatchGradients:
             NonFiniteError: no batch has a valid target of any task.
             ConfigError: no loss reaches what is trained, as ``flow`` says.
         """
-        for parameters in self.own:
-            for parameter in parameters:
-                parameter.grad = None
+        for parameter in chain(self.summed, *self.own):
+            parameter.grad = None
         if self.method.looks_again:
             self._generators = generator_states(self.device)
         return self._of(data)
@@ -110,7 +112,7 @@ class BatchGradients:
         present = generator_states(self.device)
         set_generator_states(self._generators, self.device)
         try:
-            with unchanged_statistics(self.network):
+            with UnchangedStatistics(self.network):
                 yield self._of(data)
         finally:
             set_generator_states(present, self.device)
@@ -122,7 +124,8 @@ class BatchGradients:
         if self.needs_gradients:
             passes = map(self._forward, here)
             parts = (self._differentiable(*each, buffer=1) for each in passes if each[0])
-            return TaskGradients.mean(parts, self.shared, self.own, self._buffer(0))
+            buffer = self._buffer(0)
+            return TaskGradients.mean(parts, self.shared, self.own, buffer, self.summed)
         losses: dict[int, list[Tensor]] = {}
         for batch in here:
             found = self._valid(batch, self._repeatable_losses(batch))
@@ -132,7 +135,10 @@ class BatchGradients:
                 losses.setdefault(t, []).append(loss)
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
-        return TaskGradients(means, self.shared, [self.own[t] for t in tasks], tasks=tasks)
+        own = [self.own[t] for t in tasks]
+        return TaskGradients(
+            means, self.shared, own, tasks=tasks, last=self.last, summed=self.summed
+        )
 
     def task_losses(self, network: nn.Module, data: Sequence[Batch]) -> dict[int, Tensor]:
         """Return task's number -> mean loss over the batches, of a copy of the network.
@@ -182,6 +188,8 @@ class BatchGradients:
             backend=self.backend,
             cut=cut,
             tasks=tasks,
+            last=self.last,
+            summed=self.summed,
         )
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:
@@ -218,7 +226,7 @@ class BatchGradients:
             batch,
             here,
             use_reentrant=False,
-            context_fn=lambda: (nullcontext(), unchanged_statistics(self.network)),
+            context_fn=lambda: (nullcontext(), UnchangedStatistics(self.network)),
         )
         return losses
 
@@ -242,19 +250,29 @@ def _exact(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-@contextmanager
-def unchanged_statistics(network: nn.Module) -> Iterator[None]:
-    """Run a forward pass again without moving the running statistics of batch norms again."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked for norm in norms]
-    kept = [None if count is None else count.clone() for count in counts]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum, count, old in zip(norms, momenta, counts, kept, strict=True):
+class UnchangedStatistics(AbstractContextManager[None]):
+    """Run a forward pass again without moving the running statistics of batch norms again.
+
+    It can be entered again, as every backward pass through a repeated forward pass does.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        modules = network.modules()
+        self.norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self._momenta: list[float | None] = []
+        self._counts: list[Tensor | None] = []
+
+    def __enter__(self) -> None:
+        """Keep what the forward pass would move."""
+        counts = [norm.num_batches_tracked for norm in self.norms]
+        self._counts = [None if count is None else count.clone() for count in counts]
+        self._momenta = [norm.momentum for norm in self.norms]
+        for norm in self.norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *_: object) -> None:
+        """Put it back."""
+        for norm, momentum, old in zip(self.norms, self._momenta, self._counts, strict=True):
             norm.momentum = momentum
-            if count is not None and old is not None:
-                count.copy_(old)
+            if norm.num_batches_tracked is not None and old is not None:
+                norm.num_batches_tracked.copy_(old)

@@ -48,7 +48,7 @@ def check_network(network: Architecture, tasks: Sequence[str]) -> None:
                 "batch through the network at the end of __init__"
             )
     names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
-    shared = _trained(network.shared_parameters())
+    shared = _trained([*network.shared_parameters(), *network.summed_parameters()])
     own = [_trained(network.task_parameters(task)) for task in tasks]
     check_parameters(shared, own, lambda p: f"{names.get(p, 'without a name')} of {who}")
     for parameter in chain(shared, *own):
@@ -95,6 +95,7 @@ class GradientFlow:
             return
         self._pending.difference_update(new)
         shared: set[Tensor] = set(_trained(self.network.shared_parameters()))
+        summed: set[Tensor] = set(_trained(self.network.summed_parameters()))
         below = reached_by(cut.output) if cut is not None else set()
         cut_off: list[str] = []
         untrained: set[Tensor] = set()
@@ -104,7 +105,7 @@ class GradientFlow:
             own = above.intersection(_trained(self.network.task_parameters(self.tasks[t])))
             counted = through & shared if shared else own
             self._reached |= counted
-            untrained |= (through | above) - (through & shared) - own
+            untrained |= (through | above) - (through & shared) - own - summed
             if not counted:
                 cut_off.append(self.tasks[t])
         what = "shared parameter" if shared else "parameter"

@@ -85,7 +85,7 @@ class Supervised(Algorithm):
         source = BatchGradients(
             network, self.tasks, method, device, flow=flow, task_inputs=own_inputs, **gradients
         )
-        shared = network.shared_parameters()
+        shared = [*network.shared_parameters(), *network.summed_parameters()]
         self.groups = [
             OptimizerGroup(
                 group,

@@ -60,6 +60,11 @@ class ControlNetwork(nn.Module):
         """Return name -> parameter of those that all tasks share, (E, ...)."""
         return {n: p for n, p in self.named_parameters() if not self.task_specific(n)}
 
+    def last_shared_weight(self) -> nn.Parameter | None:
+        """Return the shared weight that was made last, (..., I, O); None where there is none."""
+        weights = [p for p in self.shared_parameters().values() if p.dim() > 2 and p.shape[-2] > 1]
+        return weights[-1] if weights else None
+
     def stacked_parameters(self) -> dict[str, nn.Parameter]:
         """Return name -> parameter of the tasks' own, (E, T, ...)."""
         return {n: p for n, p in self.named_parameters() if self.task_specific(n)}

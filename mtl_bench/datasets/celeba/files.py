@@ -42,6 +42,10 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """What 0, 1 and 2 in the list of the official partition stand for."""
 
 
+UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, RuntimeError)
+"""What ``zipfile`` raises; the last where a member is encrypted or compressed in unknown ways."""
+
+
 class Lists(NamedTuple):
     """What the two lists say.
 
@@ -76,9 +80,15 @@ def read_lists(folder: Path) -> Lists:
     parts = _table(other, partition, 2)
     if not np.array_equal(parts[:, 0], table[:, 0]):
         raise DataError(f"{other} and {ATTRIBUTES} are not of the same pictures")
-    if len(wrong := np.flatnonzero(~np.isin(parts[:, 1], ("0", "1", "2")))):
+    names, counts = np.unique(table[:, 0], return_counts=True)
+    if counts.max() > 1:
+        raise DataError(f"{path} and {PARTITION} have {names[counts.argmax()]} more than once")
+    known = [str(part) for part in range(len(SPLITS))]
+    if len(wrong := np.flatnonzero(~np.isin(parts[:, 1], known))):
         name, part = parts[wrong[0]]
         raise DataError(f"{other}: {name} is in part {part}, not 0, 1 or 2")
+    if empty := [part for part in known if part not in parts[:, 1]]:
+        raise DataError(f"{other}: no picture is in part {empty[0]}")
     return Lists(
         table[:, 0].tolist(), (values == "1").astype(np.int64), parts[:, 1].astype(np.int64)
     )
@@ -91,7 +101,7 @@ def read_picture(folder: Path, name: str, size: int) -> np.ndarray:
         DataError: Pillow is missing, or the archive lacks the picture or has it damaged.
     """
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise DataError("Pillow is missing: pip install 'mtl_bench[vision]'") from error
     archive = folder / ARCHIVE
@@ -100,7 +110,9 @@ def read_picture(folder: Path, name: str, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as picture:
             resized = picture.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
         return np.asarray(resized)
-    except (OSError, KeyError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except UnidentifiedImageError as error:  # whose text has an address of memory
+        raise DataError(f"{archive}: {name} can't be read (it is no picture)") from error
+    except (*UNREADABLE, KeyError, SyntaxError, ValueError) as error:
         raise DataError(f"{archive}: {name} can't be read ({error})") from error
 
 
@@ -114,7 +126,7 @@ def _faults(folder: Path) -> Iterator[str]:
         with zipfile.ZipFile(folder / ARCHIVE) as archive:
             missing = {f"{FOLDER}/{name}" for name in pictures}.difference(archive.namelist())
             damaged = archive.testzip()
-    except (OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         yield f"{folder / ARCHIVE} can't be read ({error})"
         return
     if missing:

@@ -51,7 +51,7 @@ def read_parts(folder: Path) -> dict[Part, Pictures]:
     """
     archive = folder / ARCHIVE
     try:
-        with tarfile.open(archive) as opened:
+        with tarfile.open(archive, "r:gz") as opened:
             members = {name: _read(opened, name) for name in (*PARTS, "meta")}
     except (OSError, EOFError, KeyError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{archive} can't be read ({error})") from error

@@ -66,6 +66,8 @@ class CosReg(Method):
     def combine(self, gradients: TaskGradients) -> StepInfo:
         """Write the gradient of losses and penalty."""
         value = gradients.apply_penalized(lambda K: self.penalty * mean_squared_cosine(K))
+        assert gradients.known_gram_TT is not None
+        self.finite_gram(gradients.known_gram_TT)
         told = {"squared_cosine": value / self.penalty if self.penalty else 0.0}
         return StepInfo(self.weights(gradients.losses_T), told)
 

@@ -51,7 +51,9 @@ def test_two_sets_are_on_the_circle_and_three_in_their_plane(results):
     two, three = (rows[f"ls-paco_{sets}"].detach().numpy() for sets in SETS)
     assert "K\u00a0=\u00a02" in circle.get_title(loc="left")
     norms = np.linalg.norm(two, axis=1, keepdims=True)
-    np.testing.assert_allclose(points(circle), two / norms, rtol=1e-5)
+    crosses, tasks = np.split(points(circle), [len(two)])
+    np.testing.assert_allclose(tasks, two / norms, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(crosses, axis=1), 1.0, rtol=1e-5)
     np.testing.assert_allclose(points(plane), principal_components(three)[0], rtol=1e-5)
 
 

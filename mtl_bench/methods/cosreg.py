@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,8 +29,8 @@ class CosReg(Method):
 
     Args:
         num_tasks: T.
+        seed: not used.
         penalty: factor of the mean squared cosine.
-        **common: see ``Method``.
 
     Example:
         >>> import torch
@@ -48,10 +48,10 @@ class CosReg(Method):
         self,
         num_tasks: PositiveInt,
         *,
+        seed: int = 0,
         penalty: NonNegative = 1.0,
-        **common: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(num_tasks, **common)
+        super().__init__(num_tasks, seed=seed)
         self.penalty = penalty
 
     @property

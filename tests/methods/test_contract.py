@@ -243,11 +243,13 @@ def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
     shared, heads = network.shared_gradient(), network.head_gradients()
     assert shared.isfinite().all()
     assert all(head.isfinite().all() for head in heads)
+    if name == "cosreg":  # its penalty moves every parameter, see test_cosreg.py
+        return
     weights_T = info.weights_T
     if name == "igbv2":  # minimises sum_t w_t log L_t
         weights_T = weights_T / network.gradients().losses_T
     jacobian_TP = network.gradients().jacobian()
-    if name not in ("graddrop", "taskforce", "cosreg"):
+    if name not in ("graddrop", "taskforce"):
         expected = weights_T.float() @ jacobian_TP
         if name == "nashmtl" and protocol == "nash":
             expected = expected / expected.norm()
@@ -268,7 +270,7 @@ def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
 CLASSES = {
     *("STL", "LS", "RLW", "DWA", "UW", "MGDA", "GradDrop", "PCGrad", "CAGrad", "IMTL"),
     *("NashMTL", "AlignedMTL", "TorchJD", "TaskForce", "GLS", "STCH", "FAMO", "GradNorm"),
-    *("GradVac", "FairGrad", "UPGrad", "ConFIG", "SDMGrad", "DBMTL", "MoCo", "Composed"),
+    *("GradVac", "FairGrad", "UPGrad", "ConFIG", "SDMGrad", "DBMTL", "MoCo", "Composed", "CosReg"),
 }
 
 

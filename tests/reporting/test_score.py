@@ -193,3 +193,6 @@ def test_a_table_of_systems_tells_missing_seeds_explosions_and_masks(tmp_path, c
     masked = f"far in {4 * 2} (seed 0), {4 * 3} (seed 1)."
     assert f"PaCo: left out of updates because of its loss: {masked}" in text
     assert "PaCo, mask-out only: left out" not in text
+    assert "Exploded: further runs that a loss above its bound has ended." in text
+    assert "| 20 |" in text  # parameters of the critics, and of the policy
+    assert "| 10 |" in text

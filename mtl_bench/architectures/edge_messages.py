@@ -103,11 +103,12 @@ class EdgeMessagesBackward(Function):
         """
         grad_AO, features_AF, hidden_KE, weight_KFO, pairs_PE, _ = ctx.saved_tensors
         with torch.enable_grad():
-            given = [t.detach().requires_grad_() for t in (grad_AO, features_AF, hidden_KE)]
-            given.append(weight_KFO.detach().requires_grad_())
-            grad, *inputs = given
-            messages_AO = plain_messages(*inputs, pairs_PE, ctx.groups)
-            first = torch.autograd.grad(messages_AO, inputs, grad, create_graph=True)
+            given = [
+                t.detach().requires_grad_() for t in (grad_AO, features_AF, hidden_KE, weight_KFO)
+            ]
+            grad, h, v, w = given
+            messages_AO = plain_messages(h, v, w, pairs_PE, ctx.groups)
+            first = torch.autograd.grad(messages_AO, (h, v, w), grad, create_graph=True)
             second = torch.autograd.grad(first, given, directions, allow_unused=True)
         return (*second, None, None, None)
 

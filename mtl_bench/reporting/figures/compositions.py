@@ -118,8 +118,11 @@ def _draw_circle(panel: Axes, rows_T2: Array, looks: dict[str, Look]) -> None:
     units_T2 = rows_T2 / np.maximum(lengths_T, np.finfo(float).tiny)[:, None]
     sizes_T = 4.5 + 5.0 * lengths_T / max(lengths_T.max(), np.finfo(float).tiny)
     for number, row_2 in enumerate(_between(units_T2), start=1):
-        panel.plot(*row_2, "x", color=GREY, ms=5)
-        panel.text(*(0.86 * row_2), str(number), color=GREY, fontsize=7, ha="center", va="center")
+        x, y = row_2.tolist()
+        panel.plot([x], [y], "x", color=GREY, ms=5)
+        panel.text(
+            0.86 * x, 0.86 * y, str(number), color=GREY, fontsize=7, ha="center", va="center"
+        )
     for (x, y), size, look in zip(units_T2, sizes_T, looks.values(), strict=True):
         panel.plot([0, x], [0, y], color=look.colour, linewidth=0.8, alpha=0.6)
         panel.plot([x], [y], look.marker, color=look.colour, ms=size, mec="white", mew=0.5)

@@ -22,6 +22,10 @@ SWEEP_qm9 := table2_qm9
 SWEEP_nyuv2 := table1
 SWEEP_cityscapes := table2_cityscapes
 TABLES := $(sort $(basename $(notdir $(wildcard configs/experiment/table*.yaml))) table5 table6)
+# environments: the pendulums unless DATASET says otherwise, those of Meta-World by a paper's protocol
+SUITE := $(if $(filter file,$(origin DATASET)),pendulum6,$(DATASET))
+BY_paco := $(if $(filter pendulum6,$(SUITE)),,protocol=paco)
+BY_pcgrad := $(if $(filter pendulum6,$(SUITE)),,protocol=pcgrad)
 WHERE = profile=$(PROFILE) paths.results=$(RESULTS)
 SHOWN = $(RESULTS)/$(PROFILE)
 
@@ -70,18 +74,19 @@ docs: .venv/.ready-dev ## build the documentation into site/ and check its links
 bench: .venv/.ready-dev $(DATA) ## measure the training step against PyG's layers
 	$(BIN)/python -m benchmarks qm9
 
-# $(1) target, $(2) sweeps of configs/experiment, $(3) data set, $(4) what shows it. Runs that are
-# finished are skipped, and where all are, the data aren't needed; what is there is shown even if a
-# run failed, and the failure is the status.
+# $(1) target, $(2) sweeps of configs/experiment, $(3) data set, $(4) what shows it, $(5) a figure
+# beside it, $(6) further words of the runs. Runs that are finished are skipped, and where all are,
+# the data aren't needed; what is there is shown even if a run failed, and the failure is the status.
 define reproduce
 .PHONY: $(1)
 $(1): $(READY)
 	@status=0; for sweep in $(2); do \
-	  words="-m experiment=$$$$sweep dataset=$(3) seed=$(SEEDS) $(WHERE)"; \
+	  words="-m experiment=$$$$sweep dataset=$(3) $(6) seed=$(SEEDS) $(WHERE)"; \
 	  $(BIN)/mtl-bench train --dry-run $$$$words || { \
 	    $(MAKE) --no-print-directory data-$(3) && \
 	    $(BIN)/mtl-bench train $$$$words $$(LAUNCH); } || status=$$$$?; done; \
-	$(BIN)/mtl-bench $(4) dataset=$(3) $(WHERE) || status=$$$$?; exit $$$$status
+	$(BIN)/mtl-bench $(4) dataset=$(3) $(WHERE) || status=$$$$?; \
+	$(if $(5),$(BIN)/mtl-bench figures $(5) dataset=$(3) $(WHERE) || status=$$$$?;) exit $$$$status
 endef
 IN := paths.tables=$(SHOWN)/tables
 
@@ -100,9 +105,16 @@ $(eval $(call reproduce,pcgrad-table1,pcgrad_table1,nyuv2,tables pcgrad_table1 $
 $(eval $(call reproduce,pcgrad-table2,pcgrad_table2,cifar100,tables pcgrad_table2 $(IN)))
 $(eval $(call reproduce,pcgrad-table3,pcgrad_table3,celeba,tables pcgrad_table3 $(IN)))
 
+$(foreach t,paco_table1 paco_table2 paco_table3,$(eval $(call \
+  reproduce,$(subst _,-,$(t)),$(t),$(SUITE),tables $(t) $(IN),,$(BY_paco))))
+$(foreach t,pcgrad_figure3 dgrad_figure4,$(eval $(call \
+  reproduce,$(subst _,-,$(t)),$(t),$(SUITE),tables $(t) $(IN),score,$(BY_pcgrad))))
+$(eval $(call reproduce,pcgrad-figure4,pcgrad_figure4,metaworld,tables pcgrad_figure4 $(IN),triad))
+
 multimnist: JOBS = 2
 multimnist: .venv/.ready-digits ## train nine methods on two overlapping digits and show the table
 pcgrad-table1: ## train and show table 1 of PCGrad (pcgrad-table1 ... pcgrad-table3)
+paco-table1: ## train and show systems of multi-task SAC (paco-table1 ... paco-table3, pcgrad-figure3, pcgrad-figure4, dgrad-figure4; DATASET=mt10)
 
 table1: ## train and show table 1 (table1 ... table9, figure2 ... figure4; PROFILE= SEEDS= JOBS= DATASET=)
 
@@ -122,6 +134,14 @@ data-nyuv2 data-cityscapes data-cifar100 data-celeba: data-%: | $(READY)
 # the other profiles have digits that are embedded
 data-multimnist: | $(READY)
 	@test $(PROFILE) != paper || $(BIN)/mtl-bench data prepare multimnist
+
+# environments need no data, those of Meta-World the simulator
+.PHONY: data-pendulum6 data-metaworld data-mt4 data-mt6 data-mt10 data-mt50
+data-pendulum6:
+	@:
+
+data-metaworld data-mt4 data-mt6 data-mt10 data-mt50: | .venv/.ready-rl
+	@:
 
 tables: $(READY) ## show every table of the records that there are
 	$(BIN)/mtl-bench tables $(WHERE) $(IN)
@@ -152,6 +172,10 @@ clean: ## remove .venv and caches; data and results stay
 
 .venv/.ready-digits: .venv/.ready-tables
 	@$(PIP) --editable '.[digits]'
+	@touch $@
+
+.venv/.ready-rl: .venv/.ready-tables
+	@$(PIP) --editable '.[rl]'
 	@touch $@
 
 .venv/.ready-tables-slurm: .venv/.ready-tables

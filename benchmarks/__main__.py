@@ -22,7 +22,7 @@ from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
     *("agents", "constant", "mtan", "precision", "pspnet", "qm9", "readme_loop", "sac"),
-    "solvers",
+    *("solvers", "systems"),
 )
 
 
@@ -66,6 +66,7 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
             "agents": (rounds, threads),
             "readme_loop": (rounds, threads, only),
             "sac": (rounds, threads, only),
+            "systems": (rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
         }

@@ -50,7 +50,7 @@ SETTINGS = {
     "data": "source=…, paths.data=DIR",
     "tables": "table3, figure2, …; profile=mini",
     "figures": "figure2, curves, …; profile=mini",
-    "show": "samples=4, frames=6, paths.data=DIR",
+    "show": "samples=4, frames=6, between=TASK, paths.data=DIR",
     "eval": "tolerance=1e-4, paths.data=DIR",
     "export": "rule=best_val, rule=last",
     "replay": "step=N, paths.data=DIR",
@@ -257,17 +257,24 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from mtl_bench.inspect.episodes import film, learned_by_acting
+    from mtl_bench.inspect.episodes import film, film_between, learned_by_acting
     from mtl_bench.inspect.predict import predict_samples
     from mtl_bench.inspect.recorded_run import load_run
     from mtl_bench.reporting.pictures import draw_samples, draw_strips
 
-    settings = parse_settings(options.settings, samples="4", frames="6", paths__data=None)
+    settings = parse_settings(
+        options.settings, samples="4", frames="6", between=None, paths__data=None
+    )
     data = settings["paths.data"]
     title = "/".join(options.run.resolve().parts[-4:])
     if learned_by_acting(load_run(options.run)):
-        picture = options.run / "episode.png"
-        draw_strips(picture, title, film(options.run, parse_count(settings, "frames")))
+        frames, between = parse_count(settings, "frames"), settings["between"]
+        if between:
+            picture = options.run / f"between_{between}.png"
+            strips = film_between(options.run, frames, between)
+        else:
+            picture, strips = options.run / "episode.png", film(options.run, frames)
+        draw_strips(picture, title, strips)
     else:
         picture = options.run / "predictions.png"
         samples, invalid, kind = predict_samples(

@@ -141,6 +141,44 @@ def test_the_tables_of_pcgrad_have_their_data_drawn(target, dataset, runs, desk)
     assert len(plan_sweep(train.split()[3:-1]).cells) == runs
 
 
+@pytest.mark.parametrize(
+    ("target", "runs"),
+    [
+        ("paco-table1", 9),
+        ("paco-table2", 3),
+        ("paco-table3", 6),
+        ("pcgrad-figure3", 7),
+        ("dgrad-figure4", 5),
+    ],
+)
+def test_systems_are_trained_on_pendulums_unless_a_data_set_is_named(target, runs, desk):
+    name = target.replace("-", "_")
+    _, train, *shown = (line for line in typed(desk, "make", target) if "mtl-bench" in line)
+    assert f"experiment={name} dataset=pendulum6 " in train
+    assert "protocol=" not in train
+    assert len(plan_sweep(train.split()[3:-1]).cells) == runs
+    words = (f"tables {name} ", *(["figures score "] if "figure" in name else []))
+    for line, word in zip(shown, words, strict=True):
+        assert line.startswith(f"mtl-bench {word}")
+    assert all("dataset=pendulum6 profile=mini" in line for line in shown)
+
+    lines = typed(desk, "make", target, "DATASET=mt10", "PROFILE=paper", "SEEDS=0,1", "JOBS=2")
+    assert [line.split()[-1] for line in lines if "pip" in line] == [".[rl]"]
+    train = next(line for line in lines if " train " in line and "--dry-run" not in line)
+    protocol = {"paco": "paco"}.get(name.split("_")[0], "pcgrad")
+    assert f"dataset=mt10 protocol={protocol} " in train
+    assert "hydra.launcher.n_jobs=2" in train
+
+
+def test_the_tragic_triad_has_tasks_of_its_own_and_is_drawn(desk):
+    lines = typed(desk, "make", "pcgrad-figure4", "SEEDS=0,1,2")
+    assert ".[rl]" in next(reversed([line for line in lines if "pip" in line]))
+    train, table, figure = lines[-3:]
+    assert len(plan_sweep(train.split()[3:-1]).cells) == 2 * 2 * 3
+    assert "tables pcgrad_figure4 " in table
+    assert "figures triad dataset=metaworld " in figure
+
+
 def test_an_unknown_launcher_is_named(desk):
     done = subprocess.run(
         ["make", "table2-qm9", "LAUNCHER=joblib"], cwd=desk, capture_output=True, text=True

@@ -59,8 +59,8 @@ class EdgeMessages(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
         """Keep the inputs; the outer-product sums are cheaper to compute again than to keep."""
-        features_AF, _, weight_KFO, pairs_PE, edges_PK, groups = inputs
-        ctx.save_for_backward(features_AF, weight_KFO, pairs_PE, edges_PK)
+        *tensors, groups = inputs
+        ctx.save_for_backward(*tensors)
         ctx.groups = groups
 
     @staticmethod
@@ -77,6 +77,7 @@ class EdgeMessagesBackward(Function):
     def forward(
         grad_AO: Tensor,
         features_AF: Tensor,
+        hidden_KE: Tensor,
         weight_KFO: Tensor,
         pairs_PE: Tensor,
         edges_PK: Tensor,
@@ -88,19 +89,47 @@ class EdgeMessagesBackward(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401
-        """Keep nothing."""
+        """Keep the inputs, for second derivatives."""
+        *tensors, groups = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.groups = groups
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> None:  # noqa: ANN401
-        """Refuse: nothing here needs second derivatives."""
-        raise RuntimeError("EdgeMessages can be differentiated once")
+    def backward(ctx: Any, *directions: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        """Differentiate the gradients of h, V and W, by torch's own backward passes.
+
+        Only methods that ask for second derivatives come here; it is neither fast nor thrifty.
+        """
+        grad_AO, features_AF, hidden_KE, weight_KFO, pairs_PE, _ = ctx.saved_tensors
+        with torch.enable_grad():
+            given = [
+                t.detach().requires_grad_() for t in (grad_AO, features_AF, hidden_KE, weight_KFO)
+            ]
+            grad, h, v, w = given
+            messages_AO = plain_messages(h, v, w, pairs_PE, ctx.groups)
+            first = torch.autograd.grad(messages_AO, (h, v, w), grad, create_graph=True)
+            second = torch.autograd.grad(first, given, directions, allow_unused=True)
+        return (*second, None, None, None)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:  # noqa: ANN401
         """Propagate the gradients of several tasks at once."""
-        grad_TAO = inputs[0].movedim(in_dims[0], 0)
-        return propagate(grad_TAO, *inputs[1:]), (0, 0, 0)
+        grad_AO, features_AF, _, *others = inputs
+        grad_TAO = grad_AO.movedim(in_dims[0], 0)
+        return propagate(grad_TAO, features_AF, *others), (0, 0, 0)
+
+
+def plain_messages(
+    features_AF: Tensor, hidden_KE: Tensor, weight_KFO: Tensor, pairs_PE: Tensor, groups: Groups
+) -> Tensor:
+    """Return the messages, (A, O), from what torch differentiates any number of times."""
+    edges_PK = (pairs_PE @ hidden_KE.T).relu()
+    sums = []
+    for atoms, pairs, shape in blocks(groups, limit=None):
+        h, r = views(features_AF[atoms], edges_PK[pairs], shape)
+        sums.append((r.transpose(1, 2) @ h).reshape(-1, weight_KFO.shape[0] * h.shape[2]))
+    return torch.cat(sums) @ weight_KFO.flatten(0, 1)
 
 
 def hidden_edges(pairs_PE: Tensor, hidden_KE: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ class Suite(ABC):
         names = self.names_in(tasks)
         if not names:
             raise ConfigError("tasks: there is none; name at least one")
-        check_names("tasks", names, self.task_names)
+        check_names("tasks", names, self.known_names(names))
         further = task_reward_scales or {}
         check_names("task_reward_scales", list(further), names)
         self.tasks = names
@@ -112,6 +112,11 @@ class Suite(ABC):
     def names_in(cls, tasks: str | list[str]) -> tuple[str, ...]:
         """Return the names of the tasks of a benchmark, of one task, or of a list as it is."""
         return cls.benchmarks.get(tasks, (tasks,)) if isinstance(tasks, str) else tuple(tasks)
+
+    @classmethod
+    def known_names(cls, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the tasks that there are, those that names may make included."""
+        return cls.task_names
 
     @property
     def origin(self) -> dict[str, str]:

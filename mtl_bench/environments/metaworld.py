@@ -5,7 +5,7 @@ Legend of shape suffixes: T tasks, C copies of each task, A action numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import Any, Literal
@@ -20,6 +20,9 @@ from mtl_bench.values import Fraction, Positive, PositiveInt
 CURRENT = 18
 """Numbers of an observation about the present state; those about the one before follow."""
 
+
+GOAL = "-goal"
+"""What stands between a task and a number in the name of a task with one goal."""
 
 PIXELS = 300, 400
 """Height and width of a rendered picture."""
@@ -79,6 +82,10 @@ class MetaWorld(Suite):
     and on all tasks before, and take a second per task to make. The placing of the hand, which is
     simulated, is left out of the first of the two resets that each of theirs makes.
 
+    A goal can be a task of its own, as in PCGrad's goal-conditioned pushing (Yu et al., 2020,
+    appendix F): ``push-goal3`` is ``push`` with its goal number 3 alone, and ``push*8`` stands for
+    ``push-goal0`` to ``push-goal7``.
+
     Args:
         tasks: names such as ``reach``, with or without the ending ``-v3``, or one of ``mt4``,
             ``mt6``, ``mt10`` and ``mt50``.
@@ -125,7 +132,7 @@ class MetaWorld(Suite):
         constructors = _import()
         self.simulator = f"mujoco {version('mujoco')}, metaworld {version('metaworld')}"
         self._environments = [
-            _make(constructors[f"{task}-v3"], horizon, reward_version)
+            _make(constructors[f"{split_goal(task)[0]}-v3"], horizon, reward_version)
             for task in self.tasks
             for _ in range(copies)
         ]
@@ -133,7 +140,22 @@ class MetaWorld(Suite):
     @classmethod
     def names_in(cls, tasks: str | list[str]) -> tuple[str, ...]:
         """Return the names of the tasks of a benchmark, of one task, or of a list."""
-        return tuple(name.removesuffix("-v3") for name in super().names_in(tasks))
+        names = list[str]()
+        for given in super().names_in(tasks):
+            name, star, count = given.partition("*")
+            name = name.removesuffix("-v3")
+            several = star and count.isdecimal()
+            names += (
+                [f"{name}{GOAL}{n}" for n in range(int(count))]
+                if several
+                else [name + star + count]
+            )
+        return tuple(names)
+
+    @classmethod
+    def known_names(cls, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the fifty tasks, and those of the names that are one of their goals."""
+        return (*ALL_TASKS, *(name for name in names if split_goal(name)[0] in ALL_TASKS))
 
     @contextmanager
     def camera(self) -> Iterator[Callable[[], np.ndarray]]:
@@ -171,8 +193,8 @@ class MetaWorld(Suite):
         for number, (generator, environment) in enumerate(
             zip(generators, self._environments, strict=True)
         ):
-            task = self.tasks[number // self.copies]
-            goal = int(generator.integers(self._goals))
+            task, own = split_goal(self.tasks[number // self.copies])
+            goal = int(generator.integers(self._goals)) if own is None else own
             observations.append(_reset(environment, derive_seed(self._seed, "goal", task, goal)))
         return self._task_major(observations)
 
@@ -189,6 +211,16 @@ class MetaWorld(Suite):
     def _task_major(self, values: list[Any]) -> np.ndarray:
         array = np.array(values)
         return array.reshape(len(self.tasks), self.copies, *array.shape[1:])
+
+
+def split_goal(name: str) -> tuple[str, int | None]:
+    """Return the task and the number of the goal in a name such as ``push-goal3``.
+
+    >>> split_goal("push-goal3"), split_goal("push")
+    (('push', 3), ('push', None))
+    """
+    task, _, number = name.rpartition(GOAL)
+    return (task, int(number)) if task and number.isdecimal() else (name, None)
 
 
 def _import() -> Mapping[str, Any]:

@@ -85,6 +85,7 @@ def differentiate(
     direction: Tensor | None = None,
     *,
     keep: bool = False,
+    connected: bool = False,
 ) -> Gradients:
     """Return the gradients of ``output`` (times ``direction``), None where it is not reached.
 
@@ -93,10 +94,18 @@ def differentiate(
         parameters: what to differentiate by.
         direction: cotangent of the output.
         keep: whether the graph is needed again.
+        connected: whether the gradients can be differentiated themselves; keeps the graph.
     """
     if not parameters or not output.requires_grad:
         return (None,) * len(parameters)
-    return torch.autograd.grad(output, parameters, direction, retain_graph=keep, allow_unused=True)
+    return torch.autograd.grad(
+        output,
+        parameters,
+        direction,
+        retain_graph=keep or connected,
+        create_graph=connected,
+        allow_unused=True,
+    )
 
 
 def write_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:

@@ -5,8 +5,9 @@ Legend of shape suffixes: E members of an ensemble, T tasks, P shared parameters
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from mtl_bench.gradients.autograd import differentiate, write_gradients
@@ -93,6 +94,24 @@ class StackedGradients(TaskGradients):
             assert gradient is not None
             part.view(-1, *parameter.shape).copy_(gradient.transpose(0, 1)[list(self.tasks)])
         self._stacked_gradients = gradients[count:]
+
+    def apply_penalized(self, penalty: Callable[[Tensor], Tensor]) -> float:
+        """Write ``.grad`` of sum_t L_t + penalty(K), see ``TaskGradients``; from two passes."""
+        leaves = [*self._copies, *self._every_own]
+        rows = differentiate(self._graph_S.sum(), list(self._copies), connected=True)
+        tasks = list(self.tasks)
+        gram_SS = torch.zeros(())
+        for row in rows:
+            assert row is not None
+            row_SP = row.transpose(0, 1)[tasks].flatten(1)
+            gram_SS = gram_SS + row_SP @ row_SP.T
+        value = penalty(gram_SS)
+        found = differentiate(value + self._graph_S.sum(), leaves)
+        self.known_gram_TT = gram_SS.detach().double().cpu()
+        count = len(self._copies)
+        self._write_shared([None if g is None else g.sum(dim=1) for g in found[:count]])
+        write_gradients(self._every_own, found[count:])
+        return value.item()
 
     def _weighted(self, weights_T: Tensor) -> Tensor:
         return (weights_T.to(self._graph_S) * self._graph_S).sum()

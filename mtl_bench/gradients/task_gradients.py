@@ -5,7 +5,7 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Literal, Self
 
@@ -260,6 +260,51 @@ class TaskGradients:
         self._write_shared([g.view_as(p).to(p) for g, p in zip(parts, self.shared, strict=True)])
         self._write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
 
+    def apply_penalized(self, penalty: Callable[[Tensor], Tensor]) -> float:
+        """Write ``.grad`` of sum_t L_t + penalty(K), with K the Gram matrix of the task gradients.
+
+        The penalty's gradient is sum_t H_t v_t, with H_t the Hessian of L_t and v_t a combination
+        of the gradients: the task gradients are made with a graph and differentiated once more,
+        those of the tasks' own parameters included. ``known_gram_TT`` is K afterwards; the Jacobian
+        must not have been asked for before. A function of the network whose backward pass is marked
+        with ``once_differentiable`` counts as linear: torch says nothing of it.
+
+        Args:
+            penalty: (T, T) -> scalar, differentiable.
+
+        Returns:
+            The penalty.
+        """
+        rows, behind = self._connected_rows()
+        gram_TT = torch.stack([torch.stack([_product(a, b) for b in rows]) for a in rows])
+        value = penalty(gram_TT)
+        total = value + sum(self.losses)
+        leaves = [*self.shared, *self._every_own, *behind]
+        found = differentiate(total, leaves, keep=bool(behind))
+        self.known_gram_TT = gram_TT.detach().double().cpu()
+        shared = found[: len(self.shared)]
+        if self._cut is not None:  # on the way through what is in front of the cut
+            through = differentiate(self._cut.output, self.shared, found[-1])
+            shared = tuple(map(_sum, zip(shared, through, strict=True)))
+        self._write_shared(shared)
+        own_end = len(self.shared) + len(self._every_own)
+        write_gradients(self._every_own, found[len(self.shared) : own_end])
+        return value.item()
+
+    def _connected_rows(self) -> tuple[list[Gradients], list[Tensor]]:
+        """Return every task's gradients of the shared parameters, with their graphs, and the leaf.
+
+        The leaf is that of the cut, if there is one.
+        """
+        if self._cut is None:
+            return [differentiate(x, self.shared, connected=True) for x in self.losses], []
+        leaf, output = self._cut.leaf, self._cut.output
+        rows = []
+        for loss in self.losses:
+            (cotangent,) = differentiate(loss, [leaf], connected=True)
+            rows.append(differentiate(output, self.shared, cotangent, connected=True))
+        return rows, [leaf]
+
     def _empty_jacobian(self) -> Tensor:
         shape = (len(self.losses), self.num_shared)
         if self._buffer is not None and self._buffer.shape == shape:
@@ -355,6 +400,18 @@ class TaskGradients:
 
     def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
         write_gradients(self.shared, gradients)
+
+
+def _product(left: Gradients, right: Gradients) -> Tensor:
+    """Return the inner product of two tasks' gradients."""
+    pairs = zip(left, right, strict=True)
+    products = [(a * b).sum() for a, b in pairs if a is not None and b is not None]
+    return torch.stack(products).sum() if products else torch.zeros(())
+
+
+def _sum(gradients: tuple[Tensor | None, Tensor | None]) -> Tensor | None:
+    there = [gradient for gradient in gradients if gradient is not None]
+    return torch.stack(there).sum(dim=0) if there else None
 
 
 def _mean(gradients: Sequence[Tensor | None]) -> Tensor | None:

@@ -25,6 +25,7 @@ __all__ = [
     "CAGrad",
     "Composed",
     "ConFIG",
+    "CosReg",
     "FairGrad",
     "GradDrop",
     "GradNorm",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mtl_bench.methods.cagrad import CAGrad
     from mtl_bench.methods.composed import Composed
     from mtl_bench.methods.config import ConFIG
+    from mtl_bench.methods.cosreg import CosReg
     from mtl_bench.methods.dbmtl import DBMTL
     from mtl_bench.methods.dwa import DWA
     from mtl_bench.methods.fairgrad import FairGrad

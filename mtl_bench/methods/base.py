@@ -72,6 +72,8 @@ class Method(nn.Module):
     needs: ClassVar[Needs] = "losses"
     separate_networks: ClassVar[bool] = False
     """Whether every task gets a network of its own instead of one that the tasks share."""
+    differentiates_twice: ClassVar[bool] = False
+    """Whether it calls ``apply_penalized``, so that the graphs of the losses must be whole."""
     looks_again: bool = False
     """Whether ``after_update`` wants the task gradients of the same batches after the update."""
 

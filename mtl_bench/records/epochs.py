@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -67,6 +68,18 @@ def read_epochs(path: Path, *, skip_damaged: bool = False) -> list[dict[str, Any
             if not skip_damaged:
                 raise RecordError(f"{path} line {number} can't be read: {error}") from error
     return epochs
+
+
+def masked_updates(epochs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return task -> updates that it was left out of, of those that were, see ``LossMask``.
+
+    >>> masked_updates([{"epoch": 1}, {"epoch": 2, "masked_updates": {"heavy": 7}}])
+    {'heavy': 7}
+    """
+    counts = Counter[str]()
+    for line in epochs:
+        counts.update(line.get("masked_updates", {}))
+    return dict(counts)
 
 
 ENVIRONMENT_STEPS, CPU_MINUTES = "environment steps", "CPU minutes"

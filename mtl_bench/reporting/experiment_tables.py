@@ -56,10 +56,13 @@ from mtl_bench.reporting.table import (
 )
 from mtl_bench.reporting.tables import (
     AREA,
+    EXPLODED,
     cost_columns,
+    exploded_column,
     filled,
     learning_columns,
     metric_columns,
+    parameter_columns,
     score_columns,
 )
 
@@ -96,7 +99,7 @@ def render_experiment(
     ]
     runs = runs_under(own, selection)
     tables = []
-    for found in compare(runs, baseline):
+    for found in compare(runs, baseline, records):
         members = [run for run in runs if run.setting == found.setting]
         if experiment.dataset not in (None, found.setting.dataset):
             continue
@@ -119,7 +122,7 @@ def _table(
     rows = [row for _, _, row in shown]
     costs = _costs(shown, experiment.reference, reference)
     verdict = _verdict(experiment, shown, costs, unfinished, raw, found)
-    learned = f" {VERDICTS[AREA]}" if AREA in verdict.heads else ""
+    learned = "".join(f" {VERDICTS[head]}" for head in (AREA, EXPLODED) if head in verdict.heads)
     priced = (
         f" Cost: training time of a step relative to the row {reference} with the same seed on the "
         "same device under the same load; CPU: likewise of the process's CPU time; medians over "
@@ -201,7 +204,9 @@ def _verdict(
         elif row is None:
             states = [describe(record) for record in unfinished.get(line.label, [])]
             first[i] = Cell(", ".join(states) or "missing")
-    columns = scores | learning_columns(rows) | {"n": counts} | priced
+    columns = scores | learning_columns(rows) | {"n": counts} | exploded_column(rows) | priced
+    if not found.score.is_relative:  # networks of a data set have a table of their own for that
+        columns |= parameter_columns(rows)
     if experiment.metrics:
         columns["MR ↓"] = [number_cell(row.mean_rank if row else None, "{:.2f}") for row in rows]
     columns = filled(columns)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mtl_bench.config.groups import find_field
+from mtl_bench.records.epochs import masked_updates, read_epochs
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.comparison import (
     Baseline,
@@ -273,7 +274,7 @@ def _row(
         epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs), "LS"),
         step_times=step_times(runs),
         untrained=untrained,
-        notes=(*_notes(group, shared, untrained), *verdict.notes),
+        notes=(*_notes(group, shared, untrained), *_masked(group), *verdict.notes),
     )
 
 
@@ -289,3 +290,20 @@ def _notes(group: Group, shared: Mapping[str, Any], untrained: Sequence[str]) ->
             f"no training label of {', '.join(untrained)} in the whole run: the numbers there are "
             "those of an untrained head"
         )
+
+
+def _masked(group: Group) -> Iterator[str]:
+    """Yield which tasks were left out of updates because of their loss, and how often."""
+    if group.settings.get("algorithm.mask_loss_above") is None:
+        return
+    counts: dict[str, dict[int, int]] = {}
+    for seed, run in group.by_seed.items():
+        lines = read_epochs(run.record.path / "metrics.jsonl", skip_damaged=True)
+        for task, updates in masked_updates(lines).items():
+            counts.setdefault(task, {})[seed] = updates
+    if counts:
+        told = "; ".join(
+            f"{task} in {', '.join(f'{n} (seed {seed})' for seed, n in own.items())}"
+            for task, own in counts.items()
+        )
+        yield f"left out of updates because of its loss: {told}"

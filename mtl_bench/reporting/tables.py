@@ -216,14 +216,13 @@ def _range(interval: Interval | None, form: str) -> Cell:
 def _verdict(found: Comparison) -> Columns:
     """Return the columns of the score and what else is said about a row."""
     rows = found.rows
-    exploded = [len(row.exploded) for row in rows]
     columns = {
         **score_columns(found.score, rows),
         "MR ↓": [number_cell(row.mean_rank, "{:.2f}") for row in rows],
         "P(> LS) ↑": [number_cell(row.improvement, "{:.2f}") for row in rows],
         "n": [seed_count(row) for row in rows],
         **learning_columns(rows),
-        EXPLODED: [number_cell(n, "{}") if any(exploded) else NO_CELL for n in exploded],
+        **exploded_column(rows),
         **cost_columns("epoch cost", [row.epoch_cost for row in rows]),
         **parameter_columns(rows),
         "paper Δm": [_printed(published_delta(found.setting, row.label)) for row in rows],
@@ -238,6 +237,12 @@ def filled(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
         for head, cells in columns.items()
         if head in ALWAYS or any(cell != NO_CELL for cell in cells)
     }
+
+
+def exploded_column(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
+    """Return a column of how many further runs have exploded, empty if none has."""
+    counts = [len(row.exploded) if row else 0 for row in rows]
+    return {EXPLODED: [number_cell(n, "{}") if any(counts) else NO_CELL for n in counts]}
 
 
 EXPLODED = "exploded"

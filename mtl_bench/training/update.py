@@ -120,6 +120,8 @@ class Update:
             check_finite(squares, "the squared gradient norm of task {} is {}")
         info = method.step_with(gradients)
         result.weights_T, result.diagnostics = info.weights_T, info.diagnostics
+        if method.differentiates_twice:
+            result.gram_SS = gradients.known_gram_TT
         usable = info.weights_T.float().tolist()  # gradients have no larger range
         check_finite(dict(zip(self.names, usable, strict=True)), "the weight of task {} is {}")
         _check_health(component, result)

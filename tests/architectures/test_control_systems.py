@@ -1,7 +1,7 @@
 """The networks of PaCo, D-Grad(A), FiLM, soft modularisation and CARE."""
 
 import json
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -15,8 +15,10 @@ from mtl_bench.architectures.control.dgrad import DGrad
 from mtl_bench.architectures.control.film import FiLM
 from mtl_bench.architectures.control.metadata import task_vectors, tfidf
 from mtl_bench.architectures.control.mlp import MLP
-from mtl_bench.architectures.control.paco import PaCo
+from mtl_bench.architectures.control.paco import PaCo, rows_between
 from mtl_bench.architectures.control.softmodular import SoftModular
+from mtl_bench.config.build import build
+from mtl_bench.config.compose import compose_config
 from mtl_bench.environments.metaworld import ALL_TASKS, MT10
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import StackedGradients, copies_for_tasks
@@ -206,6 +208,25 @@ def test_a_reset_leaves_all_other_rows_as_they_are():
     assert all(torch.equal(p, after[name]) for name, p in before.items())
 
 
+def test_rows_between_tasks_halve_the_arcs_between_neighbours():
+    angles = torch.tensor([0.3, 2.1, -2.0, 1.0])
+    lengths = torch.tensor([1.0, 2.0, 3.0, 2.0])
+    rows = lengths[:, None] * torch.stack((angles.cos(), angles.sin()), dim=1)
+    found = rows_between(rows)
+    turns = torch.tensor([0.3, 1.0, 2.1, 2 * torch.pi - 2.0, 2 * torch.pi + 0.3])
+    expected = (turns[1:] + turns[:-1]) / 2
+    torch.testing.assert_close(
+        found, 2.0 * torch.stack((expected.cos(), expected.sin()), dim=1), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_network_with_a_tasks_own_row_is_that_tasks():
+    network, inputs = network_of("paco"), inputs_of()
+    own = network.with_rows(network.compositions[0, [1]].detach())
+    torch.testing.assert_close(own(inputs[[1]]), network(inputs)[:, [1]])
+    assert network.compositions.shape[1] == 3
+
+
 def test_dgrad_is_a_perceptron_with_matrices_between():
     network, inputs = network_of("dgrad"), inputs_of()
     ids = torch.eye(3, dtype=torch.float64)
@@ -357,17 +378,56 @@ def test_attention_passes_no_gradient_to_the_context():
     assert all(p.grad.any() for p in encoder.attention.parameters())
 
 
-@pytest.mark.parametrize(
-    ("kind", "actor"),
-    [
-        # five sets of 39-400-400-400-8, and the rows
-        (PaCo, 5 * (39 * 400 + 400 + 2 * (400 * 400 + 400) + 400 * 8 + 8) + 50),
-        (DGrad, 49 * 160 + 160 + 2 * (160 * 161) + 161 * 8 + 3 * 10 * (160 * 161)),
-    ],
-)
-def test_parameter_counts(kind, actor):
-    network = kind(MT10, Shape(39, 8, observation=39))
-    assert sum(p.numel() for p in network.parameters()) == actor
+def dense(*sizes):
+    """Return the parameters of layers with these sizes."""
+    return sum(i * o + o for i, o in pairwise(sizes))
+
+
+HIDDEN = (400, 400, 400)
+COUNTS = {  # of inputs and outputs of one network: of MT10's policy 39 and 8, of a critic 43 and 1
+    "ls": lambda i, o: dense(i + 10, *HIDDEN, o),
+    "stl": lambda i, o: 10 * dense(i, *HIDDEN, o),
+    "wide": lambda i, o: dense(i + 10, 907, 907, 907, o),
+    "multihead": lambda i, o: dense(i + 10, *HIDDEN) + 10 * dense(400, o),
+    "film": lambda i, o: 10 * 50 + dense(50, 6) + dense(i, 50, 50, 50) + dense(100, *HIDDEN, o),
+    "dgrad_a": lambda i, o: dense(i + 10, 160, 160, 160, o) + 3 * 10 * dense(160, 160),
+    "paco": lambda i, o: 5 * dense(i, *HIDDEN, o),
+    "paco_k3": lambda i, o: 3 * dense(i, *HIDDEN, o),
+    "paco_k8": lambda i, o: 8 * dense(i, *HIDDEN, o),
+    "paco_one_hot": lambda i, o: 10 * dense(i, *HIDDEN, o),
+    "paco_output": lambda i, o: dense(i, *HIDDEN) + 5 * dense(400, o),
+    "softmodular": lambda i, o: (
+        dense(i, 400, 400) + dense(10, 400) + dense(400, 256, 256)
+        + dense(256, 4) + dense(4, 256) + dense(256, 2)
+        + 2 * dense(400, 256) + 2 * dense(256, 256) + dense(256, o)
+    ),
+    "softmodular_deep": lambda i, o: (
+        dense(i, 400, 400) + dense(10, 400) + dense(400, 256, 256)
+        + 3 * dense(256, 16) + dense(256, 4) + dense(16, 256) + dense(32, 256) + dense(48, 256)
+        + 4 * dense(400, 128) + 3 * 4 * dense(128, 128) + dense(128, o)
+    ),
+}  # fmt: skip
+ROWS = {"paco": 5, "paco_k3": 3, "paco_k8": 8, "paco_one_hot": 10, "paco_output": 5}
+
+
+@pytest.mark.parametrize("system", COUNTS)
+def test_parameters_at_full_size_are_those_of_the_papers_networks(system):
+    """Policy and twin critics of MT10; PaCo's compositions count for both."""
+    config = compose_config(["dataset=mt10", f"ablation={system}", "profile=paper"])
+    section = config["architecture"]
+    separate = system == "stl"
+    policy = Shape(39, 8, separate=separate, observation=39)
+    critics = build(section, tasks=MT10, shape=policy._replace(inputs=43, outputs=1, members=2))
+    actor = build(section, tasks=MT10, shape=policy._replace(critics=critics))
+    own = 10 * ROWS.get(system, 0)
+    counts = [sum(p.numel() for p in network.parameters()) for network in (actor, critics)]
+    assert counts == [COUNTS[system](39, 8) + own, 2 * COUNTS[system](43, 1) + own]
+
+
+def test_the_wide_control_has_the_parameters_of_paco():
+    for inputs, outputs in ((39, 8), (43, 1)):
+        wide, paco = COUNTS["wide"](inputs, outputs), COUNTS["paco"](inputs, outputs)
+        assert wide == pytest.approx(paco, rel=0.003)
 
 
 def test_every_task_of_ours_has_a_sentence():

@@ -89,6 +89,11 @@ def test_message_gradients_against_finite_differences(messages):
     assert torch.autograd.gradcheck(call, inputs)
 
 
+def test_second_derivatives_of_messages_against_finite_differences(messages):
+    call, inputs = messages
+    assert torch.autograd.gradgradcheck(call, inputs)
+
+
 def test_blocks_of_any_size_give_the_same_gradients(messages, monkeypatch):
     call, inputs = messages
     expected = torch.autograd.grad(call(*inputs).square().sum(), inputs)

@@ -32,6 +32,28 @@ def test_names_with_their_version_are_the_same_tasks():
     assert make(tasks=["reach-v3", "push"]).tasks == ("reach", "push")
 
 
+def test_goals_can_be_tasks():
+    """Each has one goal in every episode, and it is the one that the task has under its number."""
+    suite = make(tasks="push-v3*3", goals=50)
+    assert suite.tasks == ("push-goal0", "push-goal1", "push-goal2")
+    first, again = suite.reset(), suite.reset()
+    assert np.array_equal(first, again)
+    assert len({tuple(goal) for goal in goal_of(first)[:, 0].tolist()}) == 3
+    one = make(tasks=["push"], goals=1).reset()
+    assert np.array_equal(one[0], first[0])
+    (alone,) = make(tasks=["push-goal2"]).reset()
+    assert np.array_equal(alone, first[2])
+
+
+@pytest.mark.parametrize(
+    ("tasks", "told"),
+    [("pull*3", "no task pull-goal0"), ("push*x", r"no task push\*x"), ("push*0", "there is none")],
+)
+def test_goals_of_no_task_are_refused(tasks, told):
+    with pytest.raises(ConfigError, match=told):
+        make(tasks=tasks)
+
+
 def test_names_are_those_of_metaworld():
     assert [f"{task}-v3" for task in ALL_TASKS] == list(metaworld.ALL_V3_ENVIRONMENTS)
     assert [f"{task}-v3" for task in MT10] == list(metaworld.env_dict.MT10_V3)

@@ -13,7 +13,7 @@ from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
 from mtl_bench.environments.pendulum import PIXELS, ROD, Pendulum
 from mtl_bench.errors import ConfigError
-from mtl_bench.inspect.episodes import film
+from mtl_bench.inspect.episodes import film, film_between
 from mtl_bench.inspect.recorded_run import load_run
 from mtl_bench.training.run import run
 from tests.algorithms.mirror import mirror
@@ -67,6 +67,28 @@ def test_show_writes_the_episode(record, capsys):
     assert main(["show", str(record), "frames=3"]) == 0
     assert capsys.readouterr().out == f"{record / 'episode.png'}\n"
     assert (record / "episode.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_policies_between_tasks_begin_as_the_tasks_own_does(tmp_path, capsys):
+    own = ("ablation=paco", "architecture.sets=2", "dataset.horizon=60", "dataset.copies=1")
+    made = run(compose_config([*SMALL, *own, "trainer.epochs=1", f"paths.results={tmp_path}"])).path
+    strips = film_between(made, 3, "heavy")
+    whole = {strip.task: strip for strip in film(made, 3)}
+    names = [f"between {number + 1}" for number in range(len(whole))]
+    assert [strip.task for strip in strips] == ["heavy", *names]
+    assert np.array_equal(strips[0].frames_FHW3, whole["heavy"].frames_FHW3)
+    assert strips[0].total == pytest.approx(whole["heavy"].total, rel=1e-5)
+    for strip in strips[1:]:
+        assert np.array_equal(strip.frames_FHW3[0], strips[0].frames_FHW3[0])
+        assert strip.total != strips[0].total
+    assert main(["show", str(made), "between=nowhere"]) == 2
+    assert "between=nowhere: no task of the run; there are" in capsys.readouterr().err
+
+
+def test_policies_that_are_not_composed_lie_on_no_circle(record):
+    task = film(record, 2)[0].task
+    with pytest.raises(ConfigError, match="only policies of two parameter sets"):
+        film_between(record, 3, task)
 
 
 def test_one_picture_is_no_episode(record, capsys):

@@ -37,6 +37,7 @@ DEFAULTS = {
     "SDMGrad": WEIGHTED | {"lam": 0.3, "learning_rate": 5.0, "momentum": 0.5, "iterations": 20},
     "DBMTL": {"seed": 0, "beta": 0.9, "decay": 0.0},
     "MoCo": {"seed": 0, "variant": "paper", "beta": 0.5, "gamma": 0.1, "decay": 0.5, "rho": 0.0},
+    "CosReg": {"seed": 0, "penalty": 1.0},
     "Composed": {
         **{"seed": 0, "weighting": "UW", "combination": "PCGrad"},
         **{"weighting_fields": None, "combination_fields": None},

@@ -42,9 +42,18 @@ def values(near: float, far: float) -> dict[str, dict[str, float]]:
 
 
 def write_control(
-    results: Path, label: str, seed: int, near: float = 1.0, far: float = 0.5, **changes: Any
+    results: Path,
+    label: str,
+    seed: int,
+    near: float = 1.0,
+    far: float = 0.5,
+    masked: dict[str, int] | None = None,
+    **changes: Any,
 ) -> Path:
-    """Write the record of a run, with epochs and the step log of each component."""
+    """Write the record of a run, with epochs and the step log of each component.
+
+    ``masked`` tells for tasks how many updates of each epoch left them out.
+    """
     done = changes.get("done", True)
     told = {
         "tasks": control_tasks(),
@@ -79,7 +88,7 @@ def write_control(
             "success_test": (near + far) * share / 2,
             "environment_steps": 100 * epoch,
             "seconds": {"cpu": 30.0 + seed},
-        }
+        } | ({"masked_updates": masked} if masked else {})
         lines.append(json.dumps(line) + "\n")
     (path / "metrics.jsonl").write_text("".join(lines))
     (path / "steps").mkdir()

@@ -177,3 +177,23 @@ def test_dashboards_name_the_score(results):
     assert final_values(record.summary)["final/last/success"] == pytest.approx(fmean(LS[0]))
     rows = list(Feed(record.path, 100, run.score).read())
     assert [row.values["success/test"] for row in rows] == pytest.approx([0.175, 0.35, 0.525, 0.7])
+
+
+def test_a_table_of_systems_tells_missing_seeds_explosions_and_masks(tmp_path, capsys):
+    masks = {"algorithm": {"mask_loss_above": 3000.0}}
+    for seed in (0, 1):
+        write_control(tmp_path, "ls-paco", seed, masked={"far": 2 + seed}, settings=masks)
+    write_control(tmp_path, "ls-paco_mask", 0, settings=masks)
+    explode(write_control(tmp_path, "ls-paco_mask", 1, settings=masks, done=False))
+    explode(write_control(tmp_path, "ls-paco_vanilla", 0, done=False))
+    assert main(["tables", "paco_table2", f"paths.results={tmp_path}"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "exploded 4/4" in text  # in place of the score of the row that has no other run
+    assert "PaCo, mask-out only: only seed 0." in text
+    assert "PaCo, mask-out only: seed 1 exploded" in text
+    masked = f"far in {4 * 2} (seed 0), {4 * 3} (seed 1)."
+    assert f"PaCo: left out of updates because of its loss: {masked}" in text
+    assert "PaCo, mask-out only: left out" not in text
+    assert "Exploded: further runs that a loss above its bound has ended." in text
+    assert "| 20 |" in text  # parameters of the critics, and of the policy
+    assert "| 10 |" in text

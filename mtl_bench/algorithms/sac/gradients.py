@@ -48,7 +48,7 @@ class ControlGradients:
         """Return the gradients of the losses on the data of an update."""
         network: Network = self.network
         copies: dict[str, Tensor] = {}
-        if self.method.needs != "losses":
+        if self.method.needs != "losses" or self.method.differentiates_twice:
             copies = copies_for_tasks(self.shared, self.method.num_tasks)
 
             def network(inputs_TBI: Tensor) -> Tensor:

@@ -119,6 +119,11 @@ class BatchGradients:
 
     def _of(self, batches: Sequence[Batch]) -> TaskGradients:
         here = (batch.to(self.device) for batch in batches)
+        if self.method.differentiates_twice and len(batches) > 1:
+            raise ConfigError(
+                f"trainer.accumulate={len(batches)}: {type(self.method).__name__} differentiates "
+                "task gradients, whose graph is one batch's; use trainer.accumulate=1"
+            )
         if len(batches) == 1:
             return self._differentiable(*self._forward(next(here)), buffer=0)
         if self.needs_gradients:

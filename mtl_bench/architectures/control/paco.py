@@ -6,7 +6,9 @@ I inputs, O outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import Literal
 
@@ -105,6 +107,12 @@ class PaCo(ControlNetwork):
             values = affine(values.relu() if layer else values, weight, bias)
         return values
 
+    def with_rows(self, rows_SK: Tensor) -> PaCo:
+        """Return a network of S tasks that are made of the same sets by other rows, a copy."""
+        other = deepcopy(self)
+        other.compositions = nn.Parameter(rows_SK[None].to(self.compositions))
+        return other
+
     def _compose(self, sets: Tensor) -> Tensor:
         """Return (E, T, I, O) from (E, K, I, O), or from (E, T, K, I, O)."""
         rows_ETK = self.rows().expand(self.members, -1, -1)
@@ -127,3 +135,27 @@ class PaCo(ControlNetwork):
         """
         new_TK = shares_TT.to(self.compositions) @ self.compositions[0]
         self.compositions[0, reset_T] = new_TK[reset_T]
+
+
+def rows_between(rows_T2: Tensor) -> Tensor:
+    """Return a row in the middle of every arc between neighbouring tasks on the circle, (T, 2).
+
+    Such are the sampled policies of PaCo's figure 3. The arcs are counted from the first task on,
+    with the angle; a row is as long as the tasks' are on average.
+
+    Args:
+        rows_T2: of the tasks, for K = 2.
+
+    Example:
+        >>> import torch
+        >>> from mtl_bench.architectures.control.paco import rows_between
+        >>> rows_between(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])).round(decimals=4).abs()
+        tensor([[0., 2.],
+                [0., 2.]])
+    """
+    angles_T = torch.atan2(rows_T2[:, 1], rows_T2[:, 0])
+    turned_T = ((angles_T - angles_T[0]) % (2 * math.pi)).sort().values
+    ends_T = torch.cat((turned_T[1:], turned_T.new_tensor([2 * math.pi])))
+    middles_T = angles_T[0] + (turned_T + ends_T) / 2
+    length = rows_T2.norm(dim=1).mean()
+    return length * torch.stack((middles_T.cos(), middles_T.sin()), dim=1)

@@ -16,6 +16,7 @@ from mtl_bench.reporting.figures import (
     compositions,
     cost,
     curves,
+    explosion,
     gradients,
     ranking,
     score,
@@ -45,6 +46,7 @@ FIGURES: dict[str, Callable[[FigureContext], Drawing]] = {
     "ranking": ranking.draw,
     "success": success.draw,
     "compositions": compositions.draw,
+    "explosion": explosion.draw,
 }
 """Name -> how it is drawn."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from mtl_bench.advice import command
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
-from mtl_bench.reporting.figures.looks import FAINT, Look, task_looks
+from mtl_bench.reporting.figures.looks import FAINT, GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import grid, legend_below, page
 from mtl_bench.reporting.figures.series import Array
 from mtl_bench.reporting.statistics import MethodRow, ScoredRun
@@ -63,7 +63,8 @@ def draw(scene: FigureContext) -> Drawing:
             scene,
             [row for row in scene.rows if any(row is drawn for drawn, _, _ in found)],
             "Of the last policy. Two sets: w / |w| on the unit circle, with |w| as the point's "
-            "size. More: the first two principal components of the tasks' w and their share of "
+            "size; the numbered crosses are the policies of `mtl-bench show RUN between=TASK`. "
+            "More: the first two principal components of the tasks' w and their share of "
             "the variance.",
         ),
     )
@@ -116,10 +117,25 @@ def _draw_circle(panel: Axes, rows_T2: Array, looks: dict[str, Look]) -> None:
     lengths_T = np.linalg.norm(rows_T2, axis=1)
     units_T2 = rows_T2 / np.maximum(lengths_T, np.finfo(float).tiny)[:, None]
     sizes_T = 4.5 + 5.0 * lengths_T / max(lengths_T.max(), np.finfo(float).tiny)
+    for number, row_2 in enumerate(_between(units_T2), start=1):
+        x, y = row_2.tolist()
+        panel.plot([x], [y], "x", color=GREY, ms=5)
+        panel.text(
+            0.86 * x, 0.86 * y, str(number), color=GREY, fontsize=7, ha="center", va="center"
+        )
     for (x, y), size, look in zip(units_T2, sizes_T, looks.values(), strict=True):
         panel.plot([0, x], [0, y], color=look.colour, linewidth=0.8, alpha=0.6)
         panel.plot([x], [y], look.marker, color=look.colour, ms=size, mec="white", mew=0.5)
     panel.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal", xlabel="w₁", ylabel="w₂")
+
+
+def _between(units_T2: Array) -> Array:
+    import torch  # most figures need no torch
+
+    from mtl_bench.architectures.control.paco import rows_between
+
+    rows_T2: Array = rows_between(torch.from_numpy(units_T2)).numpy()
+    return rows_T2
 
 
 def _draw_plane(panel: Axes, rows_TK: Array, looks: dict[str, Look]) -> None:

@@ -49,6 +49,7 @@ class FigureContext:
         comparison: the rows, with Δm as the tables print it.
         rows: those that the figures of methods show.
         left_out: names of the others.
+        asked: whether these rows were asked for.
         runs: row's name -> its runs, by seed.
         unfinished: records of the profile and data set that have no results yet.
         suffix: end of the figures' file names; tells the comparisons of a profile apart.
@@ -57,6 +58,7 @@ class FigureContext:
     comparison: Comparison
     rows: tuple[MethodRow, ...]
     left_out: tuple[str, ...]
+    asked: bool
     runs: dict[str, tuple[ScoredRun, ...]]
     unfinished: tuple[Record, ...]
     suffix: str
@@ -127,6 +129,7 @@ def find_scenes(
                     comparison,
                     rows,
                     tuple(row.name for row in comparison.rows if row not in rows),
+                    bool(methods),
                     {row.name: tuple(_runs_of(row, own)) for row in comparison.rows},
                     unfinished,
                     _suffix(comparison.setting, [c.setting for c in group]),

@@ -19,22 +19,25 @@ DARK = 0.55
 def draw(scene: FigureContext) -> Drawing:
     """Return a map with a row per system and a column per task, the means last.
 
+    However many rows there are, a map keeps them apart.
+
     Raises:
         CannotDrawError: tasks have no success.
     """
     at = [c for c, column in enumerate(scene.comparison.columns) if column.metric == SUCCESS]
-    if not at or not scene.rows:
+    rows = scene.rows if scene.asked else scene.comparison.rows
+    if not at or not rows:
         words = command("train", dataset="pendulum6", method="ls")
         raise CannotDrawError(f"these tasks have no success; those of environments do: `{words}`")
     labels = [scene.comparison.columns[c].label for c in at]
-    found = [[row.metrics[c] for c in at] for row in scene.rows]
+    found = [[row.metrics[c] for c in at] for row in rows]
     values_MT = np.array([[np.nan if s is None else s.mean for s in own] for own in found])
     values_MC = np.concatenate([values_MT, values_MT.mean(axis=1, keepdims=True)], axis=1)
     figure, body = page(
         9.0,
-        ROW * len(scene.rows) + 1.9,
+        ROW * len(rows) + 1.9,
         f"Success: {scene.subject}",
-        footer(scene, list(scene.rows), "Share of the evaluation's episodes, mean over the seeds."),
+        footer(scene, list(rows), "Share of the evaluation's episodes, mean over the seeds."),
     )
     axes = body.subplots()
     image = axes.imshow(
@@ -45,7 +48,7 @@ def draw(scene: FigureContext) -> Drawing:
         colour = "white" if value <= DARK else "black"
         axes.text(c, m, text, ha="center", va="center", fontsize=6.5, color=colour)
     axes.axvline(len(at) - 0.5, color="white", linewidth=3)
-    names = [f"{row.name}, n\u00a0=\u00a0{len(row.seeds)}" for row in scene.rows]
+    names = [f"{row.name}, n\u00a0=\u00a0{len(row.seeds)}" for row in rows]
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_xticks(
         range(len(at) + 1), [*labels, "mean"], fontsize=7, rotation=30, ha="right",

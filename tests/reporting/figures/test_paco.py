@@ -11,7 +11,7 @@ from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.drawing import style
 from mtl_bench.reporting.figures.command import FIGURES
 from mtl_bench.reporting.figures.compositions import principal_components
-from mtl_bench.reporting.figures.context import CannotDrawError, find_scenes
+from mtl_bench.reporting.figures.context import MOST_ROWS, CannotDrawError, find_scenes
 from mtl_bench.training.run import run
 from tests.algorithms.test_sac import SMALL
 from tests.records.control import TASKS, write_control
@@ -51,7 +51,9 @@ def test_two_sets_are_on_the_circle_and_three_in_their_plane(results):
     two, three = (rows[f"ls-paco_{sets}"].detach().numpy() for sets in SETS)
     assert "K\u00a0=\u00a02" in circle.get_title(loc="left")
     norms = np.linalg.norm(two, axis=1, keepdims=True)
-    np.testing.assert_allclose(points(circle), two / norms, rtol=1e-5)
+    crosses, tasks = np.split(points(circle), [len(two)])
+    np.testing.assert_allclose(tasks, two / norms, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(crosses, axis=1), 1.0, rtol=1e-5)
     np.testing.assert_allclose(points(plane), principal_components(three)[0], rtol=1e-5)
 
 
@@ -98,3 +100,11 @@ def test_the_map_has_the_success_of_every_task_and_their_mean(tmp_path):
     np.testing.assert_allclose(values, [[0.8, 0.5, 0.65], [0.2, 0.0, 0.1]])
     assert [t.get_text() for t in axes.get_xticklabels()] == [*TASKS, "mean"]
     assert [t.get_text() for t in axes.texts] == ["0.80", "0.50", "0.65", "0.20", "0.00", "0.10"]
+
+
+def test_a_map_has_all_systems_however_many(tmp_path):
+    names = ["ls", *(f"ls-v{number}" for number in range(MOST_ROWS + 1))]
+    for name in names:
+        write_control(tmp_path, name, 0)
+    axes, _ = draw("success", tmp_path).figure.axes
+    assert len(axes.get_yticklabels()) == len(names)

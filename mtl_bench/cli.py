@@ -88,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, UnwritableError) and options.elsewhere:
             error = UnwritableError(f"{error} or give {options.elsewhere}")
         if isinstance(error, MtlBenchError):
-            print(printable(f"mtl-bench: {error}"), file=sys.stderr)
+            if not error.told:
+                print(printable(f"mtl-bench: {error}"), file=sys.stderr)
             return error.exit_status
         if isinstance(error, OSError | MemoryError):
             print(printable(f"mtl-bench: {describe_refusal(error)}"), file=sys.stderr)

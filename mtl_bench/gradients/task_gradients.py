@@ -5,13 +5,13 @@ Legend of shape suffixes: T tasks, P shared parameters flattened into one vector
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import NonFiniteError
+from mtl_bench.errors import NoLabelsError
 from mtl_bench.gradients.autograd import (
     Gradients,
     check_parameters,
@@ -23,6 +23,8 @@ from mtl_bench.gradients.autograd import (
     write_gradients,
 )
 from mtl_bench.gradients.cut import Cut
+
+A = TypeVar("A")
 
 Backend = Literal["loop", "batched", "streamed"]
 
@@ -56,7 +58,7 @@ class TaskGradients:
     gradient. A parameter that a task does not use has a zero gradient for that task.
 
     Raises:
-        NonFiniteError: there is no loss.
+        NoLabelsError: there is no loss.
         ConfigError: a parameter is listed twice, is complex or has a sparse gradient.
 
     Example:
@@ -95,7 +97,7 @@ class TaskGradients:
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
         if not losses:
-            raise NonFiniteError("a batch has no labels of any task")
+            raise NoLabelsError("a batch has no labels of any task")
         self.losses = tuple(losses)
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
@@ -103,6 +105,8 @@ class TaskGradients:
         self._every_own = [p for parameters in self.own for p in parameters]
         check_parameters(self.shared, self.own)
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
+        self.batches = (1,) * len(losses)
+        """Of each task, the number of batches that its loss is the mean of."""
         self.known_gram_TT: Tensor | None = None
         self._buffer = buffer
         self._backend = backend
@@ -145,6 +149,7 @@ class TaskGradients:
         tasks = sorted(sums)
         means = [torch.stack(sums[t][2]).mean() for t in tasks]
         total = cls(means, shared, [own[t] for t in tasks], tasks=tasks)
+        total.batches = tuple(len(sums[t][2]) for t in tasks)
         for t in tasks:
             gradient_P, own_gradients, _ = sums[t]
             gradient_P /= len(own_gradients)
@@ -157,6 +162,13 @@ class TaskGradients:
     def num_shared(self) -> int:
         """P, the number of shared scalars that are trained."""
         return sum(p.numel() for p in self.shared)
+
+    def lead(self, function: Callable[[], A]) -> A:
+        """Return what a function answers that asks for gradients and applies weights.
+
+        Where several processes train together, one of them calls it; see ``DistributedGradients``.
+        """
+        return function()
 
     def jacobian(self) -> Tensor:
         """Return the (T, P) gradients over the shared parameters, in the order of ``shared``.
@@ -185,7 +197,7 @@ class TaskGradients:
             (len(self.losses),) * 2, dtype=torch.float64, device=self.losses[0].device
         )
         if self._backend == "streamed" and self._jacobian_TP is None:
-            for columns in self._stream():
+            for columns in self.stream():
                 gram_TT += columns @ columns.T
         else:
             for columns in self.jacobian().split(GRAM_BLOCK, dim=1):
@@ -209,7 +221,7 @@ class TaskGradients:
             direction = sum(weight * cotangent for weight, cotangent in weighted)
             assert isinstance(direction, Tensor)
             self._write_shared(differentiate(self._cut.output, self.shared, direction))
-            self._write_own(heads_T)
+            self.write_own(heads_T)
         else:
             self._apply_in_one_pass(weights_T, heads_T)
 
@@ -225,7 +237,7 @@ class TaskGradients:
         self.jacobian()  # computes the own gradients on the way
         parts = gradient_P.split([p.numel() for p in self.shared]) if self.shared else ()
         self._write_shared([g.view_as(p).to(p) for g, p in zip(parts, self.shared, strict=True)])
-        self._write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
+        self.write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
 
     def _empty_jacobian(self) -> Tensor:
         shape = (len(self.losses), self.num_shared)
@@ -265,8 +277,15 @@ class TaskGradients:
                 for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True))
             ]
 
-    def _stream(self) -> Iterable[Tensor]:
-        """Yield the columns of the Jacobian run by run of parameters; every graph is kept."""
+    def stream(self) -> Iterable[Tensor]:
+        """Yield the columns of the Jacobian run by run, (T, B) each; every graph is kept.
+
+        The runs are those of ``parameter_runs``. Where the Jacobian is there already, it is cut.
+        """
+        if self._jacobian_TP is not None:
+            sizes = [sum(p.numel() for p in run) for run in parameter_runs(self.shared)]
+            yield from self._jacobian_TP.split(sizes, dim=1)
+            return
         for run in parameter_runs(self.shared):
             shape = (len(self.losses), sum(p.numel() for p in run))
             rows = torch.empty(shape, device=run[0].device, dtype=widest_dtype(run))
@@ -308,7 +327,12 @@ class TaskGradients:
         assert isinstance(total, Tensor)
         return total
 
-    def _write_own(self, factors_T: Tensor) -> None:
+    def write_own(self, factors_T: Tensor) -> None:
+        """Write ``.grad`` of the tasks' own parameters, once the Jacobian was asked for.
+
+        Args:
+            factors_T: what multiplies them.
+        """
         for factor, parameters, own in zip(
             factors_T.tolist(), self.own, self._own_gradients, strict=True
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -13,10 +13,18 @@ from torch.utils.checkpoint import checkpoint
 from mtl_bench.algorithms.supervised.network_checks import GradientFlow, check_network
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import ConfigError
-from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, choose_backend
+from mtl_bench.errors import ConfigError, NoLabelsError
+from mtl_bench.gradients import (
+    Communicator,
+    Cut,
+    DistributedGradients,
+    RepresentationGradients,
+    TaskGradients,
+    choose_backend,
+)
 from mtl_bench.gradients.autograd import widest_dtype
 from mtl_bench.methods.base import Method
+from mtl_bench.ranks import ALONE, Ranks, Together
 from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.tasks import Task
 
@@ -41,6 +49,8 @@ class BatchGradients:
         backend: see ``choose_backend``.
         task_inputs: whether each sample belongs to one task.
         flow: looks at the graph of every task's first loss.
+        ranks: the processes that train together; each brings batches of its own to an update, none
+            perhaps, and the means are over the batches of all of them.
 
     Raises:
         ConfigError: the network has no representation to take the gradients of, the tasks meet in
@@ -59,6 +69,7 @@ class BatchGradients:
         backend: Any = "auto",  # noqa: ANN401 - a checked name
         task_inputs: bool = False,
         flow: GradientFlow | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         check_network(network, [task.name for task in tasks])
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
@@ -79,6 +90,8 @@ class BatchGradients:
             )
         self.backend = choose_backend(backend, network, len(self.tasks), device)
         self.autocast = precision == "bf16"
+        self.ranks = ranks
+        self.communicator = Communicator(ranks) if isinstance(ranks, Together) else None
         self._buffers: list[Tensor] = []
         self._generators: dict[str, Any] = {}
 
@@ -116,6 +129,16 @@ class BatchGradients:
             set_generator_states(present, self.device)
 
     def _of(self, batches: Sequence[Batch]) -> TaskGradients:
+        """Return the gradients over the batches of all processes."""
+        if self.communicator is None:
+            return self._of_own(batches)
+        local = None
+        with self.ranks.agreeing(), suppress(NoLabelsError):
+            local = self._of_own(batches)
+        keep = self.backend != "streamed"
+        return DistributedGradients(local, self.shared, self.own, self.communicator, keep)
+
+    def _of_own(self, batches: Sequence[Batch]) -> TaskGradients:
         here = (batch.to(self.device) for batch in batches)
         if len(batches) == 1:
             return self._differentiable(*self._forward(next(here)), buffer=0)
@@ -132,7 +155,10 @@ class BatchGradients:
                 losses.setdefault(t, []).append(loss)
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
-        return TaskGradients(means, self.shared, [self.own[t] for t in tasks], tasks=tasks)
+        own = [self.own[t] for t in tasks]
+        gradients = TaskGradients(means, self.shared, own, tasks=tasks)
+        gradients.batches = tuple(len(losses[t]) for t in tasks)
+        return gradients
 
     def task_losses(self, network: nn.Module, data: Sequence[Batch]) -> dict[int, Tensor]:
         """Return task's number -> mean loss over the batches, of a copy of the network.

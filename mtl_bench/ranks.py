@@ -6,6 +6,7 @@ is; so can ``srun``, see scripts/slurm_nodes.sh.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -222,13 +223,13 @@ def local_processes() -> int:
 
 
 @contextmanager
-def join(device: str = "auto", explain: Explain = lambda error: None) -> Iterator[Ranks]:
+def join(explain: Explain = lambda error: None) -> Iterator[Ranks]:
     """Find the processes that train together; without torchrun this one is alone.
 
-    Tensors on a GPU go by NCCL, those of the CPU by gloo.
+    Tensors on a GPU go by NCCL, those of the CPU by gloo. They stay together until they end, for
+    other runs one after the other.
 
     Args:
-        device: setting of the run, ``cpu`` or one of a GPU.
         explain: finds words for the errors of libraries.
 
     Raises:
@@ -237,19 +238,7 @@ def join(device: str = "auto", explain: Explain = lambda error: None) -> Iterato
     if count_processes() == 1:
         yield ALONE
         return
-    import torch
-    import torch.distributed as dist
-
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
-    except (RuntimeError, ValueError) as error:
-        named = ", ".join(f"{name}={os.environ[name]}" for name in VARIABLES)
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"the processes don't find each other ({named}): {reason}") from error
-    group = dist.new_group(backend="gloo", timeout=PATIENCE) if on_gpu else dist.group.WORLD
-    assert group is not None
-    ranks = Together(group, explain)
+    ranks = Together(_meet(), explain)
     try:
         yield ranks
         ranks.leave()
@@ -258,8 +247,25 @@ def join(device: str = "auto", explain: Explain = lambda error: None) -> Iterato
         if not isinstance(error, LostProcessError):
             error.told = ranks.leave() and not ranks.leads
         raise
-    finally:
-        dist.destroy_process_group()
+
+
+def _meet() -> dist.ProcessGroup:
+    """Return the group of all processes for objects and tensors of the CPU."""
+    import torch
+    import torch.distributed as dist
+
+    on_gpu = torch.cuda.is_available()
+    if not dist.is_initialized():
+        try:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            named = ", ".join(f"{name}={os.environ[name]}" for name in VARIABLES)
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"the processes don't find each other ({named}): {reason}") from error
+        atexit.register(dist.destroy_process_group)
+    group = dist.new_group(backend="gloo", timeout=PATIENCE) if on_gpu else dist.group.WORLD
+    assert group is not None
+    return group
 
 
 def _outlast_the_others() -> None:

@@ -54,7 +54,7 @@ def _work(rank: int, size: int, port: int, folder: Path, function: Any, argument
     os.environ |= dict(zip(ranks.VARIABLES, map(str, values), strict=True))
     ranks.PATIENCE = timedelta(seconds=PATIENCE / 4)
     torch.set_num_threads(1)
-    with ranks.join("cpu", explain) as joined:
+    with ranks.join(explain) as joined:
         try:
             answer = function(joined, *arguments)
         except Exception as error:

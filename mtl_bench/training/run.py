@@ -46,7 +46,7 @@ def run(config: dict[str, Any]) -> RunOutcome:
     accumulate = max(config["trainer"]["accumulate"], count_processes())
     config = {**config, "trainer": {**config["trainer"], "accumulate": accumulate}}
     check_sections(config)
-    with join(config["trainer"]["device"], explain) as ranks:
+    with join(explain) as ranks:
         return _run(config, ranks)
 
 

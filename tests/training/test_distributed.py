@@ -3,6 +3,7 @@
 import os
 import signal
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, DataError, Interrupted, NonFiniteError, TrainingError
-from mtl_bench.ranks import Ranks
+from mtl_bench.gradients import Communicator, DistributedGradients, TaskGradients
+from mtl_bench.methods import NashMTL
+from mtl_bench.ranks import Ranks, Together
 from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.training.checkpoint import Checkpoints
 from mtl_bench.training.trainer import Trainer, TrainerSettings
@@ -106,6 +109,28 @@ class Refusing:
         return self.weights(*arguments)
 
 
+def own_loop(ranks: Ranks) -> dict[str, Any]:
+    """Return weights and parameters of a loop of one's own over batches of 4 points a process."""
+    model, inputs, method, shared, own, optimizer = loop_parts()
+    for batch in inputs:
+        x = batch[4 * ranks.number :][:4]
+        local = TaskGradients(model(x).square().mean(dim=0).unbind(), shared, own)
+        assert isinstance(ranks, Together)
+        gradients = DistributedGradients(local, shared, own, Communicator(ranks))
+        info = gradients.lead(partial(method.step, gradients))
+        optimizer.step()
+    return {"weights": info.weights_T, "parameters": [p.detach() for p in model.parameters()]}
+
+
+def loop_parts():
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2).double()
+    shared, own = list(model.parameters()), [[], []]
+    inputs = torch.randn(3, 8, 3, dtype=torch.float64)
+    optimizer = torch.optim.SGD(shared, lr=0.1)
+    return model, inputs, NashMTL(2), shared, own, optimizer
+
+
 def scenarios(ranks: Ranks, configs: dict[str, Any]) -> dict[str, Any]:
     """Return what becomes of one training after the other, each in both processes."""
     found = {"straight": train_together(ranks, configs["straight"])}
@@ -116,6 +141,7 @@ def scenarios(ranks: Ranks, configs: dict[str, Any]) -> dict[str, Any]:
     found["damaged"] = train_together(ranks, configs["damaged"], alter=(3, fail))
     found["mended"] = train_together(ranks, configs["damaged"])
     found["nan"] = train_together(ranks, configs["nan"], alter=(3, poison))
+    found["own loop"] = own_loop(ranks)
     found["skipped"] = train_together(ranks, configs["skipped"], alter=(3, poison))
     return found
 
@@ -222,6 +248,18 @@ def test_both_processes_leave_out_what_one_refuses(found):
     first, second = both(found, "skipped")
     assert first["error"] is second["error"] is None
     assert [line["skipped"] for line in first["state"]["progress"]["history"]] == [1, 1, 1]
+
+
+def test_a_loop_of_ones_own_makes_the_updates_of_the_whole_batch(found):
+    model, inputs, method, shared, own, optimizer = loop_parts()
+    for x in inputs:
+        losses = model(x).square().mean(dim=0).unbind()
+        info = method.step(TaskGradients(losses, shared, own))
+        optimizer.step()
+    for answer in found:
+        torch.testing.assert_close(answer["own loop"]["weights"], info.weights_T)
+        expected = [p.detach() for p in shared]
+        torch.testing.assert_close(answer["own loop"]["parameters"], expected)
 
 
 def test_what_is_for_one_process_is_refused_in_one_line(tiny_data, tmp_path):

@@ -55,6 +55,9 @@ METHODS = sorted(
 )
 """All but the one that needs a package."""
 
+QUICK = ("composed", "famo", "graddrop", "ls", "mgda", "moco", "nashmtl", "taskforce")
+"""Some of every kind, those that look again among them."""
+
 
 class Listed:
     """A data set whose batches are made once; some lack labels."""
@@ -191,10 +194,10 @@ def assert_close(got, wanted, where):
             assert_close(got[key], wanted[key], f"{where}, {key}")
     elif isinstance(wanted, torch.Tensor) and wanted.is_floating_point():
         torch.testing.assert_close(
-            got, wanted, rtol=1e-6, atol=1e-9, msg=lambda text: f"{where}: {text}"
+            got, wanted, rtol=1e-5, atol=1e-7, msg=lambda text: f"{where}: {text}"
         )
     elif isinstance(wanted, float):
-        assert got == pytest.approx(wanted, rel=1e-6, abs=1e-9), where
+        assert got == pytest.approx(wanted, rel=1e-5, abs=1e-7), where
     else:
         assert_same(got, wanted, where)
 
@@ -217,9 +220,9 @@ def test_two_processes_make_the_updates_of_one(small_data, tmp_path):
         tmp_path,
         2,
         [
-            *(("qm9", method, lacking, {}) for method in METHODS),
-            *(("qm9", m, complete, {"backend": b}) for m in KINDS for b in ("loop", "streamed")),
-            *(("cityscapes", m, complete, {}) for m in ("ls", "nashmtl")),
+            *(("qm9", method, lacking, {}) for method in QUICK),
+            ("qm9", "mgda", complete, {"backend": "streamed"}),
+            ("cityscapes", "nashmtl", complete, {}),
         ],
     )
 

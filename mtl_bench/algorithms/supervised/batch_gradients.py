@@ -15,6 +15,7 @@ from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
 from mtl_bench.errors import ConfigError, NoLabelsError
 from mtl_bench.gradients import (
+    Backend,
     Communicator,
     Cut,
     DistributedGradients,
@@ -36,7 +37,8 @@ class BatchGradients:
     are the means of theirs. For a method that needs gradients one batch after the other is
     differentiated, so that memory holds one graph and a second Jacobian. A method that needs only
     losses chooses its weights when all of them are known; the forward pass of each batch is then
-    repeated in the backward pass instead of being kept (``torch.utils.checkpoint``).
+    repeated in the backward pass instead of being kept (``torch.utils.checkpoint``). So it is in
+    each of the backward passes of ``streamed``, which holds neither Jacobian.
 
     Args:
         network: predicts all tasks.
@@ -47,6 +49,7 @@ class BatchGradients:
             parameters, Jacobian, Gram matrix and method stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
+        max_memory: likewise.
         task_inputs: whether each sample belongs to one task.
         flow: looks at the graph of every task's first loss.
         ranks: the processes that train together; each brings batches of its own to an update, none
@@ -67,6 +70,7 @@ class BatchGradients:
         precision: str = "float32",
         level: str = "parameters",
         backend: Any = "auto",  # noqa: ANN401 - a checked name
+        max_memory: float | None = None,
         task_inputs: bool = False,
         flow: GradientFlow | None = None,
         ranks: Ranks = ALONE,
@@ -88,7 +92,7 @@ class BatchGradients:
                 "gradients.level=representation: each sample belongs to one task here, so that the "
                 "tasks' gradients of it never meet; use gradients.level=parameters"
             )
-        self.backend = choose_backend(backend, network, len(self.tasks), device)
+        self.backend = choose_backend(backend, network, len(self.tasks), device, max_memory)
         self.autocast = precision == "bf16"
         self.ranks = ranks
         self.communicator = Communicator(ranks) if isinstance(ranks, Together) else None
@@ -142,7 +146,8 @@ class BatchGradients:
         here = (batch.to(self.device) for batch in batches)
         if len(batches) == 1:
             return self._differentiable(*self._forward(next(here)), buffer=0)
-        if self.needs_gradients:
+        streamed = self.needs_gradients and self.backend == "streamed"
+        if self.needs_gradients and not streamed:
             passes = map(self._forward, here)
             parts = (self._differentiable(*each, buffer=1) for each in passes if each[0])
             return TaskGradients.mean(parts, self.shared, self.own, self._buffer(0))
@@ -156,7 +161,8 @@ class BatchGradients:
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
         own = [self.own[t] for t in tasks]
-        gradients = TaskGradients(means, self.shared, own, tasks=tasks)
+        backend: Backend = "streamed" if streamed else "loop"
+        gradients = TaskGradients(means, self.shared, own, backend=backend, tasks=tasks)
         gradients.batches = tuple(len(losses[t]) for t in tasks)
         return gradients
 

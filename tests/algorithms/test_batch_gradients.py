@@ -131,7 +131,6 @@ def test_accumulation_averages_losses_and_gradients(network, backend, method):
     torch.testing.assert_close(written(net), written(twin), rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [LS, MGDA])
 class Largest(TorchDispatchMode):
     """Notes the number of scalars of the largest tensor that is made."""
 
@@ -162,6 +161,7 @@ def test_a_streamed_jacobian_is_never_there_as_a_whole(count, monkeypatch):
     torch.testing.assert_close(gram_TT, expected_TT, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", [LS, MGDA])
 def test_accumulation_moves_running_statistics_once_for_each_batch(method):
     batches = [points(seed) for seed in (0, 1)]
     net, plain = norms(), norms()

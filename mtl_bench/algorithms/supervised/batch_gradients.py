@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -250,7 +250,7 @@ class BatchGradients:
             batch,
             here,
             use_reentrant=False,
-            context_fn=lambda: (nullcontext(), unchanged_statistics(self.network)),
+            context_fn=lambda: (nullcontext(), _UnchangedStatistics(self.network)),
         )
         return losses
 
@@ -267,6 +267,20 @@ class BatchGradients:
             buffer = torch.empty(shape, device=self.device, dtype=widest_dtype(trained))
             self._buffers.append(buffer)
         return self._buffers[number]
+
+
+class _UnchangedStatistics(AbstractContextManager[None]):
+    """``unchanged_statistics`` that may be entered again, for every pass that is repeated."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def __enter__(self) -> None:
+        self._present = unchanged_statistics(self.network)
+        self._present.__enter__()
+
+    def __exit__(self, *error: Any) -> None:  # noqa: ANN401
+        self._present.__exit__(*error)
 
 
 def _exact(values: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ P shared parameters flattened, B a run of them, b this process's share of the ru
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import LostProcessError, NoLabelsError
+from mtl_bench.errors import NoLabelsError
 from mtl_bench.gradients import task_gradients
 from mtl_bench.gradients.autograd import parameter_runs, widest_dtype, write_gradients
 from mtl_bench.gradients.communicator import Communicator
@@ -79,6 +80,7 @@ class DistributedGradients(TaskGradients):
         self._factors_L = (counts_T / sums_2T[0])[tasks_L]
         self.known_gram_TT: Tensor | None = None
         self._shares: list[Tensor] | None = None
+        self._asking = False
 
     def lead(self, function: Callable[[], A]) -> A:
         """Call a function in process 0, and in the others do what it asks of these gradients.
@@ -96,24 +98,23 @@ class DistributedGradients(TaskGradients):
                 getattr(self, word)(*arguments)
         try:
             answer = function()
-        except LostProcessError:
-            raise
         except Exception as error:
-            ranks.share(("raise", ranks.in_words(error)))
+            if not self._asking:  # else the others are at their part, and notice that this one ends
+                ranks.share(("raise", ranks.in_words(error)))
             raise
         ranks.share(("return", answer))
         return answer
 
     def jacobian(self) -> Tensor:
         """Return the (S, P) gradients, in process 0; see ``TaskGradients``."""
-        self._ask("_gather")
-        return torch.cat([self._no_columns(), *self._gather()], dim=1)
+        with self._asked("_gather"):
+            return torch.cat([self._no_columns(), *self._gather()], dim=1)
 
     def gram(self) -> Tensor:
         """Return the (S, S) inner products of the task gradients, float64 on the CPU."""
         if self.known_gram_TT is None:
-            self._ask("_multiply")
-            self._multiply()
+            with self._asked("_multiply"):
+                self._multiply()
         assert self.known_gram_TT is not None
         return self.known_gram_TT
 
@@ -121,8 +122,8 @@ class DistributedGradients(TaskGradients):
         """Write ``.grad`` of every parameter in every process; see ``TaskGradients``."""
         heads_T = weights_T if head_weights_T is None else head_weights_T
         weights = weights_T.detach().double(), heads_T.detach().double()
-        self._ask("_apply", *weights)
-        self._apply(*weights)
+        with self._asked("_apply", *weights):
+            self._apply(*weights)
 
     def apply_vector(self, gradient_P: Tensor, head_weights_T: Tensor | None = None) -> None:
         """Write ``.grad`` from one vector that process 0 has; see ``TaskGradients``."""
@@ -130,15 +131,19 @@ class DistributedGradients(TaskGradients):
             raise ValueError(f"gradient of {gradient_P.numel()} values for {self.num_shared}")
         heads_T = torch.ones(len(self.own)) if head_weights_T is None else head_weights_T
         heads_T = heads_T.detach().double()
-        self._ask("_receive", heads_T)
-        self._receive(heads_T, gradient_P)
+        with self._asked("_receive", heads_T):
+            self._receive(heads_T, gradient_P)
 
-    def _ask(self, word: str, *arguments: Tensor) -> None:
-        """Let the other processes call a method of theirs; it is this one's turn then."""
+    @contextmanager
+    def _asked(self, word: str, *arguments: Tensor) -> Iterator[None]:
+        """Let the other processes call a method of theirs while this one does its part."""
         self._communicator.ranks.share((word, *arguments))
+        self._asking = True
+        yield
+        self._asking = False
 
     def _gather(self) -> list[Tensor]:
-        """Return the columns of all processes run by run, (S, B) each; () but in process 0."""
+        """Return the columns of all processes run by run, (S, B) each; in process 0 alone."""
         pairs = zip(self._kept_shares(), self._sizes(), strict=True)
         return [self._communicator.gather_columns(share_Sb, size) for share_Sb, size in pairs]
 

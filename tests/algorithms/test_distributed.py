@@ -222,7 +222,7 @@ def test_two_processes_make_the_updates_of_one(small_data, tmp_path):
         [
             *(("qm9", method, lacking, {}) for method in QUICK),
             ("qm9", "mgda", complete, {"backend": "streamed"}),
-            ("cityscapes", "nashmtl", complete, {}),
+            ("nyuv2", "nashmtl", unlabelled, {}),
         ],
     )
 

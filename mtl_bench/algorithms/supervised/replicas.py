@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from mtl_bench.architectures.base import Architecture
@@ -63,43 +63,47 @@ class Replicas:
             )
 
     @contextmanager
-    def an_update(self, batches: int) -> Iterator[None]:
-        """Move the running statistics together when the block has made an update.
-
-        Args:
-            batches: how many this process has for it.
-        """
-        before = [(norm, *map(torch.clone, _statistics(norm))) for norm in self.norms]
-        yield
+    def an_update(self) -> Iterator[None]:
+        """Move the running statistics together when the block has made an update."""
         if self.communicator is None or not self.norms:
+            yield
             return
-        counts = self.ranks.gather(batches)
-        later = sum(counts[self.ranks.number + 1 :])
-        moved = []
-        for norm, *old in before:
-            left = 1 - (norm.momentum or 0.0)
-            for present, past in zip(_statistics(norm), old, strict=True):
-                own = present.double() - left**batches * past.double()
-                moved.append((left**later * own).flatten())
-        change = torch.cat(moved)
-        self.communicator.sum(change)
-        parts = iter(change.split([len(part) for part in moved]))
-        for norm, *old in before:
-            left = 1 - (norm.momentum or 0.0)
-            for present, past in zip(_statistics(norm), old, strict=True):
-                present.copy_(left ** sum(counts) * past.double() + next(parts))
-            if norm.num_batches_tracked is not None:
-                norm.num_batches_tracked += sum(counts) - batches
+        tracked_N, old_2 = self._tracked(), [*map(torch.clone, self._statistics())]
+        yield
+        # a norm sees a batch as often as the network calls it, and keeps a share each time
+        passes_N = (self._tracked() - tracked_N).double()
+        passes_RN = self.communicator.all_gather(passes_N, self.ranks.size * len(passes_N))
+        passes_RN = passes_RN.view(self.ranks.size, -1)
+        own, later, all_N = passes_N, passes_RN[self.ranks.number + 1 :].sum(0), passes_RN.sum(0)
+        kept_N = 1 - passes_N.new_tensor([norm.momentum or 0.0 for norm in self.norms])
+        present_2, widths = self._statistics(), [norm.num_features for norm in self.norms]
+
+        def spread(factors_N: Tensor) -> Tensor:
+            """Return a factor for each of a norm's features, all means before all variances."""
+            features = torch.tensor(widths, device=factors_N.device)
+            return factors_N.repeat_interleave(features, output_size=sum(widths)).repeat(2)
+
+        old, present = (torch.cat([*values]).double() for values in (old_2, present_2))
+        moved = spread(kept_N**later) * (present - spread(kept_N**own) * old)
+        self.communicator.sum(moved)
+        new = moved + spread(kept_N**all_N) * old
+        for statistic, value in zip(present_2, new.split(widths * 2), strict=True):
+            statistic.copy_(value)
+        for norm, passes in zip(self.norms, (all_N - passes_N).long(), strict=True):
+            assert norm.num_batches_tracked is not None
+            norm.num_batches_tracked += passes
+
+    def _tracked(self) -> Tensor:
+        """Return how many batches each norm has seen, (N,)."""
+        return torch.stack([norm.get_buffer("num_batches_tracked") for norm in self.norms])
+
+    def _statistics(self) -> list[Tensor]:
+        """Return the running means of all norms, then the running variances."""
+        names = ("running_mean", "running_var")
+        return [norm.get_buffer(name) for name in names for norm in self.norms]
 
     def copy_buffers(self) -> None:
         """Give all copies the buffers of process 0."""
         if self.communicator is not None:
             for buffer in self.network.buffers():
                 self.communicator.copy_from_first(buffer)
-
-
-def _statistics(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    assert isinstance(norm, _BatchNorm)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return norm.running_mean, norm.running_var

@@ -156,7 +156,7 @@ class Supervised(Algorithm):
         self, data: Sequence[Batch], update: Callable[[Component, Sequence[Batch]], MadeUpdate]
     ) -> None:
         """Make one update of the network, and tell the network of it."""
-        with self.replicas.an_update(len(data)):
+        with self.replicas.an_update():
             made = update(self.components[0], data)
         self.network.after_update(made.losses)
         if type(self.network).after_update is not Architecture.after_update:

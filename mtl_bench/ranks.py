@@ -264,7 +264,7 @@ def _meet() -> dist.ProcessGroup:
             raise ConfigError(f"the processes don't find each other ({named}): {reason}") from error
         atexit.register(dist.destroy_process_group)
     group = dist.new_group(backend="gloo", timeout=PATIENCE) if on_gpu else dist.group.WORLD
-    assert group is not None
+    assert isinstance(group, dist.ProcessGroup)
     return group
 
 

@@ -58,7 +58,7 @@ def load_batches(
     starts = range(0, len(indices), size) if numbers is None else [size * n for n in numbers]
     loader: DataLoader[Any] = DataLoader(
         _Guarded(store),  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
-        batch_sampler=[indices[i : i + size] for i in starts],  # type: ignore[arg-type]
+        batch_sampler=[indices[i : i + size] for i in starts],  # type: ignore[misc]
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,

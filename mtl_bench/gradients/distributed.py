@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -90,9 +90,11 @@ class DistributedGradients(TaskGradients):
         ranks = self._communicator.ranks
         if not ranks.leads:
             while True:
-                word, *arguments = ranks.share(())
+                asked: tuple[Any, ...] = ranks.share(())
+                word, *arguments = asked
                 if word == "return":
-                    return arguments[0]  # type: ignore[no-any-return]
+                    answered: A = arguments[0]
+                    return answered
                 if word == "raise":
                     raise arguments[0]
                 getattr(self, word)(*arguments)

@@ -21,8 +21,8 @@ from mtl_bench.errors import MtlBenchError
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
-    *("agents", "constant", "mtan", "precision", "pspnet", "qm9", "readme_loop", "sac"),
-    *("solvers", "systems"),
+    *("agents", "constant", "mtan", "precision", "processes", "pspnet", "qm9", "readme_loop"),
+    *("sac", "solvers", "systems"),
 )
 
 
@@ -67,6 +67,7 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
             "readme_loop": (rounds, threads, only),
             "sac": (rounds, threads, only),
             "systems": (rounds, threads, only),
+            "processes": (data, rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words[1:] = sorted(words[1:], key=lambda word: not word.startswith("-"))
     options = _parser(words).parse_args(words)
     command: Callable[[argparse.Namespace], int] = options.command
-    if options.loads and sys.stderr.isatty():  # a second or more of silence otherwise
+    first = os.environ.get("RANK", "0") == "0"  # of those that torchrun has started
+    if options.loads and first and sys.stderr.isatty():  # a second or more of silence otherwise
         print("mtl-bench: loading torch ...", file=sys.stderr, flush=True)
     try:
         return command(options)
@@ -88,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, UnwritableError) and options.elsewhere:
             error = UnwritableError(f"{error} or give {options.elsewhere}")
         if isinstance(error, MtlBenchError):
-            print(printable(f"mtl-bench: {error}"), file=sys.stderr)
+            if not error.told:
+                print(printable(f"mtl-bench: {error}"), file=sys.stderr)
             return error.exit_status
         if isinstance(error, OSError | MemoryError):
             print(printable(f"mtl-bench: {describe_refusal(error)}"), file=sys.stderr)

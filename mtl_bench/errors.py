@@ -7,9 +7,14 @@ from typing import Any
 
 
 class MtlBenchError(Exception):
-    """Base of every error that the command line prints as one line."""
+    """Base of every error that the command line prints as one line.
+
+    Attributes:
+        told: whether another process of the same training prints it.
+    """
 
     exit_status = 1
+    told = False
 
 
 class UnwritableError(MtlBenchError):
@@ -64,6 +69,14 @@ class NonFiniteError(TrainingError):
     def __init__(self, message: str, recoverable: bool = True) -> None:
         super().__init__(message)
         self.recoverable = recoverable
+
+
+class NoLabelsError(NonFiniteError):
+    """An update whose batches have no labels of any task."""
+
+
+class LostProcessError(TrainingError):
+    """One of the processes that train together is gone, or hangs."""
 
 
 class ExplodedError(TrainingError):

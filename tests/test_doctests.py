@@ -14,11 +14,15 @@ EXPORTS = [
     if inspect.isroutine(kind := getattr(import_module(f"mtl_bench.{room}"), name))
     or inspect.isclass(kind)
 ]
-ASKS_A_NETWORK = {"gradients.choose_backend"}
-"""Functions of the trainer that no example of a few lines shows."""
+ASK_FOR_MORE = {
+    "gradients.choose_backend",  # a network
+    "gradients.Communicator",  # several processes
+    "gradients.DistributedGradients",
+}
+"""What no example of a few lines shows, and why."""
 
 
-@pytest.mark.parametrize("export", sorted({*EXPORTS} - ASKS_A_NETWORK))
+@pytest.mark.parametrize("export", sorted({*EXPORTS} - ASK_FOR_MORE))
 def test_the_example_of_a_public_name(export):
     room, name = export.split(".")
     kind = getattr(import_module(f"mtl_bench.{room}"), name)

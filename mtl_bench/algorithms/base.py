@@ -100,6 +100,8 @@ class Algorithm(ABC):
         origin: kind, source and manifest of what is learned from, all strings; a run is not
             continued on another one.
         fixed: keys of a configuration that the algorithm has no choice of, and their values.
+        shares_updates: whether several processes can train together, each with a part of the data
+            of an update; it is then built with ``ranks``.
     """
 
     tasks: tuple[TaskSpec, ...]
@@ -109,6 +111,7 @@ class Algorithm(ABC):
     steps_per_epoch: int
     origin: dict[str, str]
     fixed: ClassVar[Mapping[str, Any]] = {}
+    shares_updates: ClassVar[bool] = False
     tell: Callable[[str], None] = staticmethod(print)
 
     @classmethod

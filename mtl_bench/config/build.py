@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtl_bench.config.objects import ANNOTATIONS, class_of
 from mtl_bench.errors import ConfigError, MtlBenchError
+from mtl_bench.ranks import ALONE, Ranks
 from mtl_bench.seeding import derive_seed, seed_everything, seeded
 
 if TYPE_CHECKING:
@@ -135,16 +136,36 @@ def build_scheduler(section: dict[str, Any], optimizer: Optimizer) -> LRSchedule
     return scheduler
 
 
-def build_algorithm(config: dict[str, Any], data: Any, device: torch.device) -> Algorithm:  # noqa: ANN401
+def build_algorithm(
+    config: dict[str, Any],
+    data: Any,  # noqa: ANN401
+    device: torch.device,
+    ranks: Ranks = ALONE,
+) -> Algorithm:
     """Build what a run learns from; every global generator is seeded first.
+
+    Networks and methods are the same in all processes that train together; what is drawn from
+    then on, by dropout, is not.
 
     Args:
         config: the run's configuration.
         data: its data set or suite of environments.
         device: where the networks live.
+        ranks: the processes.
+
+    Raises:
+        ConfigError: there are several, and the algorithm is for one.
     """
     seed_everything(config["seed"])
+    shares_updates: bool = class_of("algorithm", config["algorithm"]).shares_updates
+    if ranks.size > 1 and not shares_updates:
+        raise ConfigError(
+            f"algorithm={config['algorithm']['name']} trains in one process, and torchrun has "
+            f"started {ranks.size}: leave torchrun out"
+        )
     arguments = BUILDERS[config["algorithm"]["name"]](config, data, device)
+    if shares_updates:
+        arguments["ranks"] = ranks
     algorithm: Algorithm = build(
         config["algorithm"],
         optimizer=partial(build_optimizer, config["optimizer"]),
@@ -152,6 +173,8 @@ def build_algorithm(config: dict[str, Any], data: Any, device: torch.device) -> 
         clip_norm=config["trainer"].get("clip_norm"),
         **arguments,
     )
+    if not ranks.leads:
+        seed_everything(derive_seed(config["seed"], "rank", ranks.number))
     return algorithm
 
 

@@ -17,7 +17,7 @@ NOT_NUMBERS_IN = {
     "trainer": ("device", "threads", "workers", "checkpoint_minutes", "log_every", "determinism"),
     "dataset": ("root",),
     "architecture": ("serves", "single_task"),
-    "gradients": ("backend",),
+    "gradients": ("backend", "max_memory"),
     "algorithm": ("_target_",),
 }
 """Keys of other sections that don't."""

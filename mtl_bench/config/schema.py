@@ -148,6 +148,7 @@ class Gradients(Section):
 
     level: Literal["parameters", "representation"]
     backend: Literal["auto", "loop", "batched", "streamed"]
+    max_memory: Positive | None
 
 
 class Protocol(Section):
@@ -238,7 +239,7 @@ def check_sections(config: dict[str, Any]) -> None:
     if config["gradients"]["level"] == "representation" and config["trainer"]["accumulate"] > 1:
         raise ConfigError(
             f"trainer.accumulate={config['trainer']['accumulate']}: must be 1 with "
-            "gradients.level=representation, which takes the gradients of one batch"
+            "gradients.level=representation, which takes the gradients of one batch in one process"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import ClassVar, Literal, Protocol, Self
 
@@ -82,9 +82,18 @@ class Dataset(Protocol):
         """Number of training batches in an epoch."""
 
     def train_batches(
-        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+        self,
+        epoch: int,
+        start: int = 0,
+        workers: int = 0,
+        pin: bool = False,
+        numbers: Iterable[int] | None = None,
     ) -> Iterator[Batch]:
-        """Yield an epoch's batches from number ``start`` on; seed and epoch decide their order."""
+        """Yield an epoch's batches from number ``start`` on; seed and epoch decide their order.
+
+        Several processes that train together ask for the ``numbers`` of their own instead, counted
+        from 0; where there is no such argument, one process alone can train.
+        """
 
     def sample_names(self, epoch: int, batch: int) -> list[str]:
         """Return what a person knows the samples of an epoch's batch number ``batch`` by."""

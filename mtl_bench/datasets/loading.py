@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -33,7 +33,12 @@ class Store(Protocol[B]):
 
 
 def load_batches(
-    store: Store[B], indices: np.ndarray, size: int, workers: int, pin: bool
+    store: Store[B],
+    indices: np.ndarray,
+    size: int,
+    workers: int,
+    pin: bool,
+    numbers: Iterable[int] | None = None,
 ) -> Iterator[B]:
     """Yield the batches of ``indices``, ``size`` after ``size``; the last may be smaller.
 
@@ -43,15 +48,17 @@ def load_batches(
         size: members of a batch.
         workers: processes that prepare batches; 0 prepares them here.
         pin: whether batches lie in page-locked memory.
+        numbers: of the batches, counted from 0, that are wanted; by default all.
 
     Raises:
         MtlBenchError: what the store raised, in the same words from any process.
         RuntimeError: a process died, wherever the training is just then, or prepared no batch
             within `PATIENCE_S`; of a fork server's child, which is not ours, only the latter shows.
     """
+    starts = range(0, len(indices), size) if numbers is None else [size * n for n in numbers]
     loader: DataLoader[Any] = DataLoader(
         _Guarded(store),  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
-        batch_sampler=[indices[i : i + size] for i in range(0, len(indices), size)],  # type: ignore
+        batch_sampler=[indices[i : i + size] for i in starts],  # type: ignore[misc]
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,

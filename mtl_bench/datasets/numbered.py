@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -44,14 +44,20 @@ class NumberedSamples(Generic[B]):
         return -(-len(self.splits["train"]) // self.batch_size)
 
     def train_batches(
-        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+        self,
+        epoch: int,
+        start: int = 0,
+        workers: int = 0,
+        pin: bool = False,
+        numbers: Iterable[int] | None = None,
     ) -> Iterator[B]:
-        """Yield the batches of an epoch from number ``start`` on.
+        """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
 
         Their order is a function of seed and epoch, so that there is no state to save.
         """
-        numbers = self.order(epoch)[start * self.batch_size :]
-        return load_batches(self.store, numbers, self.batch_size, workers, pin)
+        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
+        order = self.order(epoch)
+        return load_batches(self.store, order, self.batch_size, workers, pin, wanted)
 
     def evaluation_batches(self, split: Split, workers: int = 0, pin: bool = False) -> Iterator[B]:
         """Yield the batches of a split in a fixed order."""

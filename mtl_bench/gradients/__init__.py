@@ -1,7 +1,9 @@
 """The task gradients of one step: what they are, how they are computed, and the choice between."""
 
 from mtl_bench.gradients.choice import choose_backend
+from mtl_bench.gradients.communicator import Communicator
 from mtl_bench.gradients.cut import Cut
+from mtl_bench.gradients.distributed import DistributedGradients
 from mtl_bench.gradients.representation import RepresentationGradients
 from mtl_bench.gradients.stacked import StackedGradients, copies_for_tasks
 from mtl_bench.gradients.task_gradients import Backend, TaskGradients
@@ -9,7 +11,9 @@ from mtl_bench.gradients.weighted import WeightedGradients
 
 __all__ = [
     "Backend",
+    "Communicator",
     "Cut",
+    "DistributedGradients",
     "RepresentationGradients",
     "StackedGradients",
     "TaskGradients",

@@ -16,16 +16,28 @@ JACOBIAN_LIMIT = 4 << 30
 
 
 def choose_backend(
-    name: Literal["auto"] | Backend, architecture: Architecture, tasks: int, device: torch.device
+    name: Literal["auto"] | Backend,
+    architecture: Architecture,
+    tasks: int,
+    device: torch.device,
+    max_memory: float | None = None,
 ) -> Backend:
     """Return the backend that ``gradients.backend`` names.
 
-    ``auto`` streams a Jacobian of more than 4 GiB. Of what is smaller it takes ``batched`` for
+    ``auto`` streams a Jacobian that is too large. Of what is smaller it takes ``batched`` for
     architectures that gain from it on a CPU, where that was measured, and ``loop`` elsewhere.
+
+    Args:
+        name: of the backend.
+        architecture: what is differentiated.
+        tasks: T.
+        device: where.
+        max_memory: GiB that a Jacobian may take, by default 4.
     """
     if name != "auto":
         return name
     trained = sum(p.numel() for p in architecture.shared_parameters() if p.requires_grad)
-    if 4 * tasks * trained > JACOBIAN_LIMIT:
+    limit = JACOBIAN_LIMIT if max_memory is None else max_memory * (1 << 30)
+    if 4 * tasks * trained > limit:
         return "streamed"
     return "batched" if architecture.batched_backward and device.type == "cpu" else "loop"

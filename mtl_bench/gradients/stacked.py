@@ -80,11 +80,11 @@ class StackedGradients(TaskGradients):
         self._copies = copies
         self._stacked_gradients: Sequence[Tensor | None] = ()
 
-    def last_layer_norms(self) -> Tensor:
-        """Return the norms of the task gradients of the last shared weight, (T,)."""
+    def last_layer_columns(self) -> Tensor:
+        """Return the task gradients of the last shared weight, (T, Q)."""
         if self._copies:  # the losses reach these in place of the weight
             self.jacobian()
-        return super().last_layer_norms()
+        return super().last_layer_columns()
 
     def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
         count = len(self._copies)
@@ -116,7 +116,8 @@ class StackedGradients(TaskGradients):
     def _weighted(self, weights_T: Tensor) -> Tensor:
         return (weights_T.to(self._graph_S) * self._graph_S).sum()
 
-    def _write_own(self, factors_T: Tensor) -> None:
+    def write_own(self, factors_T: Tensor) -> None:
+        """Write ``.grad`` of the tasks' own parameters, once the Jacobian was asked for."""
         every_T = factors_T.new_ones(self._num_tasks)  # a task that is left out has a gradient of 0
         every_T[list(self.tasks)] = factors_T
 

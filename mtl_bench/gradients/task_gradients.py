@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from mtl_bench.errors import ConfigError, NonFiniteError
+from mtl_bench.errors import ConfigError, NoLabelsError
 from mtl_bench.gradients.autograd import (
     Gradients,
     check_parameters,
@@ -24,6 +24,8 @@ from mtl_bench.gradients.autograd import (
     write_gradients,
 )
 from mtl_bench.gradients.cut import Cut
+
+A = TypeVar("A")
 
 Backend = Literal["loop", "batched", "streamed"]
 
@@ -61,7 +63,7 @@ class TaskGradients:
     gradient. A parameter that a task does not use has a zero gradient for that task.
 
     Raises:
-        NonFiniteError: there is no loss.
+        NoLabelsError: there is no loss.
         ConfigError: a parameter is listed twice, is complex or has a sparse gradient.
 
     Example:
@@ -102,7 +104,7 @@ class TaskGradients:
         if len(own) != len(losses):
             raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
         if not losses:
-            raise NonFiniteError("a batch has no labels of any task")
+            raise NoLabelsError("a batch has no labels of any task")
         self.losses = tuple(losses)
         self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
         self.shared = [p for p in shared if p.requires_grad]
@@ -112,6 +114,8 @@ class TaskGradients:
         self.own = [[*parameters, *together] for parameters in alone]
         self._every_own = [*chain.from_iterable(alone), *together]
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
+        self.batches = (1,) * len(losses)
+        """Of each task, the number of batches that its loss is the mean of."""
         self.known_gram_TT: Tensor | None = None
         self._buffer = buffer
         self._backend = backend
@@ -128,6 +132,7 @@ class TaskGradients:
         shared: Iterable[Tensor],
         own: Sequence[Iterable[Tensor]],
         buffer: Tensor | None = None,
+        last: Tensor | None = None,
         summed: Sequence[Tensor] = (),
     ) -> Self:
         """Return the gradients of the mean losses of several batches.
@@ -140,7 +145,8 @@ class TaskGradients:
             shared: as of the parts.
             own: for all T tasks.
             buffer: (T, P) tensor to keep the mean in, other than the parts'.
-            summed: as of the parts.
+            last: as of the parts.
+            summed: likewise.
         """
         sums: dict[int, tuple[Tensor, list[Gradients], list[Tensor]]] = {}
         for part in parts:
@@ -156,19 +162,28 @@ class TaskGradients:
                 losses.append(part.losses[row].detach())  # unlike losses_T on their device
         tasks = sorted(sums)
         means = [torch.stack(sums[t][2]).mean() for t in tasks]
-        total = cls(means, shared, [own[t] for t in tasks], tasks=tasks, summed=summed)
+        own = [own[t] for t in tasks]
+        total = cls(means, shared, own, tasks=tasks, last=last, summed=summed)
+        total.batches = tuple(len(sums[t][2]) for t in tasks)
         for t in tasks:
             gradient_P, own_gradients, _ = sums[t]
             gradient_P /= len(own_gradients)
             total._own_gradients.append(tuple(map(_mean, zip(*own_gradients, strict=True))))
         assert buffer is not None
-        total._jacobian_TP = buffer if len(tasks) == len(own) else buffer[tasks]
+        total._jacobian_TP = buffer if len(tasks) == len(buffer) else buffer[tasks]
         return total
 
     @property
     def num_shared(self) -> int:
         """P, the number of shared scalars that are trained."""
         return sum(p.numel() for p in self.shared)
+
+    def lead(self, function: Callable[[], A]) -> A:
+        """Return what a function answers that asks for gradients and applies weights.
+
+        Where several processes train together, one of them calls it; see ``DistributedGradients``.
+        """
+        return function()
 
     def jacobian(self) -> Tensor:
         """Return the (T, P) gradients over the shared parameters, in the order of ``shared``.
@@ -197,7 +212,7 @@ class TaskGradients:
             (len(self.losses),) * 2, dtype=torch.float64, device=self.losses[0].device
         )
         if self._backend == "streamed" and self._jacobian_TP is None:
-            for columns in self._stream():
+            for columns in self.stream():
                 gram_TT += columns @ columns.T
         else:
             for columns in self.jacobian().split(GRAM_BLOCK, dim=1):
@@ -213,18 +228,28 @@ class TaskGradients:
         Raises:
             ConfigError: no parameter of a layer is shared, or the last one is not trained.
         """
+        return self.last_layer_columns().double().norm(dim=1).cpu()
+
+    def last_layer_columns(self) -> Tensor:
+        """Return the tasks' gradients of the Q numbers of the last shared weight, (T, Q)."""
+        place = self._place_of_last()
+        last = self.shared[place]
+        if self._jacobian_TP is None:
+            rows_TQ = last.new_empty(len(self.losses), last.numel(), dtype=widest_dtype([last]))
+            for t, row_Q in enumerate(rows_TQ):
+                fill(row_Q, [last], self._task_gradients(t, [last], keep=True))
+            return rows_TQ
+        first = sum(p.numel() for p in self.shared[:place])
+        return self._jacobian_TP[:, first : first + last.numel()]
+
+    def _place_of_last(self) -> int:
+        """Return the number of the last shared weight among the shared parameters."""
         matrices = (p for p in reversed(self.shared) if p.dim() > 1)
         last = next(matrices, None) if self._last is None else self._last
         place = next((n for n, p in enumerate(self.shared) if p is last), None)
-        if last is None or place is None:
+        if place is None:
             raise ConfigError("the tasks share no last layer whose weight is trained")
-        if self._jacobian_TP is None:
-            parts = [self._task_gradients(t, [last], keep=True)[0] for t in range(len(self.losses))]
-            norms = [0.0 if part is None else float(part.double().norm()) for part in parts]
-            return torch.tensor(norms, dtype=torch.float64)
-        first = sum(p.numel() for p in self.shared[:place])
-        columns_TQ = self._jacobian_TP[:, first : first + last.numel()]
-        return columns_TQ.double().norm(dim=1).cpu()
+        return place
 
     def apply(self, weights_T: Tensor, head_weights_T: Tensor | None = None) -> None:
         """Write ``.grad`` of every parameter.
@@ -242,7 +267,7 @@ class TaskGradients:
             direction = sum(weight * cotangent for weight, cotangent in weighted)
             assert isinstance(direction, Tensor)
             self._write_shared(differentiate(self._cut.output, self.shared, direction))
-            self._write_own(heads_T)
+            self.write_own(heads_T)
         else:
             self._apply_in_one_pass(weights_T, heads_T)
 
@@ -258,7 +283,7 @@ class TaskGradients:
         self.jacobian()  # computes the own gradients on the way
         parts = gradient_P.split([p.numel() for p in self.shared]) if self.shared else ()
         self._write_shared([g.view_as(p).to(p) for g, p in zip(parts, self.shared, strict=True)])
-        self._write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
+        self.write_own(torch.ones(len(self.own)) if head_weights_T is None else head_weights_T)
 
     def apply_penalized(self, penalty: Callable[[Tensor], Tensor]) -> float:
         """Write ``.grad`` of sum_t L_t + penalty(K), with K the Gram matrix of the task gradients.
@@ -343,8 +368,15 @@ class TaskGradients:
                 for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True))
             ]
 
-    def _stream(self) -> Iterable[Tensor]:
-        """Yield the columns of the Jacobian run by run of parameters; every graph is kept."""
+    def stream(self) -> Iterable[Tensor]:
+        """Yield the columns of the Jacobian run by run, (T, B) each; every graph is kept.
+
+        The runs are those of ``parameter_runs``. Where the Jacobian is there already, it is cut.
+        """
+        if self._jacobian_TP is not None:
+            sizes = [sum(p.numel() for p in run) for run in parameter_runs(self.shared)]
+            yield from self._jacobian_TP.split(sizes, dim=1)
+            return
         for run in parameter_runs(self.shared):
             shape = (len(self.losses), sum(p.numel() for p in run))
             rows = torch.empty(shape, device=run[0].device, dtype=widest_dtype(run))
@@ -386,7 +418,12 @@ class TaskGradients:
         assert isinstance(total, Tensor)
         return total
 
-    def _write_own(self, factors_T: Tensor) -> None:
+    def write_own(self, factors_T: Tensor) -> None:
+        """Write ``.grad`` of the tasks' own parameters, once the Jacobian was asked for.
+
+        Args:
+            factors_T: what multiplies them.
+        """
         totals: dict[Tensor, Tensor | None] = dict.fromkeys(self._every_own)
         for factor, parameters, own in zip(
             factors_T.tolist(), self.own, self._own_gradients, strict=True

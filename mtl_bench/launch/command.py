@@ -11,10 +11,11 @@ from typing import Any
 from mtl_bench.config.compose import complete_config, resolve_config
 from mtl_bench.config.groups import require_profile
 from mtl_bench.datasets.commands import require_data
-from mtl_bench.errors import Interrupted
+from mtl_bench.errors import ConfigError, Interrupted
 from mtl_bench.files import printable
 from mtl_bench.launch.cell import SweepRun, inspect_run
 from mtl_bench.launch.sweep import inspect_sweep, sweep
+from mtl_bench.ranks import count_processes
 from mtl_bench.records.reader import ENDED
 from mtl_bench.records.writer import record_path
 from mtl_bench.training.run import run
@@ -36,6 +37,12 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
     if dry_run:
         return _tell_left(inspect_sweep(overrides) if several else [inspect_run(overrides)])
     require_profile(overrides)
+    if several and (processes := count_processes()) > 1:
+        raise ConfigError(
+            f"torchrun has started {processes} processes for a sweep: they train one run together, "
+            "so start torchrun once for each run, or leave it out and give "
+            f"hydra/launcher=processes hydra.launcher.n_jobs={processes}"
+        )
     if several:
         return _tell_outcomes(sweep(overrides))
     outcome = run(_compose(overrides))

@@ -20,6 +20,7 @@ from mtl_bench.config.groups import GROUPS, find_choices, find_sources
 from mtl_bench.config.identity import settings_of
 from mtl_bench.config.overrides import find_overrides
 from mtl_bench.errors import ConfigError
+from mtl_bench.ranks import ALONE, Ranks, local_processes, local_rank
 from mtl_bench.records.writer import now
 from mtl_bench.runtime.memory import forget_peak, reuse_freed_memory
 
@@ -29,8 +30,12 @@ WORKERS = 8
 """Processes that prepare batches for a GPU, if there are cores for them."""
 
 
-def prepare_process(settings: dict[str, Any]) -> torch.device:
+def prepare_process(settings: dict[str, Any], ranks: Ranks = ALONE) -> torch.device:
     """Set up this process as the section ``trainer`` of a configuration says; return the device.
+
+    Args:
+        settings: of the run.
+        ranks: the processes that train together; on a machine with GPUs each has one of its own.
 
     Raises:
         ConfigError: there is no such device.
@@ -41,6 +46,9 @@ def prepare_process(settings: dict[str, Any]) -> torch.device:
     set_tf32()
     set_determinism(settings["determinism"])
     device = choose_device(settings["device"])
+    if ranks.size > 1 and device.type == "cuda":
+        device = choose_device(f"cuda:{local_rank()}")
+        torch.cuda.set_device(device)
     forget_peak(device)
     return device
 
@@ -104,18 +112,26 @@ def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
     """Return how many processes prepare batches.
 
     ``auto`` is none beside a CPU, which they would share with the training, and beside a GPU one
-    for each usable core but the training's, `WORKERS` at most.
+    for each usable core but the training's, `WORKERS` at most. Processes that train together on one
+    machine share its cores.
     """
     if workers != "auto":
         return workers
-    cores = len(os.sched_getaffinity(0))
+    cores = max(1, len(os.sched_getaffinity(0)) // local_processes())
     return min(WORKERS, cores - 1) if device.type == "cuda" else 0
 
 
 def describe_environment(
-    config: dict[str, Any], device: torch.device, algorithm: Algorithm
+    config: dict[str, Any], device: torch.device, algorithm: Algorithm, processes: int = 1
 ) -> dict[str, Any]:
-    """Return what environment.json says of the machine, the code and the data."""
+    """Return what environment.json says of the machine, the code and the data.
+
+    Args:
+        config: of the run.
+        device: of this process.
+        algorithm: what it learns from.
+        processes: how many train together.
+    """
     return {
         "started": now(),
         "command": ["mtl-bench", *sys.argv[1:]],
@@ -126,6 +142,7 @@ def describe_environment(
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "device": device_name(device),
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "workers": choose_workers(config["trainer"]["workers"], device),
         "determinism": config["trainer"]["determinism"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -53,6 +54,9 @@ def check_dataset(data: Dataset) -> None:
     sizes = [len(data.sample_names(1, number)) for number in range(len(epoch))]
     assert all(sizes), f"{who}.sample_names gives {sizes} names for the batches of an epoch"
     _check_equal(data.train_batches(1, start=middle), epoch[middle:], f"{who}, start={middle}")
+    if "numbers" in inspect.signature(data.train_batches).parameters:
+        every_second = data.train_batches(1, numbers=range(0, len(epoch), 2))
+        _check_equal(every_second, epoch[::2], f"{who}, numbers=range(0, {len(epoch)}, 2)")
     for split in evaluated_splits(data):
         batches = list(data.evaluation_batches(split))
         assert batches, f"{who}: the {split} split is empty"

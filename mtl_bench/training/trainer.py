@@ -11,7 +11,16 @@ import torch
 
 from mtl_bench.advice import command
 from mtl_bench.algorithms.base import Algorithm, Component, Metrics
-from mtl_bench.errors import Interrupted, MtlBenchError, NonFiniteError, TrainingError
+from mtl_bench.errors import (
+    ConfigError,
+    Interrupted,
+    LostProcessError,
+    MtlBenchError,
+    NonFiniteError,
+    RecordError,
+    TrainingError,
+)
+from mtl_bench.ranks import ALONE, Ranks
 from mtl_bench.records.steps import CURVATURE, StepLog
 from mtl_bench.records.writer import RunRecord
 from mtl_bench.runtime.memory import peak_memory_bytes
@@ -42,13 +51,17 @@ class TrainerSettings:
 class Trainer:
     """Trains one run and can continue it bit for bit.
 
+    Of several processes that train together each has a trainer. They make the same steps; what is
+    written is written by process 0, and what stops one of them stops all after the same step.
+
     Args:
         algorithm: what is learned from.
         settings: how.
-        record: the open run record.
+        record: the run record, which process 0 has opened.
         checkpoints: where its states are kept.
         device: whose memory and random generator count.
         observers: listen to it.
+        ranks: the processes that train together.
     """
 
     def __init__(
@@ -59,21 +72,31 @@ class Trainer:
         checkpoints: Checkpoints,
         device: torch.device,
         observers: Sequence[Observer] = (),
+        ranks: Ranks = ALONE,
     ) -> None:
         self.algorithm, self.settings, self.record = algorithm, settings, record
         self.checkpoints, self.device, self.observers = checkpoints, device, tuple(observers)
+        self.ranks = ranks
+        if ranks.size > 1 and settings.curvature_every is not None:
+            raise ConfigError(
+                f"trainer.curvature_every={settings.curvature_every}: one process measures it, and "
+                f"torchrun has started {ranks.size}: leave one of the two out"
+            )
         self.names = tuple(task.name for task in algorithm.tasks)
         algorithm.tell = self.tell
-        algorithm.keep_in(checkpoints.folder)
+        if ranks.leads:
+            algorithm.keep_in(checkpoints.folder)
         for component in algorithm.components:
             component.method.task_names = self.names
-        self.update = Update(self.names, restore=settings.on_nonfinite == "skip")
+        self.update = Update(self.names, settings.on_nonfinite == "skip", ranks)
         self.progress = Progress()
         self.step_logs = {
             component.name: StepLog(record.steps, self.names, component.name, settings.log_every)
             for component in algorithm.components
         }
         self.saved_at = time.monotonic()
+        self._others: list[dict[str, Any]] = []
+        """States of the generators of processes 1, 2, ... as of the latest step to be saved."""
         self._stop = StopRequest()
         self._finished = False
         self._failed: StepResult | None = None
@@ -107,10 +130,28 @@ class Trainer:
         Raises:
             RecordError: there is, but not of this run; the record is as it was.
         """
-        state = self.checkpoints.load(self.tell, self.algorithm.damaged)
+        with self.ranks.agreeing():
+            self._require_one_origin()
+        state = self.ranks.lead(lambda: self.checkpoints.load(self.tell, self.algorithm.damaged))
         if state is not None:
-            with restoring(self.record.path, state, self.algorithm.origin):
+            restored = restoring(self.record.path, state, self.algorithm.origin)
+            with self.ranks.agreeing(), restored:
                 self.load_state_dict(state)
+        self.ranks.lead(lambda: self._resume_record(state))
+        return state is not None
+
+    def _require_one_origin(self) -> None:
+        """Raise if the processes do not learn from the same data."""
+        origins = self.ranks.gather(self.algorithm.origin)
+        for number, origin in enumerate(origins):
+            if origin != origins[0]:
+                raise RecordError(
+                    f"process {number} has other data ({origin}) than process 0 ({origins[0]}): "
+                    "give them the same paths.data, or prepare the data anew on its machine"
+                )
+
+    def _resume_record(self, state: dict[str, Any] | None) -> None:
+        """Let the record's files hold what the checkpoint knows of."""
         logged = state["step_log"] if state else None
         for log in self.step_logs.values():
             for part in log.store.resume(logged):
@@ -119,7 +160,6 @@ class Trainer:
                     "the figures, the training is not affected"
                 )
         self.record.keep_epochs(self.progress.history)
-        return state is not None
 
     def tell(self, text: str) -> None:
         """Show a line to a person."""
@@ -135,19 +175,23 @@ class Trainer:
             progress.add_time("data", time.perf_counter() - begin)
             self.train_step(data)
             progress.batch += 1
-            if self._stop.name is not None:
+            asked, due = self.ranks.any(self._stop.name is not None, self._is_due())
+            if asked or due:
                 self.save()
+            if asked:
                 raise Interrupted(
-                    f"{self._stop.name}: stopped in epoch {progress.epoch} after step "
-                    f"{progress.step}; the same command continues there"
+                    f"{self.ranks.first(self._stop.name)}: stopped in epoch {progress.epoch} after "
+                    f"step {progress.step}; the same command continues there"
                 )
-            self.save_if_due()
             begin = time.perf_counter()
 
     def _next(self, steps: Iterator[Any]) -> Any:  # noqa: ANN401 - the algorithm's own data
         """Return the data of the next step; what they fail on costs no step before it."""
         try:
-            return next(steps, None)
+            with self.ranks.agreeing():
+                return next(steps, None)
+        except LostProcessError:
+            raise
         except MtlBenchError:
             self.save()
             raise
@@ -212,7 +256,7 @@ class Trainer:
         """Note a step in the sums and the step logs."""
         progress = self.progress
         progress.add_step(results)
-        for result in results:
+        for result in results if self.ranks.leads else ():
             assert result.weights_T is not None
             self.step_logs[result.component].add(
                 progress.step,
@@ -225,6 +269,7 @@ class Trainer:
                 | ({} if self.settings.curvature_every is None else {CURVATURE: result.curvature})
                 | {f"seconds_{k}": s for k, s in result.seconds.items()},
             )
+        for result in results:
             for phase, spent in result.seconds.items():
                 progress.add_time(phase, spent)
 
@@ -233,38 +278,55 @@ class Trainer:
         progress, algorithm = self.progress, self.algorithm
         if progress.batch == progress.skipped:
             raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
+        self._note_others()
         metrics: dict[Any, Metrics] = {}
         for split in algorithm.splits:
             begin = time.perf_counter() - progress.seconds["checkpoint"]
             where = f"the {split} split after epoch {progress.epoch}"
-            metrics[split] = algorithm.evaluate(split, where, self.save_if_due)
+            with self.ranks.agreeing():
+                metrics[split] = algorithm.evaluate(split, where, self.pause)
             end = time.perf_counter() - progress.seconds["checkpoint"]
             progress.add_time(split, end - begin)
+        metrics = self.ranks.share(metrics)
         for component in algorithm.components:
             component.method.end_epoch()
         rate = algorithm.learning_rate()
         scores = algorithm.end_epoch(progress.epoch, metrics)
         line = progress.describe_epoch({**metrics, **scores}, rate)
         progress.finish_epoch(line)
-        self.record.append_epoch(line)
+        self.ranks.lead(lambda: self.record.append_epoch(line))
         self.save()
         for observer in self.observers:
             observer.on_epoch_end(self, line)
 
-    def save_if_due(self) -> None:
-        """Write a checkpoint if ``trainer.checkpoint_minutes`` have passed since the last one.
+    def _is_due(self) -> bool:
+        """Tell whether ``trainer.checkpoint_minutes`` have passed since the last checkpoint."""
+        return time.monotonic() - self.saved_at > 60 * self.settings.checkpoint_minutes
+
+    def pause(self) -> None:
+        """Write a checkpoint within an evaluation if one is due.
 
         What goes on from one within an evaluation evaluates again: until the end of its evaluation
         an epoch changes nothing but times.
         """
-        if time.monotonic() - self.saved_at > 60 * self.settings.checkpoint_minutes:
-            self.save()
+        if self.ranks.leads and self._is_due():
+            self._write()
 
     def save(self) -> None:
         """Write the step log and a checkpoint from which training goes on bit for bit."""
+        self._note_others()
+        self.ranks.lead(self._write)
+        self.saved_at = time.monotonic()
+
+    def _note_others(self) -> None:
+        """Ask the other processes for what a checkpoint holds of them."""
+        peak = max(self.progress.peak_memory_bytes, peak_memory_bytes(self.device))
+        known = self.ranks.gather((generator_states(self.device), peak))
+        self._others = [states for states, _ in known[1:]]
+        self.progress.peak_memory_bytes = max(peak for _, peak in known)
+
+    def _write(self) -> None:
         begin = time.perf_counter()
-        peak = peak_memory_bytes(self.device)
-        self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, peak)
         for log in self.step_logs.values():
             log.flush()
         self.algorithm.write()
@@ -296,13 +358,19 @@ class Trainer:
                 "lost": self.lost_parts,
             },
             "generators": generator_states(self.device),
+            **({"other_generators": self._others} if self._others else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned."""
+        """Restore what ``state_dict`` returned, maybe of another number of processes.
+
+        One that was not there before goes on with its generators as they are.
+        """
         self.algorithm.load_state_dict(state)
         self.progress = Progress(**state["progress"])
-        set_generator_states(state["generators"], self.device)
+        generators = [state["generators"], *state.get("other_generators", ())]
+        if self.ranks.number < len(generators):
+            set_generator_states(generators[self.ranks.number], self.device)
 
     @property
     def lost_parts(self) -> list[str]:

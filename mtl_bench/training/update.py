@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,11 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from mtl_bench.agents.ring import RingBuffer
 from mtl_bench.algorithms.base import Component
 from mtl_bench.errors import NonFiniteError, TrainingError
+from mtl_bench.ranks import ALONE, Ranks
 from mtl_bench.training.curvature import CurvatureProbe
+
+if TYPE_CHECKING:
+    from mtl_bench.methods.base import StepInfo
 
 
 @dataclass
@@ -77,10 +82,11 @@ class Update:
         restore: put the method's state and running statistics of batch norms back when an update
             is refused, so that a run which leaves it out goes on as if the data had not been
             there. Only what the network has drawn from global generators stays drawn.
+        ranks: the processes that make the updates together.
     """
 
-    def __init__(self, names: Sequence[str], restore: bool = False) -> None:
-        self.names, self.restore = tuple(names), restore
+    def __init__(self, names: Sequence[str], restore: bool = False, ranks: Ranks = ALONE) -> None:
+        self.names, self.restore, self.ranks = tuple(names), restore, ranks
         self.measures_curvature = False
         """Whether the next updates are to be measured."""
 
@@ -114,11 +120,15 @@ class Update:
         result.tasks, result.losses_S = gradients.tasks, gradients.losses_T
         check_finite(result.losses, "the loss of task {} is {}")
         losses_known = time.perf_counter()
-        if method.needs != "losses":
-            gram_SS = result.gram_SS = gradients.gram()
-            squares = dict(zip(result.losses, gram_SS.diagonal().tolist(), strict=True))
-            check_finite(squares, "the squared gradient norm of task {} is {}")
-        info = method.step_with(gradients)
+
+        def combine() -> StepInfo:
+            if method.needs != "losses":
+                gram_SS = result.gram_SS = gradients.gram()
+                squares = dict(zip(result.losses, gram_SS.diagonal().tolist(), strict=True))
+                check_finite(squares, "the squared gradient norm of task {} is {}")
+            return method.step_with(gradients)
+
+        info = gradients.lead(combine)
         result.weights_T, result.diagnostics = info.weights_T, info.diagnostics
         if method.differentiates_twice:
             result.gram_SS = gradients.known_gram_TT
@@ -143,7 +153,8 @@ class Update:
         for optimizer in component.optimizers:
             optimizer.step()
         moved = time.perf_counter()
-        result.diagnostics = result.diagnostics | component.method.after_step(parameters)
+        after_step = partial(component.method.after_step, parameters)
+        result.diagnostics = result.diagnostics | self.ranks.lead(after_step)
         if component.method.looks_again:
             result.diagnostics |= _reevaluate(component, data)
         _check_health(component, result)
@@ -155,7 +166,7 @@ def _reevaluate(component: Component, data: Any) -> dict[str, float]:  # noqa: A
     """Show the method what the update did; what is wrong now is wrong in the parameters."""
     try:
         with component.gradients.reevaluate(data) as updated:
-            return component.method.after_update(updated)
+            return updated.lead(lambda: component.method.after_update(updated))
     except NonFiniteError as error:
         raise NonFiniteError(str(error), recoverable=False) from None
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtl_bench.algorithms.supervised import batch_gradients
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
@@ -14,7 +15,7 @@ from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import ConfigError
-from mtl_bench.gradients import TaskGradients
+from mtl_bench.gradients import TaskGradients, autograd
 from mtl_bench.methods import LS, MGDA, STL, GradDrop, GradNorm, NashMTL, TaskForce
 from mtl_bench.tasks import Task
 from mtl_bench.training.observer import Observer
@@ -132,6 +133,36 @@ def test_accumulation_averages_losses_and_gradients(network, backend, method):
     torch.testing.assert_close(written(net), written(twin), rtol=1e-3, atol=1e-6)
     counts = [b.item() for n, b in net.named_buffers() if n.endswith("num_batches_tracked")]
     assert counts == [3] * len(counts)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the number of scalars of the largest tensor that is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.scalars = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        made = function(*arguments, **(options or {}))
+        if isinstance(made, torch.Tensor):
+            self.scalars = max(self.scalars, made.untyped_storage().nbytes() // 4)
+        return made
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_streamed_jacobian_is_never_there_as_a_whole(count, monkeypatch):
+    monkeypatch.setattr(autograd.parameter_runs, "__defaults__", (20,))
+    whole = BatchGradients(norms(), TASKS, MGDA(3), CPU, backend="loop")
+    batches = [points(seed) for seed in range(count)]
+    expected_TT = whole(batches).gram()
+    network = norms()
+    streamed = BatchGradients(network, TASKS, MGDA(3), CPU, backend="streamed")
+    with Largest() as largest:
+        gradients = streamed(batches)
+        gram_TT = gradients.gram()
+        gradients.apply(torch.ones(3))
+    assert largest.scalars < 3 * gradients.num_shared
+    torch.testing.assert_close(gram_TT, expected_TT, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", [LS, MGDA])

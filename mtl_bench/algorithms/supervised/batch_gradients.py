@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import chain
 from typing import Any
 
@@ -14,10 +14,18 @@ from torch.utils.checkpoint import checkpoint
 from mtl_bench.algorithms.supervised.network_checks import GradientFlow, check_network
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
-from mtl_bench.errors import ConfigError
-from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, choose_backend
+from mtl_bench.errors import ConfigError, NoLabelsError
+from mtl_bench.gradients import (
+    Communicator,
+    Cut,
+    DistributedGradients,
+    RepresentationGradients,
+    TaskGradients,
+    choose_backend,
+)
 from mtl_bench.gradients.autograd import widest_dtype
 from mtl_bench.methods.base import Method
+from mtl_bench.ranks import ALONE, Ranks, Together
 from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.tasks import Task
 
@@ -29,7 +37,8 @@ class BatchGradients:
     are the means of theirs. For a method that needs gradients one batch after the other is
     differentiated, so that memory holds one graph and a second Jacobian. A method that needs only
     losses chooses its weights when all of them are known; the forward pass of each batch is then
-    repeated in the backward pass instead of being kept (``torch.utils.checkpoint``).
+    repeated in the backward pass instead of being kept (``torch.utils.checkpoint``). So it is in
+    each of the backward passes of ``streamed``, which holds neither Jacobian.
 
     Args:
         network: predicts all tasks.
@@ -40,12 +49,16 @@ class BatchGradients:
             parameters, Jacobian, Gram matrix and method stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
+        max_memory: likewise.
         task_inputs: whether each sample belongs to one task.
         flow: looks at the graph of every task's first loss.
+        ranks: the processes that train together; each brings batches of its own to an update, none
+            perhaps, and the means are over the batches of all of them.
 
     Raises:
         ConfigError: the network has no representation to take the gradients of, the tasks meet in
-            no sample of it, or ``check_network`` refuses the network.
+            no sample of it, the method is for one process, or ``check_network`` refuses the
+            network.
     """
 
     def __init__(
@@ -58,8 +71,10 @@ class BatchGradients:
         precision: str = "float32",
         level: str = "parameters",
         backend: Any = "auto",  # noqa: ANN401 - a checked name
+        max_memory: float | None = None,
         task_inputs: bool = False,
         flow: GradientFlow | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         check_network(network, [task.name for task in tasks])
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
@@ -80,8 +95,15 @@ class BatchGradients:
                 "gradients.level=representation: each sample belongs to one task here, so that the "
                 "tasks' gradients of it never meet; use gradients.level=parameters"
             )
-        self.backend = choose_backend(backend, network, len(self.tasks), device)
+        self.backend = choose_backend(backend, network, len(self.tasks), device, max_memory)
         self.autocast = precision == "bf16"
+        self.ranks = ranks
+        self.communicator = Communicator(ranks) if isinstance(ranks, Together) else None
+        if self.communicator is not None and method.differentiates_twice:
+            raise ConfigError(
+                f"{type(method).__name__} differentiates task gradients, whose graph is one "
+                "process's: train in one process"
+            )
         self._buffers: list[Tensor] = []
         self._generators: dict[str, Any] = {}
 
@@ -118,6 +140,23 @@ class BatchGradients:
             set_generator_states(present, self.device)
 
     def _of(self, batches: Sequence[Batch]) -> TaskGradients:
+        """Return the gradients over the batches of all processes."""
+        if self.communicator is None:
+            return self._of_own(batches)
+        local = None
+        with self.ranks.agreeing(), suppress(NoLabelsError):
+            local = self._of_own(batches)
+        return DistributedGradients(
+            local,
+            self.shared,
+            self.own,
+            self.communicator,
+            keep=self.backend != "streamed",
+            last=self.last,
+            summed=self.summed,
+        )
+
+    def _of_own(self, batches: Sequence[Batch]) -> TaskGradients:
         here = (batch.to(self.device) for batch in batches)
         if self.method.differentiates_twice and len(batches) > 1:
             raise ConfigError(
@@ -126,11 +165,12 @@ class BatchGradients:
             )
         if len(batches) == 1:
             return self._differentiable(*self._forward(next(here)), buffer=0)
-        if self.needs_gradients:
+        streamed = self.needs_gradients and self.backend == "streamed"
+        if self.needs_gradients and not streamed:
             passes = map(self._forward, here)
             parts = (self._differentiable(*each, buffer=1) for each in passes if each[0])
             buffer = self._buffer(0)
-            return TaskGradients.mean(parts, self.shared, self.own, buffer, self.summed)
+            return TaskGradients.mean(parts, self.shared, self.own, buffer, self.last, self.summed)
         losses: dict[int, list[Tensor]] = {}
         for batch in here:
             found = self._valid(batch, self._repeatable_losses(batch))
@@ -141,9 +181,17 @@ class BatchGradients:
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
         own = [self.own[t] for t in tasks]
-        return TaskGradients(
-            means, self.shared, own, tasks=tasks, last=self.last, summed=self.summed
+        gradients = TaskGradients(
+            means,
+            self.shared,
+            own,
+            backend="streamed" if streamed else "loop",
+            tasks=tasks,
+            last=self.last,
+            summed=self.summed,
         )
+        gradients.batches = tuple(len(losses[t]) for t in tasks)
+        return gradients
 
     def task_losses(self, network: nn.Module, data: Sequence[Batch]) -> dict[int, Tensor]:
         """Return task's number -> mean loss over the batches, of a copy of the network.

@@ -38,8 +38,8 @@ def check_network(network: Architecture, tasks: Sequence[str]) -> None:
         if isinstance(module, DistributedDataParallel):
             raise ConfigError(
                 f"{name or 'the network'} is wrapped in DistributedDataParallel, which does not "
-                "synchronise gradients that torch.autograd.grad takes: use the module inside it "
-                "and train in one process"
+                "synchronise gradients that torch.autograd.grad takes: use the module inside "
+                "it, torchrun trains with several processes all the same"
             )
     for name, tensor in chain(network.named_parameters(), network.named_buffers()):
         if is_lazy(tensor):

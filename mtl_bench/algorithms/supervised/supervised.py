@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -21,10 +21,12 @@ from mtl_bench.algorithms.supervised.optimizer_group import (
     Scheduler,
     tasks_by_loss,
 )
+from mtl_bench.algorithms.supervised.replicas import Replicas
 from mtl_bench.algorithms.supervised.selected_networks import SelectedNetworks
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch, Dataset, Split, evaluated_splits
 from mtl_bench.methods.base import Method
+from mtl_bench.ranks import ALONE, Ranks
 from mtl_bench.scores import DeltaM, MeanOf
 from mtl_bench.tasks import Task
 
@@ -35,6 +37,9 @@ class Supervised(Algorithm):
     Separate networks (``Method.separate_networks``) are trained side by side: each has an
     optimiser, a schedule and a selected epoch of its own.
 
+    Several processes that train together each take neighbouring batches of an update, as many as
+    the others or one more, none perhaps; all evaluate.
+
     Args:
         data: tasks, batches, splits.
         network: predicts all tasks; on its device already.
@@ -42,14 +47,17 @@ class Supervised(Algorithm):
         optimizer: makes an optimiser of parameters.
         scheduler: makes the schedule of an optimiser, one step an epoch; None for none.
         device: where the network lives.
-        accumulate: batches of one update, whose losses and gradients are averaged.
+        accumulate: batches of one update, whose losses and gradients are averaged; of all
+            processes together.
         clip_norm: see ``Component``.
         warmup_epochs: see ``OptimizerGroup``.
         loading: options of the data set's batches, ``workers`` and ``pin``.
+        ranks: the processes that train together.
         **gradients: ``precision``, ``level`` and ``backend`` of ``BatchGradients``.
     """
 
     tasks: tuple[Task, ...]
+    shares_updates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -64,11 +72,13 @@ class Supervised(Algorithm):
         clip_norm: float | None = None,
         warmup_epochs: int = 0,
         loading: dict[str, Any] | None = None,
+        ranks: Ranks = ALONE,
         **gradients: Any,  # noqa: ANN401 - checked by BatchGradients
     ) -> None:
         self.data, self.network, self.method, self.device = data, network, method, device
         self.accumulate = accumulate
         self.loading = loading or {}
+        self.ranks, self.replicas = ranks, Replicas(network, data, ranks)
         self.tasks = data.tasks
         self.splits = evaluated_splits(data)
         metric = getattr(data, "score", None)
@@ -83,7 +93,14 @@ class Supervised(Algorithm):
         flow = GradientFlow(network, names, lambda text: self.tell(text))
         own_inputs: bool = getattr(data, "task_inputs", False)
         source = BatchGradients(
-            network, self.tasks, method, device, flow=flow, task_inputs=own_inputs, **gradients
+            network,
+            self.tasks,
+            method,
+            device,
+            flow=flow,
+            task_inputs=own_inputs,
+            ranks=ranks,
+            **gradients,
         )
         shared = [*network.shared_parameters(), *network.summed_parameters()]
         self.groups = [
@@ -115,17 +132,35 @@ class Supervised(Algorithm):
         return hasattr(data, "train_batches")
 
     def epoch(self, number: int, start: int) -> Iterator[list[Batch]]:
-        """Yield the batches of each update of an epoch."""
+        """Yield this process's batches of each update of an epoch."""
         self.network.train()
-        batches = self.data.train_batches(number, start=start * self.accumulate, **self.loading)
-        while group := list(islice(batches, self.accumulate)):
-            yield group
+        if self.ranks.size == 1:
+            batches = self.data.train_batches(number, start=start * self.accumulate, **self.loading)
+            while group := list(islice(batches, self.accumulate)):
+                yield group
+            return
+        updates = [self._own_batches(step) for step in range(start, self.steps_per_epoch)]
+        own = [*chain.from_iterable(updates)]
+        batches = self.data.train_batches(number, numbers=own, **self.loading)
+        for update in updates:
+            yield list(islice(batches, len(update)))
+
+    def _own_batches(self, step: int) -> range:
+        """Return the numbers of this process's batches of an update."""
+        first = step * self.accumulate
+        count = min(self.accumulate, self.data.steps_per_epoch - first)
+        rank, size = self.ranks.number, self.ranks.size
+        return range(first + count * rank // size, first + count * (rank + 1) // size)
 
     def step(
         self, data: Sequence[Batch], update: Callable[[Component, Sequence[Batch]], MadeUpdate]
     ) -> None:
         """Make one update of the network, and tell the network of it."""
-        self.network.after_update(update(self.components[0], data).losses)
+        with self.replicas.an_update():
+            made = update(self.components[0], data)
+        self.network.after_update(made.losses)
+        if type(self.network).after_update is not Architecture.after_update:
+            self.replicas.copy_buffers()
 
     def evaluate(self, split: Split, where: str, pause: Callable[[], None]) -> Metrics:
         """Return the metrics on a split."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -120,16 +120,22 @@ class Cityscapes:
         return len(self.splits["train"]) // self.batch_size
 
     def train_batches(
-        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+        self,
+        epoch: int,
+        start: int = 0,
+        workers: int = 0,
+        pin: bool = False,
+        numbers: Iterable[int] | None = None,
     ) -> Iterator[ImageBatch]:
-        """Yield the batches of an epoch from number ``start`` on.
+        """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
 
         Order and augmentation are functions of seed, epoch and frame, whoever prepares the batches,
         so that there is no state to save.
         """
         frames, size = self.splits["train"], self.batch_size
         source = _Frames(frames, self._classes_256, (self.seed, epoch) if self.augment else None)
-        return load_batches(source, self._order(epoch)[start * size :], size, workers, pin)
+        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
+        return load_batches(source, self._order(epoch), size, workers, pin, wanted)
 
     def sample_names(self, epoch: int, batch: int) -> list[str]:
         """Return the names of a batch's frames, ``train/CITY/CITY_SEQUENCE_FRAME``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -105,15 +105,21 @@ class NYUv2:
         return frames // self.batch_size if self.drop_last else -(-frames // self.batch_size)
 
     def train_batches(
-        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+        self,
+        epoch: int,
+        start: int = 0,
+        workers: int = 0,
+        pin: bool = False,
+        numbers: Iterable[int] | None = None,
     ) -> Iterator[ImageBatch]:
-        """Yield the batches of an epoch from number ``start`` on.
+        """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
 
         Order and augmentation are functions of seed and epoch, whoever prepares the batches, so
         that there is no state to save.
         """
-        frames = self._order(epoch)[start * self.batch_size :]
-        return load_batches(self.training_frames(epoch), frames, self.batch_size, workers, pin)
+        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
+        frames, order = self.training_frames(epoch), self._order(epoch)
+        return load_batches(frames, order, self.batch_size, workers, pin, wanted)
 
     def sample_names(self, epoch: int, batch: int) -> list[str]:
         """Return the names of a batch's frames, ``FOLDER/NUMBER``."""

@@ -5,7 +5,7 @@ Legend of shape suffixes: M molecules of the data set, T = 11 targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -156,14 +156,20 @@ class QM9:
         return -(-len(self.splits["train"]) // self.batch_size)
 
     def train_batches(
-        self, epoch: int, start: int = 0, workers: int = 0, pin: bool = False
+        self,
+        epoch: int,
+        start: int = 0,
+        workers: int = 0,
+        pin: bool = False,
+        numbers: Iterable[int] | None = None,
     ) -> Iterator[MoleculeBatch]:
-        """Yield the batches of an epoch from number ``start`` on.
+        """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
 
         Their order is a function of seed and epoch, so that there is no state to save.
         """
-        molecules = self._order(epoch)[start * self.batch_size :]
-        return load_batches(self.store, molecules, self.batch_size, workers, pin)
+        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
+        molecules = self._order(epoch)
+        return load_batches(self.store, molecules, self.batch_size, workers, pin, wanted)
 
     def sample_names(self, epoch: int, batch: int) -> list[str]:
         """Return the numbers of a batch's molecules, counted from 0 in the prepared arrays."""

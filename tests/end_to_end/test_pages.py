@@ -32,7 +32,7 @@ PROGRAMS = (
 COMMAND = re.compile(rf"(?:\$ |time |srun |OMP_NUM_THREADS=1 )?({PROGRAMS}(?: .*|$))")
 NOT_TYPED = (  # they install, fetch, serve, or overwrite what is committed
     *("git clone ", "python3 -m venv ", ". .venv/bin/activate", "pip install "),
-    *(".venv/bin/pre-commit ", "tensorboard --logdir ", "python -m tests."),
+    *(".venv/bin/pre-commit ", "tensorboard --logdir ", "python -m tests.", "torchrun "),
 )
 QUICK = ("list", "status", "tables", "figures", "report", "config")
 LONG = ("data", "toy", "game", "grams", "wandb")

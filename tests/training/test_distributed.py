@@ -4,20 +4,28 @@ import os
 import signal
 from contextlib import ExitStack
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
+from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
+from mtl_bench.algorithms.supervised.replicas import Replicas
+from mtl_bench.architectures.base import Architecture
+from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, DataError, Interrupted, NonFiniteError, TrainingError
 from mtl_bench.gradients import Communicator, DistributedGradients, TaskGradients
-from mtl_bench.methods import NashMTL
+from mtl_bench.methods import CosReg, NashMTL
 from mtl_bench.ranks import Ranks, Together
 from mtl_bench.records.writer import RunRecord, record_path
+from mtl_bench.tasks import Task
 from mtl_bench.training.checkpoint import Checkpoints
 from mtl_bench.training.trainer import Trainer, TrainerSettings
+from tests.algorithms.test_batch_gradients import NAMES, mpnn
 from tests.together import run_together
 from tests.training.runs import METHODS, Watcher, config_of, differences, read_steps, train
 
@@ -269,3 +277,57 @@ def test_what_is_for_one_process_is_refused_in_one_line(tiny_data, tmp_path):
     config["algorithm"] = {"name": "sac", "_target_": "mtl_bench.algorithms.sac.sac.MultiTaskSAC"}
     with pytest.raises(ConfigError, match=r"^algorithm=sac trains in one process"):
         build_algorithm(config, None, torch.device("cpu"), two)
+
+
+class Learner(Architecture):
+    """A network that learns by other means than gradients, too."""
+
+    def after_update(self, losses):
+        """Learn something."""
+
+
+def norm_of(kind, **fields):
+    network = Architecture()
+    network.norm = kind(3, **fields)
+    return network
+
+
+def numbered(epoch, start=0, numbers=None):
+    """Take the place of a data set's ``train_batches``."""
+
+
+def unnumbered(epoch, start=0):
+    """Take the place of one that knows no numbers."""
+
+
+@pytest.mark.parametrize(
+    ("network", "batches", "message"),
+    [
+        (Learner(), numbered, r"^Learner learns from losses in after_update\(\)"),
+        (SingleTask(["a"], lambda tasks: Learner()), numbered, "^Learner learns from losses"),
+        (norm_of(torch.nn.SyncBatchNorm), numbered, "^norm is a SyncBatchNorm, which 2 processes"),
+        (norm_of(torch.nn.BatchNorm2d, momentum=None), numbered, "BatchNorm2d without momentum"),
+        (Architecture(), unnumbered, "^dataset=mine: its train_batches has no argument numbers"),
+    ],
+    ids=["learner", "learner of a task", "SyncBatchNorm", "no momentum", "no numbers"],
+)
+def test_a_network_or_data_set_for_one_process_is_refused(network, batches, message):
+    """Nothing is sent before it is."""
+    data = SimpleNamespace(name="mine", train_batches=batches)
+    with pytest.raises(ConfigError, match=message):
+        Replicas(network, data, second_of_two())
+
+
+def test_a_method_that_differentiates_twice_is_for_one_process():
+    network, tasks = mpnn(), [Task(n, n, functional.mse_loss, (), dict) for n in NAMES]
+    with pytest.raises(ConfigError, match=r"^CosReg differentiates task gradients"):
+        BatchGradients(
+            network, tasks, CosReg(len(NAMES)), torch.device("cpu"), ranks=second_of_two()
+        )
+
+
+def second_of_two():
+    """Return a process that nobody has joined, which can do nothing but count."""
+    two = object.__new__(Together)
+    two.number, two.size = 1, 2
+    return two

@@ -16,7 +16,7 @@ from mtl_bench.records.epochs import ENVIRONMENT_STEPS, clocks, read_epochs
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.curves import Lines
-from mtl_bench.reporting.figures.looks import FAINT, GREY, Look, method_looks
+from mtl_bench.reporting.figures.looks import FAINT, GREY, Look, line_looks
 from mtl_bench.reporting.figures.panels import draw_line, grid, legend_below, page
 from mtl_bench.reporting.figures.series import Array, mean_and_sd
 
@@ -61,11 +61,12 @@ def draw(scene: FigureContext) -> Drawing:
             scene,
             [row for row in scene.comparison.rows if row.label in labels],
             "Lines: mean over the seeds. Bands: ± sample standard deviation. Cross: the epoch "
-            "after which a seed's run exploded and ended. Dashed: the disturbance.",
+            "after which a seed's run exploded and ended. Dotted: mean over those that went on. "
+            "Dashed: the disturbance.",
         ),
     )
     others = [name for name in scene.tasks if name != task]
-    looks = method_looks(list(runs))
+    looks = dict(zip(runs, line_looks(), strict=False))
     panels = grid(body, 2, 2)
     for panel, tasks, title in zip(
         panels,
@@ -121,6 +122,11 @@ def _draw_row(
     if sd_E is not None:
         low_E, high_E = mean_E - sd_E, mean_E + sd_E
         panel.fill_between(places[0][:length], low_E, high_E, color=look.colour, alpha=0.15, lw=0)
+    later = [n for n, success_E in enumerate(seeds) if len(success_E) > length]
+    if later:
+        rest = slice(length - 1, min(len(seeds[n]) for n in later))
+        mean_E, _ = mean_and_sd([seeds[n][rest] for n in later])
+        panel.plot(places[later[0]][rest], mean_E, color=look.colour, linestyle=":", linewidth=1.4)
     for (record, _), place, success_E in zip(runs, places, seeds, strict=True):
         if record.state == "exploded":
             panel.plot(place[-1], success_E[-1], "x", color=look.colour, ms=6, mew=1.4, zorder=5)

@@ -261,6 +261,7 @@ def test_no_two_methods_are_the_same():
     names = [m if isinstance(m, str) else m.values[0] for m in METHODS]
     names.remove("stl")  # differs from ls in the network
     names.remove("torchjd")  # another implementation of upgrad
+    names.remove("cosreg")  # differs from ls by the curvature of losses, and these have none
     updates = {}
     for name in names:
         method = build(name, 3, **({"window": 2} if name == "dwa" else {}))

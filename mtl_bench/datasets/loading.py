@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from mtl_bench.errors import MtlBenchError
 from mtl_bench.signals import STOPPING
@@ -68,10 +69,24 @@ def load_batches(
     )
     with _requests_held_back() if workers else nullcontext():
         batches = iter(loader)
-    for batch in batches:
-        if isinstance(batch, MtlBenchError):
-            raise batch
-        yield batch
+    try:
+        for batch in batches:
+            if isinstance(batch, MtlBenchError):
+                raise batch
+            yield batch
+    except (EOFError, ConnectionError, FileNotFoundError) as error:
+        if not workers:
+            raise
+        # it died while a batch was handed over, and torch knows nothing yet
+        raise RuntimeError(
+            f"a DataLoader worker ended in the middle of a batch: {error!r}"
+        ) from None
+    finally:
+        # While a traceback holds the iterator, it would go on to raise that a worker has died,
+        # wherever the program is then, each time that another process ends.
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            with suppress(RuntimeError):
+                batches._shutdown_workers()
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,11 @@ def test_answers_have_their_shape_and_the_same_diagnostics(variant):
     check_answer(partial(make, variant))
 
 
+def test_sums_of_losses_read_none():
+    """A component whose losses may be negative takes them as they are."""
+    assert not any(build(name, 3).reads_losses for name in ("ls", "stl", "cosreg"))
+
+
 def test_messages_name_tasks_by_their_names():
     method = build("mgda", 3)
     method.task_names = ("red", "green", "blue")

@@ -59,6 +59,21 @@ def test_stch_is_the_derivative_of_the_smooth_maximum_relative_to_the_nadir():
     torch.testing.assert_close(method.weights(LOSSES), expected_T)
 
 
+def test_the_nadir_of_stch_is_the_mean_over_the_batches_that_have_a_tasks_labels():
+    method = STCH(2, mu=0.7, warmup_epochs=0)
+    method.weights(torch.tensor([1.0, 4.0]))
+    method.present = torch.tensor([0])
+    method.weights(torch.tensor([3.0]))
+    method.present = None
+    method.end_epoch()
+    losses_T = torch.tensor([1.5, 2.0]).double()
+    nadirs_T = torch.tensor([2.0, 4.0]).double()
+    expected_T = derivative(
+        lambda x: 2 * 0.7 * torch.logsumexp((x / nadirs_T).log() / 0.7, 0), losses_T
+    )
+    torch.testing.assert_close(method.weights(losses_T), expected_T)
+
+
 def test_stch_of_a_small_mu_follows_the_worst_task_alone():
     method = STCH(3, mu=1e-4, warmup_epochs=0)
     method.weights(torch.tensor([1.0, 1.0, 10.0]))

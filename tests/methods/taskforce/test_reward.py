@@ -116,6 +116,13 @@ def test_nash_reward_is_the_gain_in_welfare_over_equal_weights():
     assert signs == {False, True}
 
 
+def test_an_update_of_nothing_has_cosine_zero_with_every_gradient_in_the_nash_reward():
+    gram_TT = torch.tensor([[4.0, 0.0], [0.0, 1.0]])
+    tangent = math.log(0.1) - 1  # of the logarithm at 0.1, at 0
+    equal = math.log(2 / math.sqrt(5)) + math.log(1 / math.sqrt(5))
+    assert rewarded("nash", torch.zeros(2), gram_TT) == pytest.approx(2 * tangent - equal)
+
+
 def test_the_tangent_of_the_nash_reward_meets_the_logarithm_with_its_slope():
     """Two gradients at an angle: the second's cosine passes 0.1 as its weight grows."""
 

@@ -50,6 +50,12 @@ def test_raw_gradients_of_mtan_are_prohibitive():
     assert "16.9G parameters (x576k)" in line
 
 
+def test_a_row_of_raw_gradients_is_one_loss_longer_than_the_gradient():
+    cost = agents_cost(2, 4, DDPG)
+    assert f"agents of {short(cost.parameters)} parameters" in describe_raw(2, 3, DDPG)
+    assert short(agents_cost(2, 3, DDPG).parameters) != short(cost.parameters)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (1.234, "1.23"), (999.4, "999"), (999.5, "1k"), (2.59e6, "2.59M"), (3e19, "30E")],

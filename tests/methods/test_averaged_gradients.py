@@ -1,9 +1,11 @@
 """DB-MTL and MoCo: their formulas step by step, written down again, and what they tend to."""
 
+import copy
+
 import pytest
 import torch
 
-from mtl_bench.errors import ConfigError
+from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients
 from mtl_bench.methods import DBMTL, MGDA, MoCo
 from mtl_bench.testing.methods import advance, gram_of, rounds
@@ -151,3 +153,14 @@ def test_gradients_that_cannot_be_averaged_are_refused(kind):
         else:
             with pytest.raises(ConfigError, match="of 3 shared parameters, the gradients of 2"):
                 method.step(TaskGradients(losses, parameters))
+
+
+@pytest.mark.parametrize("kind", [DBMTL, MoCo])
+def test_a_gradient_that_is_not_finite_leaves_the_means_as_they_are(kind):
+    method = kind(2)
+    feed(method, torch.tensor([1.0, 2.0]), torch.eye(2))
+    before = copy.deepcopy(method.state_dict())
+    with pytest.raises(NonFiniteError, match="gradient( norm)? of task 1 is not finite"):
+        shared = torch.zeros(2, requires_grad=True)
+        method.step_with(TaskGradients([1 + shared[0], 2 + shared[1].sqrt()], [shared]))
+    torch.testing.assert_close(method.state_dict(), before, rtol=0, atol=0)

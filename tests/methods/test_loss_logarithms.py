@@ -209,6 +209,16 @@ def test_gradnorm_of_a_task_that_begins_with_a_loss_of_zero():
     assert zero.first_T.tolist() == [0.0, 0.5]
 
 
+def test_gradnorm_does_not_know_the_units_of_a_loss():
+    gram_TT = torch.diag(torch.tensor([1.0, 4.0]))
+    one, other = GradNorm(2), GradNorm(2)
+    for losses in ([2.0, 1.0], [1.0, 0.75], [0.5, 0.5]):
+        expected_T = one.weights(torch.tensor(losses), gram_TT)
+        found_T = other.weights(torch.tensor([0.25, 0.125]) * torch.tensor(losses), gram_TT)
+        assert found_T.tolist() == expected_T.tolist()
+    assert expected_T[0] != 1
+
+
 def test_gradnorm_keeps_the_weight_of_a_task_without_labels():
     method = GradNorm(3)
     gram_TT = torch.diag(torch.tensor([1.0, 4.0, 16.0]))

@@ -113,6 +113,15 @@ def test_dwa_window_keeps_the_last_known_loss_of_an_absent_task():
     assert weigh(method, [1.0, 3.0]) == mixed(1 / 2, 3 / 6)
 
 
+def test_dwa_window_takes_the_latest_of_the_known_losses():
+    method = DWA(2, window=2)
+    for losses in ([1.0, 1.0], [2.0, 2.0], [3.0, 4.0]):
+        method.weights(torch.tensor(losses))
+    method.present = torch.tensor([1])
+    method.weights(torch.tensor([5.0]))
+    assert method.window_WT.tolist() == [[1, 1], [2, 2], [3, 4], [3, 5]]
+
+
 def test_dwa_epoch_counts_an_absent_task_with_its_mean_so_far():
     method = DWA(2, variant="epoch", temperature=1.0)
     method.end_epoch()  # of an epoch without a step nothing is remembered

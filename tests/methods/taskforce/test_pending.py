@@ -32,7 +32,7 @@ def test_where_all_tasks_have_labels_nothing_is_changed():
 )
 def test_numbers_that_would_spoil_the_replay_buffer_are_refused(loss, square):
     gram_TT = torch.diag(torch.tensor([1.0, square]))
-    with pytest.raises(NonFiniteError, match=f"^task depth: loss {loss:g}, squared .* {square:g}"):
+    with pytest.raises(NonFiniteError, match=rf"^task depth: loss {loss:g}, squared .* {square:g}"):
         require_valid(torch.tensor([0.0, loss]), gram_TT, ["normals", "depth"])
     require_valid(torch.zeros(2), torch.zeros(2, 2), ["normals", "depth"])
 

@@ -122,7 +122,9 @@ def test_without_a_penalty_it_is_the_sum_of_the_losses(network):
     found = []
     for method in (CosReg(3, penalty=0.0), LS(3)):
         losses = losses_from(heads, body(inputs))
-        method.step(TaskGradients(losses, body.parameters(), [[*h.parameters()] for h in heads]))
+        own = [[*h.parameters()] for h in heads]
+        info = method.step(TaskGradients(losses, body.parameters(), own))
+        assert info.diagnostics.get("squared_cosine", 0.0) == 0.0
         found.append([p.grad.clone() for p in (*body.parameters(), *heads.parameters())])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)

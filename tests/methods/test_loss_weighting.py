@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mtl_bench.errors import NonFiniteError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import DWA, IMTL, LS, RLW, UW
 from mtl_bench.methods.learned import LearnedVector
@@ -169,3 +170,10 @@ def test_ls_with_its_gram_matrix_makes_the_same_update():
         steps[log_gram] = theta.grad.clone()
         assert (gradients.known_gram_TT is not None) == log_gram
     torch.testing.assert_close(steps[True], steps[False])
+
+
+def test_a_weight_of_uw_that_is_not_finite_is_refused_by_its_task():
+    method = UW(2, initial_log_variance=-1e3)
+    with pytest.raises(NonFiniteError, match="the weight of task 0 is not finite"):
+        method.weights(torch.ones(2))
+    assert method.log_variances.now().tolist() == [-1e3, -1e3]

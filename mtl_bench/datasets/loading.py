@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -39,6 +40,7 @@ def load_batches(
     size: int,
     workers: int,
     pin: bool,
+    start: int = 0,
     numbers: Iterable[int] | None = None,
 ) -> Iterator[B]:
     """Yield the batches of ``indices``, ``size`` after ``size``; the last may be smaller.
@@ -49,17 +51,18 @@ def load_batches(
         size: members of a batch.
         workers: processes that prepare batches; 0 prepares them here.
         pin: whether batches lie in page-locked memory.
-        numbers: of the batches, counted from 0, that are wanted; by default all.
+        start: number of the first batch that is wanted, counted from 0.
+        numbers: of the batches that are wanted, in place of all from ``start`` on.
 
     Raises:
         MtlBenchError: what the store raised, in the same words from any process.
         RuntimeError: a process died, wherever the training is just then, or prepared no batch
             within `PATIENCE_S`; of a fork server's child, which is not ours, only the latter shows.
     """
-    starts = range(0, len(indices), size) if numbers is None else [size * n for n in numbers]
+    wanted = range(start, -(-len(indices) // size)) if numbers is None else numbers
     loader: DataLoader[Any] = DataLoader(
         _Guarded(store),  # type: ignore[arg-type] # torch asks for __getitems__ when it is there
-        batch_sampler=[indices[i : i + size] for i in starts],  # type: ignore[misc]
+        batch_sampler=[indices[n * size : (n + 1) * size] for n in wanted],  # type: ignore[misc]
         collate_fn=_as_it_is,
         num_workers=workers,
         pin_memory=pin,
@@ -74,19 +77,24 @@ def load_batches(
             if isinstance(batch, MtlBenchError):
                 raise batch
             yield batch
-    except (EOFError, ConnectionError, FileNotFoundError) as error:
-        if not workers:
+    except (EOFError, ConnectionError, FileNotFoundError, RuntimeError) as error:
+        if not _has_ended(batches):  # then it is what the store has raised
             raise
-        # it died while a batch was handed over, and torch knows nothing yet
-        raise RuntimeError(
-            f"a DataLoader worker ended in the middle of a batch: {error!r}"
-        ) from None
+        # half a batch fails in many ways, of which torch explains one
+        raise RuntimeError(f"DataLoader worker has ended: {error}") from error
     finally:
         # While a traceback holds the iterator, it would go on to raise that a worker has died,
         # wherever the program is then, each time that another process ends.
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             with suppress(RuntimeError):
                 batches._shutdown_workers()
+
+
+def _has_ended(batches: Iterator[Any]) -> bool:
+    """Tell whether a worker has ended; one that was killed may not have been buried yet."""
+    if not isinstance(batches, _MultiProcessingDataLoaderIter):
+        return False
+    return bool(wait([worker.sentinel for worker in batches._workers], timeout=1.0))
 
 
 @dataclass(frozen=True)

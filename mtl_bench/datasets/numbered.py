@@ -55,9 +55,8 @@ class NumberedSamples(Generic[B]):
 
         Their order is a function of seed and epoch, so that there is no state to save.
         """
-        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
         order = self.order(epoch)
-        return load_batches(self.store, order, self.batch_size, workers, pin, wanted)
+        return load_batches(self.store, order, self.batch_size, workers, pin, start, numbers)
 
     def evaluation_batches(self, split: Split, workers: int = 0, pin: bool = False) -> Iterator[B]:
         """Yield the batches of a split in a fixed order."""

@@ -150,3 +150,22 @@ def parameter_runs(
             run, size = [], 0
     if run:
         yield run
+
+
+def inner_product(left: Gradients, right: Gradients) -> Tensor:
+    """Return the inner product of two tasks' gradients."""
+    pairs = zip(left, right, strict=True)
+    products = [(a * b).sum() for a, b in pairs if a is not None and b is not None]
+    return torch.stack(products).sum() if products else torch.zeros(())
+
+
+def sum_present(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Return the sum of a parameter's gradients; None stands for zero."""
+    there = [gradient for gradient in gradients if gradient is not None]
+    return torch.stack(there).sum(dim=0) if there else None
+
+
+def mean_present(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Return their mean, those that are None among them."""
+    total = sum_present(gradients)
+    return None if total is None else total / len(gradients)

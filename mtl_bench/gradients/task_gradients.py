@@ -18,8 +18,11 @@ from mtl_bench.gradients.autograd import (
     check_parameters,
     differentiate,
     fill,
+    inner_product,
+    mean_present,
     parameter_runs,
     refusing_sparse,
+    sum_present,
     widest_dtype,
     write_gradients,
 )
@@ -168,7 +171,7 @@ class TaskGradients:
         for t in tasks:
             gradient_P, own_gradients, _ = sums[t]
             gradient_P /= len(own_gradients)
-            total._own_gradients.append(tuple(map(_mean, zip(*own_gradients, strict=True))))
+            total._own_gradients.append(tuple(map(mean_present, zip(*own_gradients, strict=True))))
         assert buffer is not None
         total._jacobian_TP = buffer if len(tasks) == len(buffer) else buffer[tasks]
         return total
@@ -301,7 +304,7 @@ class TaskGradients:
             The penalty.
         """
         rows, behind = self._connected_rows()
-        gram_TT = torch.stack([torch.stack([_product(a, b) for b in rows]) for a in rows])
+        gram_TT = torch.stack([torch.stack([inner_product(a, b) for b in rows]) for a in rows])
         value = penalty(gram_TT)
         total = value + sum(self.losses)
         leaves = [*self.shared, *self._every_own, *behind]
@@ -310,7 +313,7 @@ class TaskGradients:
         shared = found[: len(self.shared)]
         if self._cut is not None:  # on the way through what is in front of the cut
             through = differentiate(self._cut.output, self.shared, found[-1])
-            shared = tuple(map(_sum, zip(shared, through, strict=True)))
+            shared = tuple(map(sum_present, zip(shared, through, strict=True)))
         self._write_shared(shared)
         own_end = len(self.shared) + len(self._every_own)
         write_gradients(self._every_own, found[len(self.shared) : own_end])
@@ -437,20 +440,3 @@ class TaskGradients:
 
     def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
         write_gradients(self.shared, gradients)
-
-
-def _product(left: Gradients, right: Gradients) -> Tensor:
-    """Return the inner product of two tasks' gradients."""
-    pairs = zip(left, right, strict=True)
-    products = [(a * b).sum() for a, b in pairs if a is not None and b is not None]
-    return torch.stack(products).sum() if products else torch.zeros(())
-
-
-def _sum(gradients: tuple[Tensor | None, Tensor | None]) -> Tensor | None:
-    there = [gradient for gradient in gradients if gradient is not None]
-    return torch.stack(there).sum(dim=0) if there else None
-
-
-def _mean(gradients: Sequence[Tensor | None]) -> Tensor | None:
-    there = [gradient for gradient in gradients if gradient is not None]
-    return torch.stack(there).sum(dim=0) / len(gradients) if there else None

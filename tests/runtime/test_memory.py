@@ -79,9 +79,16 @@ def steps_of(name, **fields):
 ALWAYS = ("ls", "pcgrad", "nashmtl", "igbv2", "taskforce")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in ALWAYS else pytest.mark.nightly) for n in METHODS]
-)
+OTHERS = [m for m in METHODS if m not in ALWAYS]
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+def test_steps_of_some_methods_leave_nothing_behind(name):
+    assert_flat(steps_of(name), FIRST, LAST)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", OTHERS)
 def test_steps_of_a_method_leave_nothing_behind(name):
     assert_flat(steps_of(name), FIRST, LAST)
 

@@ -14,7 +14,6 @@ from torch.nn import functional
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.algorithms.supervised.replicas import Replicas
 from mtl_bench.architectures.base import Architecture
-from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, DataError, Interrupted, NonFiniteError, TrainingError
@@ -279,13 +278,6 @@ def test_what_is_for_one_process_is_refused_in_one_line(tiny_data, tmp_path):
         build_algorithm(config, None, torch.device("cpu"), two)
 
 
-class Learner(Architecture):
-    """A network that learns by other means than gradients, too."""
-
-    def after_update(self, losses):
-        """Learn something."""
-
-
 def norm_of(kind, **fields):
     network = Architecture()
     network.norm = kind(3, **fields)
@@ -303,13 +295,11 @@ def unnumbered(epoch, start=0):
 @pytest.mark.parametrize(
     ("network", "batches", "message"),
     [
-        (Learner(), numbered, r"^Learner learns from losses in after_update\(\)"),
-        (SingleTask(["a"], lambda tasks: Learner()), numbered, "^Learner learns from losses"),
         (norm_of(torch.nn.SyncBatchNorm), numbered, "^norm is a SyncBatchNorm, which 2 processes"),
         (norm_of(torch.nn.BatchNorm2d, momentum=None), numbered, "BatchNorm2d without momentum"),
         (Architecture(), unnumbered, "^dataset=mine: its train_batches has no argument numbers"),
     ],
-    ids=["learner", "learner of a task", "SyncBatchNorm", "no momentum", "no numbers"],
+    ids=["SyncBatchNorm", "no momentum", "no numbers"],
 )
 def test_a_network_or_data_set_for_one_process_is_refused(network, batches, message):
     """Nothing is sent before it is."""

@@ -11,14 +11,10 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from mtl_bench.architectures.base import Architecture
-from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.datasets.base import Dataset
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import Communicator
 from mtl_bench.ranks import ALONE, Ranks, Together
-
-UNLEARNED = (Architecture.after_update, SingleTask.after_update)
-"""What networks without anything to learn but parameters do after an update."""
 
 
 class Replicas:
@@ -59,11 +55,6 @@ class Replicas:
                 )
             if isinstance(module, _BatchNorm) and module.track_running_stats:
                 self.norms.append(module)
-            if isinstance(module, Architecture) and type(module).after_update not in UNLEARNED:
-                raise ConfigError(
-                    f"{type(module).__name__} learns from losses in after_update(), and its copies "
-                    f"in {ranks.size} processes would drift apart: train in one process"
-                )
         if "numbers" not in inspect.signature(data.train_batches).parameters:
             raise ConfigError(
                 f"dataset={data.name}: its train_batches has no argument numbers, by which "

@@ -134,8 +134,7 @@ class Cityscapes:
         """
         frames, size = self.splits["train"], self.batch_size
         source = _Frames(frames, self._classes_256, (self.seed, epoch) if self.augment else None)
-        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
-        return load_batches(source, self._order(epoch), size, workers, pin, wanted)
+        return load_batches(source, self._order(epoch), size, workers, pin, start, numbers)
 
     def sample_names(self, epoch: int, batch: int) -> list[str]:
         """Return the names of a batch's frames, ``train/CITY/CITY_SEQUENCE_FRAME``."""

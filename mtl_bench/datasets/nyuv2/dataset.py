@@ -117,9 +117,8 @@ class NYUv2:
         Order and augmentation are functions of seed and epoch, whoever prepares the batches, so
         that there is no state to save.
         """
-        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
         frames, order = self.training_frames(epoch), self._order(epoch)
-        return load_batches(frames, order, self.batch_size, workers, pin, wanted)
+        return load_batches(frames, order, self.batch_size, workers, pin, start, numbers)
 
     def sample_names(self, epoch: int, batch: int) -> list[str]:
         """Return the names of a batch's frames, ``FOLDER/NUMBER``."""

@@ -167,9 +167,8 @@ class QM9:
 
         Their order is a function of seed and epoch, so that there is no state to save.
         """
-        wanted = range(start, self.steps_per_epoch) if numbers is None else numbers
         molecules = self._order(epoch)
-        return load_batches(self.store, molecules, self.batch_size, workers, pin, wanted)
+        return load_batches(self.store, molecules, self.batch_size, workers, pin, start, numbers)
 
     def sample_names(self, epoch: int, batch: int) -> list[str]:
         """Return the numbers of a batch's molecules, counted from 0 in the prepared arrays."""

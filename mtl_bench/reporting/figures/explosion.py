@@ -16,7 +16,7 @@ from mtl_bench.records.epochs import ENVIRONMENT_STEPS, clocks, read_epochs
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.curves import Lines
-from mtl_bench.reporting.figures.looks import FAINT, GREY, Look, line_looks
+from mtl_bench.reporting.figures.looks import FAINT, GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import draw_line, grid, legend_below, page
 from mtl_bench.reporting.figures.series import Array, mean_and_sd
 
@@ -66,7 +66,7 @@ def draw(scene: FigureContext) -> Drawing:
         ),
     )
     others = [name for name in scene.tasks if name != task]
-    looks = dict(zip(runs, line_looks(), strict=False))
+    looks = task_looks(list(runs))  # few lines, so that all differ in colour
     panels = grid(body, 2, 2)
     for panel, tasks, title in zip(
         panels,

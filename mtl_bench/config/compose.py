@@ -224,6 +224,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             and OmegaConf.select(config, "logger.group", default="") is None
         ):
             config.logger.group = choices["experiment"]
+        config.variant = config.variant  # it may name a choice, which is forgotten now
         del config["hydra"]
     return config
 

@@ -84,6 +84,11 @@ class Architecture(nn.Module):
         predictions: dict[str, Tensor] = super().__call__(batch)
         return predictions
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether ``after_update`` does anything, so that losses must be brought from a device."""
+        return type(self).after_update is not Architecture.after_update
+
     def after_update(self, losses: Mapping[str, float]) -> None:
         """Take note of an update that has been made; called after each one.
 

@@ -36,6 +36,11 @@ class SingleTask(Architecture):
             for task in predicted_rows(batch, list(self.networks))
         }
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether one of the networks does."""
+        return any(getattr(network, "reads_losses", False) for network in self.networks.values())
+
     def after_update(self, losses: Mapping[str, float]) -> None:
         """Let every network take note of its own loss."""
         for task, loss in losses.items():

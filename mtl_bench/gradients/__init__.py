@@ -7,6 +7,7 @@ from mtl_bench.gradients.distributed import DistributedGradients
 from mtl_bench.gradients.representation import RepresentationGradients
 from mtl_bench.gradients.stacked import StackedGradients, copies_for_tasks
 from mtl_bench.gradients.task_gradients import Backend, TaskGradients
+from mtl_bench.gradients.transfers import Transfers
 from mtl_bench.gradients.weighted import WeightedGradients
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "RepresentationGradients",
     "StackedGradients",
     "TaskGradients",
+    "Transfers",
     "WeightedGradients",
     "choose_backend",
     "copies_for_tasks",

@@ -80,7 +80,8 @@ class DistributedGradients(TaskGradients):
         self.own = [[p for p in (*own[t], *summed) if p.requires_grad] for t in self.tasks]
         self._every_own = [*dict.fromkeys(chain.from_iterable(self.own))]
         means_T = sums_2T[1] / sums_2T[0]
-        self.losses_T = means_T[list(self.tasks)].to(widest_dtype(self.shared + self._every_own))
+        losses_T = means_T[list(self.tasks)].to(widest_dtype(self.shared + self._every_own))
+        self._losses_T = self.device_losses_T = losses_T
         self._places_L = [self.tasks.index(t) for t in tasks_L]
         self._factors_L = (counts_T / sums_2T[0])[tasks_L]
         self.known_gram_TT: Tensor | None = None

@@ -107,11 +107,13 @@ class StackedGradients(TaskGradients):
             gram_SS = gram_SS + row_SP @ row_SP.T
         value = penalty(gram_SS)
         found = differentiate(value + self._graph_S.sum(), leaves)
-        self.known_gram_TT = gram_SS.detach().double().cpu()
+        self.known_gram_TT, self._losses_T, on_host = self.transfers.now(
+            gram_SS.detach().double(), self.device_losses_T, value.detach()
+        )
         count = len(self._copies)
         self._write_shared([None if g is None else g.sum(dim=1) for g in found[:count]])
         write_gradients(self._every_own, found[count:])
-        return value.item()
+        return on_host.item()
 
     def _weighted(self, weights_T: Tensor) -> Tensor:
         return (weights_T.to(self._graph_S) * self._graph_S).sum()

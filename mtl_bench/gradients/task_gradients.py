@@ -27,6 +27,7 @@ from mtl_bench.gradients.autograd import (
     write_gradients,
 )
 from mtl_bench.gradients.cut import Cut
+from mtl_bench.gradients.transfers import Transfers
 
 A = TypeVar("A")
 
@@ -109,7 +110,10 @@ class TaskGradients:
         if not losses:
             raise NoLabelsError("a batch has no labels of any task")
         self.losses = tuple(losses)
-        self.losses_T = torch.stack([loss.detach() for loss in losses]).cpu()
+        self.device_losses_T = torch.stack([loss.detach() for loss in losses])
+        self._losses_T: Tensor | None = None
+        self.transfers = Transfers()
+        """The way of losses and Gram matrix to the host."""
         self.shared = [p for p in shared if p.requires_grad]
         alone = [[p for p in parameters if p.requires_grad] for parameters in own]
         together = [p for p in summed if p.requires_grad]
@@ -177,6 +181,13 @@ class TaskGradients:
         return total
 
     @property
+    def losses_T(self) -> Tensor:
+        """The losses on the CPU, (T,); those of a device come with the Gram matrix if they can."""
+        if self._losses_T is None:
+            (self._losses_T,) = self.transfers.now(self.device_losses_T)
+        return self._losses_T
+
+    @property
     def num_shared(self) -> int:
         """P, the number of shared scalars that are trained."""
         return sum(p.numel() for p in self.shared)
@@ -207,7 +218,8 @@ class TaskGradients:
         """Return the (T, T) inner products of the task gradients, float64 on the CPU.
 
         Each block of columns is multiplied in the gradients' own precision; the blocks are added
-        in float64. Computed once; ``known_gram_TT`` keeps it for the step log.
+        in float64. Computed once; ``known_gram_TT`` keeps it for the step log. From a device it
+        comes together with the losses.
         """
         if self.known_gram_TT is not None:
             return self.known_gram_TT
@@ -220,7 +232,7 @@ class TaskGradients:
         else:
             for columns in self.jacobian().split(GRAM_BLOCK, dim=1):
                 gram_TT += columns @ columns.T
-        self.known_gram_TT = gram_TT.cpu()
+        self.known_gram_TT, self._losses_T = self.transfers.now(gram_TT, self.device_losses_T)
         return self.known_gram_TT
 
     def last_layer_norms(self) -> Tensor:
@@ -309,7 +321,9 @@ class TaskGradients:
         total = value + sum(self.losses)
         leaves = [*self.shared, *self._every_own, *behind]
         found = differentiate(total, leaves, keep=bool(behind))
-        self.known_gram_TT = gram_TT.detach().double().cpu()
+        self.known_gram_TT, self._losses_T, on_host = self.transfers.now(
+            gram_TT.detach().double(), self.device_losses_T, value.detach()
+        )
         shared = found[: len(self.shared)]
         if self._cut is not None:  # on the way through what is in front of the cut
             through = differentiate(self._cut.output, self.shared, found[-1])
@@ -317,7 +331,7 @@ class TaskGradients:
         self._write_shared(shared)
         own_end = len(self.shared) + len(self._every_own)
         write_gradients(self._every_own, found[len(self.shared) : own_end])
-        return value.item()
+        return on_host.item()
 
     def _connected_rows(self) -> tuple[list[Gradients], list[Tensor]]:
         """Return every task's gradients of the shared parameters, with their graphs, and the leaf.

@@ -35,7 +35,8 @@ class WeightedGradients(TaskGradients):
     def __init__(self, gradients: TaskGradients, weights_T: Tensor) -> None:
         # of the base class only what methods may read; all else is asked of ``gradients``
         self._gradients, self._weights_T = gradients, weights_T
-        self.losses_T = weights_T.to(gradients.losses_T) * gradients.losses_T
+        losses_T = weights_T.to(gradients.losses_T) * gradients.losses_T
+        self._losses_T = self.device_losses_T = losses_T
         self.tasks, self.shared, self.own = gradients.tasks, gradients.shared, gradients.own
         self.at_representation = gradients.at_representation
 

@@ -114,7 +114,10 @@ class Method(nn.Module):
 
     @property
     def reads_losses(self) -> bool:
-        """Whether its weights are made from the values of the losses, which must be positive."""
+        """Whether its weights are made from the values of the losses, which must be positive.
+
+        One that needs nothing but losses and says no is shown NaN in their place.
+        """
         return self.needs == "losses"
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
@@ -157,6 +160,8 @@ class Method(nn.Module):
                 f"{type(self).__name__} counts epochs: call step(gradients, epoch=n) with the "
                 "number of the epoch"
             )
+        if self.needs == "gram":
+            gradients.gram()  # from a device it brings the losses along
         for number, loss in zip(gradients.tasks, gradients.losses_T.tolist(), strict=True):
             if not math.isfinite(loss):
                 raise NonFiniteError(f"the loss of task {self.task_names[number]} is {loss}")
@@ -170,9 +175,15 @@ class Method(nn.Module):
     def combine(self, gradients: TaskGradients) -> StepInfo:
         """Choose the weights of the tasks that take part and write every parameter's gradient."""
         gram_TT = gradients.gram() if self.needs == "gram" else None
-        weights_T = self.weights(gradients.losses_T, gram_TT)
+        shown = self.needs != "losses" or self.reads_losses
+        losses_T = gradients.losses_T if shown else self._no_losses(gradients)
+        weights_T = self.weights(losses_T, gram_TT)
         gradients.apply(weights_T, self.head_weights(weights_T))
         return StepInfo(weights_T, self.diagnostics)
+
+    def _no_losses(self, gradients: TaskGradients) -> Tensor:
+        kind = gradients.device_losses_T.dtype
+        return torch.full((len(gradients.tasks),), math.nan, dtype=kind)
 
     def step_with(self, gradients: TaskGradients) -> StepInfo:
         """Make a step for a caller that ends epochs itself by calling ``end_epoch``."""

@@ -22,6 +22,11 @@ class RLW(Method):
         (torch.Size([2]), 1.0)
     """
 
+    @property
+    def reads_losses(self) -> bool:
+        """Whether its weights are made from the values of the losses: never."""
+        return False
+
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the softmax of (T,) normal numbers."""
         noise_T = torch.randn(len(losses_T), generator=self.generator, dtype=torch.float64)

@@ -34,7 +34,8 @@ class Observer:
 
         Args:
             trainer: that made it; ``progress`` counts the step if nothing was refused.
-            results: one for each component that was updated, in order.
+            results: one for each component that was updated, in order. Reading losses that are
+                still on a device waits for it.
             error: why the step was refused, None if it was made.
         """
 
@@ -73,9 +74,12 @@ class ConsoleObserver(Observer):
         """Show losses and weights of the first component."""
         if error is None:
             first = results[0]
-            self.console.step(
-                trainer.progress.batch + 1, lambda: first.losses, lambda: first.weights
-            )
+
+            def losses() -> dict[str, float]:
+                trainer.settle()
+                return first.losses
+
+            self.console.step(trainer.progress.batch + 1, losses, lambda: first.weights)
 
     def on_epoch_end(self, trainer: Trainer, line: dict[str, Any]) -> None:
         """Show the epoch."""

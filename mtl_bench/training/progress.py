@@ -88,8 +88,7 @@ class Progress:
             self.cpu_seconds += self._cpu - before
 
     def add_step(self, results: Sequence[StepResult]) -> None:
-        """Count one step, and the losses and weights of each component's update."""
-        self.step += 1
+        """Add the losses and weights of each component's update of a step."""
         self.fallbacks += any(result.diagnostics.get("solver_fallback") for result in results)
         for result in results:
             losses, weights = result.losses, result.weights

@@ -97,6 +97,8 @@ class Trainer:
         self.saved_at = time.monotonic()
         self._others: list[dict[str, Any]] = []
         """States of the generators of processes 1, 2, ... as of the latest step to be saved."""
+        self._unread: list[tuple[int, int, list[StepResult]]] = []
+        """Step, epoch and updates whose losses may still be on the device."""
         self._stop = StopRequest()
         self._finished = False
         self._failed: StepResult | None = None
@@ -212,6 +214,7 @@ class Trainer:
         for observer in self.observers:
             observer.on_step_start(self, data)
         every = self.settings.curvature_every
+        self.update.where = self._where()
         self.update.measures_curvature = every is not None and not (self.progress.step + 1) % every
         error: MtlBenchError | None = None
         try:
@@ -230,8 +233,9 @@ class Trainer:
     def refuse(self, error: NonFiniteError) -> None:
         """Leave a step out, or stop."""
         progress = self.progress
-        where = f"{error.result.component}: " if error.result and error.result.component else ""
-        message = f"{where}{error} at epoch {progress.epoch}, step {progress.step + 1}"
+        component = f"{error.result.component}: " if error.result and error.result.component else ""
+        where = error.result.where if error.result else self._where()
+        message = f"{component}{error} at epoch {where['epoch']}, step {where['step'] + 1}"
         if self.settings.on_nonfinite == "abort" or not error.recoverable:
             self._failed = error.result
             skip = ", with trainer.on_nonfinite=skip the run goes on without such batches"
@@ -245,22 +249,57 @@ class Trainer:
 
     def incident(self) -> dict[str, Any]:
         """Return where the run is, and of a step that failed all that is known of it."""
-        progress = self.progress
-        where = {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
         if self._failed is None:
-            return where
-        samples = self.algorithm.sample_names(progress.epoch, progress.batch)
+            return self._where()
+        where = self._failed.where
+        samples = self.algorithm.sample_names(where["epoch"], where["batch"])
         return where | {"update": {"samples": samples, **self._failed.describe()}}
 
-    def log(self, results: Sequence[StepResult]) -> None:
-        """Note a step in the sums and the step logs."""
+    def _where(self) -> dict[str, int]:
+        """Return how far the run is."""
         progress = self.progress
-        progress.add_step(results)
-        for result in results if self.ranks.leads else ():
+        return {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step}
+
+    def log(self, results: list[StepResult]) -> None:
+        """Note a step: its times at once, its losses when they are on the host."""
+        progress = self.progress
+        progress.step += 1
+        for result in results:
+            for phase, spent in result.seconds.items():
+                progress.add_time(phase, spent)
+        self._unread.append((progress.step, progress.epoch, results))
+        if all(result.known_losses_S is not None for result in results):
+            self._note_unread()
+        elif progress.step % self.settings.log_every == 0:
+            self.settle()
+
+    def settle(self) -> None:
+        """Bring what the steps have left on the device, and note it in sums and step logs.
+
+        Raises:
+            TrainingError: it tells of something that was not finite.
+        """
+        try:
+            self.update.transfers.now()
+        except NonFiniteError as error:
+            self.refuse(error)
+        self._note_unread()
+
+    def _note_unread(self) -> None:
+        """Note the steps whose losses have come to the host."""
+        unread, self._unread = self._unread, []
+        for step, epoch, results in unread:
+            self.progress.add_step(results)
+            if self.ranks.leads:
+                self._keep(step, epoch, results)
+
+    def _keep(self, step: int, epoch: int, results: Sequence[StepResult]) -> None:
+        """Add a step to the step logs."""
+        for result in results:
             assert result.weights_T is not None
             self.step_logs[result.component].add(
-                progress.step,
-                progress.epoch,
+                step,
+                epoch,
                 result.tasks,
                 result.losses_S.numpy(),
                 result.weights_T.numpy(),
@@ -269,15 +308,13 @@ class Trainer:
                 | ({} if self.settings.curvature_every is None else {CURVATURE: result.curvature})
                 | {f"seconds_{k}": s for k, s in result.seconds.items()},
             )
-        for result in results:
-            for phase, spent in result.seconds.items():
-                progress.add_time(phase, spent)
 
     def end_epoch(self) -> None:
         """Evaluate, select, move the schedules on, and write everything down."""
         progress, algorithm = self.progress, self.algorithm
         if progress.batch == progress.skipped:
             raise TrainingError(f"every batch of epoch {progress.epoch} was skipped as not finite")
+        self.settle()
         self._note_others()
         metrics: dict[Any, Metrics] = {}
         for split in algorithm.splits:
@@ -314,6 +351,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the step log and a checkpoint from which training goes on bit for bit."""
+        self.settle()
         self._note_others()
         self.ranks.lead(self._write)
         self.saved_at = time.monotonic()

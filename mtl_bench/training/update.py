@@ -18,6 +18,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from mtl_bench.agents.ring import RingBuffer
 from mtl_bench.algorithms.base import Component
 from mtl_bench.errors import NonFiniteError, TrainingError
+from mtl_bench.gradients import Transfers
 from mtl_bench.ranks import ALONE, Ranks
 from mtl_bench.training.curvature import CurvatureProbe
 
@@ -30,10 +31,12 @@ class StepResult:
     """What one update of a component was made of, as far as it got.
 
     Args:
+        where: how far the run was: ``epoch``, ``batch`` and ``step``.
+        transfers: what brings the losses from a device.
         component: name of the component.
         names: names of the T tasks.
         tasks: numbers of the S tasks that took part.
-        losses_S: their losses.
+        known_losses_S: their losses once they are on the host.
         gram_SS: Gram matrix of their gradients, None if the method did not ask for it.
         weights_T: the method's weights, 0 for a task that took no part; None before they are known.
         diagnostics: the method's numbers for the step log.
@@ -43,13 +46,23 @@ class StepResult:
 
     component: str
     names: tuple[str, ...]
+    where: dict[str, int] = field(default_factory=dict)
+    transfers: Transfers = field(default_factory=Transfers)
     tasks: tuple[int, ...] = ()
-    losses_S: Tensor = field(default_factory=lambda: torch.empty(0))
+    known_losses_S: Tensor | None = None
     gram_SS: Tensor | None = None
     weights_T: Tensor | None = None
     diagnostics: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     curvature: float = math.nan
+
+    @property
+    def losses_S(self) -> Tensor:
+        """Losses of the tasks that took part; they are waited for where they are on a device."""
+        if self.known_losses_S is None:
+            self.transfers.now()
+        assert self.known_losses_S is not None
+        return self.known_losses_S
 
     @property
     def losses(self) -> dict[str, float]:
@@ -66,7 +79,7 @@ class StepResult:
     def describe(self) -> dict[str, Any]:
         """Return what is known as plain values, for the report of a failure."""
         known: dict[str, Any] = {"component": self.component} if self.component else {}
-        known["losses"] = self.losses
+        known["losses"] = {} if self.known_losses_S is None else self.losses
         if self.gram_SS is not None:
             known["gram"] = self.gram_SS.tolist()
         if self.weights_T is not None:
@@ -76,6 +89,12 @@ class StepResult:
 
 class Update:
     """Makes updates: compute the combined gradient, then apply it.
+
+    An update on a device leaves there what it can do without: losses that the method doesn't read,
+    and whether the combined gradient was finite. They arrive with what is read next, so that an
+    update waits for its device once if its method looks at losses or gradients, and else never. An
+    error that they tell of comes from a later update then, or from ``transfers.now``; its
+    ``result`` is of the update that failed.
 
     Args:
         names: names of the T tasks.
@@ -87,6 +106,11 @@ class Update:
 
     def __init__(self, names: Sequence[str], restore: bool = False, ranks: Ranks = ALONE) -> None:
         self.names, self.restore, self.ranks = tuple(names), restore, ranks
+        self.at_once = restore or ranks.size > 1
+        """Whether nothing is left for later: a refusal puts back, or must meet all processes."""
+        self.transfers = Transfers()
+        self.where: dict[str, int] = {}
+        """How far the run is, for results."""
         self.measures_curvature = False
         """Whether the next updates are to be measured."""
 
@@ -96,17 +120,17 @@ class Update:
         Raises:
             NonFiniteError: a loss, a gradient, a weight or a diagnostic is not finite, or the
                 method refuses one; ``result`` tells what is known. Parameters and optimisers are
-                as they were, unless a method that reevaluates found it; the method and the
-                network's buffers are so only with ``restore``.
+                as they were, unless a method that reevaluates found it or it comes late; the method
+                and the network's buffers are so only with ``restore``.
         """
-        result = StepResult(component.name, self.names)
+        result = StepResult(component.name, self.names, self.where, self.transfers)
         probe = CurvatureProbe(component, data) if self.measures_curvature else None
         with _restoring(component) if self.restore else nullcontext():
             try:
                 self.compute(component, data, result)
                 self.apply(component, data, result)
             except NonFiniteError as error:
-                error.result = result
+                error.result = error.result or result
                 raise
         if probe is not None:
             result.curvature = probe.measure(result.tasks)
@@ -117,8 +141,9 @@ class Update:
         method = component.method
         begin = time.perf_counter()
         gradients = component.gradients(data)
-        result.tasks, result.losses_S = gradients.tasks, gradients.losses_T
-        check_finite(result.losses, "the loss of task {} is {}")
+        gradients.transfers = self.transfers
+        result.tasks = gradients.tasks
+        self._leave(result, gradients.device_losses_T, partial(_note_losses, result))
         losses_known = time.perf_counter()
 
         def combine() -> StepInfo:
@@ -143,11 +168,7 @@ class Update:
         begin = time.perf_counter()
         parameters = [p for p in component.parameters if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if not norm.isfinite():
-            gradients = {name: p.grad for name, p in component.module.named_parameters()}
-            if (name := find_nonfinite(gradients)) is not None:
-                raise NonFiniteError(f"the gradient of {name} is not finite")
-            raise NonFiniteError(f"the norm of the gradient of all parameters is {norm.item()}")
+        self._leave(result, norm, partial(_check_norm, component.module))
         if component.clip_norm is not None:
             clip_grads_with_norm_(parameters, component.clip_norm, norm)
         for optimizer in component.optimizers:
@@ -160,6 +181,34 @@ class Update:
         _check_health(component, result)
         result.seconds["optimizer"] = moved - begin
         result.seconds["method"] += time.perf_counter() - moved
+
+    def _leave(self, result: StepResult, value: Tensor, look: Callable[[Tensor], None]) -> None:
+        """Look at a value of a result when it is on the host."""
+
+        def arrived(value: Tensor) -> None:
+            try:
+                look(value)
+            except NonFiniteError as error:
+                error.result = result
+                raise
+
+        self.transfers.later(value, arrived)
+        if self.at_once:
+            self.transfers.now()
+
+
+def _note_losses(result: StepResult, losses_S: Tensor) -> None:
+    result.known_losses_S = losses_S
+    check_finite(result.losses, "the loss of task {} is {}")
+
+
+def _check_norm(module: nn.Module, norm: Tensor) -> None:
+    if not norm.isfinite():
+        # of a later update if it comes late: its losses or gradients are not finite either then
+        gradients = {name: p.grad for name, p in module.named_parameters()}
+        if (name := find_nonfinite(gradients)) is not None:
+            raise NonFiniteError(f"the gradient of {name} is not finite")
+        raise NonFiniteError(f"the norm of the gradient of all parameters is {norm.item()}")
 
 
 def _reevaluate(component: Component, data: Any) -> dict[str, float]:  # noqa: ANN401

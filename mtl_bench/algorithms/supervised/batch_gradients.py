@@ -157,23 +157,23 @@ class BatchGradients:
         )
 
     def _of_own(self, batches: Sequence[Batch]) -> TaskGradients:
-        here = (batch.to(self.device) for batch in batches)
         if self.method.differentiates_twice and len(batches) > 1:
             raise ConfigError(
                 f"trainer.accumulate={len(batches)}: {type(self.method).__name__} differentiates "
                 "task gradients, whose graph is one batch's; use trainer.accumulate=1"
             )
         if len(batches) == 1:
-            return self._differentiable(*self._forward(next(here)), buffer=0)
+            return self._differentiable(*self._forward(batches[0]), buffer=0)
         streamed = self.needs_gradients and self.backend == "streamed"
         if self.needs_gradients and not streamed:
-            passes = map(self._forward, here)
+            passes = map(self._forward, batches)
             parts = (self._differentiable(*each, buffer=1) for each in passes if each[0])
             buffer = self._buffer(0)
             return TaskGradients.mean(parts, self.shared, self.own, buffer, self.last, self.summed)
         losses: dict[int, list[Tensor]] = {}
-        for batch in here:
-            found = self._valid(batch, self._repeatable_losses(batch))
+        for batch in batches:
+            present = self._present(batch)
+            found = _chosen(present, self._repeatable_losses(batch.to(self.device)))
             if self.flow is not None:
                 self.flow.check(found)
             for t, loss in found.items():
@@ -200,8 +200,8 @@ class BatchGradients:
         """
         losses: dict[int, list[Tensor]] = {}
         for batch in data:
-            here = batch.to(self.device)
-            for t, loss in self._valid(here, self._losses(network(here), here)).items():
+            present, here = self._present(batch), batch.to(self.device)
+            for t, loss in _chosen(present, self._losses(network(here), here)).items():
                 losses.setdefault(t, []).append(loss)
         return {t: torch.stack(own).mean() for t, own in losses.items()}
 
@@ -213,6 +213,7 @@ class BatchGradients:
 
     def _forward(self, batch: Batch) -> tuple[dict[int, Tensor], Cut | None]:
         """Return the losses of the tasks that have a valid target, by number, and the cut."""
+        present, batch = self._present(batch), batch.to(self.device)
         cut = None
         with self._precision():
             if self.network.has_representation:
@@ -220,7 +221,7 @@ class BatchGradients:
                 predictions = self.network.predict(cut.leaf, batch)
             else:
                 predictions = self.network(batch)
-        losses = self._valid(batch, self._losses(predictions, batch))
+        losses = _chosen(present, self._losses(predictions, batch))
         if self.flow is not None:
             self.flow.check(losses, cut)
         return losses, cut
@@ -252,20 +253,16 @@ class BatchGradients:
             if task.name in batch.targets
         ]
 
-    def _valid(self, batch: Batch, losses: Sequence[Tensor]) -> dict[int, Tensor]:
-        """Return those of a batch's losses that have a valid target, by the task's number.
+    def _present(self, batch: Batch) -> dict[int, bool]:
+        """Return of each task that a batch has targets of, by number, whether one is valid.
 
-        A device is waited for, once: the losses, which are asked for next, are queued already.
+        It is asked on the CPU, where batches come from: a device would be waited for.
         """
-        labelled = [t for t, task in enumerate(self.tasks) if task.name in batch.targets]
-        by_task = dict(zip(labelled, losses, strict=True))
-        masks = {t: valid for t in labelled if (valid := self.tasks[t].valid) is not None}
-        if masks:
-            valid_any = [mask(batch.targets[self.tasks[t].name]).any() for t, mask in masks.items()]
-            for t, some in zip(masks, torch.stack(valid_any).tolist(), strict=True):
-                if not some:
-                    del by_task[t]
-        return by_task
+        return {
+            t: task.valid is None or bool(task.valid(batch.targets[task.name]).any())
+            for t, task in enumerate(self.tasks)
+            if task.name in batch.targets
+        }
 
     def _repeatable_losses(self, batch: Batch) -> list[Tensor]:
         def forward(batch: Batch, here: Tensor) -> list[Tensor]:
@@ -283,8 +280,10 @@ class BatchGradients:
         )
         return losses
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+    def _precision(self) -> AbstractContextManager[None]:
+        if not self.autocast:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _buffer(self, number: int) -> Tensor | None:
         """Return a (T, P) buffer for methods that look at gradients, the same ones every step."""
@@ -296,6 +295,11 @@ class BatchGradients:
             buffer = torch.empty(shape, device=self.device, dtype=widest_dtype(trained))
             self._buffers.append(buffer)
         return self._buffers[number]
+
+
+def _chosen(present: dict[int, bool], losses: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Return those of a batch's losses that have a valid target, by the task's number."""
+    return {t: loss for (t, some), loss in zip(present.items(), losses, strict=True) if some}
 
 
 def _exact(values: Tensor) -> Tensor:

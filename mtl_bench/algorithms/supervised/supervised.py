@@ -158,8 +158,8 @@ class Supervised(Algorithm):
         """Make one update of the network, and tell the network of it."""
         with self.replicas.an_update():
             made = update(self.components[0], data)
-        self.network.after_update(made.losses)
-        if type(self.network).after_update is not Architecture.after_update:
+        if self.network.reads_losses:
+            self.network.after_update(made.losses)
             self.replicas.copy_buffers()
 
     def evaluate(self, split: Split, where: str, pause: Callable[[], None]) -> Metrics:

@@ -18,7 +18,7 @@ AFAR = ("trainer.epochs=1", f"dataset.train_size={4 * STEPS}", "trainer.log_ever
 NOTHING_READ = ("ls", "rlw", "stl")
 ALWAYS = ("cosreg", "gradnorm", "nashmtl", "pcgrad", "taskforce", "uw")
 MORE = {"dbmtl": 3, "famo": 2, "moco": 2}
-"""Those that look at more than the losses and the Gram matrix of a step, and how often they wait."""
+"""Those that look at more than losses and Gram matrix, and how often they wait."""
 
 
 def train(tmp_path, *words, alter=lambda *_: None, device=DEVICE):

@@ -25,6 +25,9 @@ PRECISION = (
 )
 """Of the runs below results/precision."""
 
+SUFFIXES = {"_dominant": "paco_dominant", "_disturbed": "paco_explosion"}
+"""What experiments add to the names of ablations that they change."""
+
 
 def words_of(record: Path) -> tuple[str, ...]:
     """Return the words of the command line that a record comes from, but its seed."""
@@ -39,8 +42,14 @@ def words_of(record: Path) -> tuple[str, ...]:
         words += [f"method={config['method']['name']}"]
     if variant == "dominant":
         words += ["experiment=pendulum6_dominant"]
-    if config["algorithm"].get("disturbance"):
-        words += ["experiment=paco_explosion"]
+    if variant == "last":
+        words += ["ablation=gradnorm_last"]
+    if variant in ("v1", "v2"):
+        words += ["experiment=pcgrad_figure4", f"dataset.reward_version={variant}"]
+    for suffix, experiment in SUFFIXES.items():
+        if variant is not None and variant.endswith(suffix):
+            ablation = variant.removesuffix(suffix)
+            words += [f"ablation={ablation}", f"experiment={experiment}"]
     if variant == "bf16":
         words += ["variant=bf16", "trainer.precision=bf16"]
     if (ROOT / "results" / "precision") in record.parents:

@@ -236,11 +236,6 @@ def check_sections(config: dict[str, Any]) -> None:
     validate(Protocol, shared, "protocol.")
     validate(LOGGERS.get(logger["name"], Logger), logger, "logger.")
     require_served(config["dataset"]["name"], config["architecture"])
-    if config["gradients"]["level"] == "representation" and config["trainer"]["accumulate"] > 1:
-        raise ConfigError(
-            f"trainer.accumulate={config['trainer']['accumulate']}: must be 1 with "
-            "gradients.level=representation, which takes the gradients of one batch in one process"
-        )
 
 
 def validate(model: type[BaseModel], value: dict[str, Any], prefix: str) -> None:

@@ -237,13 +237,87 @@ class DistributedGradients(TaskGradients):
     def _sum_gradients(self, parameters: Sequence[Tensor]) -> None:
         """Sum ``.grad`` over the processes, zero where this one has no labels of the task."""
         local = self._local
-        written = {*local.shared, *chain.from_iterable(local.own)} if local is not None else set()
+        written = set() if local is None else {*local.parameters, *chain.from_iterable(local.own)}
         for run in parameter_runs(parameters):
             own = (p.grad if p in written else None for p in run)
             parts = (torch.zeros_like(p) if g is None else g for g, p in zip(own, run, strict=True))
             gradient_B = torch.cat([part.flatten() for part in parts])
             self._communicator.sum(gradient_B)
             _write_run(run, gradient_B)
+
+
+class DistributedRepresentation(DistributedGradients):
+    """The gradients of the representations of all processes' batches, side by side.
+
+    Each process has the columns of its own batches and takes the combined gradient of these on to
+    the parameters, whose gradients are summed. What is sent is T^2 scalars for the Gram matrix and
+    P for the parameters; columns only to a method that asks for the Jacobian.
+
+    Args:
+        local: as of ``DistributedGradients``, a ``RepresentationGradients``.
+        shared: parameters behind the representation.
+        own: for all T tasks.
+        communicator: moves the tensors.
+    """
+
+    at_representation = True
+
+    def __init__(
+        self,
+        local: TaskGradients | None,
+        shared: Iterable[Tensor],
+        own: Sequence[Iterable[Tensor]],
+        communicator: Communicator,
+    ) -> None:
+        super().__init__(local, shared, own, communicator)
+        self._columns = 0 if local is None else local.num_shared
+        self._columns_R: list[int] = communicator.ranks.gather(self._columns)
+
+    @property
+    def num_shared(self) -> int:
+        """The number of scalars of all representations."""
+        return sum(self._columns_R)
+
+    def jacobian(self) -> Tensor:
+        """Return the (S, P) gradients, in process 0; see ``TaskGradients``."""
+        padded_SB = super().jacobian()
+        parts = padded_SB.split(max(self._columns_R), dim=1)
+        pairs = zip(parts, self._columns_R, strict=True)
+        return torch.cat([part[:, :columns] for part, columns in pairs], dim=1)
+
+    def last_layer_columns(self) -> Tensor:
+        """Return the gradients of the representations, (S, P)."""
+        return self.jacobian()
+
+    def _reduce(self) -> Iterator[Tensor]:
+        """Yield this process's columns, as many as the process with the most has."""
+        share_Sb = self._no_columns().new_zeros(len(self.tasks), max(self._columns_R))
+        if self._local is not None:
+            rows_LB = self._local.jacobian().to(share_Sb)
+            share_Sb[self._places_L, : self._columns] = (
+                rows_LB * self._factors_L.to(share_Sb)[:, None]
+            )
+        yield share_Sb
+
+    def _sizes(self) -> list[int]:
+        return [max(self._columns_R) * len(self._columns_R)]
+
+    def _apply(self, weights_S: Tensor, heads_S: Tensor) -> None:
+        (share_Sb,) = self._kept_shares()
+        self._pass_on(weights_S.to(share_Sb) @ share_Sb, heads_S)
+
+    def _receive(self, heads_S: Tensor, gradient_P: Tensor | None = None) -> None:
+        self._kept_shares()
+        empty = self._no_columns().new_empty(self.num_shared)
+        gradient_P = empty if gradient_P is None else gradient_P.to(empty).contiguous()
+        self._communicator.copy_from_first(gradient_P)
+        self._pass_on(gradient_P.split(self._columns_R)[self._communicator.ranks.number], heads_S)
+
+    def _pass_on(self, direction_B: Tensor, heads_S: Tensor) -> None:
+        """Write the gradients of all parameters from that of this process's representations."""
+        if self._local is not None:
+            self._local.apply_vector(direction_B[: self._columns], self._of_local(heads_S))
+        self._sum_gradients(self.shared + self._every_own)
 
 
 def _write_run(run: Sequence[Tensor], gradient_B: Tensor) -> None:

@@ -188,6 +188,11 @@ class TaskGradients:
         return self._losses_T
 
     @property
+    def parameters(self) -> list[Tensor]:
+        """The shared parameters whose ``.grad`` is written."""
+        return self.shared
+
+    @property
     def num_shared(self) -> int:
         """P, the number of shared scalars that are trained."""
         return sum(p.numel() for p in self.shared)

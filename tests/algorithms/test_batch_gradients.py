@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from itertools import islice
 
 import pytest
 import torch
@@ -13,14 +14,24 @@ from mtl_bench.algorithms.supervised import batch_gradients
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.architectures.mpnn import MPNN
-from mtl_bench.config.compose import compose_config
+from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import TaskGradients, autograd
 from mtl_bench.methods import LS, MGDA, STL, GradDrop, GradNorm, NashMTL, TaskForce
 from mtl_bench.tasks import Task
+from mtl_bench.training.curvature import doubled
 from mtl_bench.training.observer import Observer
+from mtl_bench.training.update import Update
 from tests.molecules import random_store
-from tests.training.runs import METHODS, STEPS, config_of, differences, stop_at, train
+from tests.training.runs import (
+    METHODS,
+    STEPS,
+    config_of,
+    differences,
+    smallest,
+    stop_at,
+    train,
+)
 
 CPU = torch.device("cpu")
 NAMES = ("a", "b", "c")
@@ -335,14 +346,30 @@ def test_a_network_without_representation_is_refused_where_it_matters():
     BatchGradients(norms(), TASKS, STL(3), CPU, level="representation")
 
 
-def test_several_batches_have_no_common_representation():
-    with pytest.raises(ConfigError, match=r"trainer.accumulate=2: must be 1 with gradients.level"):
-        compose_config(
-            [
-                *("dataset=qm9", "method=mgda", "trainer.accumulate=2"),
-                "gradients.level=representation",
-            ]
+@pytest.mark.parametrize("method", ["mgda", "graddrop"])
+def test_representations_of_several_batches_are_one_of_a_larger_batch(method, small_data, tmp_path):
+    """Molecules meet nowhere in the network, so that it does not matter how they are divided."""
+
+    def updated(*words):
+        level = ("gradients.level=representation", f"method={method}", *words)
+        config = smallest("qm9", small_data, tmp_path, *level)
+        algorithm = build_algorithm(config, build_data(config), CPU)
+        algorithm.network.double()
+        (data,) = islice(algorithm.epoch(1, 0), 1)
+        made = []
+        update = Update([task.name for task in algorithm.tasks])
+        algorithm.step(
+            [doubled(batch) for batch in data],
+            lambda component, batches: made.append(update(component, batches)) or made[-1],
         )
+        return made[0], {n: p.grad for n, p in algorithm.network.named_parameters()}
+
+    halves, halved = updated("dataset.batch_size=20", "trainer.accumulate=2")
+    whole, wanted = updated("dataset.batch_size=40")
+    torch.testing.assert_close(halves.gram_SS, whole.gram_SS)
+    torch.testing.assert_close(halves.weights_T, whole.weights_T)
+    if method == "mgda":  # GradDrop draws for every column
+        torch.testing.assert_close(halved, wanted)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -61,6 +61,9 @@ QUICK = ("composed", "famo", "graddrop", "ls", "mgda", "moco", "nashmtl", "taskf
 """Some of every kind, those that look again among them."""
 
 
+AT_REPRESENTATION = {"level": "representation"}
+
+
 class Listed:
     """A data set whose batches are made once; some lack labels."""
 
@@ -226,6 +229,7 @@ def test_two_processes_make_the_updates_of_one(small_data, tmp_path):
             ("qm9", "gradnorm", lacking, {}),
             ("qm9", "mgda", complete, {"backend": "streamed"}),
             ("nyuv2", "nashmtl", unlabelled, {}),
+            *(("qm9", method, lacking, AT_REPRESENTATION) for method in KINDS[1:]),
             ("cifar100", "mgda", complete, {}),  # its agents learn by other means than gradients
         ],
     )
@@ -242,6 +246,12 @@ def test_processes_make_the_updates_of_one(small_data, tmp_path, size):
         [
             *(("qm9", m, alter, {}) for m in METHODS for alter in (complete, lacking)),
             *(("qm9", m, lacking, {"backend": b}) for m in KINDS for b in backends),
+            *(
+                ("qm9", m, lacking, AT_REPRESENTATION)
+                for m in METHODS
+                if m not in ("dbmtl", "moco")
+            ),
+            *(("cityscapes", m, complete, AT_REPRESENTATION) for m in KINDS),
             *(("cityscapes", m, complete, {"backend": b}) for m in KINDS for b in backends),
             *(("nyuv2", m, alter, {}) for m in KINDS for alter in (complete, unlabelled)),
         ],

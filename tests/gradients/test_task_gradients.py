@@ -275,7 +275,7 @@ def test_gradients_of_the_representation():
     net, x, _ = make(way=("loop", True))
     shared, own = net.split()
     losses, cut = net.cut(x)
-    gradients = RepresentationGradients(losses, shared, own, cut)
+    gradients = RepresentationGradients(losses, shared, own, [cut])
     z = net.trunk(x).detach().requires_grad_()
     rows = [torch.autograd.grad(loss, z)[0].reshape(-1) for loss in net.losses_above(z)]
     expected = torch.stack(rows).double()
@@ -285,7 +285,7 @@ def test_gradients_of_the_representation():
     got = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
     net.zero_grad()
     losses, cut = net.cut(x)
-    RepresentationGradients(losses, shared, own, cut).apply(weights, heads)  # without a Gram
+    RepresentationGradients(losses, shared, own, [cut]).apply(weights, heads)  # without a Gram
     alone = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
     net.zero_grad()
     TaskGradients(net.losses(x), shared, own).apply(weights, heads)

@@ -57,5 +57,5 @@ def test_at_the_representation_they_say_so():
     net = Net(3, 2, seed=0)
     net.partly.requires_grad_(False)
     losses, cut = net.cut(torch.randn(6, 5))
-    gradients = RepresentationGradients(losses, *net.split(), cut)
+    gradients = RepresentationGradients(losses, *net.split(), [cut])
     assert WeightedGradients(gradients, FACTORS_T).at_representation

@@ -142,7 +142,7 @@ def test_a_task_without_labels_keeps_its_mean_and_weight(kind):
 def test_gradients_that_cannot_be_averaged_are_refused(kind):
     theta = torch.ones(3, requires_grad=True)
     cut = Cut.at(2 * theta)
-    gradients = RepresentationGradients([cut.leaf.sum(), cut.leaf[0]], [theta], [[], []], cut)
+    gradients = RepresentationGradients([cut.leaf.sum(), cut.leaf[0]], [theta], [[], []], [cut])
     with pytest.raises(ConfigError, match=r"use gradients\.level=parameters"):
         kind(2).step(gradients)
     method = kind(2)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,9 +17,11 @@ from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
 from mtl_bench.errors import ConfigError, NoLabelsError
 from mtl_bench.gradients import (
+    Backend,
     Communicator,
     Cut,
     DistributedGradients,
+    DistributedRepresentation,
     RepresentationGradients,
     TaskGradients,
     choose_backend,
@@ -146,6 +149,8 @@ class BatchGradients:
         local = None
         with self.ranks.agreeing(), suppress(NoLabelsError):
             local = self._of_own(batches)
+        if self.at_representation:
+            return DistributedRepresentation(local, self.shared, self.own, self.communicator)
         return DistributedGradients(
             local,
             self.shared,
@@ -164,6 +169,8 @@ class BatchGradients:
             )
         if len(batches) == 1:
             return self._differentiable(*self._forward(batches[0]), buffer=0)
+        if self.at_representation:
+            return self._at_representation(map(self._forward, batches))
         streamed = self.needs_gradients and self.backend == "streamed"
         if self.needs_gradients and not streamed:
             passes = map(self._forward, batches)
@@ -178,18 +185,18 @@ class BatchGradients:
                 self.flow.check(found)
             for t, loss in found.items():
                 losses.setdefault(t, []).append(loss)
+        backend: Backend = "streamed" if streamed else "loop"
+        return self._of_means(
+            losses, partial(TaskGradients, backend=backend, last=self.last, summed=self.summed)
+        )
+
+    def _of_means(
+        self, losses: dict[int, list[Tensor]], kind: Callable[..., TaskGradients]
+    ) -> TaskGradients:
+        """Return the gradients of every task's mean over the batches that have its labels."""
         tasks = sorted(losses)
         means = [torch.stack(losses[t]).mean() for t in tasks]
-        own = [self.own[t] for t in tasks]
-        gradients = TaskGradients(
-            means,
-            self.shared,
-            own,
-            backend="streamed" if streamed else "loop",
-            tasks=tasks,
-            last=self.last,
-            summed=self.summed,
-        )
+        gradients = kind(means, self.shared, [self.own[t] for t in tasks], tasks=tasks)
         gradients.batches = tuple(len(losses[t]) for t in tasks)
         return gradients
 
@@ -232,7 +239,7 @@ class BatchGradients:
         tasks, values = list(losses), list(losses.values())
         own = [self.own[t] for t in tasks]
         if self.at_representation and cut is not None:
-            return RepresentationGradients(values, self.shared, own, cut, tasks)
+            return RepresentationGradients(values, self.shared, own, [cut], tasks)
         kept = self._buffer(buffer)
         return TaskGradients(
             values,
@@ -245,6 +252,20 @@ class BatchGradients:
             last=self.last,
             summed=self.summed,
         )
+
+    def _at_representation(
+        self, passes: Iterable[tuple[dict[int, Tensor], Cut | None]]
+    ) -> TaskGradients:
+        """Return the gradients of the representations of all batches, whose graphs are kept."""
+        losses: dict[int, list[Tensor]] = {}
+        cuts = []
+        for found, cut in passes:
+            assert cut is not None
+            if found:
+                cuts.append(cut)
+            for t, loss in found.items():
+                losses.setdefault(t, []).append(loss)
+        return self._of_means(losses, partial(RepresentationGradients, cuts=cuts))
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:
         return [

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 if TYPE_CHECKING:
     from mtl_bench.datasets.base import Split
-    from mtl_bench.gradients import TaskGradients
+    from mtl_bench.gradients import LossScale, TaskGradients
     from mtl_bench.methods.base import Method
     from mtl_bench.scores import Score
     from mtl_bench.tasks import TaskSpec
@@ -25,6 +25,9 @@ Metrics = dict[str, dict[str, float]]
 
 class GradientSource(Protocol):
     """Turns the data of an update into the gradients of its task losses."""
+
+    loss_scale: LossScale | None
+    """By what the backward pass is scaled, None where its range needs no care."""
 
     def __call__(self, data: Any) -> TaskGradients:  # noqa: ANN401 - the algorithm's own data
         """Return the task gradients of one update, none of them computed yet."""

@@ -4,6 +4,7 @@ from mtl_bench.gradients.choice import choose_backend
 from mtl_bench.gradients.communicator import Communicator
 from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.distributed import DistributedGradients, DistributedRepresentation
+from mtl_bench.gradients.loss_scale import LossScale
 from mtl_bench.gradients.representation import RepresentationGradients
 from mtl_bench.gradients.stacked import StackedGradients, copies_for_tasks
 from mtl_bench.gradients.task_gradients import Backend, TaskGradients
@@ -16,6 +17,7 @@ __all__ = [
     "Cut",
     "DistributedGradients",
     "DistributedRepresentation",
+    "LossScale",
     "RepresentationGradients",
     "StackedGradients",
     "TaskGradients",

@@ -62,6 +62,8 @@ class TaskGradients:
             the last of ``shared`` that has two dimensions or more.
         summed: parameters that several tasks reach and a method doesn't combine: they get the sum
             of the tasks' gradients, with the factors of the tasks' own parameters.
+        scale: what a backward pass multiplies the losses by and divides the gradients by; see
+            ``LossScale``.
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
@@ -102,6 +104,7 @@ class TaskGradients:
         tasks: Sequence[int] | None = None,
         last: Tensor | None = None,
         summed: Iterable[Tensor] = (),
+        scale: float = 1.0,
     ) -> None:
         if own is None:
             own = [()] * len(losses)
@@ -110,6 +113,8 @@ class TaskGradients:
         if not losses:
             raise NoLabelsError("a batch has no labels of any task")
         self.losses = tuple(losses)
+        self._scale = scale
+        self._scaled = self.losses if scale == 1 else tuple(scale * loss for loss in losses)
         self.device_losses_T = torch.stack([loss.detach() for loss in losses])
         self._losses_T: Tensor | None = None
         self.transfers = Transfers()
@@ -217,6 +222,8 @@ class TaskGradients:
                 self._differentiate_together(self._jacobian_TP)
             else:
                 self._differentiate_in_turn(self._jacobian_TP)
+            if self._scale != 1:
+                self._jacobian_TP /= self._scale
         return self._jacobian_TP
 
     def gram(self) -> Tensor:
@@ -258,7 +265,7 @@ class TaskGradients:
             rows_TQ = last.new_empty(len(self.losses), last.numel(), dtype=widest_dtype([last]))
             for t, row_Q in enumerate(rows_TQ):
                 fill(row_Q, [last], self._task_gradients(t, [last], keep=True))
-            return rows_TQ
+            return rows_TQ / self._scale
         first = sum(p.numel() for p in self.shared[:place])
         return self._jacobian_TP[:, first : first + last.numel()]
 
@@ -286,7 +293,8 @@ class TaskGradients:
             weighted = zip(weights_T.tolist(), self._differentiate_heads(), strict=True)
             direction = sum(weight * cotangent for weight, cotangent in weighted)
             assert isinstance(direction, Tensor)
-            self._write_shared(differentiate(self._cut.output, self.shared, direction))
+            gradients = differentiate(self._cut.output, self.shared, direction)
+            self._write_shared(self._unscaled(gradients))
             self.write_own(heads_T)
         else:
             self._apply_in_one_pass(weights_T, heads_T)
@@ -365,11 +373,11 @@ class TaskGradients:
             gradients = self._task_gradients(t, [*self.shared, *own], keep=t + 1 < len(self.losses))
             fill(jacobian_TP[t], self.shared, gradients[: len(self.shared)])
             if self._cut is None:
-                self._own_gradients.append(gradients[len(self.shared) :])
+                self._own_gradients.append(self._unscaled(gradients[len(self.shared) :]))
 
     def _differentiate_together(self, jacobian_TP: Tensor) -> None:
         if self._cut is None:
-            output, directions = torch.stack(self.losses), torch.eye(len(self.losses))
+            output, directions = torch.stack(self._scaled), torch.eye(len(self.losses))
         else:
             output, directions = self._cut.output, torch.stack(self._differentiate_heads())
 
@@ -386,8 +394,8 @@ class TaskGradients:
         if self._cut is None:
             last = len(self.losses) - 1
             self._own_gradients = [
-                differentiate(loss, own, keep=t < last)
-                for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True))
+                self._unscaled(differentiate(loss, own, keep=t < last))
+                for t, (loss, own) in enumerate(zip(self._scaled, self.own, strict=True))
             ]
 
     def stream(self) -> Iterable[Tensor]:
@@ -404,12 +412,12 @@ class TaskGradients:
             rows = torch.empty(shape, device=run[0].device, dtype=widest_dtype(run))
             for t, row in enumerate(rows):
                 fill(row, run, self._task_gradients(t, run, keep=True))
-            yield rows
+            yield rows if self._scale == 1 else rows / self._scale
 
     def _task_gradients(self, t: int, parameters: Sequence[Tensor], keep: bool) -> Gradients:
         """Return one task's gradients of shared parameters (and own ones where nothing is cut)."""
         if self._cut is None:
-            return differentiate(self.losses[t], parameters, keep=keep)
+            return differentiate(self._scaled[t], parameters, keep=keep)
         direction = self._differentiate_heads()[t]
         return differentiate(self._cut.output, parameters, direction, keep=keep)
 
@@ -419,10 +427,10 @@ class TaskGradients:
         leaf = self._cut.leaf
         if not self._cotangents:
             last = len(self.losses) - 1  # heads may share what has no parameters, such as pooling
-            for t, (loss, own) in enumerate(zip(self.losses, self.own, strict=True)):
+            for t, (loss, own) in enumerate(zip(self._scaled, self.own, strict=True)):
                 cotangent, *gradients = differentiate(loss, [leaf, *own], keep=t < last)
                 self._cotangents.append(torch.zeros_like(leaf) if cotangent is None else cotangent)
-                self._own_gradients.append(tuple(gradients))
+                self._own_gradients.append(self._unscaled(gradients))
         return self._cotangents
 
     def _apply_in_one_pass(self, weights_T: Tensor, heads_T: Tensor) -> None:
@@ -432,13 +440,19 @@ class TaskGradients:
         else:
             gradients = differentiate(self._weighted(weights_T), self.shared, keep=bool(own))
             gradients += differentiate(self._weighted(heads_T), own)
+        gradients = self._unscaled(gradients)
         self._write_shared(gradients[: len(self.shared)])
         write_gradients(own, gradients[len(self.shared) :])
 
     def _weighted(self, weights_T: Tensor) -> Tensor:
-        total = sum(w * loss for w, loss in zip(weights_T.tolist(), self.losses, strict=True))
+        total = sum(w * loss for w, loss in zip(weights_T.tolist(), self._scaled, strict=True))
         assert isinstance(total, Tensor)
         return total
+
+    def _unscaled(self, gradients: Sequence[Tensor | None]) -> Gradients:
+        if self._scale == 1:
+            return tuple(gradients)
+        return tuple(None if g is None else g / self._scale for g in gradients)
 
     def write_own(self, factors_T: Tensor) -> None:
         """Write ``.grad`` of the tasks' own parameters, once the Jacobian was asked for.

@@ -20,6 +20,7 @@ from mtl_bench.algorithms.base import Component
 from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.gradients import Transfers
 from mtl_bench.ranks import ALONE, Ranks
+from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.training.curvature import CurvatureProbe
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Update:
 
     def __init__(self, names: Sequence[str], restore: bool = False, ranks: Ranks = ALONE) -> None:
         self.names, self.restore, self.ranks = tuple(names), restore, ranks
-        self.at_once = restore or ranks.size > 1
+        self._at_once = restore or ranks.size > 1
         """Whether nothing is left for later: a refusal puts back, or must meet all processes."""
         self.transfers = Transfers()
         self.where: dict[str, int] = {}
@@ -123,9 +124,26 @@ class Update:
                 as they were, unless a method that reevaluates found it or it comes late; the method
                 and the network's buffers are so only with ``restore``.
         """
+        scale = component.gradients.loss_scale
+        if scale is None:
+            return self._make(component, data, self.restore)
+        device = component.parameters[0].device
+        generators = generator_states(device)
+        while True:
+            try:
+                result = self._make(component, data, restore=True)
+            except NonFiniteError as error:
+                if not _has_overflowed(error) or not scale.lower():
+                    raise
+                set_generator_states(generators, device)
+            else:
+                scale.keep()
+                return result
+
+    def _make(self, component: Component, data: Any, restore: bool) -> StepResult:  # noqa: ANN401
         result = StepResult(component.name, self.names, self.where, self.transfers)
         probe = CurvatureProbe(component, data) if self.measures_curvature else None
-        with _restoring(component) if self.restore else nullcontext():
+        with _restoring(component) if restore else nullcontext():
             try:
                 self.compute(component, data, result)
                 self.apply(component, data, result)
@@ -143,7 +161,8 @@ class Update:
         gradients = component.gradients(data)
         gradients.transfers = self.transfers
         result.tasks = gradients.tasks
-        self._leave(result, gradients.device_losses_T, partial(_note_losses, result))
+        look = partial(_note_losses, result)
+        self._leave(component, result, gradients.device_losses_T, look)
         losses_known = time.perf_counter()
 
         def combine() -> StepInfo:
@@ -168,7 +187,7 @@ class Update:
         begin = time.perf_counter()
         parameters = [p for p in component.parameters if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        self._leave(result, norm, partial(_check_norm, component.module))
+        self._leave(component, result, norm, partial(_check_norm, component.module))
         if component.clip_norm is not None:
             clip_grads_with_norm_(parameters, component.clip_norm, norm)
         for optimizer in component.optimizers:
@@ -182,8 +201,14 @@ class Update:
         result.seconds["optimizer"] = moved - begin
         result.seconds["method"] += time.perf_counter() - moved
 
-    def _leave(self, result: StepResult, value: Tensor, look: Callable[[Tensor], None]) -> None:
-        """Look at a value of a result when it is on the host."""
+    def _leave(
+        self,
+        component: Component,
+        result: StepResult,
+        value: Tensor,
+        look: Callable[[Tensor], None],
+    ) -> None:
+        """Look at a value of a component's update when it is on the host."""
 
         def arrived(value: Tensor) -> None:
             try:
@@ -193,8 +218,14 @@ class Update:
                 raise
 
         self.transfers.later(value, arrived)
-        if self.at_once:
+        if self._at_once or component.gradients.loss_scale is not None:
             self.transfers.now()
+
+
+def _has_overflowed(error: NonFiniteError) -> bool:
+    """Tell whether the backward pass has failed, and the forward pass has not."""
+    losses_S = error.result.known_losses_S
+    return error.recoverable and losses_S is not None and bool(losses_S.isfinite().all())
 
 
 def _note_losses(result: StepResult, losses_S: Tensor) -> None:

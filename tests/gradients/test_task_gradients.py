@@ -53,19 +53,22 @@ WAYS = [(backend, cut) for backend in ("loop", "batched", "streamed") for cut in
 """Every backend, with and without a cut at the representation."""
 
 
-def make(tasks=3, depth=2, seed=0, way=("loop", False)):
+SCALES = st.sampled_from([1.0, 1024.0])
+
+
+def make(tasks=3, depth=2, seed=0, way=("loop", False), scale=1.0):
     net = Net(tasks, depth, seed)
     x = torch.randn(6, 5)
-    return net, x, of(net, x, way)
+    return net, x, of(net, x, way, scale=scale)
 
 
-def of(net, x, way, buffer=None):
+def of(net, x, way, buffer=None, scale=1.0):
     backend, is_cut = way
     if is_cut:
         net.partly.requires_grad_(False)
     shared, own = net.split()
     losses, cut = net.cut(x) if is_cut else (net.losses(x), None)
-    return TaskGradients(losses, shared, own, buffer=buffer, backend=backend, cut=cut)
+    return TaskGradients(losses, shared, own, buffer, backend, cut, scale=scale)
 
 
 def reference_jacobian(net, x):
@@ -90,9 +93,10 @@ def reference_jacobian(net, x):
     depth=st.integers(1, 3),
     seed=st.integers(0, 999),
     way=st.sampled_from(WAYS),
+    scale=SCALES,
 )
-def test_gram_is_that_of_plain_gradients(tasks, depth, seed, way):
-    net, x, gradients = make(tasks, depth, seed, way)
+def test_gram_is_that_of_plain_gradients(tasks, depth, seed, way, scale):
+    net, x, gradients = make(tasks, depth, seed, way, scale)
     jacobian = reference_jacobian(net, x).double()
     torch.testing.assert_close(gradients.gram(), jacobian @ jacobian.T, rtol=1e-5, atol=1e-7)
     assert gradients.gram().dtype == torch.float64
@@ -106,13 +110,14 @@ def test_gram_is_that_of_plain_gradients(tasks, depth, seed, way):
     with_gram=st.booleans(),
     same=st.booleans(),
     way=st.sampled_from(WAYS),
+    scale=SCALES,
     data=st.data(),
 )
-def test_apply_writes_the_weighted_gradients(tasks, seed, with_gram, same, way, data):
+def test_apply_writes_the_weighted_gradients(tasks, seed, with_gram, same, way, scale, data):
     numbers = st.floats(-2, 2, width=32)
     weights = torch.tensor(data.draw(st.lists(numbers, min_size=tasks, max_size=tasks)))
     heads = weights if same else torch.ones(tasks)
-    net, x, gradients = make(tasks, 2, seed, way)
+    net, x, gradients = make(tasks, 2, seed, way, scale)
     if with_gram:
         gradients.gram()
     gradients.apply(weights, heads)

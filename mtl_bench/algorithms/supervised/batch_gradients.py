@@ -22,6 +22,7 @@ from mtl_bench.gradients import (
     Cut,
     DistributedGradients,
     DistributedRepresentation,
+    LossScale,
     RepresentationGradients,
     TaskGradients,
     choose_backend,
@@ -31,6 +32,9 @@ from mtl_bench.methods.base import Method
 from mtl_bench.ranks import ALONE, Ranks, Together
 from mtl_bench.seeding import generator_states, set_generator_states
 from mtl_bench.tasks import Task
+
+AUTOCAST = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Precision -> what autocast computes in."""
 
 
 class BatchGradients:
@@ -48,8 +52,9 @@ class BatchGradients:
         tasks: their losses.
         method: what will be done with the gradients.
         device: where the network lives.
-        precision: ``float32``, or ``bf16`` for a network under autocast. Losses, gradients of
-            parameters, Jacobian, Gram matrix and method stay in float32 or more.
+        precision: ``float32``, or ``bf16`` or ``fp16`` for a network under autocast, the latter
+            with a ``LossScale``. Losses, gradients of parameters, Jacobian, Gram matrix and method
+            stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
         max_memory: likewise.
@@ -60,8 +65,8 @@ class BatchGradients:
 
     Raises:
         ConfigError: the network has no representation to take the gradients of, the tasks meet in
-            no sample of it, the method is for one process, or ``check_network`` refuses the
-            network.
+            no sample of it, precision or method don't go with the rest, or ``check_network``
+            refuses the network.
     """
 
     def __init__(
@@ -99,9 +104,12 @@ class BatchGradients:
                 "tasks' gradients of it never meet; use gradients.level=parameters"
             )
         self.backend = choose_backend(backend, network, len(self.tasks), device, max_memory)
-        self.autocast = precision == "bf16"
+        self.autocast = AUTOCAST[precision]
+        self.loss_scale = LossScale() if precision == "fp16" else None
         self.ranks = ranks
         self.communicator = Communicator(ranks) if isinstance(ranks, Together) else None
+        if self.loss_scale is not None:
+            self._require_scalable(level)
         if self.communicator is not None and method.differentiates_twice:
             raise ConfigError(
                 f"{type(method).__name__} differentiates task gradients, whose graph is one "
@@ -109,6 +117,26 @@ class BatchGradients:
             )
         self._buffers: list[Tensor] = []
         self._generators: dict[str, Any] = {}
+
+    def _require_scalable(self, level: str) -> None:
+        """Raise if gradients can't be scaled."""
+        hindrances = {
+            "gradients.level=representation, whose gradients are float16 themselves": (
+                level == "representation"
+            ),
+            f"{type(self.method).__name__}, which differentiates the task gradients": (
+                self.method.differentiates_twice
+            ),
+            f"{type(self.method).__name__}, which looks at the gradients after the update": (
+                self.method.looks_again and self.needs_gradients
+            ),
+            "several processes": self.communicator is not None,
+        }
+        for hindrance, there in hindrances.items():
+            if there:
+                raise ConfigError(
+                    f"trainer.precision=fp16: not with {hindrance}: use trainer.precision=bf16"
+                )
 
     def __call__(self, data: Sequence[Batch]) -> TaskGradients:
         """Return the gradients of the mean losses of the batches of one update.
@@ -187,7 +215,14 @@ class BatchGradients:
                 losses.setdefault(t, []).append(loss)
         backend: Backend = "streamed" if streamed else "loop"
         return self._of_means(
-            losses, partial(TaskGradients, backend=backend, last=self.last, summed=self.summed)
+            losses,
+            partial(
+                TaskGradients,
+                backend=backend,
+                last=self.last,
+                summed=self.summed,
+                scale=self._scale,
+            ),
         )
 
     def _of_means(
@@ -251,7 +286,12 @@ class BatchGradients:
             tasks=tasks,
             last=self.last,
             summed=self.summed,
+            scale=self._scale,
         )
+
+    @property
+    def _scale(self) -> float:
+        return 1.0 if self.loss_scale is None else self.loss_scale.value
 
     def _at_representation(
         self, passes: Iterable[tuple[dict[int, Tensor], Cut | None]]
@@ -302,9 +342,9 @@ class BatchGradients:
         return losses
 
     def _precision(self) -> AbstractContextManager[None]:
-        if not self.autocast:
+        if self.autocast is None:
             return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, self.autocast)
 
     def _buffer(self, number: int) -> Tensor | None:
         """Return a (T, P) buffer for methods that look at gradients, the same ones every step."""

@@ -102,6 +102,7 @@ class Supervised(Algorithm):
             ranks=ranks,
             **gradients,
         )
+        self.loss_scale = source.loss_scale
         shared = [*network.shared_parameters(), *network.summed_parameters()]
         self.groups = [
             OptimizerGroup(
@@ -249,6 +250,7 @@ class Supervised(Algorithm):
             "method": self.method.state_dict(),
             "learners": [group.state_dict() for group in self.groups],
             "selected": self.selected.state_dict(),
+            **({} if self.loss_scale is None else {"loss_scale": self.loss_scale.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -257,6 +259,8 @@ class Supervised(Algorithm):
         self.method.load_state_dict(state["method"])
         for group, own in zip(self.groups, state["learners"], strict=True):
             group.load_state_dict(own)
+        if self.loss_scale is not None:
+            self.loss_scale.load_state_dict(state["loss_scale"])
         for name in self.selected.load_state_dict(state.get("selected")):
             self.tell(
                 f"{name} was missing or damaged: the network of the selected epoch is lost unless "

@@ -26,9 +26,6 @@ Metrics = dict[str, dict[str, float]]
 class GradientSource(Protocol):
     """Turns the data of an update into the gradients of its task losses."""
 
-    loss_scale: LossScale | None
-    """By what the backward pass is scaled, None where its range needs no care."""
-
     def __call__(self, data: Any) -> TaskGradients:  # noqa: ANN401 - the algorithm's own data
         """Return the task gradients of one update, none of them computed yet."""
 
@@ -70,6 +67,7 @@ class Component:
         method: chooses the weights; an instance of its own, with its own state.
         optimizers: move the parameters.
         clip_norm: longest combined gradient; a longer one is scaled down. None for no limit.
+        loss_scale: by what ``gradients`` scale the losses; None where their range needs no care.
     """
 
     name: str
@@ -78,6 +76,7 @@ class Component:
     method: Method
     optimizers: Sequence[Optimizer]
     clip_norm: float | None = None
+    loss_scale: LossScale | None = None
 
     @property
     def parameters(self) -> list[nn.Parameter]:

@@ -3,7 +3,7 @@
 from mtl_bench.gradients.choice import choose_backend
 from mtl_bench.gradients.communicator import Communicator
 from mtl_bench.gradients.cut import Cut
-from mtl_bench.gradients.distributed import DistributedGradients, DistributedRepresentation
+from mtl_bench.gradients.distributed import DistributedGradients
 from mtl_bench.gradients.loss_scale import LossScale
 from mtl_bench.gradients.representation import RepresentationGradients
 from mtl_bench.gradients.stacked import StackedGradients, copies_for_tasks
@@ -16,7 +16,6 @@ __all__ = [
     "Communicator",
     "Cut",
     "DistributedGradients",
-    "DistributedRepresentation",
     "LossScale",
     "RepresentationGradients",
     "StackedGradients",

@@ -124,7 +124,7 @@ class Update:
                 as they were, unless a method that reevaluates found it or it comes late; the method
                 and the network's buffers are so only with ``restore``.
         """
-        scale = component.gradients.loss_scale
+        scale = component.loss_scale
         if scale is None:
             return self._make(component, data, self.restore)
         device = component.parameters[0].device
@@ -218,7 +218,7 @@ class Update:
                 raise
 
         self.transfers.later(value, arrived)
-        if self._at_once or component.gradients.loss_scale is not None:
+        if self._at_once or component.loss_scale is not None:
             self.transfers.now()
 
 

@@ -65,7 +65,7 @@ def component(method, precision, scale=None):
     if scale is not None:
         source.loss_scale.value = scale
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    return Component("", network, source, method, [optimizer])
+    return Component("", network, source, method, [optimizer], loss_scale=source.loss_scale)
 
 
 def updated(component, steps=3, **options):
@@ -107,7 +107,7 @@ def test_gradients_below_the_range_of_float16_are_kept():
 def test_an_update_that_overflows_is_made_anew_with_half_the_scale(method):
     overflowing = component(method(2), "fp16", 2.0**40)
     _, moved = updated(overflowing, steps=1)
-    found = overflowing.gradients.loss_scale.value
+    found = overflowing.loss_scale.value
     assert found < 2.0**30
     _, wanted = updated(component(method(2), "fp16", found), steps=1)
     assert differences(wanted, moved) == []
@@ -118,7 +118,7 @@ def test_gradients_that_overflow_unscaled_end_the_run():
     broken.module.trunk[0].weight.register_hook(lambda gradient: gradient * torch.inf)
     with pytest.raises(NonFiniteError, match=r"the gradient of trunk\.0\.weight is not finite"):
         updated(broken)
-    assert broken.gradients.loss_scale.value == 1
+    assert broken.loss_scale.value == 1
 
 
 def test_it_is_part_of_a_run_that_goes_on_bit_for_bit(tiny_data, tmp_path):

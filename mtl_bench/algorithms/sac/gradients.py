@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mtl_bench.architectures.control.base import ControlNetwork
-from mtl_bench.gradients import LossScale, StackedGradients, copies_for_tasks
+from mtl_bench.gradients import StackedGradients, copies_for_tasks
 from mtl_bench.methods.base import Method
 
 Network = Callable[[Tensor], Tensor]
@@ -29,8 +29,6 @@ class ControlGradients:
         method: what will be done with the gradients.
         present: numbers of the tasks that take part, asked once the losses are known; None for all.
     """
-
-    loss_scale: LossScale | None = None
 
     def __init__(
         self,

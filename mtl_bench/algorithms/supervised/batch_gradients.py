@@ -21,13 +21,13 @@ from mtl_bench.gradients import (
     Communicator,
     Cut,
     DistributedGradients,
-    DistributedRepresentation,
     LossScale,
     RepresentationGradients,
     TaskGradients,
     choose_backend,
 )
 from mtl_bench.gradients.autograd import widest_dtype
+from mtl_bench.gradients.distributed import DistributedRepresentation
 from mtl_bench.methods.base import Method
 from mtl_bench.ranks import ALONE, Ranks, Together
 from mtl_bench.seeding import generator_states, set_generator_states

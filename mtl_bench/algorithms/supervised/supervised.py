@@ -124,6 +124,7 @@ class Supervised(Algorithm):
                 method,
                 [group.optimizer for group in self.groups],
                 clip_norm,
+                source.loss_scale,
             ),
         )
 

@@ -44,17 +44,25 @@ class Architecture(nn.Module):
     uses_all_shared: ClassVar[bool] = True
     """Whether the losses of all tasks reach every shared parameter, as if no module is left out."""
 
+    compiled_parts: ClassVar[tuple[str, ...]] = ()
+    """The methods that ``trainer.compile`` compiles: in batches of one size their tensors have the
+    same shapes, and ``branch``, which not every network has, computes one task at a time."""
+
+    def features(self, batch: Any) -> Any:  # noqa: ANN401 - the data set's batch, tensors
+        """Return what the tasks' branches begin with, by default the representation."""
+        return self.representation(batch)
+
     def representation(self, batch: Any) -> Tensor:  # noqa: ANN401 - the data set's batch
         """Return what the heads share, the batch first."""
         raise TypeError(f"{type(self).__name__} has no representation that all tasks share")
 
-    def predict(self, representation: Tensor, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
-        """Return task -> prediction from the representation of a batch."""
+    def predict(self, representation: Any, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
+        """Return task -> prediction from the features of a batch."""
         raise TypeError(f"{type(self).__name__} has no representation that all tasks share")
 
     def forward(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401 - the data set's batch
         """Return task -> prediction."""
-        return self.predict(self.representation(batch), batch)
+        return self.predict(self.features(batch), batch)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that several tasks reach, whose gradients a method combines."""

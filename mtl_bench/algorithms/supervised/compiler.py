@@ -112,10 +112,11 @@ class Compiler:
                 "shapes; use trainer.compile=null"
             )
         for part in network.compiled_parts:
-            own[part] = self._compile(getattr(network, part))
+            name = f"{type(network).__name__}.{part}"
+            own[part] = self._compile(getattr(network, part), name)
         return twin
 
-    def _compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _compile(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
         compiled = torch.compile(function, fullgraph=True, dynamic=False, backend=self._counted)
 
         def call(*arguments: Any) -> Any:  # noqa: ANN401
@@ -125,8 +126,8 @@ class Compiler:
                 function(*arguments)  # what the network itself refuses, it says in its own words
                 reason = " ".join(str(error).partition("\n\n")[0].split())
                 raise ConfigError(
-                    f"trainer.compile={self.mode}: torch can't compile {function.__qualname__} "
-                    f"({reason}); use trainer.compile=null"
+                    f"trainer.compile={self.mode}: torch can't compile {name} ({reason}); use "
+                    "trainer.compile=null"
                 ) from error
 
         return call

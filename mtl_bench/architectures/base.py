@@ -32,7 +32,8 @@ class Architecture(nn.Module):
 
     A network whose tasks share one tensor, and nothing above it, implements ``representation`` and
     ``predict`` and sets ``has_representation``; ``forward`` is then given. The T backward passes
-    through the heads and those through the shared part are cut apart there.
+    through the heads and those through the shared part are cut apart there. Where tasks share
+    several tensors, ``features`` may return them for ``predict``.
     """
 
     has_representation: ClassVar[bool] = False
@@ -45,11 +46,12 @@ class Architecture(nn.Module):
     """Whether the losses of all tasks reach every shared parameter, as if no module is left out."""
 
     compiled_parts: ClassVar[tuple[str, ...]] = ()
-    """The methods that ``trainer.compile`` compiles: in batches of one size their tensors have the
-    same shapes, and ``branch``, which not every network has, computes one task at a time."""
+    """The methods that ``trainer.compile`` compiles: in all batches of one size their tensors have
+    the same shapes. They are ``features``, which several tasks share, and perhaps a method
+    ``branch`` of a task and the features, which ``predict`` calls for every task."""
 
     def features(self, batch: Any) -> Any:  # noqa: ANN401 - the data set's batch, tensors
-        """Return what the tasks' branches begin with, by default the representation."""
+        """Return what ``predict`` takes, by default the representation."""
         return self.representation(batch)
 
     def representation(self, batch: Any) -> Tensor:  # noqa: ANN401 - the data set's batch

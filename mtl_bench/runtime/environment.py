@@ -171,7 +171,7 @@ def describe_added(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def device_name(device: torch.device, compile: str | None) -> str:
+def device_name(device: torch.device, compile: str | None = None) -> str:
     """Return the name of the GPU, or of the processor's kind, and how it is used.
 
     Costs of runs are compared where it is the same.

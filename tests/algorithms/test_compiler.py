@@ -12,6 +12,7 @@ from mtl_bench.algorithms.supervised import compiler as module
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.algorithms.supervised.compiler import Compiler
 from mtl_bench.architectures.base import Architecture
+from mtl_bench.architectures.celeba_resnet import CelebAResNet
 from mtl_bench.architectures.cross_stitch import CrossStitch
 from mtl_bench.architectures.cross_stitch_fc import CrossStitchFC
 from mtl_bench.architectures.lenet import LeNet
@@ -75,6 +76,7 @@ NETWORKS = {
     "branches": (Branches, NAMES, (8, 4)),
     "lenet": (LeNet, ("left", "right"), (4, 1, 28, 28)),
     "cross_stitch_fc": (CrossStitchFC, NAMES, (4, 3, 32, 32)),
+    "celeba_resnet": (partial(CelebAResNet, width=0.01), NAMES, (3, 3, 64, 64)),
     "segnet": (partial(SegNet, width=0.01), ("segmentation", "depth"), (2, 3, 32, 32)),
     "mtan": (partial(MTAN, width=0.01), ("segmentation", "normal"), (2, 3, 32, 32)),
     "cross_stitch": (partial(CrossStitch, width=0.01), ("depth", "normal"), (2, 3, 32, 32)),
@@ -266,10 +268,10 @@ def test_a_run_is_the_same_however_it_is_compiled():
 def test_inductor_trains_the_same_run_from_the_command_line(tmp_path):
     ends = []
     for mode in ("null", "default"):
-        words = ("dataset=multimnist", "method=mgda", "profile=smoke", f"paths.results={mode}")
+        words = ("dataset=multimnist", "method=mgda", "profile=smoke", f"paths.results=of_{mode}")
         done = call("train", *words, f"trainer.compile={mode}", cwd=tmp_path, timeout=1200)
         assert done.returncode == 0, done.stderr
-        (path,) = (tmp_path / mode).glob("smoke/multimnist/mgda/seed0-*")
+        (path,) = (tmp_path / f"of_{mode}").glob("smoke/multimnist/mgda/seed0-*")
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         device = json.loads((path / "environment.json").read_text())["device"]
         state = torch.load(path / "checkpoint" / "last.pt", weights_only=True)

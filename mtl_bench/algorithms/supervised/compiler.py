@@ -29,7 +29,7 @@ OPTIONS: dict[Mode, dict[str, Any]] = {
 """What torch.compile's modes mean to inductor."""
 
 LIMIT = 1 << 10
-"""Graphs of one method: one for each network and task, shape of a batch and momentum of norms."""
+"""Graphs of one function: for each network and task, shape of a batch and momentum of norms."""
 
 
 class Compiler:
@@ -138,12 +138,13 @@ class Compiler:
 
     @contextmanager
     def an_update(self, tell: Callable[[str], None]) -> Iterator[None]:
-        """Surround an update: CUDA graphs may use the memory of the one before again.
+        """Surround an update: in it CUDA graphs may use the memory of the one before again.
 
         Args:
             tell: takes a line if graphs were made, on how long the update has taken with it.
         """
-        torch.compiler.cudagraph_mark_step_begin()
+        if self.mode == "reduce-overhead":
+            torch.compiler.cudagraph_mark_step_begin()
         begin = time.perf_counter()
         yield
         if self.graphs:

@@ -21,7 +21,17 @@ from mtl_bench.errors import MtlBenchError
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
-    *("agents", "constant", "mtan", "precision", "processes", "pspnet", "qm9", "readme_loop"),
+    *(
+        "agents",
+        "constant",
+        "lenet",
+        "mtan",
+        "precision",
+        "processes",
+        "pspnet",
+        "qm9",
+        "readme_loop",
+    ),
     *("sac", "solvers", "systems"),
 )
 

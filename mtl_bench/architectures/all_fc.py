@@ -64,6 +64,7 @@ class AllFC(HeadedNetwork):
     """
 
     has_representation: ClassVar[bool] = True
+    compiled_parts: ClassVar[tuple[str, ...]] = ("features",)
 
     def __init__(
         self,

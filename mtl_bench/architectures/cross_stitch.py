@@ -91,8 +91,8 @@ class CrossStitch(DenseNetwork):
             self.heads[task] = prediction_head(decoded[0], output.channels)
         initialize(self)
 
-    def forward(self, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return task -> prediction, (B, channels, H, W).
+    def features(self, batch: ImageBatch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return what the last level of each task's decoder takes, and the places it unpools to.
 
         Raises:
             DataError: the images can't be halved five times.
@@ -106,17 +106,18 @@ class CrossStitch(DenseNetwork):
             levels = [trunk.encode(number, x) for trunk, x in zip(trunks, features, strict=True)]
             places.append([level.places for level in levels])
             features = unit([level.pooled for level in levels])
-        for number in reversed(range(len(places))):
-            features = [
-                trunk.decode(number, x, at).second
-                for trunk, x, at in zip(trunks, features, places.pop(), strict=True)
-            ]
-            if number:
-                features = self.decoder_units[number - 1](features)
-        return {
-            task: output.activate(self.heads[task](x))
-            for (task, output), x in zip(self.outputs.items(), features, strict=True)
-        }
+        for number in reversed(range(1, len(places))):
+            features = self.decoder_units[number - 1](
+                [
+                    trunk.decode(number, x, at).second
+                    for trunk, x, at in zip(trunks, features, places.pop(), strict=True)
+                ]
+            )
+        return dict(zip(self.outputs, zip(features, places[0], strict=True), strict=True))
+
+    def branch(self, task: str, features: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+        """Return a task's prediction, (B, channels, H, W)."""
+        return super().branch(task, self._trunk(task).decode(0, *features[task]).second)
 
     def last_shared_weight(self) -> nn.Parameter:
         """Return the mixing matrices of the unit that runs last."""

@@ -35,6 +35,7 @@ class CrossStitchFC(HeadedNetwork):
     """
 
     has_representation: ClassVar[bool] = True
+    compiled_parts: ClassVar[tuple[str, ...]] = ("features",)
 
     def __init__(
         self, tasks: Sequence[str], *, classes: PositiveInt = 5, own: Fraction = 0.9

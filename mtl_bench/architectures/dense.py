@@ -6,7 +6,7 @@ Legend of shape suffixes: B images, C channels, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +101,17 @@ class DenseNetwork(HeadedNetwork):
         ConfigError: a task that has no dense output.
     """
 
+    compiled_parts: ClassVar[tuple[str, ...]] = ("features", "branch")
+
     def __init__(self, tasks: Sequence[str], classes: int) -> None:
         super().__init__()
         self.outputs = dense_outputs(tasks, classes)
         self.heads = nn.ModuleDict()
+
+    def branch(self, task: str, features: Any) -> Tensor:  # noqa: ANN401 - the network's own
+        """Return a task's prediction, (B, channels, H, W)."""
+        return self.outputs[task].activate(self.heads[task](features))
+
+    def predict(self, representation: Any, batch: ImageBatch) -> dict[str, Tensor]:  # noqa: ANN401
+        """Return task -> prediction, (B, channels, H, W)."""
+        return {task: self.branch(task, representation) for task in self.outputs}

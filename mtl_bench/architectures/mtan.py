@@ -127,16 +127,16 @@ class MTAN(DenseNetwork):
             self.heads[task] = prediction_head(decoded[0], output.channels)
         initialize(self)
 
-    def forward(self, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return task -> prediction, (B, channels, H, W)."""
-        encoder, decoder = self.trunk(network_input(batch))
-        predictions = {}
-        for task, output in self.outputs.items():
-            features_BCHW = self.attention[task](
-                encoder, decoder, self.encoder_mix, self.decoder_mix
-            )
-            predictions[task] = output.activate(self.heads[task](features_BCHW))
-        return predictions
+    def features(self, batch: ImageBatch) -> tuple[list[Level], list[Level]]:
+        """Return the levels of the trunk's encoder and decoder."""
+        levels: tuple[list[Level], list[Level]] = self.trunk(network_input(batch))
+        return levels
+
+    def branch(self, task: str, features: tuple[list[Level], list[Level]]) -> Tensor:
+        """Return a task's prediction, (B, channels, H, W)."""
+        encoder, decoder = features
+        attended_BCHW = self.attention[task](encoder, decoder, self.encoder_mix, self.decoder_mix)
+        return super().branch(task, attended_BCHW)
 
     def last_shared_weight(self) -> nn.Parameter:
         """Return the kernel of the trunk's last convolution, the last that every task reaches."""

@@ -177,13 +177,6 @@ class SegNet(DenseNetwork):
         _, decoder = self.trunk(network_input(batch))
         return decoder[0].second
 
-    def predict(self, representation: Tensor, batch: ImageBatch) -> dict[str, Tensor]:
-        """Return task -> prediction, (B, channels, H, W)."""
-        return {
-            task: output.activate(self.heads[task](representation))
-            for task, output in self.outputs.items()
-        }
-
     def last_shared_weight(self) -> nn.Parameter:
         """Return the kernel of the trunk's last convolution."""
         return self.trunk.last_weight()

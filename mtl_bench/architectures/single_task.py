@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,6 +27,12 @@ class SingleTask(Architecture):
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleDict({task: build([task]) for task in tasks})
+
+    def of_tasks(self) -> Iterator[tuple[str, Architecture]]:
+        """Yield task and network."""
+        for task, network in self.networks.items():
+            assert isinstance(network, Architecture)
+            yield task, network
 
     def forward(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401 - the network's own batch
         """Return task -> predictions of that task's network."""

@@ -197,6 +197,7 @@ def _of_supervised(config: dict[str, Any], data: Dataset, device: torch.device) 
             "pin": device.type == "cuda",
         },
         "precision": settings["precision"],
+        "compile": settings.get("compile"),
         **config["gradients"],
     }
 

@@ -14,7 +14,10 @@ NOT_NUMBERS = ("paths", "logger", "debug", "label")
 """Sections that can't change a number."""
 
 NOT_NUMBERS_IN = {
-    "trainer": ("device", "threads", "workers", "checkpoint_minutes", "log_every", "determinism"),
+    "trainer": (
+        *("device", "threads", "workers", "compile"),
+        *("checkpoint_minutes", "log_every", "determinism"),
+    ),
     "dataset": ("root",),
     "architecture": ("serves", "single_task"),
     "gradients": ("backend", "max_memory"),

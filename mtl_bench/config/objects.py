@@ -113,7 +113,7 @@ def check_algorithm(config: Mapping[str, Any]) -> None:
         )
     for key, only in algorithm.fixed.items():
         section, _, field = key.partition(".")
-        found = config[section][field] if field else config[section]
+        found = config[section].get(field) if field else config[section]
         if found != only:
             shown = found if field else found["_target_"]
             raise ConfigError(f"{key}={shown}: algorithm={name} takes {only} alone")

@@ -133,6 +133,7 @@ class TrainerConfig(Section):
     clip_norm: Positive | None
     warmup_epochs: NonNegativeInt
     precision: Literal["float32", "bf16", "fp16"]
+    compile: Literal["default", "reduce-overhead"] | None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     threads: Annotated[int, Ge(1), Le(1024)] | None
     workers: Annotated[int, Ge(0), Le(256), WrapValidator(_integer_or_auto)]

@@ -86,6 +86,7 @@ def replay(path: Path, step: int | None = None, data: Path | None = None) -> Rep
         config["dataset"]["root"] = str(data / config["dataset"]["name"])
     config["trainer"]["threads"] = environment["threads"]  # sums depend on how they are shared out
     config["trainer"].setdefault("determinism", "off")  # the way before the key existed
+    config["trainer"]["compile"] = None  # whose modules could not be looked into
     device = prepare_process(config["trainer"])
     dataset = build_data(config)
     require_same_data(path, environment["data"], dataset.origin)

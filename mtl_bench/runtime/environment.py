@@ -141,7 +141,7 @@ def describe_environment(
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
-        "device": device_name(device),
+        "device": device_name(device, config["trainer"].get("compile")),
         "processes": processes,
         "threads": torch.get_num_threads(),
         "workers": choose_workers(config["trainer"]["workers"], device),
@@ -171,11 +171,19 @@ def describe_added(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def device_name(device: torch.device) -> str:
-    """Return the name of the GPU, or of the processor's kind."""
+def device_name(device: torch.device, compile: str | None = None) -> str:
+    """Return the name of the GPU, or of the processor's kind, and how it is used.
+
+    Costs of runs are compared where it is the same.
+
+    Args:
+        device: of this process.
+        compile: ``trainer.compile``.
+    """
+    name = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+        name = torch.cuda.get_device_name(device)
+    return name if compile is None else f"{name}, torch.compile {compile}"
 
 
 def parameter_hash(networks: Iterable[nn.Module]) -> str:

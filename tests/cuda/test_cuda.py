@@ -148,6 +148,35 @@ def test_bf16_is_close_to_float32_and_keeps_parameters_wide(looks, device, tiny_
     assert all(p.isfinite().all() for p in trainer.algorithm.network.parameters())
 
 
+COMPILED = [looks for looks in LOOKS if not looks.endswith(("streamed", "batched"))]
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@pytest.mark.parametrize(
+    ("looks", "accumulate"),
+    [
+        (looks, each)
+        for looks in COMPILED
+        for each in (1, 2)
+        if (looks, each) != ("representation", 2)
+    ],
+)
+def test_compiled_trainings_are_the_plain_ones(
+    looks, accumulate, mode, device, small_data, tmp_path
+):
+    """CUDA graphs are recorded after the first updates and replayed from then on."""
+    words = (*LOOKS[looks], f"trainer.device={device}", f"trainer.accumulate={accumulate}")
+    words = (*words, "dataset.train_size=16", "trainer.epochs=3")
+    mode = mode if device.type == "cuda" else "null"  # inductor takes minutes on a CPU
+    plain, compiled = (
+        train(smallest("multimnist", small_data, tmp_path / way, *words, f"trainer.compile={each}"))
+        for way, each in (("plain", "null"), ("compiled", mode))
+    )
+    for name, values in plain.steps.items():
+        if name.startswith("loss/"):
+            assert compiled.steps[name] == pytest.approx(values, rel=1e-2)
+
+
 def drawing(data, results, *overrides):
     """Return the configuration of a training whose network draws at every step."""
     config = config_of(data, results, *overrides)

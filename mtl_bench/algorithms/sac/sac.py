@@ -104,6 +104,7 @@ class MultiTaskSAC(Algorithm):
     fixed: ClassVar[Mapping[str, Any]] = {
         "trainer.accumulate": 1,
         "trainer.precision": "float32",
+        "trainer.compile": None,
         "gradients.level": "parameters",
         "scheduler": None,
     }

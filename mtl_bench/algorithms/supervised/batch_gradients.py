@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mtl_bench.algorithms.supervised.compiler import Compiler
 from mtl_bench.algorithms.supervised.network_checks import GradientFlow, check_network
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.datasets.base import Batch
@@ -62,6 +63,7 @@ class BatchGradients:
         flow: looks at the graph of every task's first loss.
         ranks: the processes that train together; each brings batches of its own to an update, none
             perhaps, and the means are over the batches of all of them.
+        compiler: compiles the network's parts.
 
     Raises:
         ConfigError: the network has no representation to take the gradients of, the tasks meet in
@@ -83,6 +85,7 @@ class BatchGradients:
         task_inputs: bool = False,
         flow: GradientFlow | None = None,
         ranks: Ranks = ALONE,
+        compiler: Compiler | None = None,
     ) -> None:
         check_network(network, [task.name for task in tasks])
         self.network, self.tasks, self.method, self.device = network, tuple(tasks), method, device
@@ -104,6 +107,10 @@ class BatchGradients:
                 "tasks' gradients of it never meet; use gradients.level=parameters"
             )
         self.backend = choose_backend(backend, network, len(self.tasks), device, max_memory)
+        self.passes = network
+        """Makes the forward passes of updates."""
+        if compiler is not None:
+            self.passes = compiler.network(network, method, self.backend)
         self.autocast = AUTOCAST[precision]
         self.loss_scale = LossScale() if precision == "fp16" else None
         self.ranks = ranks
@@ -250,7 +257,7 @@ class BatchGradients:
     def losses(self, batch: Batch) -> list[Tensor]:
         """Return the scalar losses of the tasks that a batch has labels of, without a cut."""
         with self._precision():
-            predictions = self.network(batch)
+            predictions = self.passes(batch)
         return self._losses(predictions, batch)
 
     def _forward(self, batch: Batch) -> tuple[dict[int, Tensor], Cut | None]:
@@ -259,10 +266,10 @@ class BatchGradients:
         cut = None
         with self._precision():
             if self.network.has_representation:
-                cut = Cut.at(self.network.representation(batch))
-                predictions = self.network.predict(cut.leaf, batch)
+                cut = Cut.at(self.passes.features(batch))
+                predictions = self.passes.predict(cut.leaf, batch)
             else:
-                predictions = self.network(batch)
+                predictions = self.passes(batch)
         losses = _chosen(present, self._losses(predictions, batch))
         if self.flow is not None:
             self.flow.check(losses, cut)

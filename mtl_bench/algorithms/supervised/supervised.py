@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
@@ -14,6 +15,7 @@ from torch.optim import Optimizer
 
 from mtl_bench.algorithms.base import Algorithm, Component, MadeUpdate, Metrics
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
+from mtl_bench.algorithms.supervised.compiler import Compiler, Mode
 from mtl_bench.algorithms.supervised.evaluation import MeanLoss, evaluate
 from mtl_bench.algorithms.supervised.network_checks import GradientFlow
 from mtl_bench.algorithms.supervised.optimizer_group import (
@@ -53,6 +55,7 @@ class Supervised(Algorithm):
         warmup_epochs: see ``OptimizerGroup``.
         loading: options of the data set's batches, ``workers`` and ``pin``.
         ranks: the processes that train together.
+        compile: mode of ``Compiler``, None for none.
         **gradients: ``precision``, ``level`` and ``backend`` of ``BatchGradients``.
     """
 
@@ -73,6 +76,7 @@ class Supervised(Algorithm):
         warmup_epochs: int = 0,
         loading: dict[str, Any] | None = None,
         ranks: Ranks = ALONE,
+        compile: Mode | None = None,
         **gradients: Any,  # noqa: ANN401 - checked by BatchGradients
     ) -> None:
         self.data, self.network, self.method, self.device = data, network, method, device
@@ -91,6 +95,7 @@ class Supervised(Algorithm):
         )
         names = [task.name for task in self.tasks]
         flow = GradientFlow(network, names, lambda text: self.tell(text))
+        self.compiler = None if compile is None else Compiler(compile, device)
         own_inputs: bool = getattr(data, "task_inputs", False)
         source = BatchGradients(
             network,
@@ -100,6 +105,7 @@ class Supervised(Algorithm):
             flow=flow,
             task_inputs=own_inputs,
             ranks=ranks,
+            compiler=self.compiler,
             **gradients,
         )
         self.loss_scale = source.loss_scale
@@ -158,7 +164,8 @@ class Supervised(Algorithm):
         self, data: Sequence[Batch], update: Callable[[Component, Sequence[Batch]], MadeUpdate]
     ) -> None:
         """Make one update of the network, and tell the network of it."""
-        with self.replicas.an_update():
+        compiling = nullcontext() if self.compiler is None else self.compiler.an_update(self.tell)
+        with self.replicas.an_update(), compiling:
             made = update(self.components[0], data)
         if self.network.reads_losses:
             self.network.after_update(made.losses)

@@ -22,6 +22,7 @@ from mtl_bench.gradients import (
     RepresentationGradients,
     TaskGradients,
     choose_backend,
+    choose_run,
 )
 from mtl_bench.gradients.autograd import widest_dtype
 from mtl_bench.methods.base import Method
@@ -49,7 +50,7 @@ class BatchGradients:
             parameters, Jacobian, Gram matrix and method stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
-        max_memory: likewise.
+        max_memory: likewise, and ``choose_run``.
         task_inputs: whether each sample belongs to one task.
         flow: looks at the graph of every task's first loss.
         ranks: the processes that train together; each brings batches of its own to an update, none
@@ -96,6 +97,7 @@ class BatchGradients:
                 "tasks' gradients of it never meet; use gradients.level=parameters"
             )
         self.backend = choose_backend(backend, network, len(self.tasks), device, max_memory)
+        self.run = choose_run(self.backend, len(self.tasks), max_memory)
         self.autocast = precision == "bf16"
         self.ranks = ranks
         self.communicator = Communicator(ranks) if isinstance(ranks, Together) else None
@@ -154,6 +156,7 @@ class BatchGradients:
             keep=self.backend != "streamed",
             last=self.last,
             summed=self.summed,
+            run=self.run,
         )
 
     def _of_own(self, batches: Sequence[Batch]) -> TaskGradients:
@@ -189,6 +192,7 @@ class BatchGradients:
             tasks=tasks,
             last=self.last,
             summed=self.summed,
+            run=self.run,
         )
         gradients.batches = tuple(len(losses[t]) for t in tasks)
         return gradients
@@ -243,6 +247,7 @@ class BatchGradients:
             tasks=tasks,
             last=self.last,
             summed=self.summed,
+            run=self.run,
         )
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 TITLES = {
     "tasks": f"tasks, of {FIXED_PARAMETERS:,} shared parameters",
     "parameters": f"shared parameters, of {FIXED_TASKS} tasks",
-    "records": "records",
+    "records": "records that a command reads",
     "processes": "processes, QM9",
 }
 """What the horizontal axis counts."""
 
 NAMES = {
-    QUARTERS: f"{method_name('nashmtl')}, streamed in quarters",
-    STREAMED: f"{method_name('nashmtl')}, backend=streamed",
-    **{name: f"mtl-bench {name}" for name in COMMANDS},
+    QUARTERS: f"{method_name('nashmtl')}, in quarters",
+    STREAMED: f"{method_name('nashmtl')}, streamed",
+    **{name: name for name in COMMANDS},
 }
 
 LARGEST_TICK = 10_000
@@ -41,13 +41,14 @@ def draw(result: dict[str, Any]) -> Figure:
     looks = method_looks(names)
     with style():
         figure, body = page(
-            2.9 * len(parts),
+            max(2.9 * len(parts), 9.0),
             4.6,
             "How cost and memory grow",
             f"{result['device']}. CPU time of a step, of an update in each process or of a "
             f"command: medians of {result['rounds']} interleaved rounds, of a command one run. "
             "Memory that a step or the updates add to a process that has the network; all that a "
-            "command takes.",
+            "command takes. In quarters: gradients.max_memory is a quarter of the Jacobian. "
+            "Streamed: gradients.backend=streamed, 16 MiB a task at a time.",
         )
         panels: Any = body.subplots(2, len(parts), squeeze=False)
         for (upper, lower), (part, costs) in zip(panels.T, parts.items(), strict=True):

@@ -3,7 +3,8 @@
 python -m benchmarks NAME [--json] [KEY=VALUE ...]
 
 The settings are paths.data=data rounds=7 threads=1 and, for training steps, only=ls,mgda (by
-default every contestant) and memory=true. --json prints JSON alone.
+default every contestant) and memory=true. growth draws a picture into paths.figures=DIR. --json
+prints JSON alone.
 """
 
 from __future__ import annotations
@@ -16,23 +17,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks import steps
-from mtl_bench.errors import MtlBenchError
+from benchmarks import growth_figure, steps
+from mtl_bench.errors import ConfigError, MtlBenchError
+from mtl_bench.reporting.drawing import save, style
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
-    *(
-        "agents",
-        "constant",
-        "lenet",
-        "mtan",
-        "precision",
-        "processes",
-        "pspnet",
-        "qm9",
-        "readme_loop",
-    ),
-    *("sac", "solvers", "systems"),
+    *("agents", "constant", "growth", "lenet", "mtan", "precision", "processes", "pspnet"),
+    *("qm9", "readme_loop", "sac", "solvers", "systems"),
 )
 
 
@@ -63,12 +55,23 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
         ConfigError: a setting that does not exist or has no such value.
     """
     settings = parse_settings(
-        words, paths__data="data", rounds="7", threads="1", only=None, memory="false"
+        words,
+        paths__data="data",
+        paths__figures=None,
+        rounds="7",
+        threads="1",
+        only=None,
+        memory="false",
     )
     require_choice(settings, "memory", ("true", "false"))
     data = Path(str(settings["paths.data"]))
     rounds, threads = parse_count(settings, "rounds"), parse_count(settings, "threads")
     only = [choice.strip() for choice in (settings["only"] or "").split(",") if choice.strip()]
+    folder = settings["paths.figures"]
+    if folder is not None:
+        if name != "growth":
+            raise ConfigError(f"paths.figures={folder}: {name} draws no picture, growth does")
+        style()  # says now, and not in minutes, if matplotlib is missing
     module: Any = import_module(f"benchmarks.{name}")
     if not hasattr(module, "problem"):
         arguments = {
@@ -77,11 +80,14 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
             "readme_loop": (rounds, threads, only),
             "sac": (rounds, threads, only),
             "systems": (rounds, threads, only),
+            "growth": (data, rounds, threads, only),
             "processes": (data, rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
         }
         result = module.measure(*arguments[name])
+        if folder is not None:
+            save(growth_figure.draw(result), Path(folder), "growth")
         return result, module.render(result)
     result = steps.measure(module.problem(data), rounds, threads, only)
     if settings["memory"] == "true":

@@ -25,7 +25,7 @@ from mtl_bench.algorithms.base import Component
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.gradients import communicator
 from mtl_bench.runtime.environment import device_name
-from mtl_bench.runtime.memory import reuse_freed_memory
+from mtl_bench.runtime.memory import forget_peak, resident_peak, reuse_freed_memory
 from mtl_bench.training.update import Update
 
 METHODS = ("ls", "nashmtl", "taskforce", "graddrop")
@@ -45,7 +45,7 @@ def measure(data: Path, rounds: int, threads: int, only: Sequence[str] = ()) -> 
         only: methods.
     """
     methods = list(only or METHODS)
-    found = {size: _run(size, data, rounds, threads, methods) for size in (1, 2)}
+    found = {size: run_processes(size, data, rounds, threads, methods) for size in (1, 2)}
     return {
         "device": device_name(CPU),
         "cores": len(os.sched_getaffinity(0)),
@@ -78,8 +78,15 @@ def render(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _run(size: int, data: Path, rounds: int, threads: int, methods: list[str]) -> dict[str, Any]:
-    """Return what process 0 of some measures."""
+def run_processes(
+    size: int, data: Path, rounds: int, threads: int, methods: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return method -> what an update takes in process 0 of ``size``.
+
+    That is its median ``seconds``, those of them in ``waiting`` for others, its ``cpu_seconds``,
+    and the ``peak_bytes`` that updates add to the memory of the process.
+    """
+    build_dataset("qm9", data=str(data))  # what is missing is said here, not by each process
     with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -91,7 +98,9 @@ def _run(size: int, data: Path, rounds: int, threads: int, methods: list[str]) -
             process.start()
         for process in processes:
             process.join()
-        found: dict[str, Any] = torch.load(Path(folder) / "found.pt", weights_only=True)
+        found: dict[str, dict[str, float]] = torch.load(
+            Path(folder) / "found.pt", weights_only=True
+        )
         return found
 
 
@@ -103,7 +112,7 @@ def _work(
     data: Path,
     rounds: int,
     threads: int,
-    methods: list[str],
+    methods: Sequence[str],
 ) -> None:
     values = (rank, size, "127.0.0.1", port)
     os.environ |= dict(zip(ranks.VARIABLES, map(str, values), strict=True))
@@ -131,16 +140,21 @@ def _work(
             component = Component("", network, source, chosen, [adam(network)])
             update = Update([task.name for task in tasks], ranks=joined)
             batches = dataset.train_batches(1, numbers=range(rank, size * (rounds + WARM_UP), size))
-            seconds, waiting = [], []
+            seconds, waiting, cpu_seconds = [], [], []
+            forget_peak(CPU)
+            before = resident_peak()
             for batch in batches:
                 waits.clear()
-                begin = time.perf_counter()
+                begin, cpu_begin = time.perf_counter(), time.process_time()
                 update(component, [batch])
                 seconds.append(time.perf_counter() - begin)
+                cpu_seconds.append(time.process_time() - cpu_begin)
                 waiting.append(sum(waits))
             found[method] = {
                 "seconds": median(seconds[WARM_UP:]),
                 "waiting": median(waiting[WARM_UP:]),
+                "cpu_seconds": median(cpu_seconds[WARM_UP:]),
+                "peak_bytes": resident_peak() - before,
             }
         if joined.leads:
             torch.save(found, folder / "found.pt")

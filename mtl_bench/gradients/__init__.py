@@ -1,6 +1,6 @@
 """The task gradients of one step: what they are, how they are computed, and the choice between."""
 
-from mtl_bench.gradients.choice import choose_backend
+from mtl_bench.gradients.choice import choose_backend, choose_run
 from mtl_bench.gradients.communicator import Communicator
 from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.distributed import DistributedGradients
@@ -23,5 +23,6 @@ __all__ = [
     "Transfers",
     "WeightedGradients",
     "choose_backend",
+    "choose_run",
     "copies_for_tasks",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from mtl_bench.gradients.autograd import RUN_SCALARS
 from mtl_bench.gradients.task_gradients import Backend
 
 if TYPE_CHECKING:
@@ -41,3 +42,18 @@ def choose_backend(
     if 4 * tasks * trained > limit:
         return "streamed"
     return "batched" if architecture.batched_backward and device.type == "cpu" else "loop"
+
+
+def choose_run(backend: Backend, tasks: int, max_memory: float | None = None) -> int:
+    """Return how many scalars ``streamed`` takes at a time, see ``TaskGradients``.
+
+    The more there are, the fewer backward passes.
+
+    Args:
+        backend: what was chosen.
+        tasks: T.
+        max_memory: GiB that their float32 gradients may take, by default 16 MiB a task.
+    """
+    if backend != "streamed" or max_memory is None:
+        return RUN_SCALARS
+    return max(1, int(max_memory * (1 << 30) / (4 * tasks)))

@@ -15,9 +15,14 @@ import torch
 from torch import Tensor
 
 from mtl_bench.errors import NoLabelsError
-from mtl_bench.gradients import task_gradients
-from mtl_bench.gradients.autograd import parameter_runs, widest_dtype, write_gradients
+from mtl_bench.gradients.autograd import (
+    RUN_SCALARS,
+    parameter_runs,
+    widest_dtype,
+    write_gradients,
+)
 from mtl_bench.gradients.communicator import Communicator
+from mtl_bench.gradients.gram import gram_matrix
 from mtl_bench.gradients.task_gradients import TaskGradients
 
 A = TypeVar("A")
@@ -47,6 +52,7 @@ class DistributedGradients(TaskGradients):
         keep: whether the share of the Jacobian is kept for ``apply``.
         last: see ``TaskGradients``.
         summed: likewise.
+        run: likewise; scalars that are reduced at a time.
 
     Raises:
         NoLabelsError: no process has a label.
@@ -62,11 +68,12 @@ class DistributedGradients(TaskGradients):
         keep: bool = True,
         last: Tensor | None = None,
         summed: Sequence[Tensor] = (),
+        run: int = RUN_SCALARS,
     ) -> None:
         # of the base class only what methods may read; all else is asked of ``local``
         self._local, self._communicator, self._keep, self._last = local, communicator, keep, last
         self.shared = [p for p in shared if p.requires_grad]
-        self._runs = list(parameter_runs(self.shared))
+        self._runs = list(parameter_runs(self.shared, run))
         sums_2T = torch.zeros(2, len(own), dtype=torch.float64)
         tasks_L = [] if local is None else list(local.tasks)
         if local is not None:
@@ -174,8 +181,7 @@ class DistributedGradients(TaskGradients):
         """Sum up the Gram matrix of every process's share of the columns."""
         gram_SS = self._no_columns().new_zeros((len(self.tasks),) * 2, dtype=torch.float64)
         for share_Sb in self._kept_shares() if self._keep else self._reduce():
-            for columns in share_Sb.split(task_gradients.GRAM_BLOCK, dim=1):
-                gram_SS += columns @ columns.T
+            gram_SS += gram_matrix(share_Sb)
         self._communicator.sum(gram_SS)
         self.known_gram_TT = gram_SS.cpu()
 

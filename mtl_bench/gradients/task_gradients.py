@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mtl_bench.errors import ConfigError, NoLabelsError
 from mtl_bench.gradients.autograd import (
+    RUN_SCALARS,
     Gradients,
     check_parameters,
     differentiate,
@@ -27,14 +28,12 @@ from mtl_bench.gradients.autograd import (
     write_gradients,
 )
 from mtl_bench.gradients.cut import Cut
+from mtl_bench.gradients.gram import gram_matrix
 from mtl_bench.gradients.transfers import Transfers
 
 A = TypeVar("A")
 
 Backend = Literal["loop", "batched", "streamed"]
-
-GRAM_BLOCK = 1 << 20
-"""Columns of the Jacobian that one float32 product of the Gram matrix covers."""
 
 
 class TaskGradients:
@@ -64,6 +63,8 @@ class TaskGradients:
             of the tasks' gradients, with the factors of the tasks' own parameters.
         scale: what a backward pass multiplies the losses by and divides the gradients by; see
             ``LossScale``.
+        run: scalars that ``streamed`` takes at a time; a run ends with the parameter that makes it
+            so long.
 
     Frozen parameters (``requires_grad=False``) are left out: they count for nothing and get no
     gradient. A parameter that a task does not use has a zero gradient for that task.
@@ -105,6 +106,7 @@ class TaskGradients:
         last: Tensor | None = None,
         summed: Iterable[Tensor] = (),
         scale: float = 1.0,
+        run: int = RUN_SCALARS,
     ) -> None:
         if own is None:
             own = [()] * len(losses)
@@ -133,6 +135,7 @@ class TaskGradients:
         self._backend = backend
         self._cut = cut
         self._last = last
+        self._run = run
         self._jacobian_TP: Tensor | None = None
         self._cotangents: list[Tensor] = []
         self._own_gradients: list[Gradients] = []
@@ -229,22 +232,15 @@ class TaskGradients:
     def gram(self) -> Tensor:
         """Return the (T, T) inner products of the task gradients, float64 on the CPU.
 
-        Each block of columns is multiplied in the gradients' own precision; the blocks are added
-        in float64. Computed once; ``known_gram_TT`` keeps it for the step log. From a device it
-        comes together with the losses.
+        See ``gram_matrix`` for how it is summed. Computed once; ``known_gram_TT`` keeps it for the
+        step log. From a device it comes together with the losses.
         """
-        if self.known_gram_TT is not None:
-            return self.known_gram_TT
-        gram_TT = torch.zeros(
-            (len(self.losses),) * 2, dtype=torch.float64, device=self.losses[0].device
-        )
-        if self._backend == "streamed" and self._jacobian_TP is None:
-            for columns in self.stream():
-                gram_TT += columns @ columns.T
-        else:
-            for columns in self.jacobian().split(GRAM_BLOCK, dim=1):
-                gram_TT += columns @ columns.T
-        self.known_gram_TT, self._losses_T = self.transfers.now(gram_TT, self.device_losses_T)
+        if self.known_gram_TT is None:
+            streamed = self._backend == "streamed" and self._jacobian_TP is None
+            parts = self.stream() if streamed else [self.jacobian()]
+            zeros_TT = self.losses[0].new_zeros((len(self.losses),) * 2, dtype=torch.float64)
+            gram_TT = sum(map(gram_matrix, parts), start=zeros_TT)
+            self.known_gram_TT, self._losses_T = self.transfers.now(gram_TT, self.device_losses_T)
         return self.known_gram_TT
 
     def last_layer_norms(self) -> Tensor:
@@ -401,18 +397,25 @@ class TaskGradients:
     def stream(self) -> Iterable[Tensor]:
         """Yield the columns of the Jacobian run by run, (T, B) each; every graph is kept.
 
-        The runs are those of ``parameter_runs``. Where the Jacobian is there already, it is cut.
+        The runs are those of ``parameter_runs``. Each is in the place of the one before, or, where
+        the Jacobian is there already, a part of it.
         """
+        runs = list(parameter_runs(self.shared, self._run))
+        sizes = [sum(p.numel() for p in run) for run in runs]
         if self._jacobian_TP is not None:
-            sizes = [sum(p.numel() for p in run) for run in parameter_runs(self.shared)]
             yield from self._jacobian_TP.split(sizes, dim=1)
             return
-        for run in parameter_runs(self.shared):
-            shape = (len(self.losses), sum(p.numel() for p in run))
-            rows = torch.empty(shape, device=run[0].device, dtype=widest_dtype(run))
-            for t, row in enumerate(rows):
-                fill(row, run, self._task_gradients(t, run, keep=True))
-            yield rows if self._scale == 1 else rows / self._scale
+        count = len(self.losses)
+        place = self.losses[0].new_empty(
+            count * max(sizes, default=0), dtype=widest_dtype(self.shared)
+        )
+        for run, size in zip(runs, sizes, strict=True):
+            rows_TB = place[: count * size].view(count, size)
+            for t, row_B in enumerate(rows_TB):
+                fill(row_B, run, self._task_gradients(t, run, keep=True))
+            if self._scale != 1:
+                rows_TB /= self._scale
+            yield rows_TB
 
     def _task_gradients(self, t: int, parameters: Sequence[Tensor], keep: bool) -> Gradients:
         """Return one task's gradients of shared parameters (and own ones where nothing is cut)."""

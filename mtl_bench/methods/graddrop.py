@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mtl_bench.gradients import TaskGradients
 
 BLOCK = 1 << 20
-"""Columns of the Jacobian that are worked on at once."""
+"""Scalars of the Jacobian that are worked on at once."""
 
 
 class GradDrop(Method):
@@ -77,7 +77,7 @@ class GradDrop(Method):
         seed = torch.randint(2**62, (), generator=self.generator).item()
         generator = torch.Generator(grads_TP.device).manual_seed(int(seed))
         parts = []
-        for block_TB in grads_TP.split(BLOCK, dim=1):
+        for block_TB in grads_TP.split(-(-BLOCK // len(grads_TP)), dim=1):
             positive_B = block_TB.clamp(min=0).sum(dim=0)
             negative_B = block_TB.clamp(max=0).sum(dim=0)
             uniform_B = torch.rand(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtl_bench.gradients.gram import gram_matrix
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.methods.gradient_mean import GradientMean
 from mtl_bench.methods.sdmgrad import project_onto_simplex
@@ -99,7 +100,7 @@ class MoCo(Method):
         slower = (self.mean.steps + 1) ** self.decay
         moved = self.beta / slower
         mean_SP = self.mean.move(gradients, factors_T, 1 - moved, self.present)
-        w_T = self._descend((mean_SP @ mean_SP.T).double().cpu().numpy(), self.gamma / slower)
+        w_T = self._descend(gram_matrix(mean_SP).cpu().numpy(), self.gamma / slower)
         gradients.apply_vector(w_T.to(mean_SP) @ mean_SP)
         return StepInfo(moved * factors_T * w_T)
 

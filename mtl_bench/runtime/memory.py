@@ -9,8 +9,10 @@ import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
@@ -42,6 +44,8 @@ def forget_peak(device: torch.device) -> None:
     """
     gc.collect()
     if device.type == "cuda":
+        import torch  # commands that need no torch are measured, too
+
         torch.cuda.init()
         torch.cuda.reset_peak_memory_stats(device)
     if platform.libc_ver()[0] == "glibc":
@@ -53,6 +57,8 @@ def forget_peak(device: torch.device) -> None:
 def peak_memory_bytes(device: torch.device) -> int:
     """Return the peak of the GPU's allocated memory, or of the process's resident memory."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     return resident_peak()
 

@@ -227,7 +227,7 @@ def test_two_processes_make_the_updates_of_one(small_data, tmp_path):
         [
             *(("qm9", method, lacking, {}) for method in QUICK),
             ("qm9", "gradnorm", lacking, {}),
-            ("qm9", "mgda", complete, {"backend": "streamed"}),
+            ("qm9", "mgda", complete, {"max_memory": 1e-6}),
             ("nyuv2", "nashmtl", unlabelled, {}),
             *(("qm9", method, lacking, AT_REPRESENTATION) for method in KINDS[1:]),
             ("cifar100", "mgda", complete, {}),  # its agents learn by other means than gradients

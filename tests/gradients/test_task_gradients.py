@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mtl_bench.errors import ConfigError, NonFiniteError
-from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, task_gradients
+from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, gram
 from mtl_bench.gradients.autograd import parameter_runs
 from tests.accelerator import DEVICE, pretend
 
@@ -62,13 +62,13 @@ def make(tasks=3, depth=2, seed=0, way=("loop", False), scale=1.0):
     return net, x, of(net, x, way, scale=scale)
 
 
-def of(net, x, way, buffer=None, scale=1.0):
+def of(net, x, way, buffer=None, **options):
     backend, is_cut = way
     if is_cut:
         net.partly.requires_grad_(False)
     shared, own = net.split()
     losses, cut = net.cut(x) if is_cut else (net.losses(x), None)
-    return TaskGradients(losses, shared, own, buffer, backend, cut, scale=scale)
+    return TaskGradients(losses, shared, own, buffer, backend, cut, **options)
 
 
 def reference_jacobian(net, x):
@@ -140,18 +140,28 @@ def test_apply_writes_the_weighted_gradients(tasks, seed, with_gram, same, way, 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_gram_of_many_blocks_of_columns_is_that_of_plain_gradients(way, monkeypatch):
-    monkeypatch.setattr(task_gradients, "GRAM_BLOCK", 8)
+    monkeypatch.setattr(gram, "GRAM_BLOCK", 8)
     net, x, gradients = make(way=way)
     assert gradients.num_shared > 5 * 8
     jacobian = reference_jacobian(net, x).double()
     torch.testing.assert_close(gradients.gram(), jacobian @ jacobian.T, rtol=1e-5, atol=1e-7)
 
 
-def test_blocks_of_a_million_columns_are_added_in_float64():
+def test_blocks_of_columns_are_added_in_float64():
     """2^24 + 1 is no float32."""
-    first, second = (nn.Parameter(torch.zeros(size)) for size in (1 << 20, 1))
+    first, second = (nn.Parameter(torch.zeros(size)) for size in (gram.GRAM_BLOCK, 1))
     loss = 4096 * first[0] + second.sum()
     assert TaskGradients([loss], [first, second], [[]]).gram().item() == 2**24 + 1
+
+
+@pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
+def test_the_gram_of_very_long_gradients_is_exact(backend):
+    """One product of 4 million columns would lose 1e-4 and more."""
+    rows_TP = torch.randn(3, 1 << 22, generator=torch.Generator().manual_seed(0))
+    theta = nn.Parameter(torch.zeros(rows_TP.shape[1]))
+    gradients = TaskGradients([*(rows_TP @ theta)], [theta], backend=backend)
+    exact_TT = rows_TP.double() @ rows_TP.double().T
+    torch.testing.assert_close(gradients.gram(), exact_TT, rtol=1e-6, atol=4)
 
 
 def test_weights_apply_to_the_heads_by_default():
@@ -215,22 +225,18 @@ def test_tasks_may_share_an_operation_above_their_heads(way):
             torch.testing.assert_close(got[name], parameter.grad)
 
 
-def test_streaming_visits_runs_of_parameters_and_never_holds_the_jacobian(monkeypatch):
-    runs = []
-
-    def small(parameters):
-        runs.extend(parameter_runs(parameters, scalars=20))
-        return runs
-
-    monkeypatch.setattr(task_gradients, "parameter_runs", small)
-    for is_cut in (False, True):
-        runs.clear()
-        _, _, streamed = make(way=("streamed", is_cut))
-        _, _, plain = make(way=("loop", is_cut))
-        torch.testing.assert_close(streamed.gram(), plain.gram(), rtol=1e-5, atol=1e-8)
-        assert len(runs) > 2
-        assert [id(p) for run in runs for p in run] == [id(p) for p in streamed.shared]
-        assert streamed._jacobian_TP is None
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_streaming_visits_runs_of_parameters_and_never_holds_the_jacobian(is_cut):
+    net, x, plain = make(way=("loop", is_cut))
+    streamed = of(net, x, ("streamed", is_cut), run=20)
+    torch.testing.assert_close(streamed.gram(), plain.gram(), rtol=1e-5, atol=1e-8)
+    places, columns = zip(*((c.data_ptr(), c.clone()) for c in streamed.stream()), strict=True)
+    runs = list(parameter_runs(streamed.shared, 20))
+    assert [c.shape[1] for c in columns] == [sum(p.numel() for p in run) for run in runs]
+    assert len(runs) > 2
+    assert len(set(places)) == 1
+    assert streamed._jacobian_TP is None
+    torch.testing.assert_close(torch.cat(columns, dim=1), plain.jacobian())
 
 
 @pytest.mark.parametrize("way", WAYS)

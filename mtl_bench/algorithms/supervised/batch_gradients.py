@@ -26,6 +26,7 @@ from mtl_bench.gradients import (
     RepresentationGradients,
     TaskGradients,
     choose_backend,
+    choose_run,
 )
 from mtl_bench.gradients.autograd import widest_dtype
 from mtl_bench.gradients.distributed import DistributedRepresentation
@@ -58,7 +59,7 @@ class BatchGradients:
             stay in float32 or more.
         level: ``parameters``, or ``representation`` for ``RepresentationGradients``.
         backend: see ``choose_backend``.
-        max_memory: likewise.
+        max_memory: likewise, and ``choose_run``.
         task_inputs: whether each sample belongs to one task.
         flow: looks at the graph of every task's first loss.
         ranks: the processes that train together; each brings batches of its own to an update, none
@@ -107,6 +108,7 @@ class BatchGradients:
                 "tasks' gradients of it never meet; use gradients.level=parameters"
             )
         self.backend = choose_backend(backend, network, len(self.tasks), device, max_memory)
+        self.run = choose_run(self.backend, len(self.tasks), max_memory)
         self.passes = network
         """Makes the forward passes of updates."""
         if compiler is not None:
@@ -194,6 +196,7 @@ class BatchGradients:
             keep=self.backend != "streamed",
             last=self.last,
             summed=self.summed,
+            run=self.run,
         )
 
     def _of_own(self, batches: Sequence[Batch]) -> TaskGradients:
@@ -229,6 +232,7 @@ class BatchGradients:
                 last=self.last,
                 summed=self.summed,
                 scale=self._scale,
+                run=self.run,
             ),
         )
 
@@ -294,6 +298,7 @@ class BatchGradients:
             last=self.last,
             summed=self.summed,
             scale=self._scale,
+            run=self.run,
         )
 
     @property

@@ -65,7 +65,8 @@ class Branches(Architecture):
     def branch(self, task, features):
         return self.heads[task](torch.cat(features, dim=1))
 
-    def predict(self, features, batch):
+    def forward(self, batch):
+        features = self.features(batch)
         return {task: self.branch(task, features) for task in self.heads}
 
     def shared_parameters(self):

@@ -64,7 +64,7 @@ class AllFC(HeadedNetwork):
     """
 
     has_representation: ClassVar[bool] = True
-    compiled_parts: ClassVar[tuple[str, ...]] = ("features",)
+    compiled_parts: ClassVar[tuple[str, ...]] = ("representation",)
 
     def __init__(
         self,

@@ -32,8 +32,7 @@ class Architecture(nn.Module):
 
     A network whose tasks share one tensor, and nothing above it, implements ``representation`` and
     ``predict`` and sets ``has_representation``; ``forward`` is then given. The T backward passes
-    through the heads and those through the shared part are cut apart there. Where tasks share
-    several tensors, ``features`` may return them for ``predict``.
+    through the heads and those through the shared part are cut apart there.
     """
 
     has_representation: ClassVar[bool] = False
@@ -46,25 +45,20 @@ class Architecture(nn.Module):
     """Whether the losses of all tasks reach every shared parameter, as if no module is left out."""
 
     compiled_parts: ClassVar[tuple[str, ...]] = ()
-    """The methods that ``trainer.compile`` compiles: in all batches of one size their tensors have
-    the same shapes. They are ``features``, which several tasks share, and perhaps a method
-    ``branch`` of a task and the features, which ``predict`` calls for every task."""
-
-    def features(self, batch: Any) -> Any:  # noqa: ANN401 - the data set's batch, tensors
-        """Return what ``predict`` takes, by default the representation."""
-        return self.representation(batch)
+    """The methods that ``trainer.compile`` compiles: their tensors have the same shapes in all
+    batches of one size, and a call computes what tasks share, or what is one task's own."""
 
     def representation(self, batch: Any) -> Tensor:  # noqa: ANN401 - the data set's batch
         """Return what the heads share, the batch first."""
         raise TypeError(f"{type(self).__name__} has no representation that all tasks share")
 
-    def predict(self, representation: Any, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
-        """Return task -> prediction from the features of a batch."""
+    def predict(self, representation: Tensor, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
+        """Return task -> prediction from the representation of a batch."""
         raise TypeError(f"{type(self).__name__} has no representation that all tasks share")
 
     def forward(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401 - the data set's batch
         """Return task -> prediction."""
-        return self.predict(self.features(batch), batch)
+        return self.predict(self.representation(batch), batch)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that several tasks reach, whose gradients a method combines."""

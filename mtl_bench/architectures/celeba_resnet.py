@@ -65,7 +65,7 @@ class CelebAResNet(HeadedNetwork):
     """
 
     has_representation: ClassVar[bool] = True
-    compiled_parts: ClassVar[tuple[str, ...]] = ("features",)
+    compiled_parts: ClassVar[tuple[str, ...]] = ("representation",)
 
     def __init__(
         self, tasks: Sequence[str], *, classes: PositiveInt = 2, width: Positive = 1.0

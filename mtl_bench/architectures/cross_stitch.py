@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,8 @@ class CrossStitch(DenseNetwork):
         ConfigError: an unknown task.
     """
 
+    compiled_parts: ClassVar[tuple[str, ...]] = ("stitched", "branch")
+
     def __init__(
         self,
         tasks: Sequence[str],
@@ -91,7 +94,7 @@ class CrossStitch(DenseNetwork):
             self.heads[task] = prediction_head(decoded[0], output.channels)
         initialize(self)
 
-    def features(self, batch: ImageBatch) -> dict[str, tuple[Tensor, Tensor]]:
+    def stitched(self, batch: ImageBatch) -> dict[str, tuple[Tensor, Tensor]]:
         """Return what the last level of each task's decoder takes, and the places it unpools to.
 
         Raises:
@@ -114,6 +117,10 @@ class CrossStitch(DenseNetwork):
                 ]
             )
         return dict(zip(self.outputs, zip(features, places[0], strict=True), strict=True))
+
+    def forward(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return task -> prediction, (B, channels, H, W)."""
+        return self.branches(self.stitched(batch))
 
     def branch(self, task: str, features: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
         """Return a task's prediction, (B, channels, H, W)."""

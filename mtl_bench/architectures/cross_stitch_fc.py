@@ -35,7 +35,7 @@ class CrossStitchFC(HeadedNetwork):
     """
 
     has_representation: ClassVar[bool] = True
-    compiled_parts: ClassVar[tuple[str, ...]] = ("features",)
+    compiled_parts: ClassVar[tuple[str, ...]] = ("representation",)
 
     def __init__(
         self, tasks: Sequence[str], *, classes: PositiveInt = 5, own: Fraction = 0.9

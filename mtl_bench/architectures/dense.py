@@ -101,7 +101,7 @@ class DenseNetwork(HeadedNetwork):
         ConfigError: a task that has no dense output.
     """
 
-    compiled_parts: ClassVar[tuple[str, ...]] = ("features", "branch")
+    compiled_parts: ClassVar[tuple[str, ...]] = ("representation", "branch")
 
     def __init__(self, tasks: Sequence[str], classes: int) -> None:
         super().__init__()
@@ -112,6 +112,10 @@ class DenseNetwork(HeadedNetwork):
         """Return a task's prediction, (B, channels, H, W)."""
         return self.outputs[task].activate(self.heads[task](features))
 
-    def predict(self, representation: Any, batch: ImageBatch) -> dict[str, Tensor]:  # noqa: ANN401
+    def branches(self, features: Any) -> dict[str, Tensor]:  # noqa: ANN401 - likewise
         """Return task -> prediction, (B, channels, H, W)."""
-        return {task: self.branch(task, representation) for task in self.outputs}
+        return {task: self.branch(task, features) for task in self.outputs}
+
+    def predict(self, representation: Tensor, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return task -> prediction, (B, channels, H, W)."""
+        return self.branches(representation)

@@ -39,7 +39,7 @@ class LeNet(HeadedNetwork):
     """
 
     has_representation: ClassVar[bool] = True
-    compiled_parts: ClassVar[tuple[str, ...]] = ("features",)
+    compiled_parts: ClassVar[tuple[str, ...]] = ("representation",)
 
     def __init__(
         self, tasks: Sequence[str], *, classes: PositiveInt = 10, dropout: Fraction = 0.5

@@ -6,6 +6,7 @@ Legend of shape suffixes: B images, C channels, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,8 @@ class MTAN(DenseNetwork):
         ConfigError: an unknown task.
     """
 
+    compiled_parts: ClassVar[tuple[str, ...]] = ("levels", "branch")
+
     def __init__(
         self, tasks: Sequence[str], *, width: Positive = 1.0, classes: PositiveInt = 13
     ) -> None:
@@ -127,10 +130,14 @@ class MTAN(DenseNetwork):
             self.heads[task] = prediction_head(decoded[0], output.channels)
         initialize(self)
 
-    def features(self, batch: ImageBatch) -> tuple[list[Level], list[Level]]:
+    def levels(self, batch: ImageBatch) -> tuple[list[Level], list[Level]]:
         """Return the levels of the trunk's encoder and decoder."""
         levels: tuple[list[Level], list[Level]] = self.trunk(network_input(batch))
         return levels
+
+    def forward(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Return task -> prediction, (B, channels, H, W)."""
+        return self.branches(self.levels(batch))
 
     def branch(self, task: str, features: tuple[list[Level], list[Level]]) -> Tensor:
         """Return a task's prediction, (B, channels, H, W)."""

@@ -270,7 +270,7 @@ class BatchGradients:
         cut = None
         with self._precision():
             if self.network.has_representation:
-                cut = Cut.at(self.passes.features(batch))
+                cut = Cut.at(self.passes.representation(batch))
                 predictions = self.passes.predict(cut.leaf, batch)
             else:
                 predictions = self.passes(batch)

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -91,7 +91,6 @@ LINES = 5
 
 QM9_MOLECULES = 130_831
 TINY_MOLECULES = 20_960
-FRAMES = 32
 
 
 @dataclass(frozen=True)
@@ -259,16 +258,19 @@ def look_at_step(place: Place, problem: Problem, variant: MethodVariant) -> dict
     """Return seconds, memory, synchronisations and launches of an update."""
     component = build_component(problem, variant, place.device)
     update = Update([task.name for task in problem.tasks])
+    rounds = 1 if place.tiny else 10
+    drawn = [next(problem.batches) for _ in range(rounds)]
+    batches = cycle([batch.pin_memory() for batch in drawn] if place.is_cuda else drawn)
 
     def step() -> None:
-        update(component, [next(problem.batches)])
+        update(component, [next(batches)])
 
     for _ in range(1 if place.tiny else 3):
         step()
     place.wait()
     forget_peak(place.device)
     seconds = []
-    for _ in range(1 if place.tiny else 10):
+    for _ in range(rounds):
         begin = time.perf_counter()
         step()
         place.wait()
@@ -320,8 +322,8 @@ def count_events(events: Iterable[Any]) -> dict[str, Any]:
 
 def time_loaders(place: Place, keep: Keep) -> None:
     """Time how many images and molecules a second reach the device, from here and from workers."""
-    rows, columns = (96, 128) if place.tiny else (288, 384)
-    synth(place.folder / "nyuv2", FRAMES, 1, rows, columns, report=lambda line: None)
+    sizes, jobs = ((8, 4, 96, 128), 1) if place.tiny else ((64, 4, 288, 384), None)
+    synth(place.folder / "nyuv2", *sizes, jobs=jobs, report=lambda line: None)
     result: dict[str, Any] = {"pinned": place.is_cuda}
     size = "smoke" if place.tiny else "paper"
     for name, data in (("nyuv2", place.folder), ("qm9", place.data)):

@@ -15,7 +15,7 @@ NOT_NUMBERS = ("paths", "logger", "debug", "label")
 
 NOT_NUMBERS_IN = {
     "trainer": ("device", "threads", "workers", "checkpoint_minutes", "log_every", "determinism"),
-    "dataset": ("root",),
+    "dataset": ("root", "resident"),
     "architecture": ("serves", "single_task"),
     "gradients": ("backend", "max_memory"),
     "algorithm": ("_target_",),

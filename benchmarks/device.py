@@ -154,8 +154,11 @@ def run_tests(place: Place, keep: Keep) -> None:
 def resume_runs(place: Place, keep: Keep) -> None:
     """Train twice without a break and once with one, and tell by how much the runs differ."""
     result: dict[str, Any] = {}
+    sizes = ["profile=demo", "dataset.train_size=2400", "trainer.epochs=5"]
+    if place.tiny:
+        sizes = ["profile=smoke"]
     for method, number in RESUMED.items():
-        words = [f"method={method}", f"profile={'smoke' if place.tiny else 'demo'}"]
+        words = [f"method={method}", *sizes]
         folders = {
             name: place.folder / f"{method}-{name}" for name in ("first", "second", "broken")
         }

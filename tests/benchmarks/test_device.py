@@ -108,6 +108,9 @@ def test_a_profile_is_summed_up():
         "stream_synchronisations": 3,
         "busy_seconds": pytest.approx(56e-6),
     }
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        torch.ones(2, 2) @ torch.ones(2, 2)
+    assert {*count_events(seen.key_averages()).values()} == {0}  # nothing of a GPU in it
 
 
 def test_two_logs_are_compared_bit_for_bit():

@@ -3,8 +3,9 @@
 python -m benchmarks NAME [--json] [KEY=VALUE ...]
 
 The settings are paths.data=data rounds=7 threads=1 and, for training steps, only=ls,mgda (by
-default every contestant) and memory=true. growth draws a picture into paths.figures=DIR. --json
-prints JSON alone.
+default every contestant) and memory=true. growth draws a picture into paths.figures=DIR. For a look
+at a device, see `scripts/gpu_check.sh`, they are device=auto tiny=false out=gpu_check.json and
+only=steps,tests. --json prints JSON alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from mtl_bench.reporting.drawing import save, style
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
-    *("agents", "constant", "growth", "lenet", "mtan", "precision", "processes", "pspnet"),
+    *("agents", "constant", "counts", "device", "growth", "lenet", "mtan", "precision"),
+    *("processes", "pspnet"),
     *("qm9", "readme_loop", "sac", "solvers", "systems"),
 )
 
@@ -56,15 +58,14 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
     """
     settings = parse_settings(
         words,
-        paths__data="data",
-        paths__figures=None,
-        rounds="7",
-        threads="1",
-        only=None,
-        memory="false",
+        **{"paths__data": "data", "paths__figures": None, "rounds": "7", "threads": "1"},
+        **{"only": None, "memory": "false"},
+        **{"device": "auto", "tiny": "false", "out": "gpu_check.json"},
     )
-    require_choice(settings, "memory", ("true", "false"))
+    for key in ("memory", "tiny"):
+        require_choice(settings, key, ("true", "false"))
     data = Path(str(settings["paths.data"]))
+    tiny = settings["tiny"] == "true"
     rounds, threads = parse_count(settings, "rounds"), parse_count(settings, "threads")
     only = [choice.strip() for choice in (settings["only"] or "").split(",") if choice.strip()]
     folder = settings["paths.figures"]
@@ -84,6 +85,8 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
             "processes": (data, rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
+            "counts": (data, only),
+            "device": (data, str(settings["device"]), tiny, Path(str(settings["out"])), only),
         }
         result = module.measure(*arguments[name])
         if folder is not None:

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.libmtl import libmtl_steps
-from benchmarks.random_images import random_batches
-from benchmarks.steps import MethodVariant, Problem
+from benchmarks.random_images import Size, describe_size, random_batches
+from benchmarks.steps import MethodVariant, Problem, count_parameters
 from benchmarks.torchjd import torchjd_step
 from mtl_bench.architectures.mtan import MTAN
 from mtl_bench.architectures.segnet import SegNet
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.datasets.nyuv2.tasks import CLASSES, nyuv2_tasks
 
-SIZE = (2, 288, 384)
+SIZE, TINY = (2, 288, 384), (2, 32, 64)
 """Images, rows, columns of a batch."""
 
 VARIANTS = {
@@ -29,20 +29,26 @@ VARIANTS = {
 }
 
 
-def problem(data: Path) -> Problem:
-    """Return batch 2 of random images and labels on the paper's MTAN; TorchJD is the peer."""
+def problem(data: Path, tiny: bool = False) -> Problem:
+    """Return batch 2 of random images and labels on the paper's MTAN; TorchJD is the peer.
+
+    Args:
+        data: not used.
+        tiny: small images and few channels, for tests.
+    """
     tasks = nyuv2_tasks("batch")
     names = [task.name for task in tasks]
     torch.manual_seed(0)
-    network = MTAN(names)
+    size, width = (TINY, 1 / 64) if tiny else (SIZE, 1.0)
+    network = MTAN(names, width=width)
     return Problem(
         name="mtan",
         dataset="nyuv2",
-        title="MTAN with 44,229,073 parameters, 3 tasks, batch 2 of 288 x 384",
+        title=f"MTAN with {count_parameters(network)} parameters, 3 tasks, {describe_size(size)}",
         network=network,
-        build_separate=lambda: SingleTask(names, SegNet),
+        build_separate=lambda: SingleTask(names, partial(SegNet, width=width)),
         tasks=tasks,
-        batches=random_batches(SIZE, targets),
+        batches=random_batches(size, partial(targets, size)),
         variants=VARIANTS,
         peers={
             "TorchJD UPGrad": partial(torchjd_step, network, tasks, "UPGrad", 1),
@@ -51,12 +57,12 @@ def problem(data: Path) -> Problem:
     )
 
 
-def targets(generator: torch.Generator) -> dict[str, Tensor]:
+def targets(size: Size, generator: torch.Generator) -> dict[str, Tensor]:
     """Return labels without meaning for a batch."""
-    images, rows, columns = SIZE
+    images, rows, columns = size
     normals = torch.randn(images, 3, rows, columns, generator=generator)
     return {
-        "segmentation": torch.randint(-1, CLASSES, SIZE, generator=generator),
+        "segmentation": torch.randint(-1, CLASSES, size, generator=generator),
         "depth": 10 * torch.rand(images, 1, rows, columns, generator=generator),
         "normal": normals / normals.norm(dim=1, keepdim=True),
     }

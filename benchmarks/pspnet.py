@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.random_images import random_batches
-from benchmarks.steps import MethodVariant, Problem
+from benchmarks.random_images import Size, describe_size, random_batches
+from benchmarks.steps import MethodVariant, Problem, count_parameters
 from mtl_bench.architectures.pspnet import PSPNet
 from mtl_bench.architectures.single_task import SingleTask
 from mtl_bench.datasets.cityscapes.tasks import cityscapes_tasks
 
-SIZE = (8, 256, 512)
+SIZE, TINY = (8, 256, 512), (2, 64, 128)
 """Images, rows, columns of a batch; targets are at an eighth of it."""
 
 CLASSES = 19
@@ -25,30 +26,37 @@ VARIANTS = {
 }
 
 
-def problem(data: Path) -> Problem:
-    """Return batch 8 of random images and labels on the paper's PSPNet, from random weights."""
+def problem(data: Path, tiny: bool = False) -> Problem:
+    """Return batch 8 of random images and labels on the paper's PSPNet, from random weights.
+
+    Args:
+        data: not used.
+        tiny: small images and few channels, for tests.
+    """
+    size, width = (TINY, 1 / 64) if tiny else (SIZE, 1.0)
     tasks = cityscapes_tasks(CLASSES)
     names = [task.name for task in tasks]
     torch.manual_seed(0)
 
     def build(own: Sequence[str]) -> PSPNet:
-        return PSPNet(own, classes=CLASSES, pretrained=None)
+        return PSPNet(own, classes=CLASSES, width=width, pretrained=None)
 
+    network = build(names)
     return Problem(
         name="pspnet",
         dataset="cityscapes",
-        title="PSPNet with 92,740,694 parameters, 3 tasks, batch 8 of 256 x 512",
-        network=build(names),
+        title=f"PSPNet with {count_parameters(network)} parameters, 3 tasks, {describe_size(size)}",
+        network=network,
         build_separate=lambda: SingleTask(names, build),
         tasks=tasks,
-        batches=random_batches(SIZE, targets),
+        batches=random_batches(size, partial(targets, size)),
         variants=VARIANTS,
     )
 
 
-def targets(generator: torch.Generator) -> dict[str, Tensor]:
+def targets(size: Size, generator: torch.Generator) -> dict[str, Tensor]:
     """Return labels without meaning for a batch."""
-    images, rows, columns = SIZE[0], SIZE[1] // 8, SIZE[2] // 8
+    images, rows, columns = size[0], size[1] // 8, size[2] // 8
     return {
         "segmentation": torch.randint(0, CLASSES, (images, rows, columns), generator=generator),
         "instance": 50 * torch.randn(images, 2, rows, columns, generator=generator),

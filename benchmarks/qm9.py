@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.libmtl import libmtl_steps
 from benchmarks.pyg_mpnn import PyGMPNN
-from benchmarks.steps import MethodVariant, Problem, Step, adam
+from benchmarks.steps import MethodVariant, Problem, Step, adam, count_parameters
 from benchmarks.torchjd import torchjd_step
 from mtl_bench import build_architecture, build_dataset, build_method
 from mtl_bench.architectures.mpnn import MPNN
@@ -29,20 +29,23 @@ VARIANTS = {
 }
 
 
-def problem(data: Path) -> Problem:
+def problem(data: Path, tiny: bool = False) -> Problem:
     """Return batch 120 of real molecules on the paper's MPNN.
 
     Peers: LS on PyG's layers with the same parameters, and TorchJD on our network.
 
     Args:
         data: folder of prepared data.
+        tiny: the sizes of ``profile=smoke``, for tests.
 
     Raises:
         DataError: QM9 is not prepared.
     """
-    dataset: Any = build_dataset("qm9", data=str(data))
-    network = build_architecture("qm9")
+    profile = "smoke" if tiny else "paper"
+    dataset: Any = build_dataset("qm9", profile=profile, data=str(data))
+    network = build_architecture("qm9", profile=profile)
     assert isinstance(network, MPNN)
+    dim, edge_hidden = network.convolution.dim, network.convolution.hidden.out_features
     tasks = dataset.tasks
 
     def batches() -> Iterator[Any]:
@@ -53,7 +56,7 @@ def problem(data: Path) -> Problem:
 
     def separate() -> SingleTask:
         names = [task.name for task in tasks]
-        return SingleTask(names, lambda own: MPNN(own))
+        return SingleTask(names, partial(MPNN, dim=dim, edge_hidden=edge_hidden))
 
     def pyg() -> Step:
         return pyg_step(network, tasks)
@@ -61,7 +64,7 @@ def problem(data: Path) -> Problem:
     return Problem(
         name="qm9",
         dataset="qm9",
-        title="QM9, MPNN with 617,675 parameters, 11 tasks, batch 120",
+        title=f"QM9, MPNN with {count_parameters(network)} parameters, 11 tasks, batch 120",
         network=network,
         build_separate=separate,
         tasks=tasks,

@@ -9,9 +9,17 @@ from torch import Tensor
 
 from mtl_bench.datasets.images import ImageBatch
 
+Size = tuple[int, int, int]
+"""Images, rows, columns of a batch."""
+
+
+def describe_size(size: Size) -> str:
+    """Return a batch's size in words."""
+    return f"batch {size[0]} of {size[1]} x {size[2]}"
+
 
 def random_batches(
-    size: tuple[int, int, int], targets: Callable[[torch.Generator], dict[str, Tensor]]
+    size: Size, targets: Callable[[torch.Generator], dict[str, Tensor]]
 ) -> Iterator[ImageBatch]:
     """Yield random images with labels, without end.
 

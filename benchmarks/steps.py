@@ -22,6 +22,7 @@ from torch import nn
 from torch.optim import Adam
 
 from mtl_bench import build_method
+from mtl_bench.algorithms.base import Component
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.groups import describe_group
@@ -128,20 +129,43 @@ def adam(network: nn.Module) -> Adam:
     return Adam(network.parameters(), 1e-4, fused=True)
 
 
-def method_step(problem: Problem, variant: MethodVariant, optimizer: Adam) -> Step:
-    """Return the training step of one of our methods."""
+def count_parameters(network: nn.Module) -> str:
+    """Return the number of a network's parameters as a person reads it."""
+    return f"{sum(parameter.numel() for parameter in network.parameters()):,}"
+
+
+def build_component(
+    problem: Problem,
+    variant: MethodVariant,
+    device: torch.device = CPU,
+    optimizer: Adam | None = None,
+) -> Component:
+    """Return what a trainer would update, with replay buffers that are full enough.
+
+    Args:
+        problem: its network, which is there already.
+        variant: one of our methods.
+        device: of the network, unless every task has one of its own.
+        optimizer: of the network, by default a new one.
+    """
     fields = dict(variant.fields)
     method = build_method(variant.method, len(problem.tasks), dataset=problem.dataset, **fields)
     network = problem.network
     if method.separate_networks:
-        network = problem.build_separate()
-        optimizer = adam(network)
-    gradients = BatchGradients(network, problem.tasks, method, CPU, **dict(variant.options))
+        network, optimizer = problem.build_separate().to(device), None
+    gradients = BatchGradients(network, problem.tasks, method, device, **dict(variant.options))
     fill_replay(method, len(problem.tasks))
+    return Component("", network, gradients, method, [optimizer or adam(network)])
+
+
+def method_step(problem: Problem, variant: MethodVariant, optimizer: Adam) -> Step:
+    """Return the training step of one of our methods."""
+    component = build_component(problem, variant, optimizer=optimizer)
+    method, gradients = component.method, component.gradients
 
     def step(batch: Any) -> None:  # noqa: ANN401 - the network's own batch
         method.step_with(gradients([batch]))
-        optimizer.step()
+        component.optimizers[0].step()
         if method.looks_again:
             with gradients.reevaluate([batch]) as updated:
                 method.after_update(updated)

@@ -28,7 +28,8 @@ class EdgeMessages(Function):
     beyond r. Molecules of one size are one batched product, so nothing is padded.
 
     On a CPU the backward pass works in blocks of molecules whose intermediates stay in the
-    processor's cache; a GPU would wait for their launches. It takes the gradients of T tasks at
+    processor's cache; a GPU would wait for their launches (`propagate_together`). It takes the
+    gradients of T tasks at
     once under ``torch.func.vmap``: the weight gradients of all of them are then one matrix product.
 
     Args (of ``apply``):
@@ -156,6 +157,8 @@ def propagate(
     groups: Groups,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of h (T, A, F), V (T, K, E) and W (T, K, F, O)."""
+    if grad_TAO.device.type != "cpu":
+        return propagate_together(grad_TAO, features_AF, weight_KFO, pairs_PE, edges_PK, groups)
     tasks, atoms_total, outputs = grad_TAO.shape
     width, features, _ = weight_KFO.shape
     flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
@@ -186,6 +189,39 @@ def propagate(
                 grad_hidden[t].addmm_(e.T, dr_PK)
             else:
                 grad_hidden[t].add_(torch.mm(e.T, dr_PK))
+    return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
+
+
+def propagate_together(
+    grad_TAO: Tensor,
+    features_AF: Tensor,
+    weight_KFO: Tensor,
+    pairs_PE: Tensor,
+    edges_PK: Tensor,
+    groups: Groups,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what ``propagate`` does, by products of all tasks and of all molecules of one size.
+
+    A GPU has no cache that a block of molecules would have to fit into, and it waits for launches.
+    """
+    tasks, atoms_total, outputs = grad_TAO.shape
+    width, features, _ = weight_KFO.shape
+    flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
+    sums_AS = outer_sums(features_AF, edges_PK, groups)
+    grad_weight = (flat_OA @ sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
+    del sums_AS
+    grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
+    exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
+    grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)
+    weight_OS = weight_KFO.flatten(0, 1).T
+    inactive_PK = edges_PK == 0  # where the ReLU lets no gradient through
+    for atoms, pairs, (n, count) in blocks(groups, limit=None):
+        h, r = views(features_AF[atoms], edges_PK[pairs], (n, count))
+        ds = (grad_TAO[:, atoms] @ weight_OS).view(tasks, count, n * width, features)
+        grad_features[:, atoms] = (r @ ds).view(tasks, n * count, features)
+        dr_TPK = (h @ ds.transpose(2, 3)).view(tasks, -1, width)
+        dr_TPK.masked_fill_(inactive_PK[pairs], 0)
+        grad_hidden += torch.bmm(pairs_PE[pairs].T.expand(tasks, -1, -1), dr_TPK)
     return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
 
 

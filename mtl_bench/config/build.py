@@ -183,6 +183,13 @@ def _of_supervised(config: dict[str, Any], data: Dataset, device: torch.device) 
     from mtl_bench.runtime.environment import choose_workers
 
     settings = config["trainer"]
+    loading = {
+        "workers": choose_workers(settings["workers"], device),
+        "pin": device.type == "cuda",
+    }
+    if getattr(data, "resident", False):
+        data.move(device)  # type: ignore[attr-defined] # as such a data set can
+        loading = {}
     tasks = [task.name for task in data.tasks]
     method = build_run_method(config, len(tasks))
     return {
@@ -192,10 +199,7 @@ def _of_supervised(config: dict[str, Any], data: Dataset, device: torch.device) 
         "scheduler": config["scheduler"] and partial(build_scheduler, config["scheduler"]),
         "accumulate": settings["accumulate"],
         "warmup_epochs": settings.get("warmup_epochs", 0),
-        "loading": {
-            "workers": choose_workers(settings["workers"], device),
-            "pin": device.type == "cuda",
-        },
+        "loading": loading,
         "precision": settings["precision"],
         "compile": settings.get("compile"),
         **config["gradients"],

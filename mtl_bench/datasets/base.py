@@ -64,6 +64,9 @@ class Dataset(Protocol):
     One with an attribute ``score``, the name of a metric, is scored by that metric's mean over the
     tasks; others by Δm against the references of their metrics.
 
+    One with an attribute ``resident = True`` is told the device of a training by ``move(device)``,
+    and then makes its batches there.
+
     One whose samples belong to one task each says so by an attribute ``task_inputs = True``, and
     yields a ``TaskBatch`` each time.
     """

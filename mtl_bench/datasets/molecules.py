@@ -21,6 +21,9 @@ NODE_FEATURES = 11
 BOND_TYPES = 4
 """Single, double, triple, aromatic."""
 
+CHUNK = 10_000
+"""Molecules whose features are made at a time, where those of all are."""
+
 
 @dataclass(frozen=True)
 class MoleculeBatch:
@@ -144,23 +147,83 @@ class MoleculeStore:
 
     def __getitems__(self, molecules: list[int] | np.ndarray) -> MoleculeBatch:
         """Return a batch; torch's DataLoader calls this with the indices of one batch."""
-        ids_B = np.asarray(molecules)
+        ids_B, groups = self.sort(np.asarray(molecules))
+        atoms_AF, positions_A3, pairs_PE = self.features(ids_B)
+        sizes_B = self.sizes_M[ids_B]
+        targets_BT = torch.from_numpy(self.targets_MT[ids_B])
+        return MoleculeBatch(
+            atoms_AF=atoms_AF,
+            positions_A3=positions_A3,
+            pairs_PE=pairs_PE,
+            slots_A=torch.from_numpy(ranges(np.arange(len(sizes_B)) * int(sizes_B[-1]), sizes_B)),
+            groups=groups,
+            targets=dict(zip(self.names, targets_BT.unbind(1), strict=True)),
+        )
+
+    def sort(self, ids_B: np.ndarray) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
+        """Return molecules in the order of their sizes, and the runs of equal size."""
         ids_B = ids_B[np.argsort(self.sizes_M[ids_B], kind="stable")]
+        values, counts = np.unique(self.sizes_M[ids_B], return_counts=True)
+        return ids_B, tuple(zip(values.tolist(), counts.tolist(), strict=True))
+
+    def features(self, ids_B: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return node features, positions and edge features of molecules, as in a batch."""
         sizes_B = self.sizes_M[ids_B]
         atoms_A = ranges(self.arrays["atom_offsets"][ids_B], sizes_B)
         pairs_P = ranges(self.pair_offsets_M[ids_B], sizes_B**2)
         positions_A3 = self.arrays["positions"][atoms_A]
-        values, counts = np.unique(sizes_B, return_counts=True)
-        targets_BT = torch.from_numpy(self.targets_MT[ids_B])
-        return MoleculeBatch(
-            atoms_AF=torch.from_numpy(
-                node_features(self.arrays["numbers"][atoms_A], self.arrays["hydrogens"][atoms_A])
-            ),
-            positions_A3=torch.from_numpy(positions_A3),
-            pairs_PE=torch.from_numpy(
-                pair_features(positions_A3, self.arrays["bonds"][pairs_P], sizes_B)
-            ),
-            slots_A=torch.from_numpy(ranges(np.arange(len(sizes_B)) * int(sizes_B[-1]), sizes_B)),
-            groups=tuple(zip(values.tolist(), counts.tolist(), strict=True)),
-            targets=dict(zip(self.names, targets_BT.unbind(1), strict=True)),
+        nodes_AF = node_features(self.arrays["numbers"][atoms_A], self.arrays["hydrogens"][atoms_A])
+        pairs_PE = pair_features(positions_A3, self.arrays["bonds"][pairs_P], sizes_B)
+        return (
+            torch.from_numpy(nodes_AF),
+            torch.from_numpy(positions_A3),
+            torch.from_numpy(pairs_PE),
         )
+
+
+class ResidentMoleculeStore:
+    """A store whose molecules lie on a device, which gathers the same batches from them.
+
+    The features of atoms and pairs are made once, since no molecule's depend on its batch: 1.2 GB
+    for QM9. The numbers of its molecules are all that a batch brings to the device.
+
+    Args:
+        store: of the molecules.
+        device: where they are to lie.
+    """
+
+    def __init__(self, store: MoleculeStore, device: torch.device) -> None:
+        self.store, self.device = store, device
+        molecules = np.arange(len(store.sizes_M))
+        chunks = np.array_split(molecules, -(-len(molecules) // CHUNK))
+        parts = [[x.to(device) for x in store.features(ids)] for ids in chunks]
+        self.atoms_AF, self.positions_A3, self.pairs_PE = map(torch.cat, zip(*parts, strict=True))
+        self.targets_MT = torch.from_numpy(store.targets_MT).to(device)
+        offsets_M = store.arrays["atom_offsets"][:-1]
+        spans_M3 = np.stack([offsets_M, store.pair_offsets_M, store.sizes_M], axis=1)
+        self.spans_M3 = torch.from_numpy(spans_M3).to(device)
+
+    def __getitems__(self, molecules: list[int] | np.ndarray) -> MoleculeBatch:
+        """Return a batch on the device, without waiting for it."""
+        ids_B, groups = self.store.sort(np.asarray(molecules))
+        here_B = torch.from_numpy(ids_B).to(self.device, non_blocking=True)
+        atom_B, pair_B, size_B = self.spans_M3[here_B].unbind(1)
+        atoms = sum(n * count for n, count in groups)
+        atoms_A = ranges_on(atom_B, size_B, atoms)
+        row_B = torch.arange(len(ids_B), device=self.device) * groups[-1][0]
+        pairs_P = ranges_on(pair_B, size_B**2, sum(n * n * count for n, count in groups))
+        return MoleculeBatch(
+            atoms_AF=self.atoms_AF[atoms_A],
+            positions_A3=self.positions_A3[atoms_A],
+            pairs_PE=self.pairs_PE[pairs_P],
+            slots_A=ranges_on(row_B, size_B, atoms),
+            groups=groups,
+            targets=dict(zip(self.store.names, self.targets_MT[here_B].unbind(1), strict=True)),
+        )
+
+
+def ranges_on(starts_B: Tensor, lengths_B: Tensor, total: int) -> Tensor:
+    """Return what ``ranges`` does, on the device; ``total`` is the sum of the lengths."""
+    shifts_B = starts_B - lengths_B.cumsum(0) + lengths_B
+    shifts = torch.repeat_interleave(shifts_B, lengths_B, output_size=total)
+    return torch.arange(total, device=starts_B.device) + shifts

@@ -78,14 +78,12 @@ def run_cell(overrides: list[str], slot: int | None = None) -> SweepRun:
 
     Args:
         overrides: of the run.
-        slot: a number that no other run on this machine has at the same time; it chooses the GPU.
+        slot: a number that no other run on this machine has at the same time.
     """
     try:
         resolved: dict[str, Any] = compose_config(overrides)
-        if slot is not None:
-            resolved["trainer"]["device"] = assign_device(resolved["trainer"]["device"], slot)
-            if resolved["logger"]["progress"] == "auto":  # one terminal can't have two displays
-                resolved["logger"]["progress"] = "named"
+        if slot is not None and resolved["logger"]["progress"] == "auto":
+            resolved["logger"]["progress"] = "named"  # one terminal can't have two displays
         path, _ = run(resolved)
     except MtlBenchError as error:
         state = next((name for kind, name in STATES.items() if isinstance(error, kind)), "failed")
@@ -104,13 +102,3 @@ def cancelled(overrides: list[str]) -> SweepRun:
     """Return the cell of a run that a request to stop came before."""
     told = "stopped before it began; the same command continues there"
     return SweepRun(overrides, None, "interrupted", told)
-
-
-def assign_device(device: str, slot: int) -> str:
-    """Return the device of a run beside others: with ``auto``, every slot has the next GPU."""
-    if device != "auto":
-        return device
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return f"cuda:{slot % count}" if count else device

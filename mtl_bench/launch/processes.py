@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -39,15 +40,23 @@ def launch(
 ) -> list[SweepRun]:
     """Carry out all cells, ``settings["n_jobs"]`` at a time.
 
+    Where there are GPUs, a process sees one of them, the next one in turn, and no more than
+    ``settings["per_gpu"]`` have the same one at a time. A sweep that names ``trainer.device`` has
+    chosen for itself, and its processes see what this one sees.
+
     A request to stop is passed on to the runs, which save themselves, and none is begun after it.
     A run that is killed fails alone. A second Ctrl-C kills all that are left.
 
     Raises:
-        ConfigError: n_jobs is no number of processes.
+        ConfigError: n_jobs or per_gpu is no number of processes.
     """
-    jobs = settings["n_jobs"]
-    if not isinstance(jobs, int) or jobs < 1:
-        raise ConfigError(f"hydra.launcher.n_jobs={jobs}: must be a whole number, 1 or more")
+    for name in ("n_jobs", "per_gpu"):
+        if not isinstance(settings[name], int) or settings[name] < 1:
+            raise ConfigError(
+                f"hydra.launcher.{name}={settings[name]}: must be a whole number, 1 or more"
+            )
+    gpus = [] if any(_names_device(cell) for cell in cells) else visible_gpus()
+    jobs = _count_jobs(settings["n_jobs"], settings["per_gpu"], len(gpus))
     left = deque(range(len(cells)))
     outcomes: dict[int, SweepRun] = {}
     children: dict[int, _Child] = {}
@@ -58,7 +67,8 @@ def launch(
                 slot = min(set(range(jobs)) - children.keys())
                 number = left.popleft()
                 with _held_back():
-                    children[slot] = _start(task, number, cells[number], slot, jobs)
+                    gpu = gpus[slot % len(gpus)] if gpus else None
+                    children[slot] = _start(task, number, cells[number], slot, jobs, gpu)
             if stop.name is not None and not told:
                 told = True
                 for child in children.values():
@@ -69,6 +79,37 @@ def launch(
                     outcomes[child.cell] = _collect(child, cells[child.cell])
                     del children[slot]
     return [outcomes.get(number) or cancelled(cell) for number, cell in enumerate(cells)]
+
+
+def visible_gpus() -> list[str]:
+    """Return what CUDA_VISIBLE_DEVICES calls each of the GPUs that this process may use.
+
+    Without the variable it is all of the machine's. As CUDA does, it ends at what names none.
+    """
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is None:
+        import torch
+
+        return [str(number) for number in range(torch.cuda.device_count())]
+    names = [name.strip() for name in told.split(",")]
+    return [*takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), names)]
+
+
+def _names_device(overrides: list[str]) -> bool:
+    """Tell whether a cell says where it runs."""
+    return any(word.partition("=")[0] == "trainer.device" for word in overrides)
+
+
+def _count_jobs(wanted: int, per_gpu: int, gpus: int) -> int:
+    """Return how many processes there are at a time, and say so where these are fewer."""
+    jobs = min(wanted, per_gpu * gpus) if gpus else wanted
+    if jobs < wanted:
+        print(
+            f"{jobs} at a time: GPUs {gpus}, hydra.launcher.per_gpu={per_gpu}; a higher per_gpu "
+            "lets runs of small networks share one",
+            flush=True,
+        )
+    return jobs
 
 
 @contextmanager
@@ -93,10 +134,12 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _start(task: SweepRunner, number: int, overrides: list[str], slot: int, jobs: int) -> _Child:
+def _start(
+    task: SweepRunner, number: int, overrides: list[str], slot: int, jobs: int, gpu: str | None
+) -> _Child:
     context = multiprocessing.get_context("spawn")
     answers, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_carry_out, args=(task, overrides, slot, jobs, writer))
+    process = context.Process(target=_carry_out, args=(task, overrides, slot, jobs, gpu, writer))
     process.start()
     writer.close()
     return _Child(number, process, answers)
@@ -107,6 +150,7 @@ def _carry_out(
     overrides: list[str],
     slot: int,
     jobs: int,
+    gpu: str | None,
     writer: Connection[SweepRun, SweepRun],
 ) -> None:
     """Do the work of a child.
@@ -119,6 +163,8 @@ def _carry_out(
         # torch would take all processors in each of the processes
         share = max(1, len(os.sched_getaffinity(0)) // jobs)
         os.environ.setdefault("OMP_NUM_THREADS", str(share))
+        if gpu is not None:  # CUDA reads it when it is first used
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         cell = task(overrides, slot) if stop.name is None else cancelled(overrides)
     with suppress(BrokenPipeError):  # nobody is left to hear it; the record says it all
         writer.send(cell)

@@ -1,6 +1,7 @@
 """The network against the same network built from PyG's layers."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.pyg import to_pyg
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.testing import check_architecture
+from tests.accelerator import DEVICE, pretend
 from tests.molecules import random_store
 
 SIZES = (3, 7, 7, 5, 12, 7)
@@ -94,10 +96,24 @@ def test_second_derivatives_of_messages_against_finite_differences(messages):
     assert torch.autograd.gradgradcheck(call, inputs)
 
 
-def test_blocks_of_any_size_give_the_same_gradients(messages, monkeypatch):
+def in_blocks(monkeypatch):
+    """Let the blocks be as small as can be."""
+    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", 1)
+
+
+def together(monkeypatch):
+    """Do as on a GPU."""
+    monkeypatch.setattr(edge_messages, "propagate", edge_messages.propagate_together)
+
+
+WAYS = pytest.mark.parametrize("way", [in_blocks, together])
+
+
+@WAYS
+def test_blocks_of_any_size_give_the_same_gradients(messages, way, monkeypatch):
     call, inputs = messages
     expected = torch.autograd.grad(call(*inputs).square().sum(), inputs)
-    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", 1)
+    way(monkeypatch)
     for got, want in zip(
         torch.autograd.grad(call(*inputs).square().sum(), inputs), expected, strict=True
     ):
@@ -110,8 +126,9 @@ def test_blocks_are_for_the_cache_of_a_cpu():
     assert edge_messages.block_atoms(torch.device("cuda"), 64 * 129) is None
 
 
-def test_many_blocks_cost_bf16_no_accuracy(monkeypatch):
-    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", 1)
+@WAYS
+def test_many_blocks_cost_bf16_no_accuracy(way, monkeypatch):
+    way(monkeypatch)
     torch.manual_seed(0)
     n, molecules = 3, 400
     pairs_PE = torch.rand(molecules, n, n, 4)
@@ -128,7 +145,8 @@ def test_many_blocks_cost_bf16_no_accuracy(monkeypatch):
     torch.testing.assert_close(got.double(), want, rtol=2**-7, atol=0)  # of few roundings
 
 
-def test_the_backends_of_the_task_gradients_agree():
+@WAYS
+def test_the_backends_of_the_task_gradients_agree(way, monkeypatch):
     torch.manual_seed(0)
     tasks = ("a", "b", "c")
     network = MPNN(tasks, dim=8, edge_hidden=6)
@@ -141,15 +159,28 @@ def test_the_backends_of_the_task_gradients_agree():
         return TaskGradients(losses, network.shared_parameters(), own, backend=backend)
 
     weights = torch.tensor([0.5, 2.0, -1.0])
+    expected_TP = gradients("loop").jacobian()
+    way(monkeypatch)
     written = {}
     for backend in ("loop", "batched"):
         task_gradients = gradients(backend)
-        torch.testing.assert_close(
-            task_gradients.jacobian(), gradients("loop").jacobian(), rtol=1e-4, atol=1e-7
-        )
+        torch.testing.assert_close(task_gradients.jacobian(), expected_TP, rtol=1e-4, atol=1e-7)
         task_gradients.apply(weights, torch.ones(3))
         written[backend] = [p.grad.clone() for p in network.parameters()]
     torch.testing.assert_close(written["loop"], written["batched"], rtol=1e-4, atol=1e-7)
+
+
+def test_messages_are_differentiated_on_the_device_of_their_inputs():
+    with pretend(), DEVICE:
+        h, v, w = (torch.rand(*s, requires_grad=True) for s in ((8, 3), (5, 4), (5, 3, 2)))
+        pairs_PE = torch.rand(32, 4)
+        groups = ((2, 4),)
+        messages = EdgeMessages.apply(h, v, w, pairs_PE, hidden_edges(pairs_PE, v), groups)
+        backward = partial(torch.autograd.grad, messages, (h, v, w))
+        found = torch.func.vmap(backward)(torch.rand(3, *messages.shape))
+        for gradient, leaf in zip(found, (h, v, w), strict=True):
+            assert gradient.shape == (3, *leaf.shape)
+            assert gradient.device == DEVICE
 
 
 def test_atoms_of_one_molecule_may_come_in_any_order():

@@ -261,6 +261,7 @@ def hash_of(*overrides):
         "paths.data=/elsewhere",
         "paths.results=/elsewhere",
         "dataset.root=/elsewhere/qm9",
+        "dataset.resident=true",
         "logger.progress=off",
         "logger=wandb",
         "logger=tensorboard",

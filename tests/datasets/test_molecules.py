@@ -1,11 +1,14 @@
 """Batches against a plain loop over molecules."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl_bench.datasets.molecules import ranges
+from mtl_bench.datasets import molecules
+from mtl_bench.datasets.molecules import ResidentMoleculeStore, ranges
+from tests.accelerator import DEVICE, pretend
 from tests.molecules import random_store
 
 
@@ -55,3 +58,37 @@ def test_ranges(parts):
     starts, lengths = np.array(parts).T
     expected = np.concatenate([np.arange(s, s + n) for s, n in parts])
     assert np.array_equal(ranges(starts, lengths), expected)
+
+
+def tensors(batch):
+    """Return the tensors of a batch, its targets among them."""
+    fields = {**vars(batch), **batch.targets}
+    return {name: value for name, value in fields.items() if isinstance(value, torch.Tensor)}
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=st.lists(st.integers(3, 9), min_size=1, max_size=12), seed=st.integers(0, 99))
+def test_a_device_gathers_the_same_batches_bit_for_bit(sizes, seed):
+    store = random_store(tuple(sizes), seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(molecules, "CHUNK", 5)
+        resident = ResidentMoleculeStore(store, torch.device("cpu"))
+    rng = np.random.default_rng(seed)
+    for _ in range(3):
+        chosen = rng.choice(len(sizes), rng.integers(1, len(sizes) + 1), replace=False)
+        expected, found = store.__getitems__(chosen), resident.__getitems__(chosen)
+        assert (found.groups, found.targets.keys()) == (expected.groups, expected.targets.keys())
+        for name, value in tensors(expected).items():
+            assert value.dtype == tensors(found)[name].dtype
+            assert torch.equal(value, tensors(found)[name]), name
+
+
+def test_a_batch_is_made_on_the_device_of_the_molecules():
+    with pretend():
+        batch = ResidentMoleculeStore(random_store((3, 5, 4)), DEVICE).__getitems__([2, 0])
+        shapes = {name: (value.device, len(value)) for name, value in tensors(batch).items()}
+    assert shapes == {
+        **dict.fromkeys(("atoms_AF", "positions_A3", "slots_A"), (DEVICE, 7)),
+        "pairs_PE": (DEVICE, 25),
+        **dict.fromkeys("abc", (DEVICE, 2)),
+    }

@@ -56,6 +56,11 @@ def tell_settings(overrides, slot):
     return SweepRun(overrides, None, "finished", os.environ["OMP_NUM_THREADS"])
 
 
+def tell_gpu(overrides, slot):
+    """Answer with what the process may see, and in which slot it is."""
+    return SweepRun(overrides, None, "finished", f"{os.environ['CUDA_VISIBLE_DEVICES']}/{slot}")
+
+
 def time_out_always(overrides, slot):
     """Be told of the time limit in the midst of the work, which ends the process if not held."""
     folder = Path(overrides[0].split("=")[1])

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from mtl_bench.errors import ConfigError
-from mtl_bench.launch.processes import launch
+from mtl_bench.launch.processes import launch, visible_gpus
 from tests.end_to_end.processes import ENVIRONMENT
 from tests.launch import stand_ins
 
@@ -19,7 +19,7 @@ import sys
 from mtl_bench.launch.processes import launch
 from tests.launch import stand_ins
 cells = [[f"folder={sys.argv[1]}", f"seed={k}"] for k in range(4)]
-for cell in launch(getattr(stand_ins, sys.argv[2]), cells, {"n_jobs": 2}):
+for cell in launch(getattr(stand_ins, sys.argv[2]), cells, {"n_jobs": 2, "per_gpu": 1}):
     print(cell.state, cell.error)
 """
 
@@ -28,9 +28,13 @@ def cells_of(folder, count):
     return [[f"folder={folder}", f"seed={k}"] for k in range(count)]
 
 
+def settings(jobs, per_gpu=1):
+    return {"n_jobs": jobs, "per_gpu": per_gpu}
+
+
 def test_every_cell_has_a_process_and_no_two_share_a_slot(tmp_path):
     cells = cells_of(tmp_path, 3)
-    answers = launch(stand_ins.finish, cells, {"n_jobs": 2})
+    answers = launch(stand_ins.finish, cells, settings(2))
     assert [answer.overrides for answer in answers] == cells
     assert {answer.state for answer in answers} == {"finished"}
     told = [(tmp_path / f"seed={k}").read_text().split() for k in range(3)]
@@ -40,7 +44,7 @@ def test_every_cell_has_a_process_and_no_two_share_a_slot(tmp_path):
 
 
 def test_a_run_that_is_killed_fails_alone(tmp_path):
-    answers = launch(stand_ins.kill_the_second, cells_of(tmp_path, 4), {"n_jobs": 2})
+    answers = launch(stand_ins.kill_the_second, cells_of(tmp_path, 4), settings(2))
     assert [answer.state for answer in answers] == ["finished", "failed", "finished", "finished"]
     assert answers[1].overrides[-1] == "seed=1"
     assert "was killed by SIGKILL" in answers[1].error
@@ -49,7 +53,7 @@ def test_a_run_that_is_killed_fails_alone(tmp_path):
 
 
 def test_a_process_without_an_answer_is_named_by_its_status(tmp_path):
-    answers = launch(stand_ins.raise_in_the_second, cells_of(tmp_path, 2), {"n_jobs": 2})
+    answers = launch(stand_ins.raise_in_the_second, cells_of(tmp_path, 2), settings(2))
     assert [answer.state for answer in answers] == ["finished", "failed"]
     assert "ended with status 3" in answers[1].error
 
@@ -125,11 +129,51 @@ def test_processes_share_the_processors(tmp_path, monkeypatch):
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         if given is not None:
             monkeypatch.setenv("OMP_NUM_THREADS", given)
-        (answer,) = launch(stand_ins.tell_settings, cells_of(tmp_path, 1), {"n_jobs": jobs})
+        (answer,) = launch(stand_ins.tell_settings, cells_of(tmp_path, 1), settings(jobs))
         assert answer.error == str(told)
 
 
-@pytest.mark.parametrize("jobs", [0, -1, 1.5, None, "two"])
-def test_a_number_of_processes_that_is_none_is_named(jobs):
-    with pytest.raises(ConfigError, match=f"hydra.launcher.n_jobs={jobs}: must be a whole number"):
-        launch(stand_ins.finish, [["seed=0"]], {"n_jobs": jobs})
+def gpus_of(folder, cells, jobs, per_gpu):
+    """Return of every cell the GPU that its process was let see, and in how many slots they ran."""
+    answers = launch(stand_ins.tell_gpu, cells, settings(jobs, per_gpu))
+    assert {answer.state for answer in answers} == {"finished"}
+    told = [answer.error.split("/") for answer in answers]
+    return [gpu for gpu, _ in told], len({slot for _, slot in told})
+
+
+@pytest.mark.parametrize(
+    ("visible", "per_gpu", "seen", "slots"),
+    [
+        ("0,1", 1, ["0", "1"], 2),
+        ("3", 2, ["3", "3"], 2),
+        ("GPU-a, MIG-b", 2, ["GPU-a", "MIG-b"], 2),
+        ("4,-1,5", 1, ["4", "4"], 1),
+        ("", 1, ["", ""], 2),
+    ],
+)
+def test_a_process_sees_one_gpu_that_no_more_than_so_many_share(
+    visible, per_gpu, seen, slots, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpus_of(tmp_path, cells_of(tmp_path, 2), 2, per_gpu) == (seen, slots)
+    assert ("1 at a time" in capsys.readouterr().out) == (slots == 1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
+
+
+def test_processes_of_a_sweep_that_names_its_device_see_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    cells = [[*cell, "trainer.device=cuda:1"] for cell in cells_of(tmp_path, 2)]
+    assert gpus_of(tmp_path, cells, 2, 1) == (["3,4", "3,4"], 2)
+
+
+def test_without_the_variable_gpus_are_those_of_the_machine(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert visible_gpus() == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["n_jobs", "per_gpu"])
+@pytest.mark.parametrize("count", [0, -1, 1.5, None, "two"])
+def test_a_number_of_processes_that_is_none_is_named(name, count):
+    with pytest.raises(ConfigError, match=f"hydra.launcher.{name}={count}: must be a whole number"):
+        launch(stand_ins.finish, [["seed=0"]], settings(1) | {name: count})

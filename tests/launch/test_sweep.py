@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from mtl_bench.errors import ConfigError, Interrupted
 from mtl_bench.launch import cell, cluster, command, processes
@@ -254,26 +253,16 @@ def test_a_batch_of_none_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("word", "slot", "count", "device"),
-    [
-        ("trainer.device=auto", 0, 2, "cuda:0"),
-        ("trainer.device=auto", 3, 2, "cuda:1"),
-        ("trainer.device=auto", 3, 0, "auto"),
-        ("trainer.device=auto", None, 2, "auto"),
-        ("trainer.device=cuda", 1, 2, "cuda"),
-        ("trainer.device=cpu", 1, 2, "cpu"),
-    ],
+    ("words", "slot", "progress"),
+    [((), 0, "named"), ((), None, "auto"), (("logger.progress=off",), 0, "off")],
 )
-def test_runs_side_by_side_have_a_gpu_each(word, slot, count, device, monkeypatch):
+def test_runs_side_by_side_share_a_terminal(words, slot, progress, monkeypatch):
     given = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(
         cell, "run", lambda config: given.append(config) or RunOutcome("", "finished")
     )
-    overrides = [*WORDS[:2], "method=ls", word]
-    assert run_cell(overrides, slot).state == "finished"
-    assert [config["trainer"]["device"] for config in given] == [device]
+    assert run_cell([*WORDS[:2], "method=ls", *words], slot).state == "finished"
+    assert [config["logger"]["progress"] for config in given] == [progress]
 
 
 def test_what_the_system_refuses_is_said_as_for_a_single_run(monkeypatch):

@@ -105,8 +105,11 @@ def test_stopped_and_resumed_equals_uninterrupted(method, stops, tiny_data, tmp_
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_workers_and_a_stop_change_nothing(method, tiny_data, tmp_path, straight):
-    config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.workers=2")
+@pytest.mark.parametrize("loading", ["trainer.workers=2", "dataset.resident=true"])
+def test_how_batches_are_made_and_a_stop_change_nothing(
+    method, loading, tiny_data, tmp_path, straight
+):
+    config = config_of(tiny_data, tmp_path, *METHODS[method], loading)
     train(config, stop_at(STEPS + 1, signal.SIGUSR1))
     assert differences(straight(method)._asdict(), train(config)._asdict()) == []
 

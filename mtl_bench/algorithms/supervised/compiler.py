@@ -68,7 +68,7 @@ class Compiler:
         """Made in the running update."""
         self._backend = _inductor(mode) if backend is None else backend
         torch.compiler.allow_in_graph(unpool)  # which sets, for itself, what torch can't follow
-        torch._functorch.config.donated_buffer = False  # type: ignore[attr-defined]
+        torch._functorch.config.donated_buffer = False
         dynamo.config.recompile_limit = LIMIT
         dynamo.config.accumulated_recompile_limit = LIMIT
         dynamo.config.fail_on_recompile_limit_hit = True  # would go on without, and say nothing
@@ -166,7 +166,7 @@ def _inductor(mode: Mode) -> GraphBackend:
     def compile_graph(graph: torch.fx.GraphModule, inputs: Any) -> Callable[..., Any]:  # noqa: ANN401
         from torch._inductor.compile_fx import compile_fx
 
-        made: Callable[..., Any] = compile_fx(graph, inputs, config_patches=options)
+        made: Any = compile_fx(graph, inputs, config_patches=options)
         return made
 
     return compile_graph

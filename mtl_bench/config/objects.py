@@ -27,7 +27,7 @@ BUILT_WITH = {
     "algorithm": frozenset(
         {"data", "network", "method", "scheduler", "accumulate", "loading", "warmup_epochs"}
         | {"suite", "evaluation", "policy", "critics", "methods", "seed"}
-        | {"optimizer", "device", "clip_norm", "ranks"}
+        | {"optimizer", "device", "clip_norm", "ranks", "compile"}
     ),
     "architecture": frozenset({"tasks", "shape"}),
     "method": frozenset({"num_tasks", "seed"}),

@@ -1,4 +1,4 @@
-"""Measure training steps, solvers and agents, or a trivial predictor.
+"""Measure training steps, their products, solvers and agents, or a trivial predictor.
 
 python -m benchmarks NAME [--json] [KEY=VALUE ...]
 
@@ -21,8 +21,8 @@ from mtl_bench.errors import MtlBenchError
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
-    *("agents", "constant", "mtan", "precision", "processes", "pspnet", "qm9", "readme_loop"),
-    *("sac", "solvers", "systems"),
+    *("agents", "constant", "mtan", "phases", "precision", "processes", "pspnet", "qm9"),
+    *("readme_loop", "sac", "solvers", "systems"),
 )
 
 
@@ -68,6 +68,7 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
             "sac": (rounds, threads, only),
             "systems": (rounds, threads, only),
             "processes": (data, rounds, threads, only),
+            "phases": (data, rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
         }

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
+from mtl_bench.architectures.products import bmm, mm
+
 Groups = tuple[tuple[int, int], ...]
 
 BLOCK_FLOATS = 300_000
@@ -54,7 +56,7 @@ class EdgeMessages(Function):
         groups: Groups,
     ) -> Tensor:
         """Compute the messages."""
-        return outer_sums(features_AF, edges_PK, groups) @ weight_KFO.flatten(0, 1)
+        return mm(outer_sums(features_AF, edges_PK, groups), weight_KFO.flatten(0, 1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
@@ -160,7 +162,7 @@ def propagate(
     width, features, _ = weight_KFO.shape
     flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
     sums_AS = outer_sums(features_AF, edges_PK, groups)
-    grad_weight = (flat_OA @ sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
+    grad_weight = mm(flat_OA, sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
     del sums_AS
     grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
     exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
@@ -174,13 +176,14 @@ def propagate(
         n, count = shape
         h, r = views(features_AF[atoms], edges_PK[pairs], shape)
         e, r_PK = pairs_PE[pairs], edges_PK[pairs]
-        ds = ds_S[: n * count * width * features].view(count, n * width, features)
+        room_AS = ds_S[: n * count * width * features].view(n * count, -1)
         dr = dr_S[: n * n * count * width].view(count, n, n * width)
         dr_PK = dr.view(-1, width)
         for t in range(tasks):
-            torch.mm(grad_TAO[t, atoms], weight_OS, out=ds.view(n * count, -1))
-            torch.bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
-            torch.bmm(h, ds.transpose(1, 2), out=dr)
+            ds_AS = mm(grad_TAO[t, atoms], weight_OS, out=room_AS)
+            ds = ds_AS.view(count, n * width, features)
+            bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
+            bmm(h, ds.transpose(1, 2), out=dr)
             torch.ops.aten.threshold_backward.grad_input(dr_PK, r_PK, 0, grad_input=dr_PK)  # ReLU
             if exact == dr_PK.dtype:
                 grad_hidden[t].addmm_(e.T, dr_PK)

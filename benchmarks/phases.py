@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import qm9
 from benchmarks.processor import processor_name
+from benchmarks.steps import Problem
 from mtl_bench.architectures import products
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.runtime.memory import reuse_freed_memory
@@ -30,9 +31,9 @@ PHASES = (
     "outer sums, r' h",
     "messages, sums W",
     "weight gradients, dm' sums",
-    "gradients of the sums, dm W'",
+    "gradients of the sums, dm W' (and h W)",
     "gradients of h, r dsums",
-    "gradients of r, h dsums'",
+    "gradients of r, h dsums' or (h W) dm'",
     "other products",
 )
 
@@ -131,26 +132,35 @@ def square_rate(multiply: Callable[[Tensor, Tensor], Tensor]) -> float:
 
 
 def measure(data: Path, rounds: int, threads: int, only: Sequence[str]) -> dict[str, Any]:
-    """Count and time the products of whole training steps.
+    """Count and time the products of whole steps on QM9 at the paper's size.
 
     Args:
         data: folder of prepared data.
-        rounds: steps that are counted, after one that is not; each is made twice, since noting
-            the products takes time of its own.
+        rounds: see ``count``.
         threads: CPU threads.
         only: contestants of ``python -m benchmarks qm9``, by default LS and TaskForce.
     """
     torch.set_num_threads(threads)
     reuse_freed_memory()
-    problem = qm9.problem(data)
+    return count(qm9.problem(data), rounds, only or ["ls", "taskforce"])
+
+
+def count(problem: Problem, rounds: int, only: Sequence[str]) -> dict[str, Any]:
+    """Count and time the products of whole training steps.
+
+    Args:
+        problem: with the network ``MPNN``.
+        rounds: steps that are counted, after one that is not; each is made twice, since noting
+            the products takes time of its own.
+        only: contestants.
+    """
     network = problem.network
     assert isinstance(network, MPNN)
-    contestants, _ = problem.contestants(only or ["ls", "taskforce"])
+    contestants, _ = problem.contestants(only)
     result: dict[str, Any] = {
         "processor": processor_name(),
         "torch": torch.__version__,
         "rounds": rounds,
-        "threads": threads,
         "square_blas": square_rate(torch.mm),
         "square_ours": square_rate(products.mm),
         "steps": {},

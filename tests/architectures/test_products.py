@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mtl_bench.architectures import products
+from mtl_bench.architectures import edge_messages, products
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.products import bmm, mm, uses_onednn
 from mtl_bench.gradients import TaskGradients
@@ -59,8 +59,12 @@ def test_the_vendor_is_read_from_linux(tmp_path, monkeypatch):
         assert products.is_amd.__wrapped__() == amd
 
 
+@pytest.mark.usefixtures("amd")
 @pytest.mark.parametrize("backend", ["loop", "batched"])
-def test_task_gradients_of_the_network_have_the_accuracy_of_float32(amd, backend):
+@pytest.mark.parametrize("floats", [1, 10**6])
+def test_task_gradients_of_the_network_have_the_accuracy_of_float32(backend, floats, monkeypatch):
+    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", floats)
+    monkeypatch.setattr(edge_messages, "ONEDNN_BLOCK_FLOATS", floats)
     torch.manual_seed(0)
     tasks = ("a", "b", "c")
     network = MPNN(tasks, dim=8, edge_hidden=6)

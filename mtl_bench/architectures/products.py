@@ -34,7 +34,7 @@ def uses_onednn(values: Tensor) -> bool:
         values.device.type == "cpu"
         and values.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
         and is_amd()
     )
 

@@ -1,4 +1,4 @@
-"""Measure training steps, solvers and agents, or a trivial predictor.
+"""Measure training steps, their products, solvers and agents, or a trivial predictor.
 
 python -m benchmarks NAME [--json] [KEY=VALUE ...]
 
@@ -24,8 +24,8 @@ from mtl_bench.reporting.drawing import save, style
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
-    *("agents", "constant", "counts", "device", "growth", "lenet", "mtan", "precision"),
-    *("processes", "pspnet"),
+    *("agents", "constant", "counts", "device", "growth", "lenet", "mtan", "phases"),
+    *("precision", "processes", "pspnet"),
     *("qm9", "readme_loop", "sac", "solvers", "systems"),
 )
 
@@ -83,6 +83,7 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
             "systems": (rounds, threads, only),
             "growth": (data, rounds, threads, only),
             "processes": (data, rounds, threads, only),
+            "phases": (data, rounds, threads, only),
             "precision": (data,),
             "constant": (data,),
             "counts": (data, only),

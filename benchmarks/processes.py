@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.processor import processor_name
 from benchmarks.steps import adam
 from mtl_bench import build_architecture, build_dataset, build_method, ranks
 from mtl_bench.algorithms.base import Component
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.gradients import communicator
-from mtl_bench.runtime.environment import device_name
 from mtl_bench.runtime.memory import forget_peak, resident_peak, reuse_freed_memory
 from mtl_bench.training.update import Update
 
@@ -47,7 +47,7 @@ def measure(data: Path, rounds: int, threads: int, only: Sequence[str] = ()) -> 
     methods = list(only or METHODS)
     found = {size: run_processes(size, data, rounds, threads, methods) for size in (1, 2)}
     return {
-        "device": device_name(CPU),
+        "device": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
         "rounds": rounds,

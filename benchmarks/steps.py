@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
+from benchmarks.processor import processor_name
 from mtl_bench import build_method
 from mtl_bench.algorithms.base import Component
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
@@ -28,7 +29,6 @@ from mtl_bench.architectures.base import Architecture
 from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import ConfigError, MissingExtraError
 from mtl_bench.methods.base import Method
-from mtl_bench.runtime.environment import device_name
 from mtl_bench.runtime.memory import resident_peak, reuse_freed_memory
 from mtl_bench.tasks import Task
 
@@ -229,7 +229,7 @@ def measure(problem: Problem, rounds: int, threads: int, only: Sequence[str]) ->
         "peak_memory_bytes": resident_peak() - before,
         "rounds": rounds,
         "threads": threads,
-        "device": device_name(CPU),
+        "device": processor_name(),
         "torch": torch.__version__,
     }
     for reference in ("ls", *(peer for peer in problem.peers if peer.startswith("ls_"))):

@@ -6,17 +6,25 @@ F node features, E edge features, K hidden edge features, O outputs, S = K * F.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
+from mtl_bench.architectures.products import bmm, mm, uses_onednn
+
 Groups = tuple[tuple[int, int], ...]
+
+Run = tuple[slice, slice, tuple[int, int]]
+"""Atoms and pairs of molecules of n atoms, and (n, their number)."""
 
 BLOCK_FLOATS = 300_000
 """Floats of the largest intermediate of a block of molecules: small enough to stay in the cache."""
+
+ONEDNN_BLOCK_FLOATS = 1_200_000
+"""The same with oneDNN, so fast that reading W anew for each block costs more than larger ones."""
 
 
 class EdgeMessages(Function):
@@ -28,9 +36,9 @@ class EdgeMessages(Function):
     beyond r. Molecules of one size are one batched product, so nothing is padded.
 
     On a CPU the backward pass works in blocks of molecules whose intermediates stay in the
-    processor's cache; a GPU would wait for their launches (`propagate_together`). It takes the
-    gradients of T tasks at
-    once under ``torch.func.vmap``: the weight gradients of all of them are then one matrix product.
+    processor's cache; a GPU would wait for their launches (``propagate_together``). It takes the
+    gradients of T tasks at once under ``torch.func.vmap``: the weight gradients of all of them are
+    then one matrix product.
 
     Args (of ``apply``):
         features_AF: node features h.
@@ -55,7 +63,7 @@ class EdgeMessages(Function):
         groups: Groups,
     ) -> Tensor:
         """Compute the messages."""
-        return outer_sums(features_AF, edges_PK, groups) @ weight_KFO.flatten(0, 1)
+        return mm(outer_sums(features_AF, edges_PK, groups), weight_KFO.flatten(0, 1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
@@ -163,13 +171,14 @@ def propagate(
     width, features, _ = weight_KFO.shape
     flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
     sums_AS = outer_sums(features_AF, edges_PK, groups)
-    grad_weight = (flat_OA @ sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
+    grad_weight = mm(flat_OA, sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
     del sums_AS
     grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
     exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
     grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)
     weight_OS = weight_KFO.flatten(0, 1).T.contiguous()
-    runs = list(blocks(groups, block_atoms(grad_TAO.device, width * features)))
+    together = tasks > 1 and uses_onednn(grad_TAO)
+    runs = list(blocks(groups, block_atoms(grad_TAO, width * features)))
     # written over and over, since memory that is new to the cache costs more than the products
     ds_S = grad_TAO.new_empty(max(n * count for *_, (n, count) in runs) * width * features)
     dr_S = grad_TAO.new_empty(max(n * n * count for *_, (n, count) in runs) * width)
@@ -177,18 +186,23 @@ def propagate(
         n, count = shape
         h, r = views(features_AF[atoms], edges_PK[pairs], shape)
         e, r_PK = pairs_PE[pairs], edges_PK[pairs]
-        ds = ds_S[: n * count * width * features].view(count, n * width, features)
+        room_AS = ds_S[: n * count * width * features].view(n * count, -1)
         dr = dr_S[: n * n * count * width].view(count, n, n * width)
         dr_PK = dr.view(-1, width)
         for t in range(tasks):
-            torch.mm(grad_TAO[t, atoms], weight_OS, out=ds.view(n * count, -1))
-            torch.bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
-            torch.bmm(h, ds.transpose(1, 2), out=dr)
+            ds_AS = mm(grad_TAO[t, atoms], weight_OS, out=room_AS)
+            ds = ds_AS.view(count, n * width, features)
+            bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
+            if together:
+                continue
+            bmm(h, ds.transpose(1, 2), out=dr)
             torch.ops.aten.threshold_backward.grad_input(dr_PK, r_PK, 0, grad_input=dr_PK)  # ReLU
             if exact == dr_PK.dtype:
                 grad_hidden[t].addmm_(e.T, dr_PK)
             else:
                 grad_hidden[t].add_(torch.mm(e.T, dr_PK))
+    if together:
+        add_hidden(grad_hidden, grad_TAO, features_AF, weight_KFO, pairs_PE, edges_PK, runs)
     return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
 
 
@@ -225,12 +239,42 @@ def propagate_together(
     return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
 
 
-def block_atoms(device: torch.device, floats: int) -> int | None:
+def add_hidden(
+    grad_hidden_TEK: Tensor,
+    grad_TAO: Tensor,
+    features_AF: Tensor,
+    weight_KFO: Tensor,
+    pairs_PE: Tensor,
+    edges_PK: Tensor,
+    runs: Sequence[Run],
+) -> None:
+    """Add the gradient of V, of all tasks at once.
+
+    The gradient of r_ijk is (h_j . W_k) . g_i, and h_j . W_k is the same for all tasks: one product
+    for each molecule in place of one for each molecule and task.
+    """
+    tasks, _, outputs = grad_TAO.shape
+    weight_FS = weight_KFO.transpose(0, 1).reshape(features_AF.shape[1], -1)
+    for atoms, pairs, (n, count) in runs:
+        shared_AS = mm(features_AF[atoms], weight_FS)
+        e, r, grad = pairs_PE[pairs], edges_PK[pairs], grad_TAO[:, atoms]
+        for m in range(count):
+            own, square = slice(m * n, (m + 1) * n), slice(m * n * n, (m + 1) * n * n)
+            grad_GO = grad[:, own].reshape(tasks * n, outputs)
+            dr_TPK = mm(grad_GO, shared_AS[own].view(-1, outputs).T).view(tasks, n * n, -1)
+            r_TPK = r[square].expand_as(dr_TPK)
+            torch.ops.aten.threshold_backward.grad_input(dr_TPK, r_TPK, 0, grad_input=dr_TPK)
+            grad_hidden_TEK.baddbmm_(e[square].T.expand(tasks, -1, -1), dr_TPK)
+
+
+def block_atoms(values: Tensor, floats: int) -> int | None:
     """Return how many atoms with so many floats each a block has, None for all of a run."""
-    return max(1, BLOCK_FLOATS // floats) if device.type == "cpu" else None
+    if values.device.type != "cpu":
+        return None
+    return max(1, (ONEDNN_BLOCK_FLOATS if uses_onednn(values) else BLOCK_FLOATS) // floats)
 
 
-def blocks(groups: Groups, limit: int | None) -> Iterator[tuple[slice, slice, tuple[int, int]]]:
+def blocks(groups: Groups, limit: int | None) -> Iterator[Run]:
     """Yield atoms, pairs and (n, count) of runs of molecules of n atoms, about ``limit`` atoms."""
     atom = pair = 0
     for n, molecules in groups:

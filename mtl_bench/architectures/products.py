@@ -1,0 +1,67 @@
+"""Matrix products by the library that is fast on this processor.
+
+Legend of shape suffixes: B products, M, K and N rows, summands and columns of a product.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+PROCESSORS = Path("/proc/cpuinfo")
+"""Where Linux names the vendor of the processor."""
+
+
+@cache
+def is_amd() -> bool:
+    """Return whether the processor is AMD's."""
+    name = PROCESSORS.read_text() if PROCESSORS.exists() else platform.processor()
+    return "AuthenticAMD" in name
+
+
+def uses_onednn(values: Tensor) -> bool:
+    """Return whether oneDNN multiplies such matrices, and not torch's BLAS.
+
+    That is usually MKL, which has AVX-512 for Intel's processors alone; oneDNN asks what the
+    processor can do. The vendor decides and not a measurement, so that a training that is resumed
+    on its machine goes on bit for bit. ``torch.backends.mkldnn`` turns oneDNN off.
+    """
+    return (
+        values.device.type == "cpu"
+        and values.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
+        and is_amd()
+    )
+
+
+def mm(left_MK: Tensor, right_KN: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return the product, (M, N), without a graph.
+
+    Args:
+        left_MK: the left factor.
+        right_KN: the right factor; it may be a transposed view.
+        out: memory that the product may be written to. oneDNN returns new memory in any case.
+    """
+    if uses_onednn(left_MK):
+        return _linear(left_MK, right_KN.T)
+    return torch.mm(left_MK, right_KN, out=out)
+
+
+def bmm(left_BMK: Tensor, right_BKN: Tensor, out: Tensor) -> None:
+    """Write a batch of products to ``out``, (B, M, N), without a graph."""
+    if uses_onednn(left_BMK):
+        for left_MK, right_NK, out_MN in zip(left_BMK, right_BKN.mT, out, strict=True):
+            out_MN.copy_(_linear(left_MK, right_NK))
+    else:
+        torch.bmm(left_BMK, right_BKN, out=out)
+
+
+def _linear(left_MK: Tensor, right_NK: Tensor) -> Tensor:
+    """Return left @ right.T by oneDNN; torch has no public name for it that copies nothing."""
+    product_MN: Tensor = torch.ops.mkldnn._linear_pointwise(left_MK, right_NK, None, "none", [], "")
+    return product_MN

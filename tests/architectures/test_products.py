@@ -1,0 +1,82 @@
+"""Matrix products by oneDNN and by torch's BLAS."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mtl_bench.architectures import edge_messages, products
+from mtl_bench.architectures.mpnn import MPNN
+from mtl_bench.architectures.products import bmm, mm, uses_onednn
+from mtl_bench.gradients import TaskGradients
+from tests.molecules import random_store
+
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="torch without oneDNN"
+)
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=needs_onednn)], ids=["blas", "onednn"])
+def amd(request, monkeypatch):
+    """Whether the processor is said to be AMD's."""
+    monkeypatch.setattr(products, "is_amd", lambda: request.param)
+    return request.param
+
+
+def test_products_of_views_have_the_accuracy_of_float32(amd):
+    torch.manual_seed(0)
+    left, right = torch.randn(7, 90), torch.randn(90, 5)
+    assert uses_onednn(left) == amd
+    want = (left.double() @ right.double()).float()
+    for a in (left, left.T.contiguous().T):
+        for b in (right, right.T.contiguous().T):
+            torch.testing.assert_close(mm(a, b), want, rtol=1e-5, atol=1e-5)
+
+
+def test_batches_are_written_where_they_are_asked_for(amd):
+    torch.manual_seed(0)
+    left, right = torch.randn(3, 4, 30), torch.randn(3, 6, 30)
+    whole = torch.zeros(2, 3, 4, 6)
+    bmm(left, right.transpose(1, 2), out=whole[1])
+    want = torch.einsum("bmk,bnk->bmn", left.double(), right.double()).float()
+    torch.testing.assert_close(whole[1], want, rtol=1e-5, atol=1e-5)
+    assert not whole[0].any()
+
+
+def test_what_onednn_does_not_multiply_as_it_is_goes_to_the_blas(amd, monkeypatch):
+    x = torch.randn(3, 3)
+    assert not uses_onednn(x.double())
+    assert not uses_onednn(x.bfloat16())
+    assert not uses_onednn(x.to("meta"))
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert not uses_onednn(x)
+
+
+def test_the_vendor_is_read_from_linux(tmp_path, monkeypatch):
+    for vendor, amd in (("AuthenticAMD", True), ("GenuineIntel", False)):
+        (tmp_path / vendor).write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t: avx2\n")
+        monkeypatch.setattr(products, "PROCESSORS", tmp_path / vendor)
+        assert products.is_amd.__wrapped__() == amd
+
+
+@pytest.mark.usefixtures("amd")
+@pytest.mark.parametrize("backend", ["loop", "batched"])
+@pytest.mark.parametrize("floats", [1, 10**6])
+def test_task_gradients_of_the_network_have_the_accuracy_of_float32(backend, floats, monkeypatch):
+    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", floats)
+    monkeypatch.setattr(edge_messages, "ONEDNN_BLOCK_FLOATS", floats)
+    torch.manual_seed(0)
+    tasks = ("a", "b", "c")
+    network = MPNN(tasks, dim=8, edge_hidden=6)
+    batch = random_store((3, 7, 7, 12), tasks).__getitems__(range(4))
+
+    def jacobian(network, batch):
+        predictions = network(batch)
+        losses = [(predictions[t] - batch.targets[t]).square().mean() for t in tasks]
+        own = [network.task_parameters(task) for task in tasks]
+        return TaskGradients(losses, network.shared_parameters(), own, backend=backend).jacobian()
+
+    got = jacobian(network, batch)
+    exact = replace(batch, atoms_AF=batch.atoms_AF.double(), pairs_PE=batch.pairs_PE.double())
+    want = jacobian(network.double(), exact).float()
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-6)

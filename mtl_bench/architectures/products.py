@@ -18,7 +18,7 @@ PROCESSORS = Path("/proc/cpuinfo")
 
 @cache
 def is_amd_avx512() -> bool:
-    """Return whether the processor is AMD's and has AVX-512; with AVX2 alone oneDNN gains nothing."""
+    """Return whether the processor is AMD's and has AVX-512; oneDNN gains nothing by AVX2."""
     name = PROCESSORS.read_text() if PROCESSORS.exists() else platform.processor()
     return "AuthenticAMD" in name and "avx512f" in name
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 PROCESSORS = Path("/proc/cpuinfo")
-"""Where Linux names the vendor of the processor."""
+"""Where Linux names the vendor and the instructions of the processor."""
 
 
 @cache
-def is_amd() -> bool:
-    """Return whether the processor is AMD's."""
+def is_amd_avx512() -> bool:
+    """Return whether the processor is AMD's and has AVX-512; oneDNN gains nothing by AVX2."""
     name = PROCESSORS.read_text() if PROCESSORS.exists() else platform.processor()
-    return "AuthenticAMD" in name
+    return "AuthenticAMD" in name and "avx512f" in name
 
 
 def uses_onednn(values: Tensor) -> bool:
@@ -35,7 +35,8 @@ def uses_onednn(values: Tensor) -> bool:
         and values.dtype == torch.float32
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
-        and is_amd()
+        and is_amd_avx512()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # private, other versions may lack it
     )
 
 

@@ -121,7 +121,7 @@ def test_blocks_of_any_size_give_the_same_gradients(messages, way, monkeypatch):
 
 
 def test_blocks_are_for_the_cache_of_a_cpu(monkeypatch):
-    monkeypatch.setattr(products, "is_amd", lambda: False)
+    monkeypatch.setattr(products, "is_amd_avx512", lambda: False)
     assert edge_messages.block_atoms(torch.empty(0), 64 * 129) == 36
     assert edge_messages.block_atoms(torch.empty(0), 10**9) == 1
     assert edge_messages.block_atoms(torch.empty(0, device="meta"), 64 * 129) is None

@@ -19,7 +19,7 @@ needs_onednn = pytest.mark.skipif(
 @pytest.fixture(params=[False, pytest.param(True, marks=needs_onednn)], ids=["blas", "onednn"])
 def amd(request, monkeypatch):
     """Whether the processor is said to be AMD's."""
-    monkeypatch.setattr(products, "is_amd", lambda: request.param)
+    monkeypatch.setattr(products, "is_amd_avx512", lambda: request.param)
     return request.param
 
 
@@ -54,9 +54,9 @@ def test_what_onednn_does_not_multiply_as_it_is_goes_to_the_blas(amd, monkeypatc
 
 def test_the_vendor_is_read_from_linux(tmp_path, monkeypatch):
     for vendor, amd in (("AuthenticAMD", True), ("GenuineIntel", False)):
-        (tmp_path / vendor).write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t: avx2\n")
+        (tmp_path / vendor).write_text(f"vendor_id\t: {vendor}\nflags\t: avx2 avx512f\n")
         monkeypatch.setattr(products, "PROCESSORS", tmp_path / vendor)
-        assert products.is_amd.__wrapped__() == amd
+        assert products.is_amd_avx512.__wrapped__() == amd
 
 
 @pytest.mark.usefixtures("amd")

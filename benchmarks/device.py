@@ -204,7 +204,9 @@ def _break(
 
 def _lines(folder: Path) -> list[str]:
     """Return the lines of a run's metrics."""
-    return [line for path in folder.rglob("metrics.jsonl") for line in path.read_text().splitlines()]
+    return [
+        line for path in folder.rglob("metrics.jsonl") for line in path.read_text().splitlines()
+    ]
 
 
 def read_log(folder: Path) -> dict[str, np.ndarray]:

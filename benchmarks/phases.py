@@ -39,7 +39,7 @@ PHASES = (
 
 
 @dataclass
-class Cost:
+class ProductCost:
     """What the products of a phase took.
 
     Args:
@@ -66,7 +66,7 @@ class Products(TorchDispatchMode):
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
         self.features, self.width = features, width
-        self.costs: dict[str, Cost] = defaultdict(Cost)
+        self.costs: dict[str, ProductCost] = defaultdict(ProductCost)
 
     def __torch_dispatch__(
         self,
@@ -178,7 +178,7 @@ def count(problem: Problem, rounds: int, only: Sequence[str]) -> dict[str, Any]:
             with mode:
                 contestant.run(batch)
         phases = {
-            phase: Cost(*(total / rounds for total in astuple(mode.costs[phase])))
+            phase: ProductCost(*(total / rounds for total in astuple(mode.costs[phase])))
             for phase in PHASES
             if phase in mode.costs
         }
@@ -203,8 +203,10 @@ def render(result: dict[str, Any]) -> str:
             f"| {name}, a step | calls | GFLOP | GB | CPU ms | GFLOP/s | of the rate |",
             "|---" * 7 + "|",
         ]
-        costs = {phase: Cost(**values) for phase, values in step["phases"].items()}
-        summed = Cost(*(sum(column) for column in zip(*map(astuple, costs.values()), strict=True)))
+        costs = {phase: ProductCost(**values) for phase, values in step["phases"].items()}
+        summed = ProductCost(
+            *(sum(column) for column in zip(*map(astuple, costs.values()), strict=True))
+        )
         for phase, cost in [*costs.items(), ("all products", summed)]:
             reached = cost.operations / cost.seconds
             lines.append(

@@ -224,7 +224,9 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             and OmegaConf.select(config, "logger.group", default="") is None
         ):
             config.logger.group = choices["experiment"]
-        config.variant = config.variant  # it may name a choice, which is forgotten now
+        written: Any = OmegaConf.to_container(config, resolve=False)
+        if "hydra" in str(written["variant"]):
+            config.variant = config.variant  # it names a choice, which is forgotten now
         del config["hydra"]
     return config
 

@@ -53,6 +53,11 @@ def choose_run(backend: Backend, tasks: int, max_memory: float | None = None) ->
         backend: what was chosen.
         tasks: T.
         max_memory: GiB that their float32 gradients may take, by default 16 MiB a task.
+
+    Example:
+        >>> from mtl_bench.gradients import choose_run
+        >>> choose_run("streamed", tasks=4, max_memory=1.0)
+        67108864
     """
     if backend != "streamed" or max_memory is None:
         return RUN_SCALARS

@@ -177,7 +177,7 @@ def test_an_exported_network_is_the_network(name, made, tmp_path, capsys):
 
 
 def test_a_committed_record_says_that_it_has_no_network():
-    records = mtl_bench.load_results(ROOT / "results", profile="mini", method="ls")
+    records = mtl_bench.load_results(ROOT / "results", profile="mini", dataset="qm9", method="ls")
     run = mtl_bench.load_run(records["path"].iloc[0])
     assert isinstance(run.history, pd.DataFrame)
     assert len(run.steps()) == run.summary["steps"]

@@ -45,7 +45,9 @@ def words_of(record: Path) -> tuple[str, ...]:
     if variant == "last":
         words += ["ablation=gradnorm_last"]
     if variant in ("v1", "v2"):
-        words += ["experiment=pcgrad_figure4", f"dataset.reward_version={variant}"]
+        ablation = {"ls": "ls_gram"}.get(config["method"]["name"], "pcgrad")
+        words += [f"ablation={ablation}", "experiment=pcgrad_figure4"]
+        words += [f"dataset.reward_version={variant}"]
     for suffix, experiment in SUFFIXES.items():
         if variant is not None and variant.endswith(suffix):
             ablation = variant.removesuffix(suffix)

@@ -167,12 +167,9 @@ def propagate(
     """Return the gradients of h (T, A, F), V (T, K, E) and W (T, K, F, O)."""
     if grad_TAO.device.type != "cpu":
         return propagate_together(grad_TAO, features_AF, weight_KFO, pairs_PE, edges_PK, groups)
-    tasks, atoms_total, outputs = grad_TAO.shape
+    tasks, atoms_total, _ = grad_TAO.shape
     width, features, _ = weight_KFO.shape
-    flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
-    sums_AS = outer_sums(features_AF, edges_PK, groups)
-    grad_weight = mm(flat_OA, sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
-    del sums_AS
+    grad_weight = weight_gradient(grad_TAO, features_AF, weight_KFO, edges_PK, groups)
     grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
     exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
     grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)
@@ -206,6 +203,17 @@ def propagate(
     return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
 
 
+def weight_gradient(
+    grad_TAO: Tensor, features_AF: Tensor, weight_KFO: Tensor, edges_PK: Tensor, groups: Groups
+) -> Tensor:
+    """Return the gradients of W, (T, K, F, O), as one product for all tasks."""
+    tasks, atoms_total, outputs = grad_TAO.shape
+    width, features, _ = weight_KFO.shape
+    flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
+    sums_AS = outer_sums(features_AF, edges_PK, groups)
+    return mm(flat_OA, sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
+
+
 def propagate_together(
     grad_TAO: Tensor,
     features_AF: Tensor,
@@ -218,12 +226,9 @@ def propagate_together(
 
     A GPU has no cache that a block of molecules would have to fit into, and it waits for launches.
     """
-    tasks, atoms_total, outputs = grad_TAO.shape
+    tasks, atoms_total, _ = grad_TAO.shape
     width, features, _ = weight_KFO.shape
-    flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
-    sums_AS = outer_sums(features_AF, edges_PK, groups)
-    grad_weight = (flat_OA @ sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
-    del sums_AS
+    grad_weight = weight_gradient(grad_TAO, features_AF, weight_KFO, edges_PK, groups)
     grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
     exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
     grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)

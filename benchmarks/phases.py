@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks import qm9
 from benchmarks.processor import processor_name
 from benchmarks.steps import Problem
-from mtl_bench.architectures import products
 from mtl_bench.architectures.mpnn import MPNN
+from mtl_bench.architectures.products import library_for
 from mtl_bench.runtime.memory import reuse_freed_memory
 
 SQUARE = 2048
@@ -162,7 +162,7 @@ def count(problem: Problem, rounds: int, only: Sequence[str]) -> dict[str, Any]:
         "torch": torch.__version__,
         "rounds": rounds,
         "square_blas": square_rate(torch.mm),
-        "square_ours": square_rate(products.mm),
+        "square_ours": square_rate(library_for(network.convolution.matrix()).mm),
         "steps": {},
     }
     convolution = network.convolution

@@ -13,18 +13,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import Function, once_differentiable
 
-from mtl_bench.architectures.products import bmm, mm, uses_onednn
+from mtl_bench.architectures.products import OneDNN, library_for
 
 Groups = tuple[tuple[int, int], ...]
 
 Run = tuple[slice, slice, tuple[int, int]]
 """Atoms and pairs of molecules of n atoms, and (n, their number)."""
-
-BLOCK_FLOATS = 300_000
-"""Floats of the largest intermediate of a block of molecules: small enough to stay in the cache."""
-
-ONEDNN_BLOCK_FLOATS = 1_200_000
-"""The same with oneDNN, so fast that reading W anew for each block costs more than larger ones."""
 
 
 class EdgeMessages(Function):
@@ -63,7 +57,8 @@ class EdgeMessages(Function):
         groups: Groups,
     ) -> Tensor:
         """Compute the messages."""
-        return mm(outer_sums(features_AF, edges_PK, groups), weight_KFO.flatten(0, 1))
+        sums_AS = outer_sums(features_AF, edges_PK, groups)
+        return library_for(weight_KFO).mm(sums_AS, weight_KFO.flatten(0, 1))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
@@ -174,8 +169,9 @@ def propagate(
     exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
     grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)
     weight_OS = weight_KFO.flatten(0, 1).T.contiguous()
-    together = tasks > 1 and uses_onednn(grad_TAO)
-    runs = list(blocks(groups, block_atoms(grad_TAO, width * features)))
+    library = library_for(weight_KFO)
+    together = tasks > 1 and isinstance(library, OneDNN)
+    runs = list(blocks(groups, max(1, library.block_floats // (width * features))))
     # written over and over, since memory that is new to the cache costs more than the products
     ds_S = grad_TAO.new_empty(max(n * count for *_, (n, count) in runs) * width * features)
     dr_S = grad_TAO.new_empty(max(n * n * count for *_, (n, count) in runs) * width)
@@ -187,12 +183,12 @@ def propagate(
         dr = dr_S[: n * n * count * width].view(count, n, n * width)
         dr_PK = dr.view(-1, width)
         for t in range(tasks):
-            ds_AS = mm(grad_TAO[t, atoms], weight_OS, out=room_AS)
+            ds_AS = library.mm(grad_TAO[t, atoms], weight_OS, out=room_AS)
             ds = ds_AS.view(count, n * width, features)
-            bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
+            library.bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
             if together:
                 continue
-            bmm(h, ds.transpose(1, 2), out=dr)
+            library.bmm(h, ds.transpose(1, 2), out=dr)
             torch.ops.aten.threshold_backward.grad_input(dr_PK, r_PK, 0, grad_input=dr_PK)  # ReLU
             if exact == dr_PK.dtype:
                 grad_hidden[t].addmm_(e.T, dr_PK)
@@ -211,7 +207,8 @@ def weight_gradient(
     width, features, _ = weight_KFO.shape
     flat_OA = grad_TAO.transpose(1, 2).reshape(tasks * outputs, atoms_total)
     sums_AS = outer_sums(features_AF, edges_PK, groups)
-    return mm(flat_OA, sums_AS).view(tasks, outputs, width, features).permute(0, 2, 3, 1)
+    grad_TOS = library_for(weight_KFO).mm(flat_OA, sums_AS)
+    return grad_TOS.view(tasks, outputs, width, features).permute(0, 2, 3, 1)
 
 
 def propagate_together(
@@ -260,6 +257,7 @@ def add_hidden(
     """
     tasks, _, outputs = grad_TAO.shape
     weight_FS = weight_KFO.transpose(0, 1).reshape(features_AF.shape[1], -1)
+    mm = library_for(weight_KFO).mm
     for atoms, pairs, (n, count) in runs:
         shared_AS = mm(features_AF[atoms], weight_FS)
         e, r, grad = pairs_PE[pairs], edges_PK[pairs], grad_TAO[:, atoms]
@@ -270,13 +268,6 @@ def add_hidden(
             r_TPK = r[square].expand_as(dr_TPK)
             torch.ops.aten.threshold_backward.grad_input(dr_TPK, r_TPK, 0, grad_input=dr_TPK)
             grad_hidden_TEK.baddbmm_(e[square].T.expand(tasks, -1, -1), dr_TPK)
-
-
-def block_atoms(values: Tensor, floats: int) -> int | None:
-    """Return how many atoms with so many floats each a block has, None for all of a run."""
-    if values.device.type != "cpu":
-        return None
-    return max(1, (ONEDNN_BLOCK_FLOATS if uses_onednn(values) else BLOCK_FLOATS) // floats)
 
 
 def blocks(groups: Groups, limit: int | None) -> Iterator[Run]:

@@ -15,6 +15,10 @@ from torch import Tensor
 PROCESSORS = Path("/proc/cpuinfo")
 """Where Linux names the vendor and the instructions of the processor."""
 
+ONEDNN_FLOATS = 1 << 16
+"""Floats of the smallest W that oneDNN is called for. Narrower networks multiply matrices so small
+that its calls, one for each product of a batch, take longer than the products."""
+
 
 @cache
 def is_amd_avx512() -> bool:
@@ -23,43 +27,60 @@ def is_amd_avx512() -> bool:
     return "AuthenticAMD" in name and "avx512f" in name
 
 
-def uses_onednn(values: Tensor) -> bool:
-    """Return whether oneDNN multiplies such matrices, and not torch's BLAS.
+class Blas:
+    """Products by torch's BLAS, which is usually MKL."""
 
-    That is usually MKL, which has AVX-512 for Intel's processors alone; oneDNN asks what the
-    processor can do. The vendor decides and not a measurement, so that a training that is resumed
-    on its machine goes on bit for bit. ``torch.backends.mkldnn`` turns oneDNN off.
+    block_floats = 300_000
+    """Floats of the largest intermediate of a block: small enough to stay in the cache."""
+
+    def mm(self, left_MK: Tensor, right_KN: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the product, (M, N), without a graph.
+
+        Args:
+            left_MK: the left factor.
+            right_KN: the right factor; it may be a transposed view.
+            out: memory that the product may be written to.
+        """
+        return torch.mm(left_MK, right_KN, out=out)
+
+    def bmm(self, left_BMK: Tensor, right_BKN: Tensor, out: Tensor) -> None:
+        """Write a batch of products to ``out``, (B, M, N), without a graph."""
+        torch.bmm(left_BMK, right_BKN, out=out)
+
+
+class OneDNN(Blas):
+    """Products by oneDNN."""
+
+    block_floats = 1_200_000
+    """It is so fast that reading W anew for each block costs more than larger ones."""
+
+    def mm(self, left_MK: Tensor, right_KN: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the product, always in new memory."""
+        return _linear(left_MK, right_KN.T)
+
+    def bmm(self, left_BMK: Tensor, right_BKN: Tensor, out: Tensor) -> None:
+        """Write a batch of products to ``out``, one after the other."""
+        for left_MK, right_NK, out_MN in zip(left_BMK, right_BKN.mT, out, strict=True):
+            out_MN.copy_(_linear(left_MK, right_NK))
+
+
+def library_for(weight: Tensor) -> Blas:
+    """Return what multiplies by such a W: oneDNN where it is faster than torch's BLAS.
+
+    MKL has AVX-512 for Intel's processors alone; oneDNN asks what the processor can do. The vendor
+    and the size decide and not a measurement, so that a training that is resumed on its machine
+    goes on bit for bit. ``torch.backends.mkldnn`` turns oneDNN off.
     """
-    return (
-        values.device.type == "cpu"
-        and values.dtype == torch.float32
+    onednn = (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and weight.numel() >= ONEDNN_FLOATS
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and is_amd_avx512()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # private, other versions may lack it
     )
-
-
-def mm(left_MK: Tensor, right_KN: Tensor, out: Tensor | None = None) -> Tensor:
-    """Return the product, (M, N), without a graph.
-
-    Args:
-        left_MK: the left factor.
-        right_KN: the right factor; it may be a transposed view.
-        out: memory that the product may be written to. oneDNN returns new memory in any case.
-    """
-    if uses_onednn(left_MK):
-        return _linear(left_MK, right_KN.T)
-    return torch.mm(left_MK, right_KN, out=out)
-
-
-def bmm(left_BMK: Tensor, right_BKN: Tensor, out: Tensor) -> None:
-    """Write a batch of products to ``out``, (B, M, N), without a graph."""
-    if uses_onednn(left_BMK):
-        for left_MK, right_NK, out_MN in zip(left_BMK, right_BKN.mT, out, strict=True):
-            out_MN.copy_(_linear(left_MK, right_NK))
-    else:
-        torch.bmm(left_BMK, right_BKN, out=out)
+    return OneDNN() if onednn else Blas()
 
 
 def _linear(left_MK: Tensor, right_NK: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ def test_second_derivatives_of_messages_against_finite_differences(messages):
 
 def in_blocks(monkeypatch):
     """Let the blocks be as small as can be."""
-    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", 1)
+    monkeypatch.setattr(products.Blas, "block_floats", 1)
 
 
 def together(monkeypatch):
@@ -118,13 +118,6 @@ def test_blocks_of_any_size_give_the_same_gradients(messages, way, monkeypatch):
         torch.autograd.grad(call(*inputs).square().sum(), inputs), expected, strict=True
     ):
         torch.testing.assert_close(got, want)
-
-
-def test_blocks_are_for_the_cache_of_a_cpu(monkeypatch):
-    monkeypatch.setattr(products, "is_amd_avx512", lambda: False)
-    assert edge_messages.block_atoms(torch.empty(0), 64 * 129) == 36
-    assert edge_messages.block_atoms(torch.empty(0), 10**9) == 1
-    assert edge_messages.block_atoms(torch.empty(0, device="meta"), 64 * 129) is None
 
 
 @WAYS

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mtl_bench.architectures import edge_messages, products
+from mtl_bench.architectures import products
 from mtl_bench.architectures.mpnn import MPNN
-from mtl_bench.architectures.products import bmm, mm, uses_onednn
+from mtl_bench.architectures.products import Blas, OneDNN, library_for
 from mtl_bench.gradients import TaskGradients
 from tests.molecules import random_store
 
@@ -18,26 +18,28 @@ needs_onednn = pytest.mark.skipif(
 
 @pytest.fixture(params=[False, pytest.param(True, marks=needs_onednn)], ids=["blas", "onednn"])
 def amd(request, monkeypatch):
-    """Whether the processor is said to be AMD's."""
+    """Whether the processor is said to be AMD's, for matrices of any size."""
     monkeypatch.setattr(products, "is_amd_avx512", lambda: request.param)
+    monkeypatch.setattr(products, "ONEDNN_FLOATS", 0)
     return request.param
 
 
 def test_products_of_views_have_the_accuracy_of_float32(amd):
     torch.manual_seed(0)
     left, right = torch.randn(7, 90), torch.randn(90, 5)
-    assert uses_onednn(left) == amd
+    library = library_for(left)
+    assert type(library) is (OneDNN if amd else Blas)
     want = (left.double() @ right.double()).float()
     for a in (left, left.T.contiguous().T):
         for b in (right, right.T.contiguous().T):
-            torch.testing.assert_close(mm(a, b), want, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(library.mm(a, b), want, rtol=1e-5, atol=1e-5)
 
 
 def test_batches_are_written_where_they_are_asked_for(amd):
     torch.manual_seed(0)
     left, right = torch.randn(3, 4, 30), torch.randn(3, 6, 30)
     whole = torch.zeros(2, 3, 4, 6)
-    bmm(left, right.transpose(1, 2), out=whole[1])
+    library_for(left).bmm(left, right.transpose(1, 2), out=whole[1])
     want = torch.einsum("bmk,bnk->bmn", left.double(), right.double()).float()
     torch.testing.assert_close(whole[1], want, rtol=1e-5, atol=1e-5)
     assert not whole[0].any()
@@ -45,11 +47,17 @@ def test_batches_are_written_where_they_are_asked_for(amd):
 
 def test_what_onednn_does_not_multiply_as_it_is_goes_to_the_blas(amd, monkeypatch):
     x = torch.randn(3, 3)
-    assert not uses_onednn(x.double())
-    assert not uses_onednn(x.bfloat16())
-    assert not uses_onednn(x.to("meta"))
+    for other in (x.double(), x.bfloat16(), x.to("meta")):
+        assert type(library_for(other)) is Blas
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    assert not uses_onednn(x)
+    assert type(library_for(x)) is Blas
+
+
+@needs_onednn
+def test_matrices_of_narrow_networks_go_to_the_blas(monkeypatch):
+    monkeypatch.setattr(products, "is_amd_avx512", lambda: True)
+    assert type(library_for(torch.empty(129, 64, 64))) is OneDNN
+    assert type(library_for(torch.empty(17, 16, 16))) is Blas
 
 
 def test_the_vendor_is_read_from_linux(tmp_path, monkeypatch):
@@ -63,8 +71,8 @@ def test_the_vendor_is_read_from_linux(tmp_path, monkeypatch):
 @pytest.mark.parametrize("backend", ["loop", "batched"])
 @pytest.mark.parametrize("floats", [1, 10**6])
 def test_task_gradients_of_the_network_have_the_accuracy_of_float32(backend, floats, monkeypatch):
-    monkeypatch.setattr(edge_messages, "BLOCK_FLOATS", floats)
-    monkeypatch.setattr(edge_messages, "ONEDNN_BLOCK_FLOATS", floats)
+    monkeypatch.setattr(Blas, "block_floats", floats)
+    monkeypatch.setattr(OneDNN, "block_floats", floats)
     torch.manual_seed(0)
     tasks = ("a", "b", "c")
     network = MPNN(tasks, dim=8, edge_hidden=6)

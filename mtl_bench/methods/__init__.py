@@ -26,6 +26,7 @@ __all__ = [
     "Composed",
     "ConFIG",
     "CosReg",
+    "Equal",
     "FairGrad",
     "GradDrop",
     "GradNorm",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from mtl_bench.methods.cosreg import CosReg
     from mtl_bench.methods.dbmtl import DBMTL
     from mtl_bench.methods.dwa import DWA
+    from mtl_bench.methods.equal import Equal
     from mtl_bench.methods.fairgrad import FairGrad
     from mtl_bench.methods.famo import FAMO
     from mtl_bench.methods.gls import GLS

@@ -52,7 +52,7 @@ VARIANTS = {
         "torchjd, GradDrop": ("method=torchjd", "method.aggregator=GradDrop"),
         **{
             f"taskforce, {name}": ("method=taskforce", f"ablation={name}")
-            for name in ("alt", "alt_imtl", "ct", "de", "equal", "gram", "imtl", "ma")
+            for name in ("alt", "alt_imtl", "ct", "de", "gram", "imtl", "ma")
         },
         "taskforce, loss": ("method=taskforce", "method.normalize=loss"),
         "taskforce, observed": ("method=taskforce", "method.normalize_scope=observation"),

@@ -50,6 +50,7 @@ VARIANTS = [
     ("alignedmtl", {"scale_mode": "rmse"}),
     pytest.param(("torchjd", {"aggregator": "GradVac"})),
     ("dbmtl", {"beta": 0.0}),
+    ("equal", {"normalize": "loss+"}),
     ("moco", {"variant": "libmtl", "rho": 0.1}),
     ("composed", {"weighting": "RLW", "combination": "GradDrop"}),
     ("composed", {"weighting": "STCH", "combination": "NashMTL"}),
@@ -291,8 +292,11 @@ def test_on_a_real_network_the_update_is_what_the_weights_say(name, protocol):
     if name == "igbv2":  # minimises sum_t w_t log L_t
         weights_T = weights_T / network.gradients().losses_T
     jacobian_TP = network.gradients().jacobian()
-    if name not in ("graddrop", "taskforce"):
-        expected = weights_T.float() @ jacobian_TP
+    if name != "graddrop":
+        rows_TP = jacobian_TP
+        if name in ("equal", "taskforce"):
+            rows_TP = torch.nn.functional.normalize(jacobian_TP)
+        expected = weights_T.float() @ rows_TP
         if name == "nashmtl" and protocol == "nash":
             expected = expected / expected.norm()
         torch.testing.assert_close(shared, expected, rtol=1e-4, atol=1e-5)
@@ -313,6 +317,7 @@ CLASSES = {
     *("STL", "LS", "RLW", "DWA", "UW", "MGDA", "GradDrop", "PCGrad", "CAGrad", "IMTL"),
     *("NashMTL", "AlignedMTL", "TorchJD", "TaskForce", "GLS", "STCH", "FAMO", "GradNorm"),
     *("GradVac", "FairGrad", "UPGrad", "ConFIG", "SDMGrad", "DBMTL", "MoCo", "Composed", "CosReg"),
+    "Equal",
 }
 
 

@@ -43,6 +43,7 @@ DEFAULTS = {
         **{"weighting_fields": None, "combination_fields": None},
     },
     "TorchJD": WEIGHTED | {"aggregator": "UPGrad", "arguments": None},
+    "Equal": WEIGHTED | {"normalize": "l2"},
     "TaskForce": WEIGHTED
     | {
         "observation": "gram",

@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 import mtl_bench
 from mtl_bench.errors import ConfigError, TrainingError
 from mtl_bench.gradients import TaskGradients
+from mtl_bench.methods import Equal
 from mtl_bench.methods.taskforce import TaskForce
 from mtl_bench.testing.methods import as_plain
-from tests.methods.streams import tiny_net
+from tests.methods.streams import Network, tiny_net
 
 CONFIG = Path(mtl_bench.__file__).parents[1] / "configs" / "method" / "taskforce.yaml"
 SMALL = {"hidden_dim": 8, "batch_size": 4, "learning_rate": 1e-2}
@@ -35,6 +36,21 @@ def set_actions(method, actions):
     method.agents.actors.flat_TP.zero_()
     outputs = method.agents.actors.view(method.agents.actors.flat_TP).bias3_T1M
     outputs[:, 0, 0] = torch.atanh(torch.tensor(actions))
+
+
+@pytest.mark.parametrize("normalize", ["none", "l2", "loss", "loss+"])
+def test_agents_that_may_not_move_weigh_as_equal_does(normalize):
+    bound, alike = (
+        TaskForce(3, normalize=normalize, action_bound=1e-9, **SMALL),
+        Equal(3, normalize=normalize),
+    )
+    for _ in range(8):
+        updates = []
+        for method in (bound, alike):
+            network = Network()
+            method.step(network.gradients(), epoch=0)
+            updates.append(torch.cat([network.shared_gradient(), *network.head_gradients()]))
+        torch.testing.assert_close(*updates)
 
 
 def test_three_steps_of_algorithm_1_by_hand():

@@ -90,7 +90,7 @@ def _render(
     if name in COST_TABLES:
         return render_cost_table(name, records, form=form, width=width)
     if name in RUN_TABLES:
-        return render_runs(name, records, form=form, width=width)
+        return render_runs(name, records, **options)
     if name in find_experiments():
         return render_experiment(name, records, baseline=settings["baseline"], **options)
     if settings["selection"] == "all":

@@ -17,6 +17,11 @@ ENOUGH = 10
 FEWEST = 3
 """Seeds below which no row is called the best: see ``Interval``."""
 
+EXACT = 16
+"""Seeds up to which all patterns of signs are looked at."""
+TIE = 1e-9
+"""Means that differ by so little of themselves are equal but for rounding."""
+
 DRAWS = 2000
 SEED = 0
 """Of the bootstrap's generator, so that a table is a function of the records."""
@@ -174,6 +179,50 @@ def marks(
             break
         shown[first] = name
     return shown
+
+
+def sign_flip_test(differences_N: np.ndarray) -> float:
+    """Return the two-sided p of paired differences with a mean of zero, by flipping their signs.
+
+    If two methods are alike, each seed's difference could as well have the other sign. p is the
+    share of the 2^N patterns of signs whose mean is as far from zero (Fisher, The Design of
+    Experiments, 1935, section 21), at least 2 / 2^N. With more than 16 seeds it is estimated from
+    65,535 patterns and that of the data.
+
+    Args:
+        differences_N: of one seed each, at least one.
+
+    Example:
+        >>> import numpy as np
+        >>> sign_flip_test(np.array([1.0, 2.0, 3.0]))
+        0.25
+    """
+    count = len(differences_N)
+    if count <= EXACT:
+        patterns = np.arange(1 << count)[:, None] >> np.arange(count) & 1
+    else:
+        patterns = np.random.default_rng(SEED).integers(2, size=(1 << EXACT, count))
+        patterns[0] = 0
+    means = (1 - 2 * patterns) @ differences_N
+    reached = np.abs(means) >= np.abs(differences_N.sum()) * (1 - TIE)
+    return float(reached.mean())
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by Holm's procedure (1979), in their order.
+
+    The smallest of m is multiplied by m, the next by m - 1 and so on; none may be below one before.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(values, kind="stable")
+    factors = np.arange(len(values), 0, -1)
+    corrected = np.minimum(np.maximum.accumulate(factors * np.asarray(values)[order]), 1)
+    found = np.empty(len(values))
+    found[order] = corrected
+    return found.tolist()
 
 
 def _draws(count: int) -> np.ndarray:

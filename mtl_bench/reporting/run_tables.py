@@ -6,6 +6,7 @@ Legend of shape suffixes: N updates, T tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from mtl_bench.reporting.cost_tables import step_cost_table
 from mtl_bench.reporting.figures.context import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
+from mtl_bench.reporting.paired_table import FEWEST, paired_table
 from mtl_bench.reporting.statistics import ScoredRun
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
 from mtl_bench.reporting.tables import filled
@@ -29,6 +31,8 @@ VERDICT = ("moves", "negative", "effective tasks", "at bounds")
 
 LAST = 5
 """The last one in so many updates is looked at for the weights."""
+
+PAIRED = f"has {FEWEST} seeds in common with one of the reference"
 
 TRIAD = ("conflicts", "Φ", "(a)", "ξ", "ξ ≤ 1", "curvature", "H > 0")
 
@@ -47,18 +51,21 @@ class RunTable(NamedTuple):
     method: str | None = None
 
 
-def render_runs(name: str, records: Sequence[Record], *, form: Format, width: int) -> str:
+def render_runs(
+    name: str, records: Sequence[Record], *, selection: str | None = None, form: Format, width: int
+) -> str:
     """Return a table of ``RUN_TABLES`` per comparison, "" where no run has what it shows.
 
     Args:
         name: of ``RUN_TABLES``.
         records: as ``find_records`` returns them.
+        selection: the rule that picks the epoch of the metrics; None for each record's own.
         form: what the tables are written in.
         width: terminal cells to fill.
     """
     table = RUN_TABLES[name]
     own = [record for record in records if table.method in (None, record.method)]
-    return render(map(table.make, find_scenes(own, None)), form, width)
+    return render(map(table.make, find_scenes(own, selection)), form, width)
 
 
 class LoggedRuns(NamedTuple):
@@ -214,5 +221,7 @@ RUN_TABLES = {
     "weights": RunTable(weight_table, "has a step log with weights"),
     "agents": RunTable(agent_table, "is of TaskForce", "taskforce"),
     "costs": RunTable(step_cost_table),
+    "against_ls": RunTable(partial(paired_table, label="ls"), PAIRED),
+    "against_equal": RunTable(partial(paired_table, label="equal"), PAIRED),
     "triad": RunTable(triad_table, "has a step log with the Gram matrix of two or more tasks"),
 }

@@ -186,7 +186,7 @@ def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, 
     delta_t = [row.delta_t if row else None for row in rows]
     return {
         score.heading: _cells(deltas, score.decimals, own, signed=True),
-        INTERVAL: [_range(interval, "{:+.1f}") for interval in intervals],
+        INTERVAL: [interval_cell(interval, "{:+.1f}") for interval in intervals],
         DELTA_T: _cells(delta_t, score.decimals, [""] * len(rows), signed=True),
     }
 
@@ -202,11 +202,12 @@ def _mean_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, l
     return {
         score.heading: _cells(means, score.decimals, [""] * len(rows)),
         f"IQM {score.arrow}": _cells(middles, score.decimals, own),
-        INTERVAL: [_range(interval, form) for interval in intervals],
+        INTERVAL: [interval_cell(interval, form) for interval in intervals],
     }
 
 
-def _range(interval: Interval | None, form: str) -> Cell:
+def interval_cell(interval: Interval | None, form: str) -> Cell:
+    """Return an interval, whose ends ``form`` writes; a dash of none."""
     if interval is None:
         return NO_CELL
     low, high = map(form.format, interval)

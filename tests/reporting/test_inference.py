@@ -1,6 +1,6 @@
 """Ranks, intervals and probabilities against SciPy, closed forms and plain loops."""
 
-from itertools import product
+from itertools import pairwise, product
 from math import nan
 
 import numpy as np
@@ -8,18 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import rankdata, spearmanr, trim_mean
+from scipy.stats import permutation_test, rankdata, spearmanr, trim_mean
 
 from mtl_bench.reporting.inference import (
     Interval,
     bootstrap_delta,
     bootstrap_interquartile_mean,
     bootstrap_mean,
+    holm,
     interquartile_mean,
     marks,
     mean_ranks,
     probability_of_improvement,
     rank_correlation,
+    sign_flip_test,
 )
 
 VALUES = st.integers(1, 6).map(float)
@@ -192,3 +194,34 @@ def test_the_stratified_interval_narrows_with_seeds_and_holds_the_value():
         assert low <= interquartile_mean(values_NK) <= high
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
+
+
+@pytest.mark.parametrize("values", [[0.5, -1.0, 2.0, 3.5, 0.1, 4.0], [0.0, 0.0, 1.0], [2.0]])
+def test_flips_of_signs_are_those_of_scipy(values):
+    values_N = np.array(values)
+    if len(values) > 1:
+        found = permutation_test(
+            (values_N,), np.mean, permutation_type="samples", n_resamples=np.inf
+        )
+        assert sign_flip_test(values_N) == pytest.approx(found.pvalue)
+    assert sign_flip_test(-3e-5 * values_N) == sign_flip_test(values_N)
+
+
+def test_flips_of_many_signs_are_drawn():
+    generator = np.random.default_rng(1)
+    noise_N = generator.normal(size=40)
+    assert 0.05 < sign_flip_test(noise_N - noise_N.mean() + 0.1 * noise_N.std()) < 0.95
+    assert 0 < sign_flip_test(noise_N + 10) < 1e-4
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_a_correction_by_holm_is_at_least_each_p_and_keeps_the_order(values):
+    found = holm(values)
+    order = sorted(range(len(values)), key=values.__getitem__)
+    assert all(own >= value for own, value in zip(found, values, strict=True))
+    assert all(found[i] <= found[j] for i, j in pairwise(order))
+    assert found[order[0]] == min(1, len(values) * values[order[0]])
+
+
+def test_holm_of_nothing_is_nothing():
+    assert holm([]) == []

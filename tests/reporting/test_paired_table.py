@@ -1,0 +1,52 @@
+"""Methods against LS, seed by seed, from records whose scores are known."""
+
+import pytest
+
+from mtl_bench.cli import main
+from mtl_bench.records.reader import find_records
+from mtl_bench.reporting.run_tables import render_runs
+from tests.records.synthetic import qm9_tasks, scaled, write_record
+
+SEEDS = 6
+
+
+def record(results, label, seed, factor):
+    write_record(results, label, seed, values=scaled(factor), tasks=qm9_tasks())
+
+
+@pytest.fixture
+def results(tmp_path):
+    for seed in range(SEEDS):
+        record(tmp_path, "stl", seed, 1.0)
+        record(tmp_path, "ls", seed, 1.2 + 0.1 * seed)
+        record(tmp_path, "uw", seed, 1.1 + 0.1 * seed)
+        record(tmp_path, "mgda", seed, 1.2 + 0.1 * seed + (0.2 if seed % 2 else -0.2))
+        record(tmp_path, "taskforce-de", seed, 1.3 + 0.1 * seed)
+    record(tmp_path, "pcgrad", 0, 1.0)
+    return tmp_path
+
+
+def rows_of(text):
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_differences_are_those_of_the_same_seeds(results):
+    text = render_runs("against_ls", find_records(results), form="markdown", width=200)
+    heads, _, *rows = rows_of(text)
+    assert heads == ["", "difference [%]", "95 %", "better", "worse", "n", "p", "p, Holm"]
+    found = {row[0]: row[1:] for row in rows}
+    assert found.keys() == {"uw", "mgda", "taskforce-de"}
+    assert found["uw"] == ["-10.00 ± 0.00", "[-10.00, -10.00]", "6", "0", "6", "0.031", "0.062"]
+    assert found["taskforce-de"][-2:] == ["0.031", "0.031"]  # a family of its own
+    assert found["mgda"][0] == "0.00 ± 21.91"
+    assert found["mgda"][2:] == ["3", "3", "6", "1.000", "1.000"]
+    assert "could be under 5 %: pcgrad." in " ".join(text.split())
+
+
+def test_without_the_reference_or_with_few_seeds_there_is_no_table(results, capsys):
+    assert render_runs("against_equal", find_records(results), form="markdown", width=200) == ""
+    few = [record for record in find_records(results) if record.seed < SEEDS - 1]
+    assert render_runs("against_ls", few, form="markdown", width=200) == ""
+    assert main(["tables", "against_ls", "seed=0,1", f"paths.results={results}"]) == 0
+    assert "No record here has 6 seeds in common" in capsys.readouterr().out

@@ -38,8 +38,10 @@ FIELDS = {
     "composed": {"weighting": "UW", "combination": "GradDrop"},
     "stch": {"warmup_epochs": 0},
     "gradnorm": {"norms_of": "last_layer"},
+    "sdmgrad": {"learning_rate": 0.5},
 }
-"""Fields with which every part of a method is at work within a few updates."""
+"""Fields with which every part of a method is at work within a few updates, and its own descent
+does not make steps so long that they magnify rounding."""
 
 SIZES = {
     "qm9": ("dataset.batch_size=8",),

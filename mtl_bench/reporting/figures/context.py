@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -163,7 +163,8 @@ def _suffix(setting: Setting, group: Sequence[Setting]) -> str:
 
 def footer(scene: FigureContext, rows: Sequence[MethodRow], *notes: str) -> str:
     """Return what a picture's numbers mean: the conditions of the tables, and ``notes``."""
-    setting = scene.setting
+    names = {run.summary["architecture"] for row in rows for run in scene.runs[row.name]}
+    setting = replace(scene.setting, architecture=" and ".join(sorted(names)))
     seeds = sorted({seed for row in rows for seed in row.seeds})
     counts = sorted({len(row.seeds) for row in rows})
     number = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.drawing import style
@@ -79,3 +80,9 @@ def test_without_a_disturbance_the_command_is_named(tmp_path):
     write_control(tmp_path, "ls", 0)
     with pytest.raises(CannotDrawError, match="experiment=paco_explosion"):
         draw(tmp_path)
+
+
+def test_the_footer_names_the_networks_of_what_is_drawn(results):
+    write_control(results, "ls-heads", 0, architecture="multihead")
+    text = " ".join(text.get_text() for text in draw(results).figure.findobj(Text))
+    assert "architecture mlp, " in " ".join(text.split())

@@ -20,7 +20,7 @@ from tests.records.synthetic import QM9, SCENE_TASKS, finish, qm9_tasks, write_r
 METHODS = (
     *("stl", "ls", "rlw", "dwa", "uw", "mgda", "graddrop", "pcgrad", "cagrad", "igbv2", "imtl"),
     *("nashmtl", "alignedmtl", "taskforce", "taskforce-alt", "taskforce-de", "taskforce-imtl"),
-    *("taskforce-ct", "taskforce-ma", "taskforce-equal"),
+    *("taskforce-ct", "taskforce-ma", "equal"),
 )
 WITHOUT_GRAM = ("stl", "ls", "rlw", "dwa", "uw", "igbv2")
 RULES = ("last", "last_k_mean", "best_val")

@@ -38,6 +38,17 @@ def test_no_weights_gain_more_than_the_best(states):
     assert recorded_grams.gains(equal_ST, units_STT).abs().max() < 1e-12
 
 
+def test_constant_weights_are_the_best_of_those_that_every_state_has(states):
+    units_STT = states.units_STT[::450]
+    constant_S = recorded_grams.best_gains(units_STT, constant=True)
+    assert 0 < constant_S.mean() < recorded_grams.best_gains(units_STT).mean()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(300):
+        actions_T = 2 * torch.rand(11, generator=generator).double() - 1
+        weights_ST = actions_T.softmax(0).expand(len(units_STT), -1)
+        assert recorded_grams.gains(weights_ST, units_STT).mean() <= constant_S.mean() + 1e-9
+
+
 def test_the_best_weights_of_a_plane_are_known():
     """Unit gradients at 0 and a right angle and one between: G bisects the outer ones."""
     angles = np.array([0.0, math.pi / 4, math.pi / 2])

@@ -75,6 +75,7 @@ class EdgeConditionedConv(nn.Module):
             tensors = [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
         with torch.autocast(device, enabled=False):
             if torch.compiler.is_compiling():
+                # blocks would be a long graph, and torch's own backward pass fuses better
                 messages_AF = plain_messages(*tensors[:4], batch.groups)
             else:
                 messages_AF = EdgeMessages.apply(*tensors, batch.groups)

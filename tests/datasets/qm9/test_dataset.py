@@ -72,6 +72,20 @@ def test_targets_have_mean_0_and_deviation_1_over_all_molecules(tiny_data):
     np.testing.assert_allclose(targets_MT.std(axis=0, ddof=1), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("resident", [False, True])
+def test_padded_training_batches_of_one_size_have_the_same_shapes(mixed_data, resident):
+    data = build(mixed_data, padded=True, resident=resident)
+    if resident:
+        data.move(torch.device("cpu"))
+    shapes = [
+        (batch.groups, batch.atoms_AF.shape, batch.pairs_PE.shape, batch.slots_A.shape)
+        for batch in data.train_batches(1)
+    ]
+    sizes = [7, 7, 7, 7, 7, 5]
+    assert shapes == [(((6, n),), (6 * n, 11), (36 * n, 6), (6 * n,)) for n in sizes]
+    assert {n for batch in data.evaluation_batches("test") for n, _ in batch.groups} == {3, 4, 5, 6}
+
+
 def test_the_loss_is_the_mean_squared_error(tiny_data):
     for task in build(tiny_data).tasks:
         assert task.loss(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 1.0])) == 2

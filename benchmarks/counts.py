@@ -68,6 +68,13 @@ VARIANTS = {
     for method in ("nashmtl", "taskforce")
 }
 
+PADDED = {
+    "ls padded": MethodVariant("ls"),
+    "nashmtl padded": MethodVariant("nashmtl"),
+    "nashmtl padded batched": VARIANTS["nashmtl batched"],
+}
+"""On batches of ``dataset.padded=true``."""
+
 GRADIENTS = tuple(
     name
     for name, member in vars(TaskGradients).items()
@@ -174,10 +181,10 @@ def measure(data: Path, only: Sequence[str] = (), tiny: bool = False) -> dict[st
 
     Args:
         data: folder of prepared data.
-        only: methods, by default those of the table and variants of TaskForce.
+        only: methods and variants, by default those of the table and all variants.
         tiny: the sizes of ``profile=smoke``, for tests.
     """
-    problem = qm9.problem(data, tiny)
+    problem, padded = (qm9.problem(data, tiny, room) for room in (False, True))
     cells = plan_sweep(["experiment=table2_qm9", "profile=paper"]).cells
     table = [word.partition("=")[2] for cell in cells for word in cell if "method=" in word]
     run = measure_run(data)
@@ -189,9 +196,10 @@ def measure(data: Path, only: Sequence[str] = (), tiny: bool = False) -> dict[st
         "evaluation": asdict(evaluation),
         "methods": {},
     }
-    for name in only or (*table, *VARIANTS):
-        variant = VARIANTS.get(name, MethodVariant(name))
-        phases, own = count_step(problem, variant), time_method(problem, variant)
+    for name in only or (*table, *VARIANTS, *PADDED):
+        variant = (VARIANTS | PADDED).get(name, MethodVariant(name))
+        phases = count_step(padded if name in PADDED else problem, variant)
+        own = time_method(problem, variant)
         total = Cost()
         for phase, cost in phases.items():
             if phase != "method":

@@ -57,3 +57,10 @@ def test_methods_differ_in_what_they_ask_of_the_gradients(tiny_data):
         assert 0 < own["seconds"]["bound"] <= 1.001 * own["seconds"]["derived"]
     assert "table_hours" not in result
     assert "| taskforce batched |" in render(result)
+
+
+def test_padded_molecules_need_fewer_launches_of_larger_products(mixed_data):
+    result = measure(mixed_data, ["ls", "ls padded"], tiny=True)["methods"]
+    plain, padded = (result[name]["total"] for name in ("ls", "ls padded"))
+    assert padded["launches"] < plain["launches"]
+    assert padded["flops"] > plain["flops"]

@@ -1,9 +1,9 @@
 """What a step of QM9 at the paper's size asks of a GPU, and the hours that follow from it.
 
 Everything is counted while a CPU carries the step out; nothing of it is measured on a GPU. The CPU
-takes the ways that a GPU would: all molecules of one size at once, and ``gradients.backend`` as
-``auto`` chooses it there. Only how long the method itself takes is measured, since the CPU carries
-it out there, too.
+takes the ways that a GPU would: all molecules of one size at once, by torch's own products, and
+``gradients.backend`` as ``auto`` chooses it there. Only how long the method itself takes is
+measured, since the CPU carries it out there, too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from benchmarks.steps import MethodVariant, Problem, build_component
 from mtl_bench import build_dataset
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures import edge_messages
+from mtl_bench.architectures.products import Blas
 from mtl_bench.config.compose import compose_config
 from mtl_bench.gradients import TaskGradients, choose_backend
 from mtl_bench.launch.sweep import plan_sweep
@@ -240,7 +241,7 @@ def count_step(problem: Problem, variant: MethodVariant) -> dict[str, Cost]:
     options = {"backend": backend, **variant.options}
     component = build_component(problem, replace(variant, options=options))
     update = Update([task.name for task in problem.tasks])
-    with patched(edge_messages, "propagate", lambda _: edge_messages.propagate_together):
+    with ways_of_a_gpu():
         update(component, [next(problem.batches)])
         counter = Counter()
         with counter, ExitStack() as stack:
@@ -280,10 +281,18 @@ def time_method(problem: Problem, variant: MethodVariant) -> float:
 def count_evaluation(problem: Problem) -> Cost:
     """Count a forward pass of a batch that is evaluated."""
     network = problem.network.eval()
-    with torch.no_grad(), Counter() as counter, counter.within(EVALUATION):
+    with ways_of_a_gpu(), torch.no_grad(), Counter() as counter, counter.within(EVALUATION):
         network(next(problem.batches))
     network.train()
     return counter.phases[EVALUATION]
+
+
+@contextmanager
+def ways_of_a_gpu() -> Iterator[None]:
+    """Let messages take no block after the other and no product of oneDNN, which a GPU lacks."""
+    together = patched(edge_messages, "propagate", lambda _: edge_messages.propagate_together)
+    with together, patched(edge_messages, "library_for", lambda _: lambda weight: Blas()):
+        yield
 
 
 def counting(counter: Counter, phase: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

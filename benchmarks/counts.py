@@ -243,6 +243,7 @@ def count_step(problem: Problem, variant: MethodVariant) -> dict[str, Cost]:
     update = Update([task.name for task in problem.tasks])
     with ways_of_a_gpu():
         update(component, [next(problem.batches)])
+        batch = next(problem.batches)
         counter = Counter()
         with counter, ExitStack() as stack:
             for owner, names, phase in (
@@ -254,7 +255,7 @@ def count_step(problem: Problem, variant: MethodVariant) -> dict[str, Cost]:
                 if phase != "method" or component.method.needs != "grads":
                     for name in names:
                         stack.enter_context(patched(owner, name, counting(counter, phase)))
-            update(component, [next(problem.batches)])
+            update(component, [batch])
     return counter.phases
 
 
@@ -281,8 +282,9 @@ def time_method(problem: Problem, variant: MethodVariant) -> float:
 def count_evaluation(problem: Problem) -> Cost:
     """Count a forward pass of a batch that is evaluated."""
     network = problem.network.eval()
+    batch = next(problem.batches)
     with ways_of_a_gpu(), torch.no_grad(), Counter() as counter, counter.within(EVALUATION):
-        network(next(problem.batches))
+        network(batch)
     network.train()
     return counter.phases[EVALUATION]
 

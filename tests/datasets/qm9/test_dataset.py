@@ -8,6 +8,7 @@ from mtl_bench.datasets.qm9 import QM9
 from mtl_bench.datasets.qm9.dataset import HELD_OUT, split_indices
 from mtl_bench.datasets.qm9.targets import TARGETS
 from mtl_bench.seeding import derive_seed
+from mtl_bench.testing import check_dataset
 from tests.synthetic_qm9 import MOLECULES
 
 SIZES = {"train": 40, "validation": 30, "test": 20}
@@ -77,6 +78,7 @@ def test_padded_training_batches_of_one_size_have_the_same_shapes(mixed_data, re
     data = build(mixed_data, padded=True, resident=resident)
     if resident:
         data.move(torch.device("cpu"))
+    check_dataset(data)
     shapes = [
         (batch.groups, batch.atoms_AF.shape, batch.pairs_PE.shape, batch.slots_A.shape)
         for batch in data.train_batches(1)

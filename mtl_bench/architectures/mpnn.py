@@ -76,7 +76,7 @@ class EdgeConditionedConv(nn.Module):
         with torch.autocast(device, enabled=False):
             if torch.compiler.is_compiling():
                 # blocks would be a long graph, and torch's own backward pass fuses better
-                messages_AF = plain_messages(*tensors[:4], batch.groups)
+                messages_AF = plain_messages(*tensors[:4], groups=batch.groups)
             else:
                 messages_AF = EdgeMessages.apply(*tensors, batch.groups)
         return torch.addmm(self.bias, h_AF, self.root.weight.T) + messages_AF

@@ -227,10 +227,9 @@ def test_what_can_not_be_compiled_is_refused(network, method, backend, words):
     assert line.endswith("trainer.compile=null")
 
 
-@pytest.mark.parametrize("method", ["nashmtl", "stl"])
-def test_molecules_that_are_not_padded_are_refused_with_the_remedy(method, mixed_data, capsys):
-    words = ("dataset=qm9", f"method={method}", "profile=smoke", "trainer.compile=default")
-    assert main(["train", *words, f"paths.data={mixed_data}", "trainer.device=cpu"]) == 2
+def test_molecules_that_are_not_padded_are_refused_with_the_remedy(tiny_data, capsys):
+    words = ("dataset=qm9", "method=nashmtl", "profile=smoke", "trainer.compile=default")
+    assert main(["train", *words, f"paths.data={tiny_data}", "trainer.device=cpu"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "mtl-bench: trainer.compile=default: batches of one size differ in shape"
@@ -277,7 +276,11 @@ def compiling(dataset, data, results, *words):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "words"), [("multimnist", ()), ("qm9", ("dataset.padded=true",))]
+    ("dataset", "words"),
+    [
+        pytest.param("multimnist", (), id="multimnist"),
+        pytest.param("qm9", ("dataset.padded=true",), id="qm9", marks=NIGHTLY),
+    ],
 )
 @pytest.mark.parametrize(
     "backend", ["aot_eager", pytest.param("inductor", marks=[NIGHTLY, NEEDS_COMPILER])]

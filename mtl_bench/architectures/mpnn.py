@@ -76,7 +76,8 @@ class EdgeConditionedConv(nn.Module):
         with torch.autocast(device, enabled=False):
             if torch.compiler.is_compiling():
                 # blocks would be a long graph, and torch's own backward pass fuses better
-                messages_AF = plain_messages(*tensors[:4], groups=batch.groups)
+                h, v, w, e, _ = tensors
+                messages_AF = plain_messages(h, v, w, e, batch.groups)
             else:
                 messages_AF = EdgeMessages.apply(*tensors, batch.groups)
         return torch.addmm(self.bias, h_AF, self.root.weight.T) + messages_AF

@@ -75,7 +75,7 @@ class EdgeConditionedConv(nn.Module):
             tensors = [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
         with torch.autocast(device, enabled=False):
             if torch.compiler.is_compiling():
-                # blocks would be a long graph, and torch's own backward pass fuses better
+                # a graph of blocks would be long, and that of torch's own backward pass is shorter
                 h, v, w, e, _ = tensors
                 messages_AF = plain_messages(h, v, w, e, batch.groups)
             else:

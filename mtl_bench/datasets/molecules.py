@@ -35,8 +35,8 @@ class MoleculeBatch:
         pairs_PE: edge features of every ordered pair, (P, 6): bond type one-hot (4), distance in Å
             and a constant 1, all times the pair's factor in the mean over neighbours: 1 / (n - 1)
             off the diagonal, 0 on it. Row-major per molecule and symmetric.
-        slots_A: row of each atom in a (B * largest molecule) table, for padded views; absent atoms,
-            which molecules with more room than atoms have, lie in a row behind it.
+        slots_A: row of each atom in a (B * largest molecule) table, for padded views; the absent
+            atoms of a padded batch share a row behind it.
         groups: (atoms in each molecule, number of molecules) of the runs of equal size.
         targets: task name -> (B,) standardised targets.
     """

@@ -84,7 +84,7 @@ class QM9:
             itself: nothing else has to keep up with it, and 1.2 GB of its memory are taken.
         padded: whether all molecules of a training batch have the room of the largest molecule, 29
             atoms, so that full batches have the same shapes: fewer and larger operations, and
-            ``trainer.compile``. It is for a GPU; a CPU has two to three times the work.
+            ``trainer.compile``. It is for a GPU; a CPU takes twice as long or more.
 
     Mean and deviation (unbiased) of the standardisation are over all molecules, held-out ones
     included, as in the published protocol.

@@ -29,7 +29,7 @@ VARIANTS = {
 }
 
 
-def problem(data: Path, tiny: bool = False) -> Problem:
+def problem(data: Path, tiny: bool = False, padded: bool = False) -> Problem:
     """Return batch 120 of real molecules on the paper's MPNN.
 
     Peers: LS on PyG's layers with the same parameters, and TorchJD on our network.
@@ -37,12 +37,13 @@ def problem(data: Path, tiny: bool = False) -> Problem:
     Args:
         data: folder of prepared data.
         tiny: the sizes of ``profile=smoke``, for tests.
+        padded: whether molecules have the room of the largest.
 
     Raises:
         DataError: QM9 is not prepared.
     """
     profile = "smoke" if tiny else "paper"
-    dataset: Any = build_dataset("qm9", profile=profile, data=str(data))
+    dataset: Any = build_dataset("qm9", profile=profile, data=str(data), padded=padded)
     network = build_architecture("qm9", profile=profile)
     assert isinstance(network, MPNN)
     dim, edge_hidden = network.convolution.dim, network.convolution.hidden.out_features

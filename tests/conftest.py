@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -10,6 +11,7 @@ from mtl_bench.datasets.procedural import marks, objects
 from mtl_bench.datasets.procedural.rooms import synth as rooms
 from mtl_bench.datasets.procedural.streets import synth as streets
 from tests import synthetic_qm9
+from tests.molecules import random_store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +35,13 @@ def qm9_data() -> Path:
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with the synthetic QM9."""
     return synthetic_qm9.write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def mixed_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with a synthetic QM9 whose molecules have three to six atoms."""
+    sizes = np.random.default_rng(0).integers(3, 7, synthetic_qm9.MOLECULES)
+    return synthetic_qm9.write(tmp_path_factory.mktemp("mixed"), **random_store(sizes).arrays)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,8 @@ class Architecture(nn.Module):
 
     compiled_parts: ClassVar[tuple[str, ...]] = ()
     """The methods that ``trainer.compile`` compiles: their tensors have the same shapes in all
-    batches of one size, and a call computes what tasks share, or what is one task's own."""
+    batches of one size, unless the data are ``ragged`` (``mtl_bench.datasets.base.Dataset``), and a
+    call computes what tasks share, or what is one task's own."""
 
     def representation(self, batch: Any) -> Tensor:  # noqa: ANN401 - the data set's batch
         """Return what the heads share, the batch first."""

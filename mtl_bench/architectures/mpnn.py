@@ -1,6 +1,7 @@
 """The message-passing network of the QM9 benchmark.
 
-Legend of shape suffixes: B molecules, A atoms of the batch, P ordered atom pairs, F = ``dim``.
+Legend of shape suffixes: B molecules, A atoms of the batch, P ordered atom pairs, N atoms of the
+largest molecule, R = B * N + 1, F = ``dim``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges
+from mtl_bench.architectures.edge_messages import EdgeMessages, hidden_edges, plain_messages
 from mtl_bench.architectures.headed import HeadedNetwork
 from mtl_bench.datasets.molecules import BOND_TYPES, NODE_FEATURES, MoleculeBatch
 from mtl_bench.values import PositiveInt
@@ -73,7 +74,12 @@ class EdgeConditionedConv(nn.Module):
         if torch.is_autocast_enabled(device):
             tensors = [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
         with torch.autocast(device, enabled=False):
-            messages_AF = EdgeMessages.apply(*tensors, batch.groups)
+            if torch.compiler.is_compiling():
+                # a graph of blocks would be long, and that of torch's own backward pass is shorter
+                h, v, w, e, _ = tensors
+                messages_AF = plain_messages(h, v, w, e, batch.groups)
+            else:
+                messages_AF = EdgeMessages.apply(*tensors, batch.groups)
         return torch.addmm(self.bias, h_AF, self.root.weight.T) + messages_AF
 
 
@@ -93,11 +99,12 @@ class Set2Set(nn.Module):
 
     def forward(self, h_AF: Tensor, batch: MoleculeBatch) -> Tensor:
         """Return one vector per molecule, (B, 2 F)."""
+        shape = batch.size, batch.largest
         rows = batch.size * batch.largest
-        h_BNF = h_AF.new_zeros(rows, self.dim).index_copy(0, batch.slots_A, h_AF)
-        h_BNF = h_BNF.view(batch.size, batch.largest, self.dim)
-        absent_BN = torch.ones(rows, dtype=torch.bool, device=h_AF.device)
-        absent_BN = absent_BN.index_fill_(0, batch.slots_A, False).view(batch.size, batch.largest)
+        h_RF = h_AF.new_zeros(rows + 1, self.dim).index_copy(0, batch.slots_A, h_AF)
+        h_BNF = h_RF[:rows].view(*shape, self.dim)
+        absent_R = torch.ones(rows + 1, dtype=torch.bool, device=h_AF.device)
+        absent_BN = absent_R.index_fill_(0, batch.slots_A, False)[:rows].view(shape)
         query_BF = cell_BF = h_AF.new_zeros(batch.size, self.dim)
         output_B2F = h_AF.new_zeros(batch.size, 2 * self.dim)
         for _ in range(self.steps):
@@ -127,6 +134,7 @@ class MPNN(HeadedNetwork):
 
     has_representation: ClassVar[bool] = True
     batched_backward: ClassVar[bool] = True
+    compiled_parts: ClassVar[tuple[str, ...]] = ("representation",)
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ Edges = Literal["bonds", "pairs"]
 
 
 def to_pyg(batch: MoleculeBatch, edges: Edges) -> Batch:
-    """Return a batch as PyG has it.
+    """Return a batch as PyG has it, without the absent atoms of padded molecules.
 
     Shapes: ``x`` (A, 11), ``z`` (A,) atomic numbers, ``pos`` (A, 3) in Å, ``edge_index`` (2, E),
     ``batch`` (A,) the molecule of each atom; of bonds ``edge_attr`` (E, 4), their type one-hot, of
@@ -55,16 +55,20 @@ def to_pyg(batch: MoleculeBatch, edges: Edges) -> Batch:
     within_P = torch.arange(len(size_P), device=device) - start_P
     scale_P = batch.pairs_PE[:, -1]
     columns = batch.pairs_PE[:, : BOND_TYPES + (edges == "pairs")]
+    present_A = batch.slots_A < batch.size * batch.largest
+    here_A, number_A = present_A.nonzero()[:, 0], present_A.cumsum(0) - 1
+    molecules = torch.arange(batch.size + 1, device=device)
+    molecule_A = molecules[:-1].repeat_interleave(sizes_B)[here_A]
     joined_E = (columns != 0).any(dim=1).nonzero()[:, 0]
     ends_2P = first_P + torch.stack([within_P // size_P, within_P % size_P])
     return Batch(
-        x=batch.atoms_AF,
-        z=batch.atoms_AF[:, 5].long(),
-        pos=batch.positions_A3,
-        edge_index=ends_2P[:, joined_E],
+        x=batch.atoms_AF[here_A],
+        z=batch.atoms_AF[here_A, 5].long(),
+        pos=batch.positions_A3[here_A],
+        edge_index=number_A[ends_2P[:, joined_E]],
         edge_attr=(columns / scale_P[:, None])[joined_E],
-        batch=torch.arange(len(sizes_B), device=device).repeat_interleave(sizes_B),
-        ptr=torch.cat([first_B, sizes_B.sum()[None]]),
+        batch=molecule_A,
+        ptr=torch.searchsorted(molecule_A, molecules),
     )
 
 

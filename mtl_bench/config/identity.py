@@ -18,7 +18,7 @@ NOT_NUMBERS_IN = {
         *("device", "threads", "workers", "compile"),
         *("checkpoint_minutes", "log_every", "determinism"),
     ),
-    "dataset": ("root", "resident"),
+    "dataset": ("root", "resident", "padded"),
     "architecture": ("serves", "single_task"),
     "gradients": ("backend", "max_memory"),
     "algorithm": ("_target_",),

@@ -67,6 +67,9 @@ class Dataset(Protocol):
     One with an attribute ``resident = True`` is told the device of a training by ``move(device)``,
     and then makes its batches there.
 
+    One whose batches of one size differ in shape names by an attribute ``ragged`` the setting that
+    makes them alike, such as ``dataset.padded=true``, and has ``ragged = None`` under it.
+
     One whose samples belong to one task each says so by an attribute ``task_inputs = True``, and
     yields a ``TaskBatch`` each time.
     """

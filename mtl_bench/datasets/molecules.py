@@ -35,7 +35,8 @@ class MoleculeBatch:
         pairs_PE: edge features of every ordered pair, (P, 6): bond type one-hot (4), distance in Å
             and a constant 1, all times the pair's factor in the mean over neighbours: 1 / (n - 1)
             off the diagonal, 0 on it. Row-major per molecule and symmetric.
-        slots_A: row of each atom in a (B * largest molecule) table, for padded views.
+        slots_A: row of each atom in a (B * largest molecule) table, for padded views; the absent
+            atoms of a padded batch share a row behind it.
         groups: (atoms in each molecule, number of molecules) of the runs of equal size.
         targets: task name -> (B,) standardised targets.
     """
@@ -56,6 +57,34 @@ class MoleculeBatch:
     def largest(self) -> int:
         """Number of atoms of the largest molecule."""
         return self.groups[-1][0]
+
+    def padded(self, room: int) -> MoleculeBatch:
+        """Return the batch with room for as many atoms in every molecule, on the same device.
+
+        Its shapes depend on B and the room alone, and there is one group. Absent atoms come after a
+        molecule's own; their features, and those of their pairs, are zero.
+
+        Args:
+            room: atoms, at least those of the largest molecule.
+        """
+        device = self.slots_A.device
+        n_G, count_G = torch.tensor(self.groups).to(device, non_blocking=True).unbind(1)
+        size_A = n_G.repeat_interleave(n_G * count_G, output_size=len(self.atoms_AF))
+        slots_A = self.slots_A + self.slots_A // self.largest * (room - self.largest)
+        slots_P = ranges_on(slots_A * room, size_A, len(self.pairs_PE))
+        rows = self.size * room
+
+        def spread(values: Tensor, slots: Tensor, rows: int) -> Tensor:
+            return values.new_zeros(rows, values.shape[1]).index_copy_(0, slots, values)
+
+        return replace(
+            self,
+            atoms_AF=spread(self.atoms_AF, slots_A, rows),
+            positions_A3=spread(self.positions_A3, slots_A, rows),
+            pairs_PE=spread(self.pairs_PE, slots_P, rows * room),
+            slots_A=torch.full((rows,), rows, device=device).index_copy_(0, slots_A, slots_A),
+            groups=((room, self.size),),
+        )
 
     def to(self, device: torch.device) -> MoleculeBatch:
         """Return the batch on ``device``."""
@@ -193,7 +222,7 @@ class ResidentMoleculeStore:
     """
 
     def __init__(self, store: MoleculeStore, device: torch.device) -> None:
-        self.store, self.device = store, device
+        self.store, self.device, self.sizes_M = store, device, store.sizes_M
         molecules = np.arange(len(store.sizes_M))
         chunks = np.array_split(molecules, -(-len(molecules) // CHUNK))
         parts = [[x.to(device) for x in store.features(ids)] for ids in chunks]
@@ -220,6 +249,22 @@ class ResidentMoleculeStore:
             groups=groups,
             targets=dict(zip(self.store.names, self.targets_MT[here_B].unbind(1), strict=True)),
         )
+
+
+class PaddedStore:
+    """A store whose batches are padded, each molecule to the room of the largest of all.
+
+    Args:
+        store: of the molecules.
+    """
+
+    def __init__(self, store: MoleculeStore | ResidentMoleculeStore) -> None:
+        self.store = store
+        self.room = int(store.sizes_M.max())
+
+    def __getitems__(self, molecules: list[int] | np.ndarray) -> MoleculeBatch:
+        """Return a batch, where the store makes it."""
+        return self.store.__getitems__(molecules).padded(self.room)
 
 
 def ranges_on(starts_B: Tensor, lengths_B: Tensor, total: int) -> Tensor:

@@ -22,6 +22,7 @@ def choose_backend(
     tasks: int,
     device: torch.device,
     max_memory: float | None = None,
+    compiled: bool = False,
 ) -> Backend:
     """Return the backend that ``gradients.backend`` names.
 
@@ -34,6 +35,7 @@ def choose_backend(
         tasks: T.
         device: where.
         max_memory: GiB that a Jacobian may take, by default 4.
+        compiled: whether backward passes are compiled, each for the gradients of one task.
     """
     if name != "auto":
         return name
@@ -41,7 +43,8 @@ def choose_backend(
     limit = JACOBIAN_LIMIT if max_memory is None else max_memory * (1 << 30)
     if 4 * tasks * trained > limit:
         return "streamed"
-    return "batched" if architecture.batched_backward and device.type == "cpu" else "loop"
+    batched = architecture.batched_backward and device.type == "cpu" and not compiled
+    return "batched" if batched else "loop"
 
 
 def choose_run(backend: Backend, tasks: int, max_memory: float | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -16,18 +17,21 @@ from mtl_bench.architectures.celeba_resnet import CelebAResNet
 from mtl_bench.architectures.cross_stitch import CrossStitch
 from mtl_bench.architectures.cross_stitch_fc import CrossStitchFC
 from mtl_bench.architectures.lenet import LeNet
+from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.mtan import MTAN
 from mtl_bench.architectures.pspnet import PSPNet
 from mtl_bench.architectures.segnet import SegNet
 from mtl_bench.architectures.single_task import SingleTask
+from mtl_bench.cli import main
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
 from mtl_bench.datasets.images import ImageBatch
 from mtl_bench.errors import ConfigError, DataError
 from mtl_bench.methods import LS, MGDA, STL, CosReg, GradDrop, GradNorm, TaskForce
 from mtl_bench.tasks import Task
-from tests.algorithms.test_batch_gradients import CPU, NAMES, mpnn
+from tests.algorithms.test_batch_gradients import CPU, NAMES, norms
 from tests.end_to_end.processes import call
+from tests.molecules import random_store
 from tests.training.runs import Watcher, differences, smallest, stop_at, train
 
 NIGHTLY = pytest.mark.nightly
@@ -78,6 +82,7 @@ class Branches(Architecture):
 
 NETWORKS = {
     "branches": (Branches, NAMES, (8, 4)),
+    "mpnn": (partial(MPNN, dim=8, edge_hidden=6), NAMES, (4, 11)),
     "lenet": (LeNet, ("left", "right"), (4, 1, 28, 28)),
     "cross_stitch_fc": (CrossStitchFC, NAMES, (4, 3, 32, 32)),
     "celeba_resnet": (partial(CelebAResNet, width=0.01), NAMES, (3, 3, 64, 64)),
@@ -89,7 +94,20 @@ NETWORKS = {
         *(("segmentation", "instance"), (3, 3, 32, 32)),
     ),
 }
-"""Name -> constructor, tasks, shape of the images."""
+"""Name -> constructor, tasks, shape of the images, or of a batch of padded molecules."""
+
+
+def batch_of(name, generator, fewer, dtype):
+    """Return a random batch, a smaller one if it is asked for and two are left."""
+    _, names, (size, *shape) = NETWORKS[name]
+    size -= fewer and size > 2
+    if name != "mpnn":
+        pixels = torch.randn(size, *shape, generator=generator, dtype=dtype)
+        return ImageBatch(pixels, dict.fromkeys(names, torch.zeros(1)))
+    chosen = torch.randperm(9, generator=generator)[:size].numpy()
+    batch = random_store(range(3, 12), names).__getitems__(chosen).padded(*shape)
+    return replace(batch, atoms_AF=batch.atoms_AF.to(dtype), pairs_PE=batch.pairs_PE.to(dtype))
+
 
 NORMS = partial(GradNorm, norms_of="last_layer")
 AGAIN = partial(TaskForce, transition="same_batch", batch_size=4)
@@ -100,8 +118,10 @@ CASES = [
     pytest.param("branches", LS, 1, id="ls", marks=NIGHTLY),
     pytest.param("branches", GradDrop, 2, id="graddrop", marks=NIGHTLY),
     pytest.param("branches", NORMS, 1, id="gradnorm", marks=NIGHTLY),
+    pytest.param("mpnn", LS, 2, id="padded molecules, repeated forward passes", marks=NIGHTLY),
+    pytest.param("mpnn", MGDA, 1, id="mpnn"),
     pytest.param("lenet", MGDA, 1, id="lenet"),
-    *(pytest.param(name, MGDA, 1, id=name, marks=NIGHTLY) for name in [*NETWORKS][2:]),
+    *(pytest.param(name, MGDA, 1, id=name, marks=NIGHTLY) for name in [*NETWORKS][3:]),
 ]
 
 
@@ -120,22 +140,12 @@ def build(name, compiled, method, separate=False, **settings):
 def updates(name, compiled, method, accumulate=1, **settings):
     """Make three updates, the last of which has smaller batches, and return all that they leave."""
     network, source = build(name, compiled, method, **settings)
-    _, names, (size, *shape) = NETWORKS[name]
+    dtype = next(network.parameters()).dtype
     optimizer = torch.optim.SGD(network.parameters(), 1e-2)
     found = []
     for number in range(3):
         generator = torch.Generator().manual_seed(number)
-        batches = [
-            ImageBatch(
-                torch.randn(
-                    *(size - (number == 2 and size > 2), *shape),
-                    generator=generator,
-                    dtype=next(network.parameters()).dtype,
-                ),
-                dict.fromkeys(names, torch.zeros(1)),
-            )
-            for _ in range(accumulate)
-        ]
+        batches = [batch_of(name, generator, number == 2, dtype) for _ in range(accumulate)]
         gradients = source(batches)
         info = method.step(gradients)
         written = torch.cat([p.grad.flatten() for p in network.parameters()])
@@ -172,8 +182,10 @@ def test_separate_networks_are_compiled_each():
 
 
 @NIGHTLY
-def test_bf16_is_compiled():
-    plain, compiled = (updates("lenet", way, MGDA(2), precision="bf16") for way in (False, True))
+@pytest.mark.parametrize("name", ["lenet", "mpnn"])
+def test_bf16_is_compiled(name):
+    tasks = len(NETWORKS[name][1])
+    plain, compiled = (updates(name, way, MGDA(tasks), precision="bf16") for way in (False, True))
     for ours, theirs in zip(compiled[0], plain[0], strict=True):
         assert (ours[3] - theirs[3]).norm() <= 5e-2 * theirs[3].norm()
 
@@ -197,13 +209,13 @@ def test_evaluation_and_copies_stay_plain():
 @pytest.mark.parametrize(
     ("network", "method", "backend", "words"),
     [
-        (mpnn, LS, "loop", "MPNN has no part of fixed shapes"),
-        (lambda: SingleTask(NAMES, lambda names: mpnn()), STL, "loop", "MPNN has no part"),
+        (norms, LS, "loop", "Norms has no part of fixed shapes"),
+        (lambda: SingleTask(NAMES, lambda names: norms()), STL, "loop", "Norms has no part"),
         (Branches, CosReg, "loop", "CosReg differentiates task gradients"),
         (Branches, MGDA, "streamed", "not gradients.backend=streamed"),
         (Branches, MGDA, "batched", "not gradients.backend=batched"),
     ],
-    ids=["mpnn", "stl", "cosreg", "streamed", "batched"],
+    ids=["norms", "stl", "cosreg", "streamed", "batched"],
 )
 def test_what_can_not_be_compiled_is_refused(network, method, backend, words):
     compiler = Compiler("default", CPU, aot_eager())
@@ -213,6 +225,16 @@ def test_what_can_not_be_compiled_is_refused(network, method, backend, words):
     assert line.startswith("trainer.compile=default: ")
     assert words in line
     assert line.endswith("trainer.compile=null")
+
+
+def test_molecules_that_are_not_padded_are_refused_with_the_remedy(tiny_data, capsys):
+    words = ("dataset=qm9", "method=nashmtl", "profile=smoke", "trainer.compile=default")
+    assert main(["train", *words, f"paths.data={tiny_data}", "trainer.device=cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "mtl-bench: trainer.compile=default: batches of one size differ in shape"
+    )
+    assert line.endswith("use dataset.padded=true or trainer.compile=null")
 
 
 def test_cuda_graphs_are_for_a_gpu():
@@ -249,21 +271,31 @@ def test_what_a_network_refuses_it_says_itself():
         compiled(ImageBatch(torch.randn(2, 3, 33, 32), {}))
 
 
-def compiling(data, results, *words):
-    return smallest("multimnist", data, results, "trainer.compile=default", *words)
+def compiling(dataset, data, results, *words):
+    return smallest(dataset, data, results, "trainer.compile=default", *words)
 
 
 @pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        pytest.param("multimnist", (), id="multimnist"),
+        pytest.param("qm9", ("dataset.padded=true",), id="qm9", marks=NIGHTLY),
+    ],
+)
+@pytest.mark.parametrize(
     "backend", ["aot_eager", pytest.param("inductor", marks=[NIGHTLY, NEEDS_COMPILER])]
 )
-def test_stopped_and_resumed_is_uninterrupted(backend, small_data, tmp_path, monkeypatch):
+def test_stopped_and_resumed_is_uninterrupted(
+    backend, dataset, words, small_data, mixed_data, tmp_path, monkeypatch
+):
     """LeNet has dropout, whose draws go on."""
+    data, words = mixed_data if dataset == "qm9" else small_data, ("method=mgda", *words)
     if backend == "aot_eager":
         monkeypatch.setattr(module, "_inductor", lambda mode: aot_eager())
     told = Watcher()
-    straight = train(compiling(small_data, tmp_path / "straight", "method=mgda"), told)
+    straight = train(compiling(dataset, data, tmp_path / "straight", *words), told)
     assert [text for text in told.messages if "torch compiled 1 graphs took" in text]
-    config = compiling(small_data, tmp_path / "stopped", "method=mgda")
+    config = compiling(dataset, data, tmp_path / "stopped", *words)
     assert train(config, stop_at(3)).selected is None
     assert differences(straight, train(config)) == []
 
@@ -279,13 +311,22 @@ def test_a_run_is_the_same_however_it_is_compiled():
 
 @NIGHTLY
 @NEEDS_COMPILER
-def test_inductor_trains_the_same_run_from_the_command_line(tmp_path):
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ("dataset=multimnist", "method=mgda"),
+        ("dataset=qm9", "method=nashmtl", "dataset.padded=true"),
+    ],
+    ids=["multimnist", "qm9"],
+)
+def test_inductor_trains_the_same_run_from_the_command_line(chosen, mixed_data, tmp_path):
+    (tmp_path / "data").symlink_to(mixed_data)
     ends = []
     for mode in ("null", "default"):
-        words = ("dataset=multimnist", "method=mgda", "profile=smoke", f"paths.results=of_{mode}")
+        words = (*chosen, "profile=smoke", f"paths.results=of_{mode}")
         done = call("train", *words, f"trainer.compile={mode}", cwd=tmp_path, timeout=1200)
         assert done.returncode == 0, done.stderr
-        (path,) = (tmp_path / f"of_{mode}").glob("smoke/multimnist/mgda/seed0-*")
+        (path,) = (tmp_path / f"of_{mode}").glob("smoke/*/*/seed0-*")
         lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
         device = json.loads((path / "environment.json").read_text())["device"]
         state = torch.load(path / "checkpoint" / "last.pt", weights_only=True)

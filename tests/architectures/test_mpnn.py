@@ -51,6 +51,28 @@ def test_outputs_and_gradients_equal_pyg(dim, hidden):
                 torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
 
 
+@pytest.mark.parametrize("backend", ["loop", "batched", "streamed"])
+@pytest.mark.parametrize("room", [12, 15])
+def test_padding_changes_neither_losses_nor_task_gradients(backend, room):
+    torch.manual_seed(1)
+    tasks = ("a", "b", "c")
+    network = MPNN(tasks, dim=8, edge_hidden=6).double()
+    batch = doubled(random_store(SIZES, tasks).__getitems__(range(len(SIZES))))
+
+    def update(batch):
+        predictions = network(batch)
+        losses = [(predictions[t] - batch.targets[t]).square().mean() for t in tasks]
+        own = [network.task_parameters(task) for task in tasks]
+        shared = network.shared_parameters()
+        gradients = TaskGradients(losses, shared, own, backend=backend, run=50)
+        rows_TP = gradients.jacobian().clone()
+        gradients.apply(torch.tensor([0.5, 2.0, -1.0]), torch.ones(3))
+        return losses, rows_TP, [p.grad for p in network.parameters()]
+
+    for got, wanted in zip(update(batch.padded(room)), update(batch), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-14)
+
+
 def test_parameter_counts_are_the_papers():
     names = [str(t) for t in range(11)]
     network = MPNN(names)

@@ -99,6 +99,14 @@ def test_a_batch_is_the_molecules_one_after_another(batch, edges):
         assert got == pytest.approx(wanted, abs=2e-4)
 
 
+@pytest.mark.parametrize("edges", ["bonds", "pairs"])
+def test_absent_atoms_are_left_out(batch, edges):
+    padded, plain = (to_pyg(each, edges).to_dict() for each in (batch.padded(14), batch))
+    assert padded.keys() == plain.keys()
+    for key, value in plain.items():
+        assert torch.equal(padded[key], value), key
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_is_shared_or_owned_by_one_task(name, batch):
     check_architecture(PyG(TASKS, **NETWORKS[name]), batch, TASKS)

@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import counts, qm9
 from benchmarks.counts import BANDWIDTH, LAUNCH, RATE, Cost, Counter, RunLength, measure, render
+from mtl_bench.architectures import products
 
 
 def test_kernels_are_counted_with_their_bytes_and_views_are_not():
@@ -57,3 +58,19 @@ def test_methods_differ_in_what_they_ask_of_the_gradients(tiny_data):
         assert 0 < own["seconds"]["bound"] <= 1.001 * own["seconds"]["derived"]
     assert "table_hours" not in result
     assert "| taskforce batched |" in render(result)
+
+
+def test_products_are_counted_where_the_processor_has_a_library_of_its_own(tiny_data, monkeypatch):
+    monkeypatch.setattr(products, "ONEDNN_FLOATS", 1)
+    flops = []
+    for processor in (False, True):
+        monkeypatch.setattr(products, "is_amd_avx512", lambda own=processor: own)
+        flops.append(measure(tiny_data, ["ls"], tiny=True)["methods"]["ls"]["total"]["flops"])
+    assert flops[0] == flops[1] > 0
+
+
+def test_padded_molecules_need_fewer_launches_of_larger_products(mixed_data):
+    result = measure(mixed_data, ["ls", "ls padded"], tiny=True)["methods"]
+    plain, padded = (result[name]["total"] for name in ("ls", "ls padded"))
+    assert padded["launches"] < plain["launches"]
+    assert padded["flops"] > plain["flops"]

@@ -262,6 +262,7 @@ def hash_of(*overrides):
         "paths.results=/elsewhere",
         "dataset.root=/elsewhere/qm9",
         "dataset.resident=true",
+        "dataset.padded=true",
         "logger.progress=off",
         "logger=wandb",
         "logger=tensorboard",

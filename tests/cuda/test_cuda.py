@@ -153,23 +153,29 @@ COMPILED = [looks for looks in LOOKS if not looks.endswith(("streamed", "batched
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 @pytest.mark.parametrize(
-    ("looks", "accumulate"),
+    ("dataset", "looks", "accumulate"),
     [
-        (looks, each)
-        for looks in COMPILED
-        for each in (1, 2)
-        if (looks, each) != ("representation", 2)
+        *(
+            ("multimnist", looks, each)
+            for looks in COMPILED
+            for each in (1, 2)
+            if (looks, each) != ("representation", 2)
+        ),
+        *(("qm9", looks, 1) for looks in ("losses", "Gram matrix")),
     ],
 )
 def test_compiled_trainings_are_the_plain_ones(
-    looks, accumulate, mode, device, small_data, tmp_path
+    dataset, looks, accumulate, mode, device, small_data, mixed_data, tmp_path
 ):
     """CUDA graphs are recorded after the first updates and replayed from then on."""
     words = (*LOOKS[looks], f"trainer.device={device}", f"trainer.accumulate={accumulate}")
-    words = (*words, "dataset.train_size=16", "trainer.epochs=3")
+    words = (*words, "dataset.train_size=16", "dataset.batch_size=4", "trainer.epochs=3")
+    data = small_data
+    if dataset == "qm9":
+        data, words = mixed_data, (*words, "dataset.padded=true")
     mode = mode if device.type == "cuda" else "null"  # inductor takes minutes on a CPU
     plain, compiled = (
-        train(smallest("multimnist", small_data, tmp_path / way, *words, f"trainer.compile={each}"))
+        train(smallest(dataset, data, tmp_path / way, *words, f"trainer.compile={each}"))
         for way, each in (("plain", "null"), ("compiled", mode))
     )
     for name, values in plain.steps.items():

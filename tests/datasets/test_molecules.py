@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_bench.datasets import molecules
-from mtl_bench.datasets.molecules import ResidentMoleculeStore, ranges
+from mtl_bench.datasets.molecules import PaddedStore, ResidentMoleculeStore, ranges
 from tests.accelerator import DEVICE, pretend
 from tests.molecules import random_store
 
@@ -76,19 +76,51 @@ def test_a_device_gathers_the_same_batches_bit_for_bit(sizes, seed):
     rng = np.random.default_rng(seed)
     for _ in range(3):
         chosen = rng.choice(len(sizes), rng.integers(1, len(sizes) + 1), replace=False)
-        expected, found = store.__getitems__(chosen), resident.__getitems__(chosen)
-        assert (found.groups, found.targets.keys()) == (expected.groups, expected.targets.keys())
-        for name, value in tensors(expected).items():
-            assert value.dtype == tensors(found)[name].dtype
-            assert torch.equal(value, tensors(found)[name]), name
+        for stores in ((store, resident), (PaddedStore(store), PaddedStore(resident))):
+            expected, found = (each.__getitems__(chosen) for each in stores)
+            assert found.groups == expected.groups
+            assert found.targets.keys() == expected.targets.keys()
+            for name, value in tensors(expected).items():
+                assert value.dtype == tensors(found)[name].dtype
+                assert torch.equal(value, tensors(found)[name]), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=9),
+    more=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+def test_a_padded_batch_is_every_molecule_and_zeros(sizes, more, seed):
+    plain = random_store(tuple(sizes), seed=seed).__getitems__(range(len(sizes)))
+    count, room = len(sizes), max(sizes) + more
+    padded = plain.padded(room)
+    assert padded.groups == ((room, count),)
+    assert padded.targets is plain.targets
+    atom = pair = 0
+    for row, n in enumerate(sorted(sizes)):
+        for name in ("atoms_AF", "positions_A3"):
+            whole, own = getattr(padded, name), getattr(plain, name)[atom : atom + n]
+            molecule = whole.view(count, room, -1)[row]
+            assert torch.equal(molecule[:n], own)
+            assert not molecule[n:].any()
+        pairs = padded.pairs_PE.view(count, room, room, -1)[row]
+        assert torch.equal(pairs[:n, :n], plain.pairs_PE[pair : pair + n * n].view(n, n, -1))
+        assert not pairs[n:].any()
+        assert not pairs[:, n:].any()
+        first, behind = row * room, count * room
+        slots = [*range(first, first + n), *[behind] * (room - n)]
+        assert padded.slots_A.view(count, room)[row].tolist() == slots
+        atom, pair = atom + n, pair + n * n
 
 
 def test_a_batch_is_made_on_the_device_of_the_molecules():
     with pretend():
-        batch = ResidentMoleculeStore(random_store((3, 5, 4)), DEVICE).__getitems__([2, 0])
-        shapes = {name: (value.device, len(value)) for name, value in tensors(batch).items()}
-    assert shapes == {
-        **dict.fromkeys(("atoms_AF", "positions_A3", "slots_A"), (DEVICE, 7)),
-        "pairs_PE": (DEVICE, 25),
-        **dict.fromkeys("abc", (DEVICE, 2)),
-    }
+        store = ResidentMoleculeStore(random_store((3, 5, 4)), DEVICE)
+        for way, atoms, pairs in ((store, 7, 25), (PaddedStore(store), 10, 50)):
+            made = tensors(way.__getitems__([2, 0]))
+            assert {name: (value.device, len(value)) for name, value in made.items()} == {
+                **dict.fromkeys(("atoms_AF", "positions_A3", "slots_A"), (DEVICE, atoms)),
+                "pairs_PE": (DEVICE, pairs),
+                **dict.fromkeys("abc", (DEVICE, 2)),
+            }

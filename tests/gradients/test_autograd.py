@@ -97,3 +97,7 @@ def test_auto_chooses_by_the_size_of_the_jacobian_the_network_and_the_device(
     assert choose_backend("streamed", Large(scalars, batched), 4, device) == "streamed"
     assert choose_backend("loop", Large(scalars, batched), 4, device) == "loop"
     assert choose_backend("auto", Large(1000, batched), 4, device, max_memory=1e-6) == "streamed"
+
+
+def test_auto_takes_compiled_backward_passes_one_after_the_other():
+    assert choose_backend("auto", Large(10, True), 4, CPU, compiled=True) == "loop"

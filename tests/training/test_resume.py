@@ -114,6 +114,21 @@ def test_how_batches_are_made_and_a_stop_change_nothing(
     assert differences(straight(method)._asdict(), train(config)._asdict()) == []
 
 
+@pytest.mark.parametrize("loading", ["trainer.workers=2", "dataset.resident=true"])
+def test_a_padded_training_goes_on_and_is_the_plain_one_but_for_rounding(
+    loading, mixed_data, tmp_path
+):
+    words = ("method=mgda", "dataset.padded=true")
+    plain = train(config_of(mixed_data, tmp_path / "plain", "method=mgda"))
+    padded = train(config_of(mixed_data, tmp_path / "padded", *words))
+    config = config_of(mixed_data, tmp_path / "stopped", *words, loading)
+    train(config, stop_at(STEPS + 1))
+    assert differences(padded._asdict(), train(config)._asdict()) == []
+    for name, values in plain.steps.items():
+        if name.startswith("loss/"):
+            assert padded.steps[name] == pytest.approx(values, rel=1e-4)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_step_log_saved_at_every_step_keeps_every_row(method, tiny_data, tmp_path, straight):
     config = config_of(tiny_data, tmp_path, *METHODS[method], "trainer.checkpoint_minutes=1e-9")

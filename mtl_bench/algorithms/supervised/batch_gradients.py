@@ -107,7 +107,10 @@ class BatchGradients:
                 "gradients.level=representation: each sample belongs to one task here, so that the "
                 "tasks' gradients of it never meet; use gradients.level=parameters"
             )
-        self.backend = choose_backend(backend, network, len(self.tasks), device, max_memory)
+        self.backend = choose_backend(
+            *(backend, network, len(self.tasks), device, max_memory),
+            compiled=compiler is not None,
+        )
         self.run = choose_run(self.backend, len(self.tasks), max_memory)
         self.passes = network
         """Makes the forward passes of updates."""

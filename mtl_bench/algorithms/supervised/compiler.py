@@ -48,13 +48,18 @@ class Compiler:
         mode: ``default``, or ``reduce-overhead`` for CUDA graphs.
         device: where the network lives.
         backend: makes a function of a graph, by default inductor.
+        ragged: the setting without which batches of one size differ in shape, see ``Dataset``.
 
     Raises:
         ConfigError: CUDA graphs are asked for on another device.
     """
 
     def __init__(
-        self, mode: Mode, device: torch.device, backend: GraphBackend | None = None
+        self,
+        mode: Mode,
+        device: torch.device,
+        backend: GraphBackend | None = None,
+        ragged: str | None = None,
     ) -> None:
         import torch._dynamo as dynamo  # takes seconds
 
@@ -64,6 +69,7 @@ class Compiler:
                 "trainer.compile=default"
             )
         self.mode = mode
+        self.ragged = ragged
         self.graphs = 0
         """Made in the running update."""
         self._backend = _inductor(mode) if backend is None else backend
@@ -110,6 +116,11 @@ class Compiler:
             raise ConfigError(
                 f"trainer.compile={self.mode}: {type(network).__name__} has no part of fixed "
                 "shapes; use trainer.compile=null"
+            )
+        if self.ragged is not None:
+            raise ConfigError(
+                f"trainer.compile={self.mode}: batches of one size differ in shape; use "
+                f"{self.ragged} or trainer.compile=null"
             )
         for part in network.compiled_parts:
             name = f"{type(network).__name__}.{part}"

@@ -95,7 +95,8 @@ class Supervised(Algorithm):
         )
         names = [task.name for task in self.tasks]
         flow = GradientFlow(network, names, lambda text: self.tell(text))
-        self.compiler = None if compile is None else Compiler(compile, device)
+        ragged = getattr(data, "ragged", None)
+        self.compiler = None if compile is None else Compiler(compile, device, ragged=ragged)
         own_inputs: bool = getattr(data, "task_inputs", False)
         source = BatchGradients(
             network,

@@ -8,6 +8,7 @@ from mtl_bench.datasets.qm9 import QM9
 from mtl_bench.datasets.qm9.dataset import HELD_OUT, split_indices
 from mtl_bench.datasets.qm9.targets import TARGETS
 from mtl_bench.seeding import derive_seed
+from mtl_bench.testing import check_dataset
 from tests.synthetic_qm9 import MOLECULES
 
 SIZES = {"train": 40, "validation": 30, "test": 20}
@@ -70,6 +71,21 @@ def test_targets_have_mean_0_and_deviation_1_over_all_molecules(tiny_data):
     targets_MT = build(tiny_data).store.targets_MT.astype(np.float64)
     np.testing.assert_allclose(targets_MT.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(targets_MT.std(axis=0, ddof=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_padded_training_batches_of_one_size_have_the_same_shapes(mixed_data, resident):
+    data = build(mixed_data, padded=True, resident=resident)
+    if resident:
+        data.move(torch.device("cpu"))
+    check_dataset(data)
+    shapes = [
+        (batch.groups, batch.atoms_AF.shape, batch.pairs_PE.shape, batch.slots_A.shape)
+        for batch in data.train_batches(1)
+    ]
+    sizes = [7, 7, 7, 7, 7, 5]
+    assert shapes == [(((6, n),), (6 * n, 11), (36 * n, 6), (6 * n,)) for n in sizes]
+    assert {n for batch in data.evaluation_batches("test") for n, _ in batch.groups} == {3, 4, 5, 6}
 
 
 def test_the_loss_is_the_mean_squared_error(tiny_data):

@@ -56,6 +56,8 @@ def words_of(record: Path) -> tuple[str, ...]:
         words += ["variant=bf16", "trainer.precision=bf16"]
     if (ROOT / "results" / "precision") in record.parents:
         words += PRECISION
+    if (ROOT / "results" / "patience") in record.parents:
+        words += [f"scheduler.patience={config['scheduler']['patience']}"]
     return tuple(words)
 
 

@@ -112,7 +112,7 @@ $(foreach t,pcgrad_figure3 dgrad_figure4,$(eval $(call \
 $(eval $(call reproduce,pcgrad-figure4,pcgrad_figure4,metaworld,tables pcgrad_figure4 $(IN),triad))
 
 multimnist: JOBS = 2
-multimnist: .venv/.ready-digits ## train nine methods on two overlapping digits and show the table
+multimnist: .venv/.ready-digits ## train ten methods on two overlapping digits and show the table
 pcgrad-table1: ## train and show table 1 of PCGrad (pcgrad-table1 ... pcgrad-table3)
 paco-table1: ## train and show systems of multi-task SAC (paco-table1 ... paco-table3, pcgrad-figure3, pcgrad-figure4, dgrad-figure4; DATASET=mt10)
 

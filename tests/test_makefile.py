@@ -120,7 +120,7 @@ def test_two_digits_are_trained_without_a_download(desk):
     dry, train, tables = (line for line in lines if line.startswith("mtl-bench"))
     assert "--dry-run" in dry
     assert train.endswith("hydra/launcher=processes hydra.launcher.n_jobs=2")
-    assert len(plan_sweep(train.split()[3:-2]).cells) == 9 * 3
+    assert len(plan_sweep(train.split()[3:-2]).cells) == 10 * 3
     assert tables.startswith("mtl-bench tables multimnist ")
     lines = typed(desk, "make", "multimnist", "PROFILE=paper")
     assert "mtl-bench data prepare multimnist" in lines

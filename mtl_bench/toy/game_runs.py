@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from mtl_bench import build_method
+from mtl_bench.methods.equal import Equal
 from mtl_bench.toy.game import RATE, Game, GameHistory
-from mtl_bench.toy.references import Equal, FirstOrder, Optimal, Random
+from mtl_bench.toy.references import FirstOrder, Optimal, Random
 
 NOISE = 0.5
 UNEVEN = (0.0, 3.0, 9.0)

@@ -6,45 +6,27 @@ Legend of shape suffixes: T tasks, A actions, S states on a grid, G grid points 
 from __future__ import annotations
 
 from itertools import product
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from mtl_bench.gradients import TaskGradients
-from mtl_bench.methods.base import Method, Needs, StepInfo
+from mtl_bench.methods.equal import Equal
 from mtl_bench.toy.game import Game
 
 EDGE = 1.6
 """The grid covers the square of this half side; the game stays within it."""
 
 
-class Equal(Method):
-    """Equal weights for the gradients divided by their norms, as TaskForce divides them."""
-
-    needs: ClassVar[Needs] = "gram"
-
-    def combine(self, gradients: TaskGradients) -> StepInfo:
-        """Write the gradient."""
-        weights_T = self.choose()
-        gradients.apply(weights_T / gradients.gram().diagonal().sqrt())
-        return StepInfo(weights_T)
-
-    def choose(self) -> Tensor:
-        """Return weights on the simplex, (T,)."""
-        return torch.full((self.num_tasks,), 1 / self.num_tasks, dtype=torch.float64)
-
-
 class Random(Equal):
     """The softmax of actions drawn uniformly from -1 to 1."""
 
-    def choose(self) -> Tensor:
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return weights on the simplex, (T,)."""
         draws_T = torch.rand(self.num_tasks, generator=self.generator, dtype=torch.float64)
         return torch.softmax(2 * draws_T - 1, dim=0)
 
 
-class FirstOrder(Method):
+class FirstOrder(Equal):
     """The weights with the largest first-order drop of sum_t log(1 + L_t) on the step's own batch.
 
     The drop is linear in w: the best actions are in a corner of the box, 1 where a task's gradient
@@ -53,21 +35,17 @@ class FirstOrder(Method):
     the batch, and steps too far where the rate is large.
     """
 
-    needs: ClassVar[Needs] = "gram"
-
-    def combine(self, gradients: TaskGradients) -> StepInfo:
-        """Write the gradient."""
-        gram_TT = gradients.gram()
-        norms_T = gram_TT.diagonal().sqrt()
-        helps_T = gram_TT @ (1 / (1 + gradients.losses_T)) / norms_T
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
+        """Return weights on the simplex, (T,)."""
+        assert gram_TT is not None
+        helps_T = gram_TT @ (1 / (1 + losses_T)) / gram_TT.diagonal().sqrt()
         order_T = helps_T.argsort(descending=True)
         corners_CT = torch.ones(self.num_tasks, self.num_tasks, dtype=torch.float64).tril() * 2 - 1
         choices_CT = torch.softmax(corners_CT, dim=1)  # the best 1, 2, ... tasks favoured
         best = (choices_CT @ helps_T[order_T]).argmax()
-        weights_T = torch.empty_like(norms_T)
+        weights_T = torch.empty_like(helps_T)
         weights_T[order_T] = choices_CT[best]
-        gradients.apply(weights_T / norms_T)
-        return StepInfo(weights_T)
+        return weights_T
 
 
 class Optimal(Equal):
@@ -99,7 +77,7 @@ class Optimal(Equal):
             change = (values_S - self.values_S).abs().max().item()
             self.values_S = values_S
 
-    def choose(self) -> Tensor:
+    def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return weights on the simplex, (T,)."""
         next_1A2 = self._outcomes(self.game.theta_2.detach()[None])
         returns_A = (self.gamma * self._interpolate(next_1A2) - self._log_loss(next_1A2))[0]

@@ -227,9 +227,9 @@ def test_what_can_not_be_compiled_is_refused(network, method, backend, words):
     assert line.endswith("trainer.compile=null")
 
 
-def test_molecules_that_are_not_padded_are_refused_with_the_remedy(tiny_data, capsys):
+def test_molecules_that_are_not_padded_are_refused_with_the_remedy(tiny_data, tmp_path, capsys):
     words = ("dataset=qm9", "method=nashmtl", "profile=smoke", "trainer.compile=default")
-    assert main(["train", *words, f"paths.data={tiny_data}", "trainer.device=cpu"]) == 2
+    assert main(["train", *words, f"paths.data={tiny_data}", f"paths.results={tmp_path}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "mtl-bench: trainer.compile=default: batches of one size differ in shape"

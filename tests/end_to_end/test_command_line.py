@@ -247,16 +247,16 @@ def test_the_ablation_from_the_sweep_to_the_table(tiny_desk):
     words = ("-m", "experiment=table3", "seed=0", "trainer.epochs=1", *sizes[1:])
     done = call("train", *words, cwd=tiny_desk)
     assert done.returncode == 0, done.stderr
-    assert "6 of 6 runs are finished" in done.stdout
+    assert "7 of 7 runs are finished" in done.stdout
     words = ("tables", "table3", "profile=smoke", "format=csv")
     shown = call_without(["torch", "hydra"], *words, cwd=tiny_desk)
     *lines, status = shown.stdout.splitlines()
     assert status == "[] 0"
     rows = list(csv.DictReader(lines))
     assert [row["row"] for row in rows] == [
-        *("STL", "raw gradients", "gram, one agent", "+ MA", "+ CT", "+ DE", "+ r_G")
+        *("STL", "equal", "raw gradients", "gram, one agent", "+ MA", "+ CT", "+ DE", "+ r_G")
     ]
-    assert [row["n"] for row in rows] == ["1", "", *["1"] * 5]
+    assert [row["n"] for row in rows] == ["1", "1", "", *["1"] * 5]
     assert "missing" not in shown.stdout
     changed = "dataset.batch_size=20, dataset.test_size=20, dataset.train_size=40"
     changed = f"smoke with {changed}, dataset.val_size=20, trainer.epochs=1, real data"

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from mtl_bench.cli import main
+from mtl_bench.methods.equal import Equal
 from mtl_bench.methods.taskforce import TaskForce
 from mtl_bench.toy.game import RATE, Game
 from mtl_bench.toy.game_runs import LIMIT, LONG, UNEVEN, GameVariant, last, play, render
 from mtl_bench.toy.references import (
-    Equal,
     FirstOrder,
     Optimal,
     Random,
@@ -62,7 +62,7 @@ class Constant(Equal):
         super().__init__(len(weights_T))
         self.weights_T = weights_T
 
-    def choose(self):
+    def weights(self, losses_T, gram_TT=None):
         return self.weights_T
 
 
@@ -85,7 +85,9 @@ def test_without_a_future_the_optimum_is_the_best_next_step():
             other = Game()
             other.theta_2.data = point_2.clone()
             levels.append(other.play(Constant(weights_T), 1).log_losses_N.item())
-        assert torch.equal(greedy.choose(), greedy.choices_AT[torch.tensor(levels).argmin()])
+        assert torch.equal(
+            greedy.weights(torch.zeros(3)), greedy.choices_AT[torch.tensor(levels).argmin()]
+        )
 
 
 def test_agents_learn_to_do_better_than_equal_weights():

@@ -242,7 +242,9 @@ def test_a_record_without_hashes_is_read_and_told(tmp_path: Path) -> None:
 
 def test_every_committed_record_is_whole_and_sealed() -> None:
     results = Path(__file__).parents[2] / "results"
-    records = [r for folder in ("", "patience", "precision") for r in find_records(results / folder)]
+    records = [
+        r for folder in ("", "patience", "precision") for r in find_records(results / folder)
+    ]
     assert len(records) > 100
     whole = [r for r in records if r.state == "exploded" or (r.state == "finished" and r.sealed)]
     assert [r.path for r in records if r not in whole] == []

@@ -1,5 +1,6 @@
 """The page about one's own loop: every block runs, and what is forgotten is loud."""
 
+import math
 import re
 import subprocess
 import sys
@@ -165,6 +166,22 @@ def test_without_own_parameters_all_are_shared():
     info = MGDA(2, scale="one").step(gradients)
     torch.testing.assert_close(info.weights_T, torch.tensor([0.5, 0.5], dtype=torch.float64))
     assert theta.grad.tolist() == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("method", ["LS", "UW", "NashMTL", "GradDrop"])
+def test_the_loop_in_float16_leaves_out_what_overflows(method):
+    torch.manual_seed(0)
+    names = {}
+    exec(FIRST.replace("import NashMTL", f"import {method} as NashMTL"), names)
+    before = [p.clone() for p in names["body"].parameters()]
+    (block,) = SECTIONS["fp16"]
+    exec(block.replace("LossScale()", "LossScale(2.0**24)"), names)
+    scale = names["scale"]
+    lowered = 24 - math.log2(scale.value)
+    assert 0 < lowered < 8
+    assert all(p.isfinite().all() for p in names["body"].parameters())
+    after = list(names["body"].parameters())
+    assert not all(map(torch.equal, after, before))
 
 
 def test_a_method_stays_where_it_is_when_the_module_around_it_moves():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -51,6 +51,21 @@ def check_parameters(
             f"parameter {name_of(chosen)} is complex: keep its real and imaginary parts in a real "
             "one (torch.view_as_complex in forward)"
         )
+
+
+def check_scalable(parameters: Iterable[Tensor]) -> None:
+    """Raise if gradients would be lost when they are divided by the scale of the losses.
+
+    Raises:
+        ConfigError: a parameter, and so its gradient, is narrower than float32.
+    """
+    for parameter in parameters:
+        if torch.finfo(parameter.dtype).bits < 32:
+            raise ConfigError(
+                f"parameter {describe_shape(parameter)} is {parameter.dtype}, in which a gradient "
+                "that is divided by the scale of the losses is zero again: keep parameters in "
+                "float32 and run the network under torch.autocast"
+            )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from mtl_bench.gradients.autograd import (
     RUN_SCALARS,
     Gradients,
     check_parameters,
+    check_scalable,
     differentiate,
     fill,
     inner_product,
@@ -62,7 +63,7 @@ class TaskGradients:
         summed: parameters that several tasks reach and a method doesn't combine: they get the sum
             of the tasks' gradients, with the factors of the tasks' own parameters.
         scale: what a backward pass multiplies the losses by and divides the gradients by; see
-            ``LossScale``.
+            ``LossScale``. Other than 1 it takes parameters in float32 or more.
         run: scalars that ``streamed`` takes at a time; a run ends with the parameter that makes it
             so long.
 
@@ -71,7 +72,8 @@ class TaskGradients:
 
     Raises:
         NoLabelsError: there is no loss.
-        ConfigError: a parameter is listed twice, is complex or has a sparse gradient.
+        ConfigError: a parameter is listed twice, is complex or has a sparse gradient, or is
+            narrower than float32 where losses are scaled.
 
     Example:
         >>> import torch
@@ -125,6 +127,8 @@ class TaskGradients:
         alone = [[p for p in parameters if p.requires_grad] for parameters in own]
         together = [p for p in summed if p.requires_grad]
         check_parameters([*self.shared, *together], alone)
+        if scale != 1:
+            check_scalable([*self.shared, *together, *chain.from_iterable(alone)])
         self.own = [[*parameters, *together] for parameters in alone]
         self._every_own = [*chain.from_iterable(alone), *together]
         self.tasks = tuple(range(len(losses)) if tasks is None else tasks)

@@ -435,6 +435,18 @@ def test_a_loss_is_needed(backend):
         TaskGradients([], [nn.Parameter(torch.ones(1))], [], backend=backend)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("place", ["shared", "own", "summed"])
+def test_losses_are_scaled_only_where_gradients_keep_their_range_without_it(place, dtype):
+    net = nn.Linear(2, 1, dtype=dtype)
+    places = {"shared": [], "own": None, "summed": [], place: list(net.parameters())}
+    places["own"] = places["own"] and [places["own"]]
+    loss = net(torch.ones(3, 2, dtype=dtype)).float().square().mean()
+    TaskGradients([loss], **places)
+    with pytest.raises(ConfigError, match=rf"parameter of shape \(1, 2\) is {dtype}, in which a "):
+        TaskGradients([loss], **places, scale=4.0)
+
+
 @pytest.mark.parametrize("place", ["shared", "both", "own"])
 def test_a_parameter_that_is_listed_twice_is_refused(place):
     net, x, _ = make()

@@ -3,9 +3,9 @@
 python -m benchmarks NAME [--json] [KEY=VALUE ...]
 
 The settings are paths.data=data rounds=7 threads=1 and, for training steps, only=ls,mgda (by
-default every contestant) and memory=true. growth draws a picture into paths.figures=DIR. For a look
-at a device, see `scripts/gpu_check.sh`, they are device=auto tiny=false out=gpu_check.json and
-only=steps,tests. --json prints JSON alone.
+default every contestant) and memory=true. blocks takes profile=mini, too. growth draws a picture
+into paths.figures=DIR. For a look at a device, see `scripts/gpu_check.sh`, they are device=auto
+tiny=false out=gpu_check.json and only=steps,tests. --json prints JSON alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mtl_bench.reporting.drawing import save, style
 from mtl_bench.words import parse_count, parse_settings, require_choice
 
 NAMES = (
-    *("agents", "constant", "counts", "device", "growth", "lenet", "mtan", "phases"),
+    *("agents", "blocks", "constant", "counts", "device", "growth", "lenet", "mtan", "phases"),
     *("precision", "processes", "pspnet"),
     *("qm9", "readme_loop", "sac", "solvers", "systems"),
 )
@@ -59,11 +59,12 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
     settings = parse_settings(
         words,
         **{"paths__data": "data", "paths__figures": None, "rounds": "7", "threads": "1"},
-        **{"only": None, "memory": "false"},
+        **{"only": None, "memory": "false", "profile": "paper"},
         **{"device": "auto", "tiny": "false", "out": "gpu_check.json"},
     )
     for key in ("memory", "tiny"):
         require_choice(settings, key, ("true", "false"))
+    require_choice(settings, "profile", ("smoke", "demo", "mini", "paper"))
     data = Path(str(settings["paths.data"]))
     tiny = settings["tiny"] == "true"
     rounds, threads = parse_count(settings, "rounds"), parse_count(settings, "threads")
@@ -84,6 +85,7 @@ def run(name: str, words: Sequence[str]) -> tuple[dict[str, Any], str]:
             "growth": (data, rounds, threads, only),
             "processes": (data, rounds, threads, only),
             "phases": (data, rounds, threads, only),
+            "blocks": (data, rounds, threads, only, settings["profile"]),
             "precision": (data,),
             "constant": (data,),
             "counts": (data, only),

@@ -177,15 +177,15 @@ class RunLength(NamedTuple):
         return self.epochs * (self.updates * update + self.evaluated * batch) / 3600
 
 
-def measure(data: Path, only: Sequence[str] = (), tiny: bool = False) -> dict[str, Any]:
+def measure(data: Path, only: Sequence[str] = (), profile: str = "paper") -> dict[str, Any]:
     """Count a step of every method of table 2 and derive the hours of the table on one H100.
 
     Args:
         data: folder of prepared data.
         only: methods and variants, by default those of the table and all variants.
-        tiny: the sizes of ``profile=smoke``, for tests.
+        profile: whose sizes.
     """
-    problem, padded = (qm9.problem(data, tiny, room) for room in (False, True))
+    problem, padded = (qm9.problem(data, profile, room) for room in (False, True))
     cells = plan_sweep(["experiment=table2_qm9", "profile=paper"]).cells
     table = [word.partition("=")[2] for cell in cells for word in cell if "method=" in word]
     run = measure_run(data)

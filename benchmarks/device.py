@@ -110,6 +110,11 @@ class Place:
     folder: Path
 
     @property
+    def profile(self) -> str:
+        """Whose sizes networks have."""
+        return "smoke" if self.tiny else "paper"
+
+    @property
     def is_cuda(self) -> bool:
         """Whether there is anything of CUDA to be seen."""
         return self.device.type == "cuda"
@@ -245,7 +250,7 @@ def look_at_steps(place: Place, keep: Keep) -> None:
     """Look at single updates of the papers' networks, as runs make them."""
     result: dict[str, Any] = {}
     for name in NETWORKS:
-        problem = importlib.import_module(f"benchmarks.{name}").problem(place.data, place.tiny)
+        problem = importlib.import_module(f"benchmarks.{name}").problem(place.data, place.profile)
         problem.network.to(place.device)
         result[name] = {"title": problem.title, "methods": {}}
         for contestant, variant in STEPS.items():
@@ -330,9 +335,8 @@ def time_loaders(place: Place, keep: Keep) -> None:
     sizes, jobs = ((8, 4, 96, 128), 1) if place.tiny else ((64, 4, 288, 384), None)
     synth(place.folder / "nyuv2", *sizes, jobs=jobs, report=lambda line: None)
     result: dict[str, Any] = {"pinned": place.is_cuda}
-    size = "smoke" if place.tiny else "paper"
     for name, data in (("nyuv2", place.folder), ("qm9", place.data)):
-        dataset = build_dataset(name, profile=size, data=str(data))
+        dataset = build_dataset(name, profile=place.profile, data=str(data))
         result[name] = {}
         for workers in (0,) if place.tiny else (0, choose_workers("auto", torch.device("cuda"))):
             batches = dataset.train_batches(1, workers=workers, pin=place.is_cuda)

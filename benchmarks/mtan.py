@@ -29,17 +29,17 @@ VARIANTS = {
 }
 
 
-def problem(data: Path, tiny: bool = False) -> Problem:
+def problem(data: Path, profile: str = "paper") -> Problem:
     """Return batch 2 of random images and labels on the paper's MTAN; TorchJD is the peer.
 
     Args:
         data: not used.
-        tiny: small images and few channels, for tests.
+        profile: ``paper``, or ``smoke``: small images and few channels, for tests.
     """
     tasks = nyuv2_tasks("batch")
     names = [task.name for task in tasks]
     torch.manual_seed(0)
-    size, width = (TINY, 1 / 64) if tiny else (SIZE, 1.0)
+    size, width = (TINY, 1 / 64) if profile == "smoke" else (SIZE, 1.0)
     network = MTAN(names, width=width)
     return Problem(
         name="mtan",

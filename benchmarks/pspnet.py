@@ -26,14 +26,14 @@ VARIANTS = {
 }
 
 
-def problem(data: Path, tiny: bool = False) -> Problem:
+def problem(data: Path, profile: str = "paper") -> Problem:
     """Return batch 8 of random images and labels on the paper's PSPNet, from random weights.
 
     Args:
         data: not used.
-        tiny: small images and few channels, for tests.
+        profile: ``paper``, or ``smoke``: small images and few channels, for tests.
     """
-    size, width = (TINY, 1 / 64) if tiny else (SIZE, 1.0)
+    size, width = (TINY, 1 / 64) if profile == "smoke" else (SIZE, 1.0)
     tasks = cityscapes_tasks(CLASSES)
     names = [task.name for task in tasks]
     torch.manual_seed(0)

@@ -29,20 +29,19 @@ VARIANTS = {
 }
 
 
-def problem(data: Path, tiny: bool = False, padded: bool = False) -> Problem:
-    """Return batch 120 of real molecules on the paper's MPNN.
+def problem(data: Path, profile: str = "paper", padded: bool = False) -> Problem:
+    """Return a batch of real molecules on the MPNN, at the paper's size 120 of them.
 
     Peers: LS on PyG's layers with the same parameters, and TorchJD on our network.
 
     Args:
         data: folder of prepared data.
-        tiny: the sizes of ``profile=smoke``, for tests.
+        profile: whose sizes.
         padded: whether molecules have the room of the largest.
 
     Raises:
         DataError: QM9 is not prepared.
     """
-    profile = "smoke" if tiny else "paper"
     dataset: Any = build_dataset("qm9", profile=profile, data=str(data), padded=padded)
     network = build_architecture("qm9", profile=profile)
     assert isinstance(network, MPNN)
@@ -65,7 +64,8 @@ def problem(data: Path, tiny: bool = False, padded: bool = False) -> Problem:
     return Problem(
         name="qm9",
         dataset="qm9",
-        title=f"QM9, MPNN with {count_parameters(network)} parameters, 11 tasks, batch 120",
+        title=f"QM9, MPNN with {count_parameters(network)} parameters, {len(tasks)} tasks, "
+        f"batch {dataset.batch_size}",
         network=network,
         build_separate=separate,
         tasks=tasks,

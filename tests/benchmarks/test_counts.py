@@ -34,7 +34,7 @@ def test_a_run_has_hours():
 
 
 def test_operations_of_a_forward_pass_are_those_that_torch_counts(tiny_data):
-    problem = qm9.problem(tiny_data, tiny=True)
+    problem = qm9.problem(tiny_data, profile="smoke")
     batch = next(problem.batches)
     problem.batches = iter([batch])
     cost = counts.count_evaluation(problem)
@@ -44,7 +44,7 @@ def test_operations_of_a_forward_pass_are_those_that_torch_counts(tiny_data):
 
 
 def test_methods_differ_in_what_they_ask_of_the_gradients(tiny_data):
-    result = measure(tiny_data, ["ls", "graddrop", "taskforce batched"], tiny=True)
+    result = measure(tiny_data, ["ls", "graddrop", "taskforce batched"], profile="smoke")
     launches = {
         name: {phase: cost["launches"] for phase, cost in own["phases"].items()}
         for name, own in result["methods"].items()
@@ -65,12 +65,12 @@ def test_products_are_counted_where_the_processor_has_a_library_of_its_own(tiny_
     flops = []
     for processor in (False, True):
         monkeypatch.setattr(products, "is_amd_avx512", lambda own=processor: own)
-        flops.append(measure(tiny_data, ["ls"], tiny=True)["methods"]["ls"]["total"]["flops"])
+        flops.append(measure(tiny_data, ["ls"], profile="smoke")["methods"]["ls"]["total"]["flops"])
     assert flops[0] == flops[1] > 0
 
 
 def test_padded_molecules_need_fewer_launches_of_larger_products(mixed_data):
-    result = measure(mixed_data, ["ls", "ls padded"], tiny=True)["methods"]
+    result = measure(mixed_data, ["ls", "ls padded"], profile="smoke")["methods"]
     plain, padded = (result[name]["total"] for name in ("ls", "ls padded"))
     assert padded["launches"] < plain["launches"]
     assert padded["flops"] > plain["flops"]

@@ -180,11 +180,11 @@ def build_algorithm(
 
 def _of_supervised(config: dict[str, Any], data: Dataset, device: torch.device) -> dict[str, Any]:
     """Return what supervised learning is built with."""
-    from mtl_bench.runtime.environment import choose_workers
+    from mtl_bench.runtime.environment import loader_workers
 
     settings = config["trainer"]
     loading = {
-        "workers": choose_workers(settings["workers"], device),
+        "workers": loader_workers(config, device),
         "pin": device.type == "cuda",
     }
     if getattr(data, "resident", False):

@@ -121,6 +121,13 @@ def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
     return min(WORKERS, cores - 1) if device.type == "cuda" else 0
 
 
+def loader_workers(config: dict[str, Any], device: torch.device) -> int:
+    """Return how many processes prepare a run's batches: none where the data lie on its device."""
+    if config["dataset"].get("resident"):
+        return 0
+    return choose_workers(config["trainer"]["workers"], device)
+
+
 def describe_environment(
     config: dict[str, Any], device: torch.device, algorithm: Algorithm, processes: int = 1
 ) -> dict[str, Any]:
@@ -144,7 +151,7 @@ def describe_environment(
         "device": device_name(device, config["trainer"].get("compile")),
         "processes": processes,
         "threads": torch.get_num_threads(),
-        "workers": choose_workers(config["trainer"]["workers"], device),
+        "workers": loader_workers(config, device),
         "determinism": config["trainer"]["determinism"],
         "tf32": uses_tf32(),
         "data": algorithm.origin,

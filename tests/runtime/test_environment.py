@@ -6,7 +6,9 @@ import subprocess
 import pytest
 import torch
 
+import mtl_bench
 from mtl_bench.config.compose import compose_config
+from mtl_bench.records.environment import read_environment
 from mtl_bench.runtime.environment import (
     choose_workers,
     describe_added,
@@ -53,6 +55,17 @@ def test_workers_take_the_cores_that_a_gpu_leaves(cores, beside_a_gpu, monkeypat
     assert choose_workers("auto", torch.device("cpu")) == 0
     for device in ("cpu", "cuda"):
         assert choose_workers(5, torch.device(device)) == 5
+
+
+@pytest.mark.parametrize(("resident", "workers"), [("false", 2), ("true", 0)])
+def test_a_record_tells_the_workers_that_there_were(
+    resident, workers, tiny_data, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = ("trainer.workers=2", "trainer.epochs=1", f"dataset.resident={resident}")
+    data = ("dataset=qm9", f"paths.data={tiny_data}")
+    run = mtl_bench.train("profile=smoke", "method=ls", *data, *words)
+    assert read_environment(run.path)["workers"] == workers
 
 
 def test_tf32_is_what_the_papers_codes_had_whatever_was_set_before():

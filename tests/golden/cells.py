@@ -91,6 +91,10 @@ VARIANTS = {
 """What a method, a protocol or the gradients can be set to besides their defaults."""
 
 
+ALWAYS = ("graddrop", "ls", "mgda", "stl", "taskforce")
+"""Of each kind of method one, which the gate trains on images; there the others are nightly."""
+
+
 class Cell(NamedTuple):
     """One training: its name, its overrides, and whether some of its data are not finite."""
 

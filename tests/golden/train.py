@@ -1,4 +1,4 @@
-"""Trains the cells of one data set: ``python -m tests.golden.train DATASET FILE``.
+"""Trains cells of one data set: ``python -m tests.golden.train DATASET FILE [CELL ...]``.
 
 Everything goes through the command line and is read from the run records.
 """
@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,16 @@ POISONED = 12723
 """A molecule of the synthetic QM9 that is among the first to be trained on."""
 
 
-def train_all(dataset: str, folder: Path) -> dict[str, Any]:
-    """Train the cells of a data set in a process of its own; return cell -> numbers.
+def train_all(dataset: str, folder: Path, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Train cells of a data set in a process of its own; return cell -> numbers.
 
     Args:
         dataset: its name.
         folder: an empty one for data and records.
+        names: of the cells, by default all.
     """
     file = folder / "numbers.json"
-    run_fixed("-m", "tests.golden.train", dataset, str(file))
+    run_fixed("-m", "tests.golden.train", dataset, str(file), *names)
     numbers: dict[str, Any] = json.loads(file.read_text())
     return numbers
 
@@ -126,13 +128,14 @@ def _shortest(value: float) -> float:
     return short
 
 
-def main(dataset: str, file: Path) -> None:
-    """Train the cells of a data set one after another and write their numbers."""
+def main(dataset: str, file: Path, *names: str) -> None:
+    """Train cells of a data set, by default all, one after another and write their numbers."""
     fix_rounding()
     numbers = {}
     data = file.parent / "data"
     make_data(dataset, data)
-    for number, cell in enumerate(cells_of(dataset)):
+    cells = [cell for cell in cells_of(dataset) if not names or cell.name in names]
+    for number, cell in enumerate(cells):
         if number == 1:
             gc.freeze()  # what is imported by now; every training collects garbage
         with tempfile.TemporaryDirectory(dir=file.parent) as results:
@@ -142,4 +145,4 @@ def main(dataset: str, file: Path) -> None:
 
 if __name__ == "__main__":
     with contextlib.redirect_stdout(sys.stderr):
-        main(sys.argv[1], Path(sys.argv[2]))
+        main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import qm9
-from benchmarks.processor import processor_name
 from benchmarks.steps import Problem, Step, time_steps
 from mtl_bench.architectures import edge_messages
 from mtl_bench.architectures.products import Blas, OneDNN
 from mtl_bench.runtime.memory import reuse_freed_memory
+from mtl_bench.runtime.processor import processor_name
 
 FLOATS = (300_000, 600_000, 1_200_000, 2_400_000)
 """Of the largest intermediate of a block."""

@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import qm9
-from benchmarks.processor import processor_name
 from benchmarks.steps import Problem
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.architectures.products import library_for
 from mtl_bench.runtime.memory import reuse_freed_memory
+from mtl_bench.runtime.processor import processor_name
 
 SQUARE = 2048
 """Rows and columns of the product whose rate is the machine's."""

@@ -19,13 +19,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.processor import processor_name
 from benchmarks.steps import adam
 from mtl_bench import build_architecture, build_dataset, build_method, ranks
 from mtl_bench.algorithms.base import Component
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.gradients import communicator
 from mtl_bench.runtime.memory import forget_peak, resident_peak, reuse_freed_memory
+from mtl_bench.runtime.processor import processor_name
 from mtl_bench.training.update import Update
 
 METHODS = ("ls", "nashmtl", "taskforce", "graddrop")

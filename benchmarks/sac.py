@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
-from benchmarks.processor import processor_name
 from benchmarks.steps import CPU, Step, fill_replay, render_left_out, time_steps
 from mtl_bench import build_method
 from mtl_bench.algorithms.base import Component
@@ -30,6 +29,7 @@ from mtl_bench.errors import ConfigError, MissingExtraError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import LS
 from mtl_bench.methods.base import Method
+from mtl_bench.runtime.processor import processor_name
 from mtl_bench.training.update import Update
 
 TASKS = (4, 10, 50)

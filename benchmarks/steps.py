@@ -21,7 +21,6 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
-from benchmarks.processor import processor_name
 from mtl_bench import build_method
 from mtl_bench.algorithms.base import Component
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
@@ -30,6 +29,7 @@ from mtl_bench.config.groups import describe_group
 from mtl_bench.errors import ConfigError, MissingExtraError
 from mtl_bench.methods.base import Method
 from mtl_bench.runtime.memory import resident_peak, reuse_freed_memory
+from mtl_bench.runtime.processor import processor_name
 from mtl_bench.tasks import Task
 
 CPU = torch.device("cpu")

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import torch
 
-from benchmarks.processor import processor_name
 from benchmarks.steps import CPU, WARM_UP
 from mtl_bench.algorithms.sac.sac import MultiTaskSAC
 from mtl_bench.config.build import build_algorithm, build_data
 from mtl_bench.config.compose import compose_config
 from mtl_bench.errors import ConfigError
+from mtl_bench.runtime.processor import processor_name
 from mtl_bench.training.update import Update
 
 SYSTEMS = (

@@ -66,6 +66,18 @@ def devices_of(environment: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(str((first | process)["device"]) for process in ({}, *later)))
 
 
+def machines_of(environment: dict[str, Any]) -> list[str]:
+    """Return device and system of the processes that made a run, each once, in the order of use.
+
+    Raises:
+        KeyError: no device or no system is named.
+        TypeError: ``resumed`` is no list of objects.
+    """
+    first, later = _split(environment)
+    processes = [first | process for process in ({}, *later)]
+    return list(dict.fromkeys(f"{each['device']} on {each['platform']}" for each in processes))
+
+
 def _split(environment: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # noqa: ANN401
     """Return the first process's part and the entries of the later ones."""
     later = environment.get(RESUMED, []) if isinstance(environment, dict) else None

@@ -24,7 +24,7 @@ from mtl_bench.files import (
     read_yaml,
     take_lock,
 )
-from mtl_bench.records.environment import devices_of, latest_process
+from mtl_bench.records.environment import devices_of, latest_process, machines_of
 from mtl_bench.records.epochs import complete_lines, parse_epoch
 from mtl_bench.records.seal import SEAL, changed_files, is_sealed
 from mtl_bench.records.summary import check_identity, check_summary
@@ -138,6 +138,17 @@ class Record:
             return ", then ".join(devices_of(read_json(self.path / "environment.json")))
         except (OSError, ValueError, TypeError, KeyError):
             return None if self.summary is None else str(self.summary.get("device"))
+
+    @cached_property
+    def machine(self) -> str | None:
+        """Device and system of environment.json, or else the device; times are compared within one.
+
+        A processor's name and the version of the system tell machines apart, as far as they do.
+        """
+        try:
+            return ", then ".join(machines_of(read_json(self.path / "environment.json")))
+        except (OSError, ValueError, TypeError, KeyError):
+            return self.device
 
 
 def find_records(

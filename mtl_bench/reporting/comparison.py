@@ -21,14 +21,14 @@ class Timing(NamedTuple):
     """How long a run took for something.
 
     Args:
-        device: that it ran on.
+        machine: that it ran on, see ``Record.machine``.
         seconds: by the clock.
         cpu: CPU seconds of the process; NaN of a record from before they were measured.
         waiting: those of the seconds in which the process was ready and had no core; NaN where
             nothing tells.
     """
 
-    device: str | None
+    machine: str | None
     seconds: float
     cpu: float
     waiting: float

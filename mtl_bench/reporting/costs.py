@@ -25,7 +25,7 @@ def epoch_times(runs: Iterable[ScoredRun]) -> Times:
         seconds, cpu, waiting = (told.get(f"train_epoch{end}") for end in ("", "_cpu", "_waiting"))
         if _is_time(seconds):
             unknown = [nan if x is None else x for x in (cpu, waiting)]
-            found[run.record.seed] = Timing(run.record.device, seconds, *unknown)
+            found[run.record.seed] = Timing(run.record.machine, seconds, *unknown)
     return found
 
 
@@ -37,7 +37,7 @@ def step_times(runs: Iterable[ScoredRun]) -> Times:
         if run.summary.get("steps")
     }
     return {
-        seed: Timing(time.device, *(seconds / steps[seed] for seconds in time[1:]))
+        seed: Timing(time.machine, *(seconds / steps[seed] for seconds in time[1:]))
         for seed, time in epoch_times(runs).items()
         if seed in steps
     }
@@ -50,7 +50,7 @@ def _is_time(seconds: float | None) -> bool:
 def cost(times: Times, reference: Times, name: str) -> RelativeCost:
     """Return the median ratio over the seeds whose runs can be compared.
 
-    Those are of the same seed on the same device under the same load. Runs of one seed were mostly
+    Those are of the same seed on the same machine under the same load. Runs of one seed were mostly
     made next to each other, and yet a machine that was busy with something else during one of them
     would pass for a slow method.
 
@@ -62,7 +62,7 @@ def cost(times: Times, reference: Times, name: str) -> RelativeCost:
     pairs = [
         (own, reference[seed])
         for seed, own in times.items()
-        if seed in reference and reference[seed].device == own.device
+        if seed in reference and reference[seed].machine == own.machine
     ]
     known = [(a, b) for a, b in pairs if a.is_known and b.is_known]
     alike = [(a, b) for a, b in known if 1 / ALIKE <= a.slowdown / b.slowdown <= ALIKE]

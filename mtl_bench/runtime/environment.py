@@ -23,6 +23,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.ranks import ALONE, Ranks, local_processes, local_rank
 from mtl_bench.records.writer import now
 from mtl_bench.runtime.memory import forget_peak, reuse_freed_memory
+from mtl_bench.runtime.processor import processor_name
 
 PACKAGES = ("mtl_bench", "torch", "numpy", "hydra-core", "omegaconf")
 
@@ -179,7 +180,7 @@ def describe_added(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def device_name(device: torch.device, compile: str | None = None) -> str:
-    """Return the name of the GPU, or of the processor's kind, and how it is used.
+    """Return the name of the GPU, or of the processor, and how it is used.
 
     Costs of runs are compared where it is the same.
 
@@ -187,7 +188,7 @@ def device_name(device: torch.device, compile: str | None = None) -> str:
         device: of this process.
         compile: ``trainer.compile``.
     """
-    name = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    name = processor_name()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     return name if compile is None else f"{name}, torch.compile {compile}"

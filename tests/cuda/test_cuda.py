@@ -10,6 +10,7 @@ import torch
 
 from mtl_bench.algorithms.supervised.evaluation import evaluate
 from mtl_bench.records.writer import RunRecord
+from mtl_bench.runtime.processor import processor_name
 from mtl_bench.training.run import run
 from tests.cuda.conftest import ASKED
 from tests.end_to_end.processes import ENVIRONMENT
@@ -228,5 +229,5 @@ def test_a_run_says_what_it_ran_on(device, tiny_data, tmp_path):
     assert (summary["status"], summary["steps"]) == ("finished", TOTAL)
     assert torch.device(summary["device"]).type == device.type
     assert summary["peak_memory_bytes"] > 0
-    expected = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    assert expected in environment["device"]
+    expected = torch.cuda.get_device_name() if device.type == "cuda" else processor_name()
+    assert environment["device"] == expected

@@ -284,6 +284,24 @@ def test_times_of_another_device_are_not_compared(tmp_path: Path) -> None:
     assert "- No cost of mgda: needs a run of LS with the same seed on the same device." in text
 
 
+def test_times_of_processors_and_systems_that_are_not_the_same_are_not_compared(
+    tmp_path: Path,
+) -> None:
+    here = {"device": "AMD EPYC, family 25, 1 threads", "platform": "Linux-6.18"}
+    others = {
+        "mgda": {"device": "AMD EPYC, family 26, 1 threads"},
+        "uw": {"platform": "Linux-6.19"},
+        "dwa": {},
+        "rlw": {"resumed": [{"platform": "Linux-6.19"}]},
+    }
+    scene(tmp_path, "ls", 0, 40.0, 0.5, environment=here)
+    for label, changes in others.items():
+        scene(tmp_path, label, 0, 40.0, 0.5, environment=here | changes)
+    text = render_tables(find_records(tmp_path), width=240)
+    costs = [cell(text, method, "epoch cost") for method in others]
+    assert costs == ["–", "–", "x1.00", "–"]
+
+
 def timed(seconds: float, cpu: float | None, waiting: float | None) -> dict[str, float | None]:
     return {"train_epoch": seconds, "train_epoch_cpu": cpu, "train_epoch_waiting": waiting}
 

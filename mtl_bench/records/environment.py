@@ -62,8 +62,7 @@ def devices_of(environment: dict[str, Any]) -> list[str]:
         KeyError: no device is named.
         TypeError: ``resumed`` is no list of objects.
     """
-    first, later = _split(environment)
-    return list(dict.fromkeys(str((first | process)["device"]) for process in ({}, *later)))
+    return list(dict.fromkeys(str(process["device"]) for process in _processes(environment)))
 
 
 def machines_of(environment: dict[str, Any]) -> list[str]:
@@ -73,9 +72,14 @@ def machines_of(environment: dict[str, Any]) -> list[str]:
         KeyError: no device or no system is named.
         TypeError: ``resumed`` is no list of objects.
     """
+    names = (f"{each['device']} on {each['platform']}" for each in _processes(environment))
+    return list(dict.fromkeys(names))
+
+
+def _processes(environment: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what each process ran on."""
     first, later = _split(environment)
-    processes = [first | process for process in ({}, *later)]
-    return list(dict.fromkeys(f"{each['device']} on {each['platform']}" for each in processes))
+    return [first | process for process in ({}, *later)]
 
 
 def _split(environment: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # noqa: ANN401

@@ -31,7 +31,7 @@ from benchmarks.steps import MethodVariant, Problem, build_component
 from mtl_bench import build_dataset
 from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.architectures import edge_messages
-from mtl_bench.architectures.products import Blas
+from mtl_bench.architectures.products import Device
 from mtl_bench.config.compose import compose_config
 from mtl_bench.gradients import TaskGradients, choose_backend
 from mtl_bench.launch.sweep import plan_sweep
@@ -292,8 +292,7 @@ def count_evaluation(problem: Problem) -> Cost:
 @contextmanager
 def ways_of_a_gpu() -> Iterator[None]:
     """Let messages take no block after the other and no product of oneDNN, which a GPU lacks."""
-    together = patched(edge_messages, "propagate", lambda _: edge_messages.propagate_together)
-    with together, patched(edge_messages, "library_for", lambda _: lambda weight: Blas()):
+    with patched(edge_messages, "library_for", lambda _: lambda weight: Device()):
         yield
 
 

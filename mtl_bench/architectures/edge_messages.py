@@ -30,7 +30,7 @@ class EdgeMessages(Function):
     beyond r. Molecules of one size are one batched product, so nothing is padded.
 
     On a CPU the backward pass works in blocks of molecules whose intermediates stay in the
-    processor's cache; a GPU would wait for their launches (``propagate_together``). It takes the
+    processor's cache; a GPU would wait for their launches (``products.Device``). It takes the
     gradients of T tasks at once under ``torch.func.vmap``: the weight gradients of all of them are
     then one matrix product.
 
@@ -159,44 +159,61 @@ def propagate(
     edges_PK: Tensor,
     groups: Groups,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of h (T, A, F), V (T, K, E) and W (T, K, F, O)."""
-    if grad_TAO.device.type != "cpu":
-        return propagate_together(grad_TAO, features_AF, weight_KFO, pairs_PE, edges_PK, groups)
-    tasks, atoms_total, _ = grad_TAO.shape
+    """Return the gradients of h (T, A, F), V (T, K, E) and W (T, K, F, O).
+
+    A block is molecules of one size, with all tasks where that fits, else with one after the other.
+    """
+    tasks, atoms_total, outputs = grad_TAO.shape
     width, features, _ = weight_KFO.shape
+    library = library_for(weight_KFO)
     grad_weight = weight_gradient(grad_TAO, features_AF, weight_KFO, edges_PK, groups)
     grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
     exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
     grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)
     weight_OS = weight_KFO.flatten(0, 1).T.contiguous()
-    library = library_for(weight_KFO)
-    together = tasks > 1 and isinstance(library, OneDNN)
-    runs = list(blocks(groups, max(1, library.block_floats // (width * features))))
+    hidden_together = tasks > 1 and isinstance(library, OneDNN)
+    limit = max(1, library.block_floats // (width * features))
+    runs = list(blocks(groups, limit))
+    at_once = [tasks if tasks * n * count <= limit else 1 for *_, (n, count) in runs]
+    rows = [most * n * count for most, (*_, (n, count)) in zip(at_once, runs, strict=True)]
+    edges = [n * row for row, (*_, (n, _)) in zip(rows, runs, strict=True)]
     # written over and over, since memory that is new to the cache costs more than the products
-    ds_S = grad_TAO.new_empty(max(n * count for *_, (n, count) in runs) * width * features)
-    dr_S = grad_TAO.new_empty(max(n * n * count for *_, (n, count) in runs) * width)
-    for atoms, pairs, shape in runs:
-        n, count = shape
-        h, r = views(features_AF[atoms], edges_PK[pairs], shape)
-        e, r_PK = pairs_PE[pairs], edges_PK[pairs]
-        room_AS = ds_S[: n * count * width * features].view(n * count, -1)
-        dr = dr_S[: n * n * count * width].view(count, n, n * width)
-        dr_PK = dr.view(-1, width)
-        for t in range(tasks):
-            ds_AS = library.mm(grad_TAO[t, atoms], weight_OS, out=room_AS)
-            ds = ds_AS.view(count, n * width, features)
-            library.bmm(r, ds, out=grad_features[t, atoms].view(count, n, features))
-            if together:
+    ds_S = grad_TAO.new_empty(max(rows) * width * features)
+    dr_S = grad_TAO.new_empty(max(edges) * width)
+    for most, (atoms, pairs, (n, count)) in zip(at_once, runs, strict=True):
+        h, r = (repeat(x, most) for x in views(features_AF[atoms], edges_PK[pairs], (n, count)))
+        r_TPK = edges_PK[pairs].expand(most, -1, -1)
+        e_TEP = pairs_PE[pairs].T.expand(most, -1, -1)
+        room_AS = ds_S[: most * n * count * width * features].view(-1, width * features)
+        dr_TPK = dr_S[: most * n * n * count * width].view(r_TPK.shape)
+        dh = grad_TAO.new_empty(most * count, n, features)
+        for first in range(0, tasks, most):
+            some = slice(first, first + most)
+            grad_AO = grad_TAO[some, atoms].reshape(-1, outputs)
+            ds = library.mm(grad_AO, weight_OS, out=room_AS).view(-1, n * width, features)
+            library.bmm(r, ds, out=dh)
+            grad_features[some, atoms] = dh.view(most, -1, features)
+            if hidden_together:
                 continue
-            library.bmm(h, ds.transpose(1, 2), out=dr)
-            torch.ops.aten.threshold_backward.grad_input(dr_PK, r_PK, 0, grad_input=dr_PK)  # ReLU
-            if exact == dr_PK.dtype:
-                grad_hidden[t].addmm_(e.T, dr_PK)
+            library.bmm(h, ds.transpose(1, 2), out=dr_TPK.view(-1, n, n * width))
+            differentiate_relu(dr_TPK, r_TPK)
+            if exact == dr_TPK.dtype:
+                grad_hidden[some].baddbmm_(e_TEP, dr_TPK)
             else:
-                grad_hidden[t].add_(torch.mm(e.T, dr_PK))
-    if together:
+                grad_hidden[some] += torch.bmm(e_TEP, dr_TPK)
+    if hidden_together:
         add_hidden(grad_hidden, grad_TAO, features_AF, weight_KFO, pairs_PE, edges_PK, runs)
     return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
+
+
+def differentiate_relu(gradient: Tensor, output: Tensor) -> None:
+    """Set a gradient to zero where the ReLU put out zero."""
+    torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+
+
+def repeat(blocks: Tensor, times: int) -> Tensor:
+    """Return a batch of matrices, so many times over."""
+    return blocks.expand(times, *blocks.shape).flatten(0, 1)
 
 
 def weight_gradient(
@@ -209,36 +226,6 @@ def weight_gradient(
     sums_AS = outer_sums(features_AF, edges_PK, groups)
     grad_TOS = library_for(weight_KFO).mm(flat_OA, sums_AS)
     return grad_TOS.view(tasks, outputs, width, features).permute(0, 2, 3, 1)
-
-
-def propagate_together(
-    grad_TAO: Tensor,
-    features_AF: Tensor,
-    weight_KFO: Tensor,
-    pairs_PE: Tensor,
-    edges_PK: Tensor,
-    groups: Groups,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what ``propagate`` does, by products of all tasks and of all molecules of one size.
-
-    A GPU has no cache that a block of molecules would have to fit into, and it waits for launches.
-    """
-    tasks, atoms_total, _ = grad_TAO.shape
-    width, features, _ = weight_KFO.shape
-    grad_weight = weight_gradient(grad_TAO, features_AF, weight_KFO, edges_PK, groups)
-    grad_features = grad_TAO.new_empty(tasks, atoms_total, features)
-    exact = torch.promote_types(grad_TAO.dtype, torch.float32)  # sums of many terms
-    grad_hidden = grad_TAO.new_zeros(tasks, pairs_PE.shape[1], width, dtype=exact)
-    weight_OS = weight_KFO.flatten(0, 1).T
-    inactive_PK = edges_PK == 0  # where the ReLU lets no gradient through
-    for atoms, pairs, (n, count) in blocks(groups, limit=None):
-        h, r = views(features_AF[atoms], edges_PK[pairs], (n, count))
-        ds = (grad_TAO[:, atoms] @ weight_OS).view(tasks, count, n * width, features)
-        grad_features[:, atoms] = (r @ ds).view(tasks, n * count, features)
-        dr_TPK = (h @ ds.transpose(2, 3)).view(tasks, -1, width)
-        dr_TPK.masked_fill_(inactive_PK[pairs], 0)
-        grad_hidden += torch.bmm(pairs_PE[pairs].T.expand(tasks, -1, -1), dr_TPK)
-    return grad_features, grad_hidden.transpose(1, 2).to(grad_TAO.dtype), grad_weight
 
 
 def add_hidden(
@@ -265,8 +252,7 @@ def add_hidden(
             own, square = slice(m * n, (m + 1) * n), slice(m * n * n, (m + 1) * n * n)
             grad_GO = grad[:, own].reshape(tasks * n, outputs)
             dr_TPK = mm(grad_GO, shared_AS[own].view(-1, outputs).T).view(tasks, n * n, -1)
-            r_TPK = r[square].expand_as(dr_TPK)
-            torch.ops.aten.threshold_backward.grad_input(dr_TPK, r_TPK, 0, grad_input=dr_TPK)
+            differentiate_relu(dr_TPK, r[square].expand_as(dr_TPK))
             grad_hidden_TEK.baddbmm_(e[square].T.expand(tasks, -1, -1), dr_TPK)
 
 

@@ -6,6 +6,7 @@ Legend of shape suffixes: B products, M, K and N rows, summands and columns of a
 from __future__ import annotations
 
 import platform
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +49,15 @@ class Blas:
         torch.bmm(left_BMK, right_BKN, out=out)
 
 
+class Device(Blas):
+    """Products on a device such as a GPU.
+
+    It has no cache that a block of molecules would have to fit into, and it waits for launches.
+    """
+
+    block_floats = sys.maxsize
+
+
 class OneDNN(Blas):
     """Products by oneDNN."""
 
@@ -71,9 +81,10 @@ def library_for(weight: Tensor) -> Blas:
     and the size decide and not a measurement, so that a training that is resumed on its machine
     goes on bit for bit. ``torch.backends.mkldnn`` turns oneDNN off.
     """
+    if weight.device.type != "cpu":
+        return Device()
     onednn = (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.float32
+        weight.dtype == torch.float32
         and weight.numel() >= ONEDNN_FLOATS
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)

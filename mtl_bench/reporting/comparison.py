@@ -116,6 +116,7 @@ class MethodRow:
         hashes: of the runs, by seed.
         metrics: one entry per column, None where a run lacks the metric.
         score: over the seeds; Δm over those that STL has too.
+        scored: seeds behind the score.
         score_interval: 95 % bootstrap interval of Δm, or that of the interquartile mean.
         middle: interquartile mean over seeds and tasks of the metric that a score is the mean of.
         delta_t: Δt as Δm.
@@ -142,6 +143,7 @@ class MethodRow:
     hashes: tuple[str, ...]
     metrics: tuple[Spread | None, ...]
     score: Spread | None
+    scored: tuple[int, ...]
     score_interval: Interval | None
     middle: float | None
     delta_t: Spread | None

@@ -124,7 +124,7 @@ def agreement(found: Comparison) -> list[str]:
 
 def few_seeds(rows: Sequence[MethodRow | None]) -> list[str]:
     """Return what to know of the intervals where they come from few seeds."""
-    counts = [len(row.seeds) for row in rows if row and row.score_interval]
+    counts = [len(row.scored) for row in rows if row and row.score_interval]
     if not counts or min(counts) >= ENOUGH:
         return []
     return [

@@ -248,6 +248,7 @@ def _row(
         hashes=tuple(run.record.hash for run in runs),
         metrics=tuple(spread_of(values_of(runs, c.task, c.metric)) for c in columns),
         score=verdict.score,
+        scored=verdict.seeds,
         score_interval=verdict.interval,
         middle=verdict.middle,
         delta_t=verdict.delta_t,

@@ -34,6 +34,7 @@ class Verdict(NamedTuple):
     """What a row's score is, as ``MethodRow`` holds it."""
 
     score: Spread | None
+    seeds: tuple[int, ...]
     interval: Interval | None
     middle: float | None
     delta_t: Spread | None
@@ -62,6 +63,7 @@ def against_single_tasks(
     )
     return Verdict(
         found,
+        tuple(run.record.seed for run in held.runs),
         bootstrap_delta(
             array_of(held.runs, columns), array_of(held.singles, columns), higher_of(columns)
         ),
@@ -88,6 +90,7 @@ def by_mean(runs: tuple[ScoredRun, ...], columns: Sequence[Column], score: Score
     found = spread_of([score.value(run.metrics) for run in runs])
     return Verdict(
         found,
+        tuple(run.record.seed for run in runs),
         bootstrap_interquartile_mean(values_NK),
         interquartile_mean(values_NK),
         None,

@@ -131,7 +131,7 @@ def test_delta_uses_stl_of_the_methods_own_seeds(tmp_path: Path) -> None:
     uw = rows_of(text, "uw")[0]
     assert uw[1] == f"27.50 ± {stdev([44, 11]):.2f}"
     assert uw[3] == "-5.00"
-    assert cell(text, "uw", "n") == "2"
+    assert (cell(text, "uw", "n"), cell(text, "uw", "Δm, n")) == ("2", "1")
     assert "Δm and Δt over the seeds that STL has too: 1." in text
 
 

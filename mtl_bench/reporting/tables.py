@@ -177,6 +177,7 @@ INTERVAL = "95 %"
 """Head of the column of a score's interval."""
 
 DELTA_T = "Δt [%] ↓"
+SCORED = "Δm, n"
 
 
 def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
@@ -188,15 +189,15 @@ def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, 
         score.heading: _cells(deltas, score.decimals, own, signed=True),
         INTERVAL: [interval_cell(interval, "{:+.1f}") for interval in intervals],
         DELTA_T: _cells(delta_t, score.decimals, [""] * len(rows), signed=True),
-        "Δm, n": _scored_counts(rows),
+        **_scored_counts(rows),
     }
 
 
-def _scored_counts(rows: Sequence[MethodRow | None]) -> list[Cell]:
-    """Return over how many seeds Δm is, if not over all of a row's in every row."""
-    if all(row is None or row.scored == row.seeds for row in rows):
-        return [NO_CELL] * len(rows)
-    return [number_cell(len(row.scored) or None if row else None, "{}") for row in rows]
+def _scored_counts(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
+    """Return a column of how many seeds Δm is over, none where that is n in every row."""
+    if all(row is None or row.scored in ((), row.seeds) for row in rows):
+        return {}
+    return {SCORED: [number_cell(len(row.scored) or None if row else None, "{}") for row in rows]}
 
 
 def _mean_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:

@@ -3,10 +3,14 @@
 import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+
+from tests.end_to_end.forks import Forked, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {
@@ -24,26 +28,34 @@ def make_desk(factory, data):
 
 
 def bound_by_permissions():
-    """Take root's right to write anywhere from the process that follows; others lack it."""
-    drop, override = 24, 1  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
-    if os.geteuid() == 0 and ctypes.CDLL(None).prctl(drop, override, 0, 0, 0) != 0:
-        raise PermissionError
+    """Take root's right to write anywhere from this process; others lack it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    override = 1 << 1  # CAP_DAC_OVERRIDE
+    failed = libc.capget(header, data)
+    data[0] &= ~override
+    data[1] &= ~override
+    if failed or libc.capset(header, data):
+        raise PermissionError(ctypes.get_errno(), "capset")
+
+
+def limit_files(kib):
+    """Let no file of the process that follows grow beyond this."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kib * 1024, kib * 1024))
 
 
 def call(*words, cwd, file_size_kib=None, environment=ENVIRONMENT, before=None, timeout=240):
     """Run a command to its end; ``before`` is called in its process."""
-    program = [*PROGRAM, *map(str, words)]
+    changes = [before] if before else []
     if file_size_kib is not None:
-        program = ["bash", "-c", f'ulimit -f {file_size_kib}; exec "$@"', "_", *program]
-    return subprocess.run(
-        program,
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        preexec_fn=before,
-    )
+        changes.append(partial(limit_files, file_size_kib))
+    process = start(*words, cwd=cwd, environment=environment, changes=changes)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
 def call_without(modules, *words, cwd, environment=ENVIRONMENT):
@@ -65,16 +77,9 @@ def call_without(modules, *words, cwd, environment=ENVIRONMENT):
     )
 
 
-def start(*words, cwd, environment=ENVIRONMENT):
-    """Begin a command."""
-    return subprocess.Popen(
-        [*PROGRAM, *map(str, words)],
-        cwd=cwd,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(*words, cwd, environment=ENVIRONMENT, changes=()):
+    """Begin a command; ``changes`` are called in its process."""
+    return Forked(Request(tuple(map(str, words)), str(cwd), environment, tuple(changes)))
 
 
 def wait_for_epochs(process, folder, epochs, pattern="metrics.jsonl"):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import pytest
 
 from mtl_bench.records.writer import RunRecord
 from tests.end_to_end.processes import (
-    ENVIRONMENT,
-    PROGRAM,
     call,
     end_of,
     make_desk,
     results_of,
+    start,
 )
 from tests.end_to_end.processes import wait_for_epochs as wait_for
 from tests.training.runs import SMALLEST
@@ -59,15 +57,7 @@ def uninterrupted(desk):
 
 def start_group(*words, cwd):
     """Begin a command in a process group of its own."""
-    return subprocess.Popen(
-        [*PROGRAM, *words],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return start(*words, cwd=cwd, changes=[os.setsid])
 
 
 def workers_of(process):

@@ -27,6 +27,7 @@ from mtl_bench.reporting.table import NO_CELL, Cell, number_cell
 from mtl_bench.reporting.tables import (
     DELTA_T,
     INTERVAL,
+    SCORED,
     metric_columns,
     score_columns,
     spread_text,
@@ -209,6 +210,7 @@ def score_data(score: Score) -> dict[str, str | bool | int]:
 
 ABOUT = {
     INTERVAL: "bootstrap interval over seeds",
+    "n of Δm": "number of seeds that STL has too",
     "Δt": "mean over tasks of the tasks' mean change, lower is better",
     "IQM": "interquartile mean over tasks and seeds",
 }
@@ -218,6 +220,8 @@ ABOUT = {
 def _head(head: str, score: Score) -> dict[str, str | bool]:
     """Return title, unit and meaning of a column beside a score."""
     title, _, unit = head.partition(" [") if "[" in head else head.rpartition(" ")
+    if head == SCORED:
+        title, unit = "n of Δm", "seeds"
     if head == INTERVAL:
         title, unit = head, f"of {score.label if score.is_relative else 'the IQM'}"
     return {

@@ -87,12 +87,8 @@ def test_a_type_checker_finds_types(tmp_path):
     pytest.importorskip("mypy")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    options = ["--strict", "--follow-imports=silent", "--cache-dir", ROOT / ".mypy_cache"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, "--config-file=", script],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    done = subprocess.run(  # as `make lint` does, whose cache has torch
+        [sys.executable, "-m", "mypy", script], cwd=ROOT, capture_output=True, text=True
     )
     lines = [line.partition(": ")[2] for line in done.stdout.splitlines()]
     assert [line for line in lines if line.startswith("note: Revealed")] == [

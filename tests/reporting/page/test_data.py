@@ -104,6 +104,17 @@ def test_the_mean_over_tasks_has_a_column_where_it_differs(tmp_path: Path) -> No
     assert heads == {"qm9": ["95 %"], "rooms": ["95 %", "Δt"]}
 
 
+def test_the_seeds_of_delta_have_a_column_where_a_row_has_more(tmp_path: Path) -> None:
+    for label, seeds in (("stl", (0,)), ("ls", (0, 1, 2))):
+        for seed in seeds:
+            write_record(tmp_path, label, seed, values=scaled(1.3), tasks=qm9_tasks())
+    (dataset,) = page_data(find_records(tmp_path), "mini", tmp_path / "mini")["datasets"]
+    (comparison,) = dataset["results"][0]["comparisons"]
+    (head,) = (head for head in comparison["heads"] if head["title"] == "n of Δm")
+    own = {row["label"]: row["more"][head["key"]]["text"] for row in comparison["rows"]}
+    assert own == {"stl": "1", "ls": "1"}
+
+
 def row_of(rooms: dict[str, Any], name: str) -> dict[str, Any]:
     found = rooms["results"][0]["comparisons"]
     return next(row for comparison in found for row in comparison["rows"] if row["name"] == name)

@@ -54,7 +54,9 @@ OF_HYDRA = r"hydra/launcher$|hydra\.launcher\.|hydra\.sweeper\.max_batch_size$"
 
 
 def compose_config(
-    overrides: Sequence[str], values: Mapping[str, Any] | None = None
+    overrides: Sequence[str],
+    values: Mapping[str, Any] | None = None,
+    composed: DictConfig | None = None,
 ) -> dict[str, Any]:
     """Return the resolved configuration of one run as plain values.
 
@@ -67,11 +69,12 @@ def compose_config(
         overrides: in Hydra's grammar, as typed.
         values: what replaces keys afterwards, as a tree of Python's values: a string is taken as
             it is, whatever characters it has.
+        composed: what ``compose_files`` has made of the overrides; it is used up.
 
     Raises:
         ConfigError: unknown key or choice, bad syntax, impossible value or combination.
     """
-    return complete_config(resolve_config(overrides, values))
+    return complete_config(resolve_config(overrides, values, composed))
 
 
 def complete_config(plain: dict[str, Any]) -> dict[str, Any]:
@@ -118,13 +121,15 @@ def _choose_networks(config: dict[str, Any]) -> None:
 
 
 def resolve_config(
-    overrides: Sequence[str], values: Mapping[str, Any] | None = None
+    overrides: Sequence[str],
+    values: Mapping[str, Any] | None = None,
+    composed: DictConfig | None = None,
 ) -> dict[str, Any]:
     """Return what ``compose_config`` does, before it imports the classes that it names.
 
     What only they can say is not checked, and the sections hold what is left out there.
     """
-    config = _compose(overrides)
+    config = compose_files(overrides) if composed is None else composed
     if "serves" in (
         config.get("architecture") or {}
     ):  # first, since its values may not resolve then
@@ -205,7 +210,12 @@ def refuse_reach(overrides: Sequence[str]) -> None:
                 )
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
+def compose_files(overrides: Sequence[str]) -> DictConfig:
+    """Return what Hydra makes of overrides and files, not resolved and not checked.
+
+    Raises:
+        ConfigError: it can't be composed, or names what there is not.
+    """
     refuse_reach(overrides)
     with open_hydra():
         try:
@@ -268,7 +278,7 @@ def _known_keys(overrides: Sequence[str], unknown: str) -> list[str]:
     """Return the leaf keys of the configuration without the override that can't be."""
     others = [o for o in overrides if not o.lstrip("+~").startswith((f"{unknown}=", f"{unknown}."))]
     try:
-        config: Any = OmegaConf.to_container(_compose(others), resolve=False)
+        config: Any = OmegaConf.to_container(compose_files(others), resolve=False)
     except ConfigError:
         return []
     keys = [key for key, _ in leaves(config) if key.rpartition(".")[2] not in ANNOTATIONS]

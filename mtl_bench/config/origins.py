@@ -92,7 +92,7 @@ def trace_config(overrides: Sequence[str]) -> tuple[dict[str, Any], list[Origina
         files = [
             (
                 _flat(OmegaConf.to_container(loaded.config, resolve=False)),
-                _file(Path(loaded.path.removeprefix("file://"), f"{default.config_path}.yaml")),
+                _file(Path(loaded.path.partition("://")[2], f"{default.config_path}.yaml")),
             )
             for default in defaults.defaults
             if not str(default.config_path).startswith("hydra/")

@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from omegaconf import DictConfig
+
 from mtl_bench.config.build import require_method
 from mtl_bench.config.compose import compose_config
 from mtl_bench.config.identity import config_hash
@@ -42,13 +44,17 @@ SweepRunner = Callable[[list[str], int | None], SweepRun]
 """What a launcher does with the overrides of a cell and the slot that it runs in, if it has one."""
 
 
-def inspect_run(overrides: Sequence[str]) -> SweepRun:
+def inspect_run(overrides: Sequence[str], composed: DictConfig | None = None) -> SweepRun:
     """Tell what there is of one run; nothing is trained or written for it.
+
+    Args:
+        overrides: of the run.
+        composed: what ``compose_files`` has made of them; it is used up.
 
     Raises:
         ConfigError: there can be no such run.
     """
-    resolved: dict[str, Any] = compose_config(overrides)
+    resolved: dict[str, Any] = compose_config(overrides, composed=composed)
     path = record_path(resolved, config_hash(resolved))
     record = find_record(path.absolute())
     if record is None or record.state not in ENDED:
@@ -58,15 +64,16 @@ def inspect_run(overrides: Sequence[str]) -> SweepRun:
     return SweepRun(list(overrides), str(path), record.state, record.error)
 
 
-def inspect_cell(overrides: list[str], optional: bool) -> SweepRun:
+def inspect_cell(overrides: list[str], composed: DictConfig, optional: bool) -> SweepRun:
     """Tell what there is of one run of a sweep, or why there can be none.
 
     Args:
         overrides: of the run.
+        composed: what ``compose_files`` has made of them; it is used up.
         optional: whether nobody named its method, so that it is left out where it can't run.
     """
     try:
-        return inspect_run(overrides)
+        return inspect_run(overrides, composed)
     except MissingExtraError as error:
         return SweepRun(overrides, None, "left out" if optional else "failed", str(error))
     except MtlBenchError as error:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mtl_bench.config.compose import (
     COMPOSITION_ERRORS,
+    compose_files,
     missing_choice,
     refuse_reach,
     translate_error,
@@ -44,12 +45,14 @@ class Plan(NamedTuple):
 
     Args:
         cells: overrides of each run.
+        composed: what ``compose_files`` has made of each.
         launch: carries out some of them.
         batch: how many at most are handed to ``launch`` together, None for all.
         optional: whether the methods were chosen by a pattern, as by ``method=glob(*)``.
     """
 
     cells: list[list[str]]
+    composed: list[DictConfig]
     launch: Callable[[SweepRunner, Sequence[list[str]]], list[SweepRun]]
     batch: int | None
     optional: bool
@@ -61,8 +64,14 @@ def inspect_sweep(overrides: Sequence[str]) -> list[SweepRun]:
     Raises:
         ConfigError: the sweep itself can't be composed.
     """
-    plan = plan_sweep(overrides)
-    return [inspect_cell(cell, plan.optional) for cell in plan.cells]
+    return _inspect(plan_sweep(overrides))
+
+
+def _inspect(plan: Plan) -> list[SweepRun]:
+    return [
+        inspect_cell(cell, composed, plan.optional)
+        for cell, composed in zip(plan.cells, plan.composed, strict=True)
+    ]
 
 
 def sweep(overrides: Sequence[str], task: SweepRunner = run_cell) -> list[SweepRun]:
@@ -81,7 +90,7 @@ def sweep(overrides: Sequence[str], task: SweepRunner = run_cell) -> list[SweepR
         Interrupted: it was asked to stop while runs went on elsewhere.
     """
     plan = plan_sweep(overrides)
-    seen = [inspect_cell(cell, plan.optional) for cell in plan.cells]
+    seen = _inspect(plan)
     # by record, since cells can differ in what makes no other run
     left = {cell.path: cell.overrides for cell in seen if cell.path and cell.state not in ENDED}
     outcomes: dict[str | None, SweepRun] = {}
@@ -143,12 +152,11 @@ def plan_sweep(overrides: Sequence[str]) -> Plan:
             for word in parsed.values():
                 _require_values(word)
             (cells,) = BasicSweeper.split_arguments(list(parsed.values()), None)
-            for cell in cells:
-                hydra.config_loader.load_sweep_config(config, cell)
             optional = "method" in parsed and isinstance(parsed["method"].value(), Glob)
-            return Plan(cells, _launcher(config), _batch(config), optional)
         except COMPOSITION_ERRORS as error:
             raise translate_error(error, overrides) from error
+    composed = [compose_files(cell) for cell in cells]
+    return Plan(cells, composed, _launcher(config), _batch(config), optional)
 
 
 def _require_values(word: Override) -> None:

@@ -1,25 +1,37 @@
 """Runs and data sets on file systems without locks, or whose folders can't be synced."""
 
-import subprocess
-import sys
+import errno
+import fcntl
+import os
+import stat
+from functools import partial
 
 import pytest
 
-from tests.end_to_end.processes import ENVIRONMENT, ROOT, call
+from tests.end_to_end.processes import call
 from tests.end_to_end.test_command_line import TINY
 
-ODD = ROOT / "tests" / "end_to_end" / "odd_systems.py"
+
+def refuse(name):
+    raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+
+def be_odd(locks, sync):
+    """Let locks, or the syncing of folders, fail with these errors; ``-`` stands for none."""
+    if locks != "-":
+        fcntl.flock = lambda *_: refuse(locks)
+    plain_fsync = os.fsync
+
+    def fsync(file):
+        if sync != "-" and stat.S_ISDIR(os.fstat(file).st_mode):
+            refuse(sync)
+        plain_fsync(file)
+
+    os.fsync = fsync
 
 
 def on(locks, sync, *words, cwd):
-    return subprocess.run(
-        [sys.executable, ODD, locks, sync, *words],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return call(*words, cwd=cwd, before=partial(be_odd, locks, sync))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ RUNS = {
     "cifar100": ("method=pcgrad", "architecture=routed"),
     "celeba": ("method=uw",),
 }
-EPOCHS = 8
+EPOCHS = 5
 
 
 def words_of(dataset, results):
@@ -88,7 +88,7 @@ def alive(path):
 def test_killed_with_its_workers_at_work_it_goes_on_at_once(dataset, desk, uninterrupted):
     words = words_of(dataset, f"killed_{dataset}")
     process = start_group(*words, cwd=desk)
-    record = wait_for(process, desk / f"killed_{dataset}", 3)
+    record = wait_for(process, desk / f"killed_{dataset}", 2)
     workers = workers_of(process)
     process.kill()
     process.wait()
@@ -109,7 +109,7 @@ def test_a_cluster_that_stops_all_processes_gets_a_checkpoint(desk, uninterrupte
     """SIGTERM to training and workers alike, as at the end of a job's time."""
     words = words_of("nyuv2", "stopped")
     process = start_group(*words, cwd=desk)
-    record = wait_for(process, desk / "stopped", 3)
+    record = wait_for(process, desk / "stopped", 2)
     workers_of(process)
     os.killpg(process.pid, signal.SIGTERM)
     errors = end_of(process)

@@ -11,7 +11,12 @@ from tests.training.runs import read_steps
 
 HORIZON = 30
 RUNS = {
-    "pendulum6": ("method=pcgrad", "algorithm.buffer_size=300", "trainer.epochs=8"),
+    "pendulum6": (
+        "method=pcgrad",
+        "dataset.tasks=[standard,heavy]",
+        "algorithm.buffer_size=300",
+        "trainer.epochs=5",
+    ),
     "mt4": ("method=ls", "trainer.epochs=5"),
 }
 

@@ -10,8 +10,8 @@ import pytest
 from mtl_bench.datasets.procedural.streets import synth as streets
 from tests.end_to_end.processes import ENVIRONMENT, call, results_of
 
-SIZES = (2, 4, 6, 8, 12, 16)
-"""Frames of the six cells, spread over 16; the fourth frame is in the last cell alone."""
+SIZES = (2, 4, 16)
+"""Frames of the cells, spread over 16; the fourth frame is in the last cell alone."""
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def many_streets(tmp_path_factory):
     return data
 
 
-def test_one_cell_of_six_with_bad_data(many_streets, tmp_path):
+def test_one_cell_of_three_with_bad_data(many_streets, tmp_path):
     (tmp_path / "data").symlink_to(many_streets)
     words = (
         *("train", "-m", "dataset=cityscapes", "method=ls", "profile=smoke", "trainer.epochs=1"),
@@ -33,19 +33,19 @@ def test_one_cell_of_six_with_bad_data(many_streets, tmp_path):
     frame.write_bytes(whole[: len(whole) // 2])
     first = call(*words, cwd=tmp_path)
     assert first.returncode == 1
-    assert "5 of 6 runs are finished" in first.stdout
+    assert "2 of 3 runs are finished" in first.stdout
     *_, failed, hint = (line for line in first.stderr.splitlines() if "WARNING" not in line)
     assert failed.startswith("failed: ")
     assert f"dataset.train_size={SIZES[-1]}" in failed
     assert frame.name in failed
     assert "the same command tries these again" in hint
     done = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("DONE")}
-    assert len(done) == 5
+    assert len(done) == 2
 
     frame.write_bytes(whole)
     second = call(*words, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
-    assert "6 of 6 runs are finished" in second.stdout
+    assert "3 of 3 runs are finished" in second.stdout
     again = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("DONE")}
     (new,) = again.keys() - done.keys()
     assert {path: again[path] for path in done} == done

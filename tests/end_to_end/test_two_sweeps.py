@@ -7,7 +7,7 @@ import pytest
 from tests.end_to_end.processes import end_of, results_of, start, wait_for_epochs
 from tests.end_to_end.test_command_line import TINY, only_line
 
-SWEEP = (*TINY, "-m", "trainer.epochs=40", "seed=0,1")
+SWEEP = (*TINY, "-m", "trainer.epochs=15", "seed=0,1")
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_what_a_killed_process_leaves_is_taken_over(waiting, desk):
     assert second.returncode == 0, errors
     assert output.splitlines()[-1] == "2 of 2 runs are finished"
     summary, metrics, _ = results_of(record)
-    assert summary["steps"] == 80
-    assert [line["epoch"] for line in metrics] == list(range(1, 41))
+    assert summary["steps"] == 30
+    assert [line["epoch"] for line in metrics] == list(range(1, 16))
 
 
 def test_a_request_to_stop_ends_the_waiting(waiting, desk):

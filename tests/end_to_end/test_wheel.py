@@ -58,7 +58,7 @@ def test_what_is_in_it(environment):
         ("--help", "train"),
         ("list methods", "nashmtl"),
         ("config dataset=qm9 method=pcgrad profile=mini", "method.permutation=each"),
-        ("toy steps=40", "toy.png"),
+        ("toy steps=2", "toy.png"),
     ],
 )
 def test_the_program_works(environment, tmp_path, line, shown):

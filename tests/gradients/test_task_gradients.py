@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.func import functional_call
 
 from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, gram
@@ -445,6 +446,26 @@ def test_losses_are_scaled_only_where_gradients_keep_their_range_without_it(plac
     TaskGradients([loss], **places)
     with pytest.raises(ConfigError, match=rf"parameter of shape \(1, 2\) is {dtype}, in which a "):
         TaskGradients([loss], **places, scale=4.0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_computes_with_narrow_copies_of_parameters_in_float32(backend, dtype):
+    """Gradients that are zero in float16 arrive where losses are scaled."""
+    torch.manual_seed(0)
+    body, x = nn.Linear(4, 3), torch.randn(8, 4)
+    copies = {name: p.to(dtype) for name, p in body.named_parameters()}
+
+    def losses(outputs):
+        return [1e-7 * outputs.square().mean(), outputs.mean()]
+
+    narrow = losses(functional_call(body, copies, (x.to(dtype),)).float())
+    scaled = TaskGradients(narrow, body.parameters(), scale=2.0**16, backend=backend)
+    exact = TaskGradients(losses(body(x)), body.parameters(), backend=backend)
+    got, want = scaled.jacobian(), exact.jacobian()
+    assert got.dtype == torch.float32
+    for row, true in zip(got, want, strict=True):
+        torch.testing.assert_close(row, true, rtol=0.1, atol=0.02 * true.abs().max().item())
 
 
 @pytest.mark.parametrize("place", ["shared", "both", "own"])

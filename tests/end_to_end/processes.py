@@ -17,7 +17,6 @@ ENVIRONMENT = os.environ | {
     **{"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
     "CUDA_VISIBLE_DEVICES": "",  # they compare bits of what they train
 }
-PROGRAM = (sys.executable, "-m", "mtl_bench")
 
 
 def make_desk(factory, data):

@@ -38,12 +38,12 @@ MOST_BYTES = 1 << 17
 
 @dataclass(frozen=True)
 class Request:
-    """What to run: the words after the program's name, and how a process differs from the rest."""
+    """What to run: the words after the program's name, and what is called in its process first."""
 
     words: tuple[str, ...]
     cwd: str
     environment: dict[str, str]
-    before: tuple[Callable[[], None], ...]
+    changes: tuple[Callable[[], None], ...]
 
 
 class Forked:
@@ -169,7 +169,7 @@ def become(request: Request, out: int, err: int) -> None:
     paths = request.environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [request.cwd, *filter(None, paths), *sys.path[1:]]
     sys.argv = ["mtl-bench", *request.words]
-    for change in request.before:
+    for change in request.changes:
         change()
 
 

@@ -1,7 +1,7 @@
 # Every target does its own set-up in .venv and is quick when the set-up is there.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 DATA := data/qm9/manifest.json
 
 # of the targets that train and show the paper's tables and figures
@@ -55,10 +55,10 @@ pendulum6: .venv/.ready ## train single-task and multi-task SAC, PCGrad and Nash
 	$(BIN)/mtl-bench tables profile=mini dataset=pendulum6 paths.results=demo
 
 test: .venv/.ready-dev $(DATA) ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not nightly"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not nightly"
 
 test-nightly: .venv/.ready-dev $(DATA) ## run all tests, whole products of methods and data sets among them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-cuda: .venv/.ready-dev ## run the tests of a GPU, on a machine with one
 	MTL_BENCH_TEST_CUDA=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m cuda

@@ -94,6 +94,12 @@ VARIANTS = {
 ALWAYS = ("graddrop", "ls", "mgda", "stl", "taskforce")
 """Of each kind of method one, which the gate trains on images; there the others are nightly."""
 
+WAYS = (
+    *("mgda, one by one", "mgda, streamed", "taskforce, alt"),
+    *(f"taskforce, {name}" for name in ("representation", "accumulated", "skipping")),
+)
+"""Ways through the gradients and the update that the gate trains on QM9, beside every method."""
+
 
 class Cell(NamedTuple):
     """One training: its name, its overrides, and whether some of its data are not finite."""

@@ -1,4 +1,5 @@
 from contextlib import suppress
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,15 @@ def swept_labels(name: str) -> list[str]:
     labels = []
     for values in product(*(value.split(",") for value in params.values())):
         words = [f"{key}={value}" for key, value in zip(params, values, strict=True)]
-        config = compose_any([*words, *own, "profile=smoke"])
+        config = compose_any(*words, *own, "profile=smoke")
         variant = f"-{config['variant']}" if config["variant"] else ""
         labels.append(config["method"]["name"] + variant)
     return labels
 
 
-def compose_any(words: list[str]) -> dict[str, Any]:
-    """Compose a run on the first data set or suite that it is for."""
+@cache
+def compose_any(*words: str) -> dict[str, Any]:
+    """Compose a run on the first data set or suite that it is for; sweeps share many."""
     for dataset in ("qm9", "pendulum6", "nyuv2", "cifar100"):
         with suppress(ConfigError):
             return compose_config([f"dataset={dataset}", *words])

@@ -98,6 +98,7 @@ def test_steps_of_a_method_leave_nothing_behind(name):
     assert_flat(steps_of(name), FIRST, LAST)
 
 
+@pytest.mark.nightly
 def test_a_second_look_leaves_nothing_behind():
     assert_flat(steps_of("taskforce", transition="same_batch"), FIRST, LAST)
 
@@ -110,7 +111,7 @@ def test_what_is_left_behind_is_seen():
         assert_flat(lambda number: (step(number), kept.append(float(number))), 100, 200)
 
 
-@pytest.mark.parametrize("name", [pytest.param("ls", marks=pytest.mark.nightly), "taskforce"])
+@pytest.mark.parametrize("name", ["ls", pytest.param("taskforce", marks=pytest.mark.nightly)])
 def test_steps_of_the_trainer_leave_rows_of_the_log_until_it_is_written(name, small_data, tmp_path):
     words = ("method.batch_size=2", "method.buffer_size=20") if name == "taskforce" else ()
     config = smallest("qm9", small_data, tmp_path, f"method={name}", "dataset.batch_size=4", *words)

@@ -38,10 +38,10 @@ def test_each_loss_is_smallest_along_its_bottom():
 
 
 def through(name):
-    """Return whether a path from near the start gets beyond θ_2 = 0.5, for eight beginnings."""
+    """Return whether a path from near the start gets beyond θ_2 = 0.5, for three beginnings."""
     generator = torch.Generator().manual_seed(0)
     found = []
-    for seed in range(8):
+    for seed in range(3):
         shift_2 = 1e-3 * torch.randn(2, generator=generator)
         start = tuple((torch.tensor(STARTS[0]) + shift_2).tolist())
         points_N2 = trajectory(build_method(name, 2, seed=seed), start, losses, 600)
@@ -50,8 +50,8 @@ def through(name):
 
 
 def test_adam_stalls_in_the_first_valley_and_pcgrad_passes():
-    assert through("ls") == [False] * 8
-    assert through("pcgrad") == [True] * 8
+    assert through("ls") == [False] * 3
+    assert through("pcgrad") == [True] * 3
 
 
 def test_the_command_draws_the_valleys(tmp_path, capsys):

@@ -35,7 +35,9 @@ def last_epoch(metrics, patience, tasks):
     return EPOCHS
 
 
-@pytest.fixture(params=CELLS)
+@pytest.fixture(
+    params=["one network", pytest.param("separate networks", marks=pytest.mark.nightly)]
+)
 def cell(request, tiny_data, tmp_path):
     """Return a configuration, and the training to its planned end."""
     words = (CELLS[request.param], *RESTLESS)

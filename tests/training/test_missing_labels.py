@@ -146,7 +146,15 @@ def thin_out(epoch, number, batch):
             del batch.targets[task]
 
 
-@pytest.mark.parametrize("name", METHODS)
+REMEMBER = {"dwa", "graddrop", "igbv2", "nashmtl", "stl", "taskforce", "uw"}
+"""What they learn of tasks, or draw, goes on from step to step."""
+
+TRAINED = [
+    pytest.param(name, marks=[] if name in REMEMBER else pytest.mark.nightly) for name in METHODS
+]
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_training_with_labels_missing_stops_and_goes_on_bit_for_bit(name, tiny_data, tmp_path):
     def run(folder, *observers):
         config = config_of(tiny_data, tmp_path / folder, f"method={name}", "trainer.epochs=2")

@@ -46,21 +46,19 @@ CELLS["taskforce, same batch"] = (*CELLS["taskforce"], "method.transition=same_b
 ROUTED = ("method=pcgrad", "architecture=routed", "architecture.modules=4")
 """Agents choose modules, and learn from every update."""
 
-ALWAYS = {"graddrop", "nashmtl", "taskforce, same batch"}
-"""They ask most of gradients, and remember most."""
+IMAGES = {("graddrop", "nyuv2"), ("nashmtl", "cityscapes"), ("taskforce, same batch", "nyuv2")}
+"""These methods ask most of gradients, and remember most."""
 
 STATELESS = {"alignedmtl", "cagrad", "composed", "equal", "fairgrad", "gls", "ls", "mgda", "upgrad"}
 """Neither parameters nor chance: what a checkpoint has of them is tested with the others."""
 
-DENSE = ("nyuv2", "cityscapes")
 CLASSIFIED = {("taskforce", "multimnist"), ("pcgrad", "cifar100"), ("ls", "celeba")}
 
 
 def always_run(cell, dataset):
     """Whether a pair is on the diagonal of the product."""
-    kinds = dataset in DENSE and cell in ALWAYS
     remembers = dataset == "qm9" and cell not in STATELESS
-    return remembers or kinds or (cell, dataset) in CLASSIFIED
+    return remembers or (cell, dataset) in IMAGES | CLASSIFIED
 
 
 PAIRS = [
@@ -93,12 +91,25 @@ def test_every_method_on_every_data_set(cell, dataset, small_data, tmp_path):
     assert differences(straight._asdict(), end._asdict()) == []
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    "stops",
-    [(1,), (STEPS + 2,), (2 * STEPS,), (TOTAL,), (2, 1, STEPS)],
-    ids=["first step", "mid-epoch", "an epoch's last step", "the last step", "again and again"],
-)
+STOPS = {
+    "first step": (1,),
+    "mid-epoch": (STEPS + 2,),
+    "an epoch's last step": (2 * STEPS,),
+    "the last step": (TOTAL,),
+    "again and again": (2, 1, STEPS),
+}
+
+
+def methods_and_stops():
+    """Yield every pair; each method is stopped again and again always, and at one place in turn."""
+    for number, method in enumerate(METHODS):
+        for place, (name, stops) in enumerate(STOPS.items()):
+            always = name == "again and again" or place == number
+            marks = [] if always else [pytest.mark.nightly]
+            yield pytest.param(method, stops, marks=marks, id=f"{method}, {name}")
+
+
+@pytest.mark.parametrize(("method", "stops"), list(methods_and_stops()))
 def test_stopped_and_resumed_equals_uninterrupted(method, stops, tiny_data, tmp_path, straight):
     config = config_of(tiny_data, tmp_path, *METHODS[method])
     for stop in stops:

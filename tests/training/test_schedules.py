@@ -98,7 +98,17 @@ def test_a_plateau_of_the_score_lowers_the_learning_rate(higher):
     assert group.best_epoch == 3
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+NIGHTLY = ("SGD, Nesterov", "SGD, plain", "AdamW")
+"""They remember what another does."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.nightly if name in NIGHTLY else [])
+        for name in OPTIMIZERS
+    ],
+)
 def test_an_optimizer_has_its_fields_and_goes_on_as_if_not_stopped(name, tiny_data, tmp_path):
     words = ("method=ls", "trainer.epochs=4", "trainer.warmup_epochs=2", *optimizer_of(name))
     cosine = choose("scheduler", COSINE.replace("eta_min: 2", "eta_min: 0"))

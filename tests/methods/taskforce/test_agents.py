@@ -119,7 +119,9 @@ def test_float32_update_is_that_of_float64():
     assert change.abs().max() < 1e-4 * RATE * 100
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in (1, 2))]
+)
 @pytest.mark.parametrize("row", ["gram", "ma", "de"])
 def test_agents_learn_the_actions_that_pay(row, seed):
     """Doing nothing is 0.5 away from them.

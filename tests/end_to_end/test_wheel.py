@@ -58,10 +58,12 @@ def test_what_is_in_it(environment):
         ("--help", "train"),
         ("list methods", "nashmtl"),
         ("config dataset=qm9 method=pcgrad profile=mini", "method.permutation=each"),
+        pytest.param("toy steps=2", "toy.png", marks=pytest.mark.nightly),
     ],
 )
 def test_the_program_works(environment, tmp_path, line, shown):
     assert shown in run(environment, tmp_path, "mtl-bench", *line.split())
+    assert (tmp_path / "results" / "toy" / "toy.png").exists() == line.startswith("toy")
 
 
 def test_the_loop_of_the_readme_trains_with_torch_and_numpy_alone(environment, tmp_path):

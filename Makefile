@@ -1,6 +1,7 @@
 # Every target does its own set-up in .venv and is quick when the set-up is there.
 PYTHON ?= python3
 BIN := .venv/bin
+# no bytecode of the many modules that nobody imports: Python writes the rest when it imports them
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 DATA := data/qm9/manifest.json
 

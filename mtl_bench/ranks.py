@@ -190,7 +190,7 @@ class Together(Ranks):
 
 @contextmanager
 def hearing() -> Iterator[None]:
-    """Say what it means that a call of torch.distributed fails.
+    """Say what it means that a call of torch.distributed fails; from then on SIGTERM is ignored.
 
     Raises:
         LostProcessError: another process is gone, or hangs.
@@ -198,6 +198,7 @@ def hearing() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        _outlast_the_others()
         reason = " ".join(str(error).split())[:120]
         raise LostProcessError(
             f"another process of this training has ended or does not answer ({reason}): the same "

@@ -16,7 +16,8 @@ class StopRequest:
 
     The handler does nothing else; the training loop looks at ``name`` after each step. A second
     SIGINT interrupts at once. A context within another one knows of the requests before it and
-    tells the outer one of its own, so that a sweep hears of what reaches one of its runs.
+    tells the outer one of its own, so that a sweep hears of what reaches one of its runs. A handler
+    that is set within the context stays.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,8 @@ class StopRequest:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)
 
     def ask(self, name: str) -> None:
         """Ask to stop as a signal does; the first request counts."""

@@ -1,6 +1,8 @@
 """Requests to stop: who hears of them, and when."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -66,3 +68,32 @@ def test_without_a_handler_before_nothing_is_handed_on(heard):
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGUSR2)
     stop.hand_on()
+
+
+LOST = """
+import os, signal
+from mtl_bench.errors import LostProcessError
+from mtl_bench.ranks import hearing
+from mtl_bench.signals import StopRequest
+try:
+    with StopRequest(), hearing():
+        raise RuntimeError("connection closed by peer")
+except LostProcessError as error:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(error)
+"""
+
+
+def test_a_process_that_has_lost_another_lives_to_say_so():
+    """Torchrun sends the others SIGTERM, at any time from then on."""
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert done.stdout.startswith("another process of this training has ended")
+
+
+def test_a_handler_that_is_set_within_the_context_stays(heard):
+    with StopRequest():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGUSR1)
+    assert heard == [signal.SIGUSR1]

@@ -76,9 +76,10 @@ def test_torchrun_makes_the_runs_of_one_process_and_survives_a_kill(desk, tiny_d
     errors = process.communicate(timeout=PATIENCE)[1]
     assert time.monotonic() - killed < PATIENCE / 2
     assert process.returncode != 0
-    (line,) = told(errors)
-    assert line.startswith("another process of this training has ended"), errors
-    assert line.endswith("the same command goes on from the last checkpoint")
+    lines = told(errors)
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("another process of this training has ended"), errors
+    assert lines[0].endswith("the same command goes on from the last checkpoint")
     failure = json.loads((record / "FAILED.json").read_text())
     assert failure["kind"] == "LostProcessError"
 

@@ -1,6 +1,9 @@
 """Procedural rooms: their geometry is exact, and the data set is whole and repeatable."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -190,6 +193,37 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(tmp_path):
     more = synth(tmp_path / "1", 4, 2, 24, 32, seed=5, jobs=1, report=quiet)
     assert more["frames"] == {"train": 4, "val": 2}
     assert more["sha256"]["val/image"] == manifests[0]["sha256"]["val/image"]
+
+
+DIGEST = """
+import hashlib
+import numpy as np
+from mtl_bench.datasets.procedural.rooms.geometry import cast
+from mtl_bench.datasets.procedural.rooms.scene import draw_scene
+
+digest = hashlib.sha256()
+for seed in range(3):
+    scene = draw_scene(np.random.default_rng(seed))
+    hits = cast(scene.room, scene.solids, scene.camera, 24, 32)
+    for array in vars(hits).values():
+        digest.update(array.tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_every_processor_sees_the_same_bits():
+    """The kernels of a library for linear algebra round otherwise on another processor."""
+    kinds = ("Prescott", "Nehalem", "Haswell")
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", DIGEST],
+            env=os.environ | {"OPENBLAS_CORETYPE": kind},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for kind in kinds
+    }
+    assert len(digests) == 1
 
 
 def test_what_is_there_is_not_made_again(tmp_path):

@@ -46,7 +46,7 @@ class Solid:
     def corners_83(self) -> np.ndarray:
         """Its corners in the world."""
         signs_83 = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8).T
-        return np.asarray(self.centre) + (signs_83 * self.half) @ self.axes_33
+        return np.asarray(self.centre) + turn(signs_83 * self.half, self.axes_33)
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,27 @@ class Hits:
     points_HW3: np.ndarray
 
 
+def dot(one_N3: np.ndarray, other_N3: np.ndarray) -> np.ndarray:
+    """Return the inner products of vectors, any leading shape.
+
+    Added up here and not by a library's product, whose rounding is another on other processors:
+    where faces meet, it decides what a pixel shows.
+    """
+    products_N3 = one_N3 * other_N3
+    return np.asarray(products_N3[..., 0] + products_N3[..., 1] + products_N3[..., 2])
+
+
+def turn(vectors_N3: np.ndarray, axes_33: np.ndarray) -> np.ndarray:
+    """Return vectors whose components are along ``axes_33`` in the frame of the axes' rows."""
+    return np.stack([dot(vectors_N3, column_3) for column_3 in axes_33.T], axis=-1)
+
+
 def look_at(eye_3: np.ndarray, target_3: np.ndarray, roll: float = 0.0) -> Camera:
     """Return a camera that sees ``target_3`` in its centre, turned by ``roll`` about its axis."""
-    forward_3 = (target_3 - eye_3) / np.linalg.norm(target_3 - eye_3)
+    towards_3 = target_3 - eye_3
+    forward_3 = towards_3 / np.sqrt(dot(towards_3, towards_3))
     right_3 = np.cross(forward_3, (0.0, 0.0, 1.0))
-    right_3 /= np.linalg.norm(right_3)
+    right_3 /= np.sqrt(dot(right_3, right_3))
     down_3 = np.cross(forward_3, right_3)
     cosine, sine = np.cos(roll), np.sin(roll)
     turned = (cosine * right_3 + sine * down_3, cosine * down_3 - sine * right_3, forward_3)
@@ -113,7 +129,7 @@ def cast(
     width: int,
 ) -> Hits:
     """Find what each pixel's ray meets first; the camera is in the room and in no solid."""
-    rays_HW3 = camera_rays(height, width) @ camera.axes_33
+    rays_HW3 = turn(camera_rays(height, width), camera.axes_33)
     extent_3 = np.asarray(room)
     along_HW3 = _not_parallel(rays_HW3)
     to_wall_HW3 = (np.where(along_HW3 > 0, extent_3, 0.0) - camera.eye_3) / along_HW3
@@ -135,9 +151,9 @@ def cast(
         axes_33 = np.eye(3)
         if index >= 0:
             axes_33 = solids[index].axes_33
-            local_HW3[mask] = (points_HW3[mask] - solids[index].centre) @ axes_33.T
+            local_HW3[mask] = turn(points_HW3[mask] - solids[index].centre, axes_33.T)
         normal_HW3[mask] = axes_33[axis_HW[mask]]
-    away_HW = np.einsum("hwc,hwc->hw", normal_HW3, rays_HW3) > 0
+    away_HW = dot(normal_HW3, rays_HW3) > 0
     normal_HW3[away_HW] *= -1
     return Hits(depth_HW, surface_HW, axis_HW, normal_HW3, local_HW3, points_HW3)
 
@@ -175,12 +191,12 @@ def in_shadow(solids: Sequence[Solid], points_N3: np.ndarray, light_3: np.ndarra
 
 def to_camera_normals(normal_HW3: np.ndarray, camera: Camera) -> np.ndarray:
     """Return world normals along the axes right, up and towards the camera."""
-    return normal_HW3 @ camera.axes_33.T * np.array([1.0, -1.0, -1.0])
+    return turn(normal_HW3, camera.axes_33.T) * np.array([1.0, -1.0, -1.0])
 
 
 def _window(solid: Solid, camera: Camera, height: int, width: int) -> tuple[slice, slice]:
     """Return the pixels that can see a solid: its corners' rectangle, or all if one is behind."""
-    corners_83 = (solid.corners_83 - camera.eye_3) @ camera.axes_33.T
+    corners_83 = turn(solid.corners_83 - camera.eye_3, camera.axes_33.T)
     if corners_83[:, 2].min() < 0.01:
         return slice(None), slice(None)
     focal = FOCAL * width
@@ -204,9 +220,9 @@ def _slabs(
     axes_33 = solid.axes_33
     near, far = [], []
     for axis_3, half, start in zip(
-        axes_33, solid.half, axes_33 @ (origin_3 - np.asarray(solid.centre)), strict=True
+        axes_33, solid.half, dot(axes_33, origin_3 - np.asarray(solid.centre)), strict=True
     ):
-        inverse = 1.0 / _not_parallel(rays_N3 @ axis_3)
+        inverse = 1.0 / _not_parallel(dot(rays_N3, axis_3))
         middle, reach = -start * inverse, half * np.abs(inverse)
         near.append(middle - reach)
         far.append(middle + reach)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mtl_bench.datasets.procedural.rooms.furniture import BUILDERS, Piece, flat
-from mtl_bench.datasets.procedural.rooms.geometry import Camera, Solid, look_at
+from mtl_bench.datasets.procedural.rooms.geometry import Camera, Solid, look_at, turn
 from mtl_bench.datasets.procedural.rooms.textures import Material, draw_material
 
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -179,10 +179,10 @@ class _Plan:
 
     def _add(self, piece: Piece, place_3: np.ndarray, yaw: float) -> None:
         cosine, sine = np.cos(yaw), np.sin(yaw)
-        turn_33 = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+        axes_33 = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
         for box in piece.boxes:
             low_3, high_3 = np.array((box.x, box.y, box.z)).T
-            x, y, z = (place_3 + turn_33 @ ((low_3 + high_3) / 2)).tolist()
+            x, y, z = (place_3 + turn((low_3 + high_3) / 2, axes_33)).tolist()
             half_x, half_y, half_z = ((high_3 - low_3) / 2).tolist()
             self.solids.append(Solid((x, y, z), (half_x, half_y, half_z), float(yaw)))
             self.labels.append(box.label)

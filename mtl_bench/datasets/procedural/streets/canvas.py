@@ -134,8 +134,8 @@ class Canvas:
         along_1S = (part_W[part] * float(np.hypot(dx, dz)))[None]
         paint = painter(along_1S, y_RS)
         seen_RS = paint.mask_RS & (y_RS >= 0) & (y_RS <= top) & (z_S < self.depth_HW[block])
-        normal = np.array([dz, -dx]) / np.hypot(dx, dz)
-        light = 0.72 + 0.28 * abs(float(normal @ np.array(self.sun)))
+        facing = (dz * self.sun[0] - dx * self.sun[1]) / np.hypot(dx, dz)
+        light = 0.72 + 0.28 * abs(facing)
         colour_RS3 = np.broadcast_to(paint.colour_RS3 * np.float32(light), (*seen_RS.shape, 3))
         shown_RS = seen_RS if paint.opaque_RS is None else seen_RS & paint.opaque_RS
         self.colour_HW3[block][shown_RS] = colour_RS3[shown_RS]

@@ -20,6 +20,7 @@ def stacked(batches, task):
     return np.concatenate([batch.targets[task].numpy() for batch in batches])
 
 
+@pytest.mark.nightly
 def test_it_predicts_the_mean_of_the_valid_labels_of_the_training_set(rooms):
     data = build_dataset("nyuv2", profile="mini", data=str(rooms), augment=False)
     train = list(data.train_batches(1))

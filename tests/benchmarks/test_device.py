@@ -124,6 +124,7 @@ def test_two_logs_are_compared_bit_for_bit():
     }
 
 
+@pytest.mark.nightly
 def test_a_part_that_fails_or_takes_too_long_ends_alone(place, tmp_path, monkeypatch):
     missing = Place(CPU, True, tmp_path, tmp_path / "missing")
     told = carry_out("hours", missing, 300)

@@ -24,6 +24,7 @@ def _tiny(monkeypatch):
     monkeypatch.setattr(growth, "PROCESSES", (1,))
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("_tiny")
 def test_steps_are_measured_and_drawn(capsys, tmp_path):
     words = ["only=tasks,parameters", "rounds=1", f"paths.figures={tmp_path}"]

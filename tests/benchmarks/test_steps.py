@@ -37,6 +37,7 @@ def problem(**peers):
     )
 
 
+@pytest.mark.nightly
 def test_every_contestant_is_measured_in_every_round():
     seen = []
     peer = Step(seen.append, convert=lambda batch: len(batch.x))

@@ -97,6 +97,7 @@ def test_agents_learn_to_do_better_than_equal_weights():
     assert (last(run.log_losses_N) < played.equal).all()
 
 
+@pytest.mark.nightly
 def test_the_command_prints_a_table_and_writes_a_picture(tmp_path, capsys):
     assert main(["game", "steps=110", "seeds=1", f"paths.figures={tmp_path}"]) == 0
     shown = capsys.readouterr().out

@@ -71,6 +71,7 @@ def test_agents_learn_the_nash_reward(states, name, steps, share):
     assert played.better > 0.6
 
 
+@pytest.mark.nightly
 def test_the_command_prints_a_row_of_each(capsys):
     words = ["steps=80", "seeds=2", "only=matd3,bandit", f"paths.results={ROOT / 'results'}"]
     assert main(["grams", *words]) == 0

@@ -77,6 +77,7 @@ def test_every_method_moves_and_stays_finite(landscape):
         torch.testing.assert_close(points[:, 0].tolist(), [list(start) for start in starts])
 
 
+@pytest.mark.nightly
 def test_the_command_writes_two_pictures(tmp_path, capsys):
     assert main(["toy", "steps=3", f"paths.figures={tmp_path}/new"]) == 0
     written = capsys.readouterr().out.split()

@@ -54,6 +54,7 @@ def test_adam_stalls_in_the_first_valley_and_pcgrad_passes():
     assert through("pcgrad") == [True] * 3
 
 
+@pytest.mark.nightly
 def test_the_command_draws_the_valleys(tmp_path, capsys):
     words = ["toy", "landscape=valley", "steps=3", f"paths.figures={tmp_path}"]
     assert main(words) == 0

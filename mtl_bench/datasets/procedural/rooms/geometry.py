@@ -94,7 +94,7 @@ def dot(one_N3: np.ndarray, other_N3: np.ndarray) -> np.ndarray:
 
 
 def turn(vectors_N3: np.ndarray, axes_33: np.ndarray) -> np.ndarray:
-    """Return vectors whose components are along ``axes_33`` in the frame of the axes' rows."""
+    """Return the vectors that have these components along the rows of ``axes_33``."""
     return np.stack([dot(vectors_N3, column_3) for column_3 in axes_33.T], axis=-1)
 
 

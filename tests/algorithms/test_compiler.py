@@ -119,7 +119,7 @@ CASES = [
     pytest.param("branches", GradDrop, 2, id="graddrop", marks=NIGHTLY),
     pytest.param("branches", NORMS, 1, id="gradnorm", marks=NIGHTLY),
     pytest.param("mpnn", LS, 2, id="padded molecules, repeated forward passes", marks=NIGHTLY),
-    pytest.param("mpnn", MGDA, 1, id="mpnn"),
+    pytest.param("mpnn", MGDA, 1, id="mpnn", marks=NIGHTLY),
     pytest.param("lenet", MGDA, 1, id="lenet"),
     *(pytest.param(name, MGDA, 1, id=name, marks=NIGHTLY) for name in [*NETWORKS][3:]),
 ]

@@ -23,6 +23,7 @@ from mtl_bench.training.run import run
 from mtl_bench.training.summary import summarize
 from mtl_bench.training.trainer import Trainer, TrainerSettings
 from tests.algorithms.mirror import TASKS, mirror_sac
+from tests.nightly import gate
 from tests.training.runs import Watcher, differences, read_steps, stop_at
 
 CPU = torch.device("cpu")
@@ -79,7 +80,8 @@ def logs_of(trainer):
 
 
 @pytest.mark.parametrize(
-    ("method", "stop"), [("ls", 1), ("taskforce", 5), ("stl", 6), ("taskforce", 12), ("ls", 31)]
+    ("method", "stop"),
+    gate(3, [("ls", 1), ("taskforce", 12), ("stl", 6), ("taskforce", 5), ("ls", 31)]),
 )
 def test_stopped_and_resumed_it_equals_an_uninterrupted_run(method, stop, tmp_path):
     overrides = [f"method={method}", "method.batch_size=4"][: 1 + (method == "taskforce")]

@@ -53,6 +53,7 @@ def quoted(words):
     return " ".join(f"'{word}'" for word in words).replace("it's", "it'\\''s")
 
 
+@pytest.mark.nightly
 def test_from_the_first_run_to_the_whole_table_by_what_is_advised(desk):
     told = type_in(f"mtl-bench {quoted((*TINY, 'trainer.epochs=2', *WHERE))}", desk)
     tables, status = advised(told)

@@ -44,7 +44,8 @@ def uninterrupted(desk):
     return path
 
 
-@pytest.mark.parametrize("launcher", ["slurm", pytest.param("local", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("launcher", ["slurm", "local"])
 def test_a_job_at_its_time_limit_is_queued_again_and_ends_with_the_same_bits(
     launcher, desk, uninterrupted, tmp_path
 ):

@@ -22,6 +22,7 @@ from tests.end_to_end.processes import (
     start,
     wait_for_epochs,
 )
+from tests.nightly import gate
 from tests.tracking.wandb_file import OfflineRun
 from tests.tracking.wandb_server import KEY, serve
 
@@ -292,6 +293,7 @@ def test_a_resumed_run_is_whole_in_tensorboard(plain, desk):
     assert b"Profile smoke, real data" in about.tensor_proto.string_val[0]
 
 
+@pytest.mark.nightly
 @needs_wandb
 def test_the_training_process_never_imports_the_dashboard(tiny_data, tmp_path):
     (tmp_path / "data").symlink_to(tiny_data)
@@ -300,7 +302,7 @@ def test_the_training_process_never_imports_the_dashboard(tiny_data, tmp_path):
     assert done.stdout.splitlines()[-1] == "[] 0", done
 
 
-@pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
+@pytest.mark.parametrize("logger", gate(1, ["wandb", "tensorboard"]))
 def test_a_missing_package_is_named_before_anything_is_written(logger, tiny_data, tmp_path):
     (tmp_path / "data").symlink_to(tiny_data)
     code = (

@@ -91,13 +91,11 @@ VARIANTS = {
 """What a method, a protocol or the gradients can be set to besides their defaults."""
 
 
-ALWAYS = ("graddrop", "ls", "mgda", "stl", "taskforce")
-"""Of each kind of method one, which the gate trains on images; there the others are nightly."""
+ALWAYS = ("graddrop", "stl", "taskforce")
+"""Of gradients, separate networks and agents one, which the gate trains on images; the others are
+nightly there."""
 
-WAYS = (
-    *("mgda, one by one", "mgda, streamed", "taskforce, alt"),
-    *(f"taskforce, {name}" for name in ("representation", "accumulated", "skipping")),
-)
+WAYS = ("mgda, streamed", "taskforce, alt", "taskforce, representation", "taskforce, skipping")
 """Ways through the gradients and the update that the gate trains on QM9, beside every method."""
 
 

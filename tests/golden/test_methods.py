@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.golden.cells import ALWAYS, METHODS, SIZES, VARIANTS, WAYS, cells_of
+from tests.golden.cells import ALWAYS, METHODS, SIZES, WAYS, cells_of
 from tests.golden.compare import differences, load
 from tests.golden.kernels import fingerprint
 from tests.golden.train import train_all
@@ -18,8 +18,7 @@ def parts() -> Iterator[Any]:
     """Yield data sets and cells: first what the gate trains, and then the others."""
     for dataset in SIZES:
         names = [cell.name for cell in cells_of(dataset)]
-        of_images = [*ALWAYS, *VARIANTS[dataset]]
-        always = [*METHODS, *WAYS] if dataset == "qm9" else of_images
+        always = [*METHODS, *WAYS] if dataset == "qm9" else [*ALWAYS]
         yield pytest.param(dataset, always, id=dataset)
         if others := [name for name in names if name not in always]:
             yield pytest.param(dataset, others, id=f"{dataset}, others", marks=pytest.mark.nightly)

@@ -13,6 +13,7 @@ from mtl_bench.errors import ConfigError
 from mtl_bench.launch.processes import launch, visible_gpus
 from tests.end_to_end.processes import ENVIRONMENT
 from tests.launch import stand_ins
+from tests.nightly import gate
 
 PROGRAM = """
 import sys
@@ -143,13 +144,16 @@ def gpus_of(folder, cells, jobs, per_gpu):
 
 @pytest.mark.parametrize(
     ("visible", "per_gpu", "seen", "slots"),
-    [
-        ("0,1", 1, ["0", "1"], 2),
-        ("3", 2, ["3", "3"], 2),
-        ("GPU-a, MIG-b", 2, ["GPU-a", "MIG-b"], 2),
-        ("4,-1,5", 1, ["4", "4"], 1),
-        ("", 1, ["", ""], 2),
-    ],
+    gate(
+        2,
+        [
+            ("0,1", 1, ["0", "1"], 2),
+            ("4,-1,5", 1, ["4", "4"], 1),
+            ("3", 2, ["3", "3"], 2),
+            ("GPU-a, MIG-b", 2, ["GPU-a", "MIG-b"], 2),
+            ("", 1, ["", ""], 2),
+        ],
+    ),
 )
 def test_a_process_sees_one_gpu_that_no_more_than_so_many_share(
     visible, per_gpu, seen, slots, tmp_path, monkeypatch, capsys

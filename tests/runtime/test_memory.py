@@ -81,7 +81,7 @@ def steps_of(name, **fields):
     return step
 
 
-ALWAYS = ("ls", "nashmtl", "taskforce")
+ALWAYS = ("taskforce",)
 
 
 OTHERS = [m for m in METHODS if m not in ALWAYS]

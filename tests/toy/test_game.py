@@ -166,6 +166,7 @@ def test_following_the_slope_of_the_batch_wins_with_short_steps_alone(noise, rat
     assert level(noise, rate, lambda game: Optimal(game, gamma=0.0, grid=3)) < equal - 0.005
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("learner", ["matd3", "bandit"])
 def test_other_learners_learn_to_do_better_than_equal_weights(learner):
     """The optimum is at 0.35, equal weights are at 0.52."""

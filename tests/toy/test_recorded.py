@@ -9,6 +9,7 @@ import torch
 from mtl_bench.cli import main
 from mtl_bench.toy import recorded_grams
 from tests.golden.cells import ROOT
+from tests.nightly import gate
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,9 @@ def test_the_best_weights_of_a_plane_are_known():
     assert recorded_grams.best_gains(unit_TT).item() == pytest.approx(found, abs=1e-4)
 
 
-@pytest.mark.parametrize(("name", "steps", "share"), [("maddpg", 1500, 0.1), ("bandit", 2000, 0.2)])
+@pytest.mark.parametrize(
+    ("name", "steps", "share"), gate(1, [("maddpg", 1500, 0.1), ("bandit", 2000, 0.2)])
+)
 def test_agents_learn_the_nash_reward(states, name, steps, share):
     """Three times as much and more within 6,000 steps, see docs/game.md."""
     played = recorded_grams.play(states, recorded_grams.VARIANTS[name], 0, steps)

@@ -1,9 +1,11 @@
 """Tiny trainings with the real trainer, stopped and resumed at will."""
 
+import copy
 import json
 import math
 import os
 import signal
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from torch.nn import functional
 
 from mtl_bench.architectures.mpnn import MPNN
 from mtl_bench.config.build import build_algorithm, build_data
-from mtl_bench.config.compose import compose_config
+from mtl_bench.config.compose import compose_config, compose_files
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import Interrupted
 from mtl_bench.records.writer import RunRecord, record_path
@@ -72,15 +74,24 @@ class DropoutMPNN(MPNN):
 
 
 def config_of(data: Path, results: Path, *overrides: str) -> dict[str, Any]:
-    paths = (f"paths.data={data}", f"paths.results={results}")
-    return compose_config([*SIZES, *paths, *overrides])
+    return compose_once(data, results, *SIZES, *overrides)
 
 
 def smallest(dataset: str, data: Path, results: Path, *overrides: str) -> dict[str, Any]:
     """Return the configuration of the smallest training on one of ``small_data``'s data sets."""
     common = ("profile=smoke", "logger.progress=off", "trainer.device=cpu", "trainer.epochs=2")
-    paths = (f"paths.data={data}", f"paths.results={results}")
-    return compose_config([f"dataset={dataset}", *SMALLEST[dataset], *common, *paths, *overrides])
+    return compose_once(
+        data, results, f"dataset={dataset}", *SMALLEST[dataset], *common, *overrides
+    )
+
+
+def compose_once(data: Path, results: Path, *overrides: str) -> dict[str, Any]:
+    """Return a configuration whose files Hydra puts together once for all folders."""
+    paths = {"data": data, "results": results}
+    return compose_config(overrides, {"paths": paths}, copy.deepcopy(_composed(overrides)))
+
+
+_composed = cache(compose_files)
 
 
 class Altered:

@@ -7,6 +7,7 @@ after the other is put back to that, and what follows must not be what would hav
 import copy
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -110,15 +111,19 @@ def stopped(tiny_data, tmp_path_factory):
     learning rate has fallen once and is about to fall again.
     """
 
+    words = ("method=taskforce", "method.batch_size=2", "method.hidden_dim=8")
+    sizes = ("dataset.train_size=60", "trainer.epochs=6", "trainer.on_nonfinite=skip")
+    begun = tmp_path_factory.mktemp("begun")
+    config = config_of(tiny_data, begun, *words, *sizes, "scheduler.patience=1")
+    config["architecture"]["_target_"] = f"{__name__}.{DrawingMPNN.__name__}"
+    config["optimizer"] |= {"maximize": True, "lr": 0.01}
+    digest, data = config_hash(config), Altered(build_data(config), spoil)
+    train(config, stop_at(STOP), data=data)
+
     def run(change):
-        words = ("method=taskforce", "method.batch_size=2", "method.hidden_dim=8")
-        sizes = ("dataset.train_size=60", "trainer.epochs=6", "trainer.on_nonfinite=skip")
         results = tmp_path_factory.mktemp("stopped")
-        config = config_of(tiny_data, results, *words, *sizes, "scheduler.patience=1")
-        config["architecture"]["_target_"] = f"{__name__}.{DrawingMPNN.__name__}"
-        config["optimizer"] |= {"maximize": True, "lr": 0.01}
-        digest, data = config_hash(config), Altered(build_data(config), spoil)
-        train(config, stop_at(STOP), data=data)
+        shutil.copytree(begun, results, dirs_exist_ok=True)
+        config["paths"]["results"] = str(results)
         with RunRecord(record_path(config, digest)) as record:
             fresh = make_trainer(config, record, Watcher(), data=data).state_dict()
             checkpoints = Checkpoints(record.checkpoints, config, digest)

@@ -18,6 +18,7 @@ from mtl_bench.training.update import Update
 from tests.algorithms.test_sac import SMALL, logs_of, state_of
 from tests.algorithms.test_sac import config_of as control_config
 from tests.algorithms.test_sac import train as train_control
+from tests.nightly import gate
 from tests.training.runs import (
     METHODS,
     DropoutMPNN,
@@ -151,7 +152,7 @@ def without_curvature(steps):
     [METHODS["ls"], METHODS["stl"], (*METHODS["taskforce"], "method.transition=same_batch")],
     ids=lambda words: words[0],
 )
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", gate(1, [2, 1]))
 def test_a_supervised_training_is_the_same_to_the_bit(words, accumulate, tiny_data, tmp_path):
     words = (*words, f"trainer.accumulate={accumulate}", "trainer.epochs=2")
 
@@ -167,7 +168,7 @@ def test_a_supervised_training_is_the_same_to_the_bit(words, accumulate, tiny_da
 
 
 @pytest.mark.parametrize("method", ["ls", "pcgrad", "taskforce"])
-@pytest.mark.parametrize("network", ["mlp", "paco"])
+@pytest.mark.parametrize("network", gate(1, ["paco", "mlp"]))
 def test_a_training_of_critics_and_policy_is_the_same_to_the_bit(method, network, tmp_path):
     words = [f"method={method}", f"architecture={network}", "trainer.epochs=2"]
     words += ["method.batch_size=4"] * (method == "taskforce")

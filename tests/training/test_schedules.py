@@ -98,7 +98,7 @@ def test_a_plateau_of_the_score_lowers_the_learning_rate(higher):
     assert group.best_epoch == 3
 
 
-NIGHTLY = ("SGD, Nesterov", "SGD, plain", "AdamW")
+NIGHTLY = ("SGD, Nesterov", "SGD, plain", "AdamW", "Adagrad")
 """They remember what another does."""
 
 

@@ -89,17 +89,15 @@ CASES = [(name, "qm9") for name in OF_METHODS] + [(name, "cityscapes") for name 
 
 
 @pytest.mark.parametrize(("name", "dataset"), CASES)
-def test_no_text_is_cut_off(everything: Path, name: str, dataset: str) -> None:
+def test_no_text_is_cut_off_and_the_footer_says_what_the_numbers_mean(
+    everything: Path, name: str, dataset: str
+) -> None:
     figure = draw(name, scene_of(everything, dataset))
     drawn, page = figure.get_tightbbox(), figure.bbox_inches
     assert min(drawn.x0, drawn.y0) >= -0.01
     assert drawn.x1 <= page.x1 + 0.01
     assert drawn.y1 <= page.y1 + 0.01
-
-
-@pytest.mark.parametrize(("name", "dataset"), CASES)
-def test_the_footer_says_what_the_numbers_mean(everything: Path, name: str, dataset: str) -> None:
-    words = shown_words(draw(name, scene_of(everything, dataset)))
+    words = shown_words(figure)
     kind = "PROCEDURAL data (generator 1)" if dataset == "cityscapes" else "real data"
     for part in ("Profile mini", kind, "protocol nash", "selection best_val", "seeds 0, 1 (n"):
         assert part in words

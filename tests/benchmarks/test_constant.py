@@ -39,6 +39,7 @@ def test_it_predicts_the_mean_of_the_valid_labels_of_the_training_set(rooms):
     assert predictions["normal"].shape == batch.targets["normal"].shape
 
 
+@pytest.mark.nightly
 def test_it_is_measured_on_what_is_there(rooms, tmp_path):
     result = measure(rooms)
     assert list(result["metrics"]) == ["nyuv2, procedural"]

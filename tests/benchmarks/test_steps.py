@@ -69,6 +69,7 @@ def _bare(monkeypatch):
 
 
 @pytest.mark.usefixtures("_bare")
+@pytest.mark.nightly
 def test_a_contestant_whose_package_is_missing_is_left_out_and_named():
     network = norms()
     peers = {

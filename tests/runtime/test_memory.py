@@ -111,7 +111,8 @@ def test_what_is_left_behind_is_seen():
         assert_flat(lambda number: (step(number), kept.append(float(number))), 100, 200)
 
 
-@pytest.mark.parametrize("name", ["ls", pytest.param("taskforce", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["ls", "taskforce"])
 def test_steps_of_the_trainer_leave_rows_of_the_log_until_it_is_written(name, small_data, tmp_path):
     words = ("method.batch_size=2", "method.buffer_size=20") if name == "taskforce" else ()
     config = smallest("qm9", small_data, tmp_path, f"method={name}", "dataset.batch_size=4", *words)

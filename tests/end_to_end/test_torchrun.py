@@ -19,8 +19,7 @@ from tests.end_to_end.processes import ENVIRONMENT, make_desk, metrics_of, wait_
 from tests.training.runs import SIZES
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-METHODS = ("graddrop", "nashmtl", "taskforce")
-"""Others are held together update for update in tests/algorithms/test_distributed.py."""
+METHODS = ("ls", "mgda", "graddrop", "nashmtl", "taskforce")
 SMALL = (*SIZES, "trainer.checkpoint_minutes=1e-9")
 NUMBERS = {
     **{part: {"rel": 1e-4, "abs": 1e-6} for part in ("train_loss", "validation", "test")},
@@ -68,7 +67,7 @@ def leaves(values):
 
 
 def test_torchrun_makes_the_runs_of_one_process_and_survives_a_kill(desk, tiny_data):
-    """The run of one method is killed in one process; all three are then trained to their end."""
+    """The run of one method is killed in one process; all five are then trained to their end."""
     words = ("mtl_bench", "train", "method=taskforce", *SMALL)
     process = torchrun(*words, cwd=desk)
     record = wait_for_epochs(process, desk / "results", 1)

@@ -17,7 +17,6 @@ def notebook():
 
 @pytest.mark.data
 @pytest.mark.filterwarnings("default")  # Jupyter has its own
-@pytest.mark.nightly
 def test_it_runs(notebook, qm9_data, tmp_path):
     pytest.importorskip("ipykernel")
     client = pytest.importorskip("nbclient").NotebookClient

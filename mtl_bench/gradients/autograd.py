@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from inspect import GEN_CLOSED, getgeneratorstate, isgenerator
 from itertools import chain
 
 import torch
@@ -20,6 +21,40 @@ RUN_SCALARS = 1 << 22
 def describe_shape(parameter: Tensor) -> str:
     """Return what a parameter without a name is known by."""
     return f"of shape {tuple(parameter.shape)}"
+
+
+def check_losses(losses: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Return the losses as scalars.
+
+    Raises:
+        ConfigError: one is no tensor of a single number.
+    """
+    found = tuple(losses)
+    for number, loss in enumerate(found):
+        if not isinstance(loss, Tensor):
+            raise ConfigError(f"losses: number {number} is a {type(loss).__name__}, not a tensor")
+        if loss.numel() != 1:
+            raise ConfigError(
+                f"losses: number {number} has the shape {tuple(loss.shape)}: take its mean or sum"
+            )
+    return tuple(loss if loss.dim() == 0 else loss.reshape(()) for loss in found)
+
+
+def check_unread(parameters: Iterable[Tensor]) -> None:
+    """Raise if these are one tensor, or a generator that was read before and is empty now.
+
+    Raises:
+        ConfigError: it says what to give.
+    """
+    if isinstance(parameters, Tensor):
+        raise ConfigError(
+            f"a tensor {describe_shape(parameters)} in place of parameters: put it into a list"
+        )
+    if isgenerator(parameters) and getgeneratorstate(parameters) == GEN_CLOSED:
+        raise ConfigError(
+            "a generator of parameters was read before and is empty now: call .parameters() at "
+            "every step, or keep list(module.parameters())"
+        )
 
 
 def check_parameters(
@@ -123,15 +158,43 @@ def differentiate(
     )
 
 
+def apart(gradients: Sequence[Tensor | None]) -> Gradients:
+    """Return the gradients, copies in place of those whose memory another one has too.
+
+    ``torch.autograd.grad`` answers with one tensor for both operands of a sum, such as a weight and
+    what is added to it: what is done to ``.grad`` in place, be it clipping, would be done twice.
+    """
+    found = list(gradients)
+    dense = [
+        (number, gradient)
+        for number, gradient in enumerate(found)
+        if gradient is not None and gradient.numel() and gradient.layout is torch.strided
+    ]
+    if len({g.untyped_storage().data_ptr() for _, g in dense}) < len(dense):
+        end = 0
+        for number, gradient in sorted(dense, key=lambda pair: pair[1].data_ptr()):
+            start = gradient.data_ptr()
+            if start < end:
+                found[number] = gradient.clone()
+            end = max(end, start + _extent(gradient))
+    return tuple(found)
+
+
+def _extent(tensor: Tensor) -> int:
+    """Return the bytes from a tensor's first element to its last."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return (1 + sum((size - 1) * step for size, step in steps)) * tensor.element_size()
+
+
 def write_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Set every ``.grad``, in the parameter's memory layout; zeros where there is none.
+    """Set every ``.grad``, in memory of its own and the parameter's layout; zeros where none is.
 
     ``torch.autograd.grad`` may answer with a transposed or sliced tensor. torch's fused optimisers
     on the CPU read memory in order without looking at strides: they would silently give one
     element the update of another.
     """
     with refusing_sparse():
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        for parameter, gradient in zip(parameters, apart(gradients), strict=True):
             if gradient is None:
                 parameter.grad = torch.zeros_like(parameter)
             elif gradient.stride() == parameter.stride():

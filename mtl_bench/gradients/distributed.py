@@ -17,6 +17,7 @@ from torch import Tensor
 from mtl_bench.errors import NoLabelsError
 from mtl_bench.gradients.autograd import (
     RUN_SCALARS,
+    check_unread,
     parameter_runs,
     widest_dtype,
     write_gradients,
@@ -72,6 +73,8 @@ class DistributedGradients(TaskGradients):
     ) -> None:
         # of the base class only what methods may read; all else is asked of ``local``
         self._local, self._communicator, self._keep, self._last = local, communicator, keep, last
+        for parameters in (shared, *own):
+            check_unread(parameters)
         self.shared = [p for p in shared if p.requires_grad]
         self._runs = list(parameter_runs(self.shared, run))
         sums_2T = torch.zeros(2, len(own), dtype=torch.float64)

@@ -16,8 +16,11 @@ from mtl_bench.errors import ConfigError, NoLabelsError
 from mtl_bench.gradients.autograd import (
     RUN_SCALARS,
     Gradients,
+    apart,
+    check_losses,
     check_parameters,
     check_scalable,
+    check_unread,
     differentiate,
     fill,
     inner_product,
@@ -73,7 +76,8 @@ class TaskGradients:
     Raises:
         NoLabelsError: there is no loss.
         ConfigError: a parameter is listed twice, is complex or has a sparse gradient, or is
-            narrower than float32 where losses are scaled.
+            narrower than float32 where losses are scaled; parameters are a tensor or a generator
+            that was read before; a loss is no scalar; no loss depends on any of the parameters.
 
     Example:
         >>> import torch
@@ -98,9 +102,9 @@ class TaskGradients:
 
     def __init__(
         self,
-        losses: Sequence[Tensor],
+        losses: Iterable[Tensor],
         shared: Iterable[Tensor],
-        own: Sequence[Iterable[Tensor]] | None = None,
+        own: Iterable[Iterable[Tensor]] | None = None,
         buffer: Tensor | None = None,
         backend: Backend = "loop",
         cut: Cut | None = None,
@@ -110,16 +114,17 @@ class TaskGradients:
         scale: float = 1.0,
         run: int = RUN_SCALARS,
     ) -> None:
-        if own is None:
-            own = [()] * len(losses)
-        if len(own) != len(losses):
-            raise ValueError(f"{len(losses)} losses, but own parameters of {len(own)} tasks")
-        if not losses:
+        self.losses = check_losses(losses)
+        own = [()] * len(self.losses) if own is None else list(own)
+        if len(own) != len(self.losses):
+            raise ConfigError(f"{len(self.losses)} losses, but own parameters of {len(own)} tasks")
+        for parameters in (shared, *own):
+            check_unread(parameters)
+        if not self.losses:
             raise NoLabelsError("a batch has no labels of any task")
-        self.losses = tuple(losses)
         self._scale = scale
-        self._scaled = self.losses if scale == 1 else tuple(scale * loss for loss in losses)
-        self.device_losses_T = torch.stack([loss.detach() for loss in losses])
+        self._scaled = self.losses if scale == 1 else tuple(scale * loss for loss in self.losses)
+        self.device_losses_T = torch.stack([loss.detach() for loss in self.losses])
         self._losses_T: Tensor | None = None
         self.transfers = Transfers()
         """The way of losses and Gram matrix to the host."""
@@ -131,8 +136,13 @@ class TaskGradients:
             check_scalable([*self.shared, *together, *chain.from_iterable(alone)])
         self.own = [[*parameters, *together] for parameters in alone]
         self._every_own = [*chain.from_iterable(alone), *together]
-        self.tasks = tuple(range(len(losses)) if tasks is None else tasks)
-        self.batches = (1,) * len(losses)
+        self.tasks = tuple(range(len(self.losses)) if tasks is None else tasks)
+        if len(self.tasks) != len(self.losses) or not _are_numbers(self.tasks):
+            raise ConfigError(
+                f"tasks={list(self.tasks)}: give each of the {len(self.losses)} losses a number of "
+                "its own, 0 or more"
+            )
+        self.batches = (1,) * len(self.losses)
         """Of each task, the number of batches that its loss is the mean of."""
         self.known_gram_TT: Tensor | None = None
         self._buffer = buffer
@@ -222,6 +232,7 @@ class TaskGradients:
         They are float32 or wider, whatever they are taken of.
         """
         if self._jacobian_TP is None:
+            self._require(any(loss.requires_grad for loss in self.losses))
             self._jacobian_TP = self._empty_jacobian()
             outputs = self.losses if self._cut is None else (self._cut.output,)
             reached = bool(self.shared) and any(output.requires_grad for output in outputs)
@@ -333,7 +344,7 @@ class TaskGradients:
         value = penalty(gram_TT)
         total = value + sum(self.losses)
         leaves = [*self.shared, *self._every_own, *behind]
-        found = differentiate(total, leaves, keep=bool(behind))
+        found = apart(differentiate(total, leaves, keep=bool(behind)))
         self.known_gram_TT, self._losses_T, on_host = self.transfers.now(
             gram_TT.detach().double(), self.device_losses_T, value.detach()
         )
@@ -351,6 +362,7 @@ class TaskGradients:
 
         The leaf is that of the cut, if there is one.
         """
+        self._require(any(loss.requires_grad for loss in self.losses))
         if self._cut is None:
             return [differentiate(x, self.shared, connected=True) for x in self.losses], []
         leaf, output = self._cut.leaf, self._cut.output
@@ -362,18 +374,33 @@ class TaskGradients:
 
     def _empty_jacobian(self) -> Tensor:
         shape = (len(self.losses), self.num_shared)
+        kind = widest_dtype(self.shared)
         if self._buffer is not None and self._buffer.shape == shape:
+            if torch.promote_types(self._buffer.dtype, kind) != self._buffer.dtype:
+                raise ConfigError(f"buffer is {self._buffer.dtype}, and gradients are {kind}")
             return self._buffer
         like = self.shared[0] if self.shared else self.losses[0]
-        return torch.empty(shape, device=like.device, dtype=widest_dtype(self.shared))
+        return torch.empty(shape, device=like.device, dtype=kind)
 
     def _differentiate_in_turn(self, jacobian_TP: Tensor) -> None:
+        reached = False
         for t in range(len(self.losses)):
             own = self.own[t] if self._cut is None else []
             gradients = self._task_gradients(t, [*self.shared, *own], keep=t + 1 < len(self.losses))
+            reached = reached or any(gradient is not None for gradient in gradients)
             fill(jacobian_TP[t], self.shared, gradients[: len(self.shared)])
             if self._cut is None:
                 self._own_gradients.append(self._unscaled(gradients[len(self.shared) :]))
+        self._require(reached or self._cut is not None or not (self.shared or self._every_own))
+
+    @staticmethod
+    def _require(reached: bool) -> None:
+        """Raise where ``backward`` would too, or would move other parameters than these."""
+        if not reached:
+            raise ConfigError(
+                "no loss depends on any of the parameters: were the losses made under "
+                "torch.no_grad(), or by another copy of the network, or was their mean taken?"
+            )
 
     def _differentiate_together(self, jacobian_TP: Tensor) -> None:
         if self._cut is None:
@@ -404,6 +431,7 @@ class TaskGradients:
         The runs are those of ``parameter_runs``. Each is in the place of the one before, or, where
         the Jacobian is there already, a part of it.
         """
+        self._require(any(loss.requires_grad for loss in self.losses))
         runs = list(parameter_runs(self.shared, self._run))
         sizes = [sum(p.numel() for p in run) for run in runs]
         if self._jacobian_TP is not None:
@@ -433,6 +461,7 @@ class TaskGradients:
         assert self._cut is not None
         leaf = self._cut.leaf
         if not self._cotangents:
+            self._require(any(loss.requires_grad for loss in self.losses))
             last = len(self.losses) - 1  # heads may share what has no parameters, such as pooling
             for t, (loss, own) in enumerate(zip(self._scaled, self.own, strict=True)):
                 cotangent, *gradients = differentiate(loss, [leaf, *own], keep=t < last)
@@ -447,7 +476,8 @@ class TaskGradients:
         else:
             gradients = differentiate(self._weighted(weights_T), self.shared, keep=bool(own))
             gradients += differentiate(self._weighted(heads_T), own)
-        gradients = self._unscaled(gradients)
+        self._require(any(gradient is not None for gradient in gradients))
+        gradients = apart(self._unscaled(gradients))
         self._write_shared(gradients[: len(self.shared)])
         write_gradients(own, gradients[len(self.shared) :])
 
@@ -480,3 +510,7 @@ class TaskGradients:
 
     def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
         write_gradients(self.shared, gradients)
+
+
+def _are_numbers(tasks: Sequence[int]) -> bool:
+    return len({*tasks}) == len(tasks) and min(tasks) >= 0

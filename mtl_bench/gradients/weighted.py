@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from mtl_bench.errors import ConfigError
 from mtl_bench.gradients.task_gradients import TaskGradients
 
 
@@ -49,6 +52,19 @@ class WeightedGradients(TaskGradients):
         """Return their (T, T) inner products, float64 on the CPU."""
         weights_T = self._weights_T.double()
         return self._gradients.gram() * weights_T[:, None] * weights_T
+
+    def last_layer_columns(self) -> Tensor:
+        """Return the (T, Q) gradients w_t g_t of the last shared weight."""
+        rows_TQ = self._gradients.last_layer_columns()
+        return self._weights_T.to(rows_TQ)[:, None] * rows_TQ
+
+    def apply_penalized(self, penalty: Callable[[Tensor], Tensor]) -> float:
+        """Refuse: the graphs are those of the losses without weights.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("a penalty on the task gradients can't be put on weighted losses")
 
     def apply(self, weights_T: Tensor, head_weights_T: Tensor | None = None) -> None:
         """Write ``.grad`` of every parameter, as ``TaskGradients`` does."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_bench.errors import ConfigError, NonFiniteError
-from mtl_bench.values import HeadWeighting, PositiveInt
+from mtl_bench.values import HeadWeighting, PositiveInt, check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,18 @@ class StepInfo:
 
     weights_T: Tensor
     diagnostics: dict[str, float] = field(default_factory=dict)
+
+
+def checked(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that checks its arguments and makes every tensor on the CPU."""
+
+    @wraps(constructor)
+    def build(self: Method, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - any
+        check_arguments(constructor, (self, *arguments), keywords)
+        with torch.device("cpu"):  # whatever the default of the loop around it is
+            constructor(self, *arguments, **keywords)
+
+    return build
 
 
 class Method(nn.Module):
@@ -77,6 +89,7 @@ class Method(nn.Module):
     looks_again: bool = False
     """Whether ``after_update`` wants the task gradients of the same batches after the update."""
 
+    @checked
     def __init__(
         self,
         num_tasks: PositiveInt,
@@ -100,11 +113,13 @@ class Method(nn.Module):
     def __init_subclass__(cls) -> None:
         """Raise if a subclass replaces ``step``, which sees to epochs and inactive tasks.
 
-        Its ``after_update`` takes note that it was called.
+        Its constructor checks its arguments, and its ``after_update`` takes note of a call.
         """
         super().__init_subclass__()
         if "step" in vars(cls):
             raise TypeError(f"{cls.__name__} overrides Method.step: override combine instead")
+        if "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
         if "after_update" in vars(cls):
             cls.after_update = _noting(cls.after_update)  # type: ignore[assignment, method-assign]
 
@@ -146,14 +161,19 @@ class Method(nn.Module):
             epoch: number of the epoch. A change of it ends the epoch before, see ``end_epoch``.
 
         Raises:
-            ConfigError: the method counts epochs and is not told which one this is, or it looks
-                again and was not shown the step before.
+            ConfigError: the method counts epochs and is not told which one this is, it looks again
+                and was not shown the step before, or it was built for fewer tasks.
             NonFiniteError: a loss is not finite, or what the method sees of a gradient.
         """
         if self.awaits_update:
             raise ConfigError(
                 f"{type(self).__name__} looks at every batch again: call after_update(gradients) "
                 "with its task gradients after the optimiser's step"
+            )
+        if max(gradients.tasks) >= self.num_tasks:
+            raise ConfigError(
+                f"a loss is of task {max(gradients.tasks)}, but {type(self).__name__} was built "
+                f"for {self.num_tasks} tasks, which are counted from 0"
             )
         if epoch is None and self.counts_epochs:
             raise ConfigError(
@@ -187,9 +207,9 @@ class Method(nn.Module):
 
     def step_with(self, gradients: TaskGradients) -> StepInfo:
         """Make a step for a caller that ends epochs itself by calling ``end_epoch``."""
-        if len(gradients.tasks) == self.num_tasks:
+        self.present = present_in(gradients, self.num_tasks)
+        if self.present is None:
             return self.combine(gradients)
-        self.present = torch.tensor(gradients.tasks)
         try:
             info = self.combine(gradients)
         finally:
@@ -270,14 +290,25 @@ class Method(nn.Module):
         return torch.from_numpy(solution.weights_T)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the state of the generator and the epoch; subclasses add to it."""
+        """Return the state of the generator and the place in the loop; subclasses add to it."""
         state: dict[str, Any] = {"generator": self.generator.get_state()}
-        return state if self._epoch is None else state | {"current_epoch": self._epoch}
+        if self._epoch is not None:
+            state["current_epoch"] = self._epoch
+        if self.awaits_update:
+            state["awaits_update"] = True
+        return state
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned."""
         self.generator.set_state(state["generator"])
         self._epoch = state.get("current_epoch")
+        self.awaits_update = state.get("awaits_update", False)
+
+
+def present_in(gradients: TaskGradients, num_tasks: int) -> Tensor | None:
+    """Return the numbers of the tasks of a step, (S,); None if it has all T in their order."""
+    tasks = tuple(gradients.tasks)
+    return None if tasks == tuple(range(num_tasks)) else torch.tensor(tasks)
 
 
 def _noting(

@@ -55,7 +55,8 @@ class CAGrad(Method):
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
         self.c = c
-        self.factor = (num_tasks if scale == "tasks" else 1) / (1, 1 + c**2, 1 + c)[rescale]
+        self.scale = scale
+        self.divisor = (1, 1 + c**2, 1 + c)[rescale]
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weights of d, (T,).
@@ -64,4 +65,5 @@ class CAGrad(Method):
             NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        return self.factor * self.answer(solve_cagrad(self.finite_gram(gram_TT), self.c))
+        weights_T = self.answer(solve_cagrad(self.finite_gram(gram_TT), self.c)) / self.divisor
+        return len(weights_T) * weights_T if self.scale == "tasks" else weights_T

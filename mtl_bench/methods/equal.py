@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mtl_bench.gradients.normalize import Normalize, normalizers
 from mtl_bench.methods.base import Method, Needs, StepInfo
+from mtl_bench.methods.log_losses import nonnegative
 from mtl_bench.values import HeadWeighting, PositiveInt
 
 if TYPE_CHECKING:
@@ -76,5 +77,7 @@ class Equal(Method):
         """
         assert gram_TT is not None
         self.finite(losses_T, "the loss")
+        if self.reads_losses:
+            nonnegative(self, losses_T)
         self.finite_gram(gram_TT)
         return torch.full((len(losses_T),), 1 / len(losses_T), dtype=torch.float64)

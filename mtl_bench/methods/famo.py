@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from mtl_bench.methods.base import Method
+from mtl_bench.methods.base import Method, present_in
 from mtl_bench.methods.learned import LearnedVector
 from mtl_bench.methods.log_losses import log_losses, shares
 from mtl_bench.values import HeadWeighting, NonNegative, Positive, PositiveInt
@@ -76,8 +76,7 @@ class FAMO(Method):
         Raises:
             NonFiniteError: a loss is negative or not finite now; the logits stay as they are.
         """
-        if len(gradients.tasks) < self.num_tasks:
-            self.present = torch.tensor(gradients.tasks)
+        self.present = present_in(gradients, self.num_tasks)
         try:
             drops_T = self._before_T - log_losses(self, gradients.losses_T)
             drops_T = torch.where(drops_T.isfinite(), drops_T, 0.0)
@@ -86,3 +85,13 @@ class FAMO(Method):
         finally:
             self.present = None
         return {}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the losses of an update that has yet to be looked at, besides the base's state."""
+        before = {"before": self._before_T} if self.awaits_update else {}
+        return super().get_extra_state() | before
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
+        super().set_extra_state(state)
+        self._before_T = state.get("before", self._before_T)

@@ -73,4 +73,6 @@ class LearnedVector(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what ``get_extra_state`` returned."""
+        (group,) = self._optimizer.param_groups
+        group["params"] = [self.values_T]  # another one after load_state_dict(assign=True)
         self._optimizer.load_state_dict(deepcopy(state))

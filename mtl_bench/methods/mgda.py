@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mtl_bench.gradients.normalize import normalize_gram, normalizers
 from mtl_bench.methods.base import Method, Needs
+from mtl_bench.methods.log_losses import nonnegative
 from mtl_bench.solvers import solve_min_norm
 from mtl_bench.values import HeadWeighting, PositiveInt
 
@@ -32,7 +33,7 @@ class MGDA(Method):
         head_weighting: see ``Method``.
         seed: not used.
         normalize: what divides a gradient: 1, its norm, the loss, or loss times norm.
-        scale: what the weights sum to, 1 or T.
+        scale: what the weights sum to, 1 or the number of tasks in the step.
 
     Example:
         >>> import torch
@@ -55,7 +56,7 @@ class MGDA(Method):
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
         self.normalize = normalize
-        self.total = num_tasks if scale == "tasks" else 1
+        self.scale = scale
 
     @property
     def reads_losses(self) -> bool:
@@ -70,6 +71,9 @@ class MGDA(Method):
         """
         assert gram_TT is not None
         self.finite(losses_T, "the loss")
+        if self.reads_losses:
+            nonnegative(self, losses_T)
         gram_TT = torch.from_numpy(self.finite_gram(gram_TT))
         normalized_TT = normalize_gram(gram_TT, normalizers(gram_TT, losses_T, self.normalize))
-        return self.total * self.answer(solve_min_norm(normalized_TT.numpy()))
+        weights_T = self.answer(solve_min_norm(normalized_TT.numpy()))
+        return len(weights_T) * weights_T if self.scale == "tasks" else weights_T

@@ -11,6 +11,7 @@ from torch import Tensor
 from mtl_bench.gradients.gram import gram_matrix
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.methods.gradient_mean import GradientMean
+from mtl_bench.methods.log_losses import nonnegative
 from mtl_bench.methods.sdmgrad import project_onto_simplex
 from mtl_bench.values import Fraction, NonNegative, Positive, PositiveInt
 
@@ -95,7 +96,7 @@ class MoCo(Method):
         norms_T = torch.from_numpy(self.finite_gram(gradients.gram())).diagonal().clamp(min=0)
         factors_T = torch.ones_like(norms_T)
         if self.variant == "libmtl":
-            losses_T = torch.from_numpy(self.finite(gradients.losses_T, "the loss"))
+            losses_T = nonnegative(self, gradients.losses_T)
             factors_T = torch.where(norms_T > 0, losses_T / norms_T.sqrt(), 0.0)
         slower = (self.mean.steps + 1) ** self.decay
         moved = self.beta / slower

@@ -60,8 +60,7 @@ class PCGrad(Method):
         part: Literal["both", "direction", "magnitude"] = "both",
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
-        self.permutation, self.part = permutation, part
-        self.divisor = num_tasks if reduction == "mean" else 1
+        self.permutation, self.reduction, self.part = permutation, reduction, part
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the summed weights of the projected gradients, (T,).
@@ -80,7 +79,7 @@ class PCGrad(Method):
                 direction_T = weights_T * (length_before / length)
                 magnitude_T = np.full(len(gram), length / length_before)
                 weights_T = direction_T if self.part == "direction" else magnitude_T
-        return torch.from_numpy(weights_T / self.divisor)
+        return torch.from_numpy(weights_T / (len(gram) if self.reduction == "mean" else 1))
 
     def _orders(self, tasks: int) -> np.ndarray:
         if self.permutation == "fixed":

@@ -47,7 +47,7 @@ class UPGrad(Method):
         reduction: Literal["sum", "mean"] = "sum",
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
-        self.divisor = num_tasks if reduction == "mean" else 1
+        self.reduction = reduction
 
     def weights(self, losses_T: Tensor, gram_TT: Tensor | None = None) -> Tensor:
         """Return the weights of the projected gradients' sum or mean, (T,).
@@ -56,4 +56,5 @@ class UPGrad(Method):
             NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        return self.answer(project_onto_dual_cone(self.finite_gram(gram_TT))) / self.divisor
+        weights_T = self.answer(project_onto_dual_cone(self.finite_gram(gram_TT)))
+        return weights_T / len(weights_T) if self.reduction == "mean" else weights_T

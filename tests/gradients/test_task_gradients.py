@@ -12,6 +12,7 @@ from torch.func import functional_call
 from mtl_bench.errors import ConfigError, NonFiniteError
 from mtl_bench.gradients import Cut, RepresentationGradients, TaskGradients, gram
 from mtl_bench.gradients.autograd import parameter_runs
+from mtl_bench.methods import LS, UW, CosReg, NashMTL
 from tests.accelerator import DEVICE, pretend
 
 torch.set_default_dtype(torch.float32)
@@ -400,7 +401,7 @@ def test_gradients_of_coarse_parameters_are_multiplied_in_float32(way, narrow):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cut_off", ["all", "one", "trunk", "unused"])
+@pytest.mark.parametrize("cut_off", ["one", "trunk", "unused"])
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_what_no_loss_reaches_has_gradients_of_zero(backend, cut_off, is_cut):
     net, x, _ = make()
@@ -413,13 +414,96 @@ def test_what_no_loss_reaches_has_gradients_of_zero(backend, cut_off, is_cut):
     cut = Cut.at(z) if is_cut else None
     above = z if cut is None else cut.leaf
     losses = [(head(above) - t).square().mean() for t, head in enumerate(net.heads)]
-    for t in {"all": (0, 1, 2), "one": (1,)}.get(cut_off, ()):
-        losses[t] = losses[t].detach()
+    if cut_off == "one":
+        losses[1] = losses[1].detach()
     gradients = TaskGradients(losses, shared, own, backend=backend, cut=cut)
     lengths = gradients.gram().diagonal()
     assert (lengths > 0).tolist() == [cut_off == "one" and t != 1 for t in range(3)]
     gradients.apply(torch.ones(3))
     assert all(p.grad is not None for p in shared if p.requires_grad)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("ask", ["jacobian", "gram", "apply", "apply_penalized"])
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_losses_without_a_graph_are_refused(backend, ask, is_cut):
+    """As ``backward`` does; those of several batches, whose mean was taken, among them."""
+    net, x, _ = make()
+    shared, own = net.split()
+    z = net.trunk(x)
+    cut = Cut.at(z) if is_cut else None
+    losses = [head(z).square().mean().detach() for head in net.heads]
+    gradients = TaskGradients(losses, shared, own, backend=backend, cut=cut)
+    words = {"apply": (torch.ones(3),), "apply_penalized": (torch.trace,)}.get(ask, ())
+    with pytest.raises(ConfigError, match="no loss depends on any of the parameters"):
+        getattr(gradients, ask)(*words)
+
+
+@pytest.mark.parametrize("kind", [LS, UW, NashMTL, CosReg])
+def test_no_two_parameters_share_the_memory_of_their_gradients(kind):
+    """What is added has the gradient of the weight that it is added to, as one tensor."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 4)
+    weight, low, part, head = (
+        nn.Parameter(torch.randn(*shape)) for shape in ((3, 4), (3, 4), (1, 4), (3, 4))
+    )
+
+    def losses():
+        y = x @ (weight + low + torch.cat([part, torch.zeros(2, 4)])).T
+        return [y.square().mean(), (x @ (weight + head).T - y).square().mean()]
+
+    parameters = [weight, low, part, head]
+    kind(2).step(TaskGradients(losses(), [weight, low, part], [[], [head]]))
+    before = [p.grad.clone() for p in parameters]
+    for number, parameter in enumerate(parameters):
+        parameter.grad.mul_(0)
+        for other, gradient in zip(parameters[number + 1 :], before[number + 1 :], strict=True):
+            assert torch.equal(other.grad, gradient)
+
+
+def test_a_generator_that_was_read_and_a_tensor_are_no_lists_of_parameters():
+    body, heads = nn.Linear(2, 2), [nn.Linear(2, 1), nn.Identity()]
+    x = torch.ones(1, 2)
+
+    def losses():
+        return [head(body(x)).sum() for head in heads]
+
+    shared, own = body.parameters(), [head.parameters() for head in heads]
+    TaskGradients(losses(), shared, own)
+    for words in ((shared, None), (list(body.parameters()), own)):
+        with pytest.raises(ConfigError, match="was read before and is empty now"):
+            TaskGradients(losses(), *words)
+    for words in ((body.weight, None), ([body.weight], [heads[0].weight, []])):
+        with pytest.raises(ConfigError, match="put it into a list"):
+            TaskGradients(losses(), *words)
+
+
+def test_losses_are_scalars():
+    theta = torch.ones(2, requires_grad=True)
+    of_one = TaskGradients((x for x in [theta[:1], theta[1:]]), [theta])
+    assert torch.equal(of_one.jacobian(), torch.eye(2))
+    assert torch.equal(TaskGradients(torch.stack([*theta]), [theta]).jacobian(), torch.eye(2))
+    for losses, message in (
+        ([theta, theta[0]], r"number 0 has the shape \(2,\): take its mean or sum"),
+        ({"a": theta[0]}, "number 0 is a str, not a tensor"),
+        ([theta[0], 1.0], "number 1 is a float, not a tensor"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            TaskGradients(losses, [theta])
+
+
+@pytest.mark.parametrize("tasks", [[0, 0], [-1, 0], [1]])
+def test_every_loss_has_a_task_of_its_own(tasks):
+    theta = torch.ones(2, requires_grad=True)
+    with pytest.raises(ConfigError, match="give each of the 2 losses a number of its own"):
+        TaskGradients([*theta], [theta], tasks=tasks)
+
+
+def test_a_buffer_that_would_round_is_refused():
+    theta = torch.ones(2, requires_grad=True)
+    buffer = torch.zeros(2, 2, dtype=torch.bfloat16)
+    with pytest.raises(ConfigError, match=r"buffer is torch.bfloat16, and gradients are torch.f"):
+        TaskGradients([*theta], [theta], buffer=buffer).jacobian()
 
 
 def test_by_default_no_task_has_parameters_of_its_own():

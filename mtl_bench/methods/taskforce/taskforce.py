@@ -11,7 +11,7 @@ from torch import Tensor
 from mtl_bench.agents.exploration import OrnsteinUhlenbeck, linear_decay, saturation
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients.normalize import normalize_gram, normalizers
-from mtl_bench.methods.base import Method, Needs, StepInfo
+from mtl_bench.methods.base import Method, Needs, StepInfo, present_in
 from mtl_bench.methods.taskforce.agents import Agents
 from mtl_bench.methods.taskforce.bandit import Bandit
 from mtl_bench.methods.taskforce.matd3 import MATD3
@@ -276,9 +276,7 @@ class TaskForce(Method):
             NonFiniteError: as in ``weights``. It stops the run even where batches that aren't
                 finite are skipped, since here the parameters are at fault and not the batch.
         """
-        present = None
-        if len(gradients.tasks) < self.num_tasks:
-            present = torch.tensor(gradients.tasks)
+        present = present_in(gradients, self.num_tasks)
         losses_T, gram_TT = self.memory.with_absent(gradients.losses_T, gradients.gram(), present)
         observation_TO, _ = self._observe(losses_T, gram_TT)
         reward = self.memory.finish(observation_TO, losses_T)

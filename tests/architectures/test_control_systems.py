@@ -282,12 +282,26 @@ def test_film_scales_and_shifts_each_layer():
             values = inputs[t]
             for layer in range(2):
                 weight, bias = network.encoder.weights[layer][e], network.encoder.biases[layer][e]
-                values = (numbers[layer] * linear(values, weight, bias) + numbers[2 + layer]).relu()
+                values = linear(values, weight, bias)
+                values = values if layer else values.relu()
+                values = numbers[layer] * values + numbers[2 + layer]
             values = torch.cat([values, row.expand(SAMPLES, -1)], dim=1)
             values = linear(values, network.layers.weights[0][e], network.layers.biases[0][e])
             last = network.layers.weights[1][e], network.layers.biases[1][e]
             expected[e, t] = linear(values.relu(), *last)
     torch.testing.assert_close(network(inputs), expected)
+
+
+def test_film_begins_with_encoders_that_see_the_observation():
+    shape = Shape(39, 4, 2, output_bound=3e-3)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        seen = []
+        network = FiLM(MT10, shape, hidden=(8,))
+        network.layers.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))  # noqa: B023
+        network(torch.randn(10, 64, 39))
+        deviations = seen[0][..., :50].std(dim=2)
+        assert deviations.amin(dim=2).min() > 0.01, "units that are the same whatever is seen"
 
 
 def test_soft_modularisation_routes_between_modules():

@@ -17,12 +17,15 @@ from mtl_bench.values import PositiveInt
 
 
 class FiLM(ControlNetwork):
-    """relu(γ_tl (W_l x + b_l) + β_tl) in layer l of an encoder, whose output an MLP reads.
+    """γ_tl relu(W_l x + b_l) + β_tl in layer l of an encoder, whose output an MLP reads.
 
     Perez et al., FiLM: Visual Reasoning with a General Conditioning Layer, 2018, as mtrl and
-    metaworld-algorithms have it: γ_tl and β_tl are one number for each layer, made by a linear
-    layer from an embedding of the task, which follows the encoder's output too. The embedding is
-    learned, as in metaworld-algorithms; mtrl reads it from sentences.
+    metaworld-algorithms have it: γ_tl and β_tl are one number for each layer, made from an
+    embedding of the task, which follows the encoder's output too. They act behind the ReLU, and the
+    encoder's last layer has none: in front of it a β_tl below zero would leave a task no active
+    unit. The embedding is learned and begins with a length of about 1, as in metaworld-algorithms;
+    mtrl reads it from sentences. Here one linear layer makes the numbers, where the codes have a
+    small MLP, and γ begins around 1.
 
     Args:
         tasks: names of the tasks.
@@ -54,7 +57,9 @@ class FiLM(ControlNetwork):
         bound = shape.output_bound if initialization == "he" else None
         sizes = [encoder[-1] + embedding, *hidden, shape.outputs]
         self.layers = AffineLayers([alone] * (len(hidden) + 1), sizes, initialization, bound)
-        self.embeddings = nn.Parameter(torch.randn(members, len(tasks), 1, embedding))
+        self.embeddings = nn.Parameter(
+            torch.randn(members, len(tasks), 1, embedding) / embedding**0.5
+        )
 
     def forward(self, inputs_TBI: Tensor) -> Tensor:
         """Return the outputs, (E, T, B, O)."""
@@ -64,7 +69,9 @@ class FiLM(ControlNetwork):
         layers = zip(self.encoder.weights, self.encoder.biases, strict=True)
         for layer, (weight, bias) in enumerate(layers):
             here = slice(layer, layer + 1)
-            values = (factors[..., here] * affine(values, weight, bias) + shifts[..., here]).relu()
+            values = affine(values, weight, bias)
+            values = factors[..., here] * (values.relu() if layer + 1 < count else values)
+            values = values + shifts[..., here]
         embeddings = self.embeddings.expand(-1, -1, inputs_TBI.shape[1], -1)
         outputs: Tensor = self.layers(torch.cat((values, embeddings), dim=3))
         return outputs

@@ -8,6 +8,7 @@ from pathlib import Path
 from mtl_bench.errors import ConfigError, MissingExtraError
 from mtl_bench.files import write_atomically
 from mtl_bench.inspect.recorded_run import RecordedRun
+from mtl_bench.records.reader import require_no_record
 
 
 def export_network(run: RecordedRun, to: Path, rule: str | None = None) -> None:
@@ -20,7 +21,7 @@ def export_network(run: RecordedRun, to: Path, rule: str | None = None) -> None:
 
     Raises:
         MissingExtraError: safetensors is not installed.
-        ConfigError: the folder of the file doesn't exist.
+        ConfigError: the folder of the file doesn't exist, or it is that of a record.
         RecordError: the record has no such network.
     """
     try:
@@ -31,6 +32,7 @@ def export_network(run: RecordedRun, to: Path, rule: str | None = None) -> None:
         ) from error
     if not to.parent.is_dir():
         raise ConfigError(f"--to {to}: there is no folder {to.parent}")
+    require_no_record(to, "--to ")
     state = run.load_network(rule).state_dict()
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
     metadata = {"format": "pt", "config": json.dumps(run.config), "record": run.path.name}

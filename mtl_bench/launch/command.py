@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -34,6 +36,9 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
         Interrupted: the run, or runs of the sweep, were asked to stop.
     """
     several = multirun or any(word.startswith("experiment=") for word in overrides)
+    for word in overrides:
+        if not several and re.match(r"\+*hydra[./]", word):
+            raise ConfigError(f"{word}: launchers are for sweeps; give -m, or leave it out")
     if dry_run:
         return _tell_left(inspect_sweep(overrides) if several else [inspect_run(overrides)])
     require_profile(overrides)
@@ -69,9 +74,9 @@ def _tell_outcomes(cells: list[SweepRun]) -> int:
     _tell_left_out(cells)
     for cell in cells:
         if cell.state == "exploded":
-            print(printable(f"{' '.join(cell.overrides)}: {cell.error}"))
+            print(printable(f"{shlex.join(cell.overrides)}: {cell.error}"))
         if cell.state == "failed":
-            line = f"failed: {' '.join(cell.overrides)}: {cell.error}"
+            line = f"failed: {shlex.join(cell.overrides)}: {cell.error}"
             print(printable(line), file=sys.stderr)
     if states["failed"]:
         print("the same command tries these again and skips the others", file=sys.stderr)
@@ -88,7 +93,7 @@ def _tell_left(cells: list[SweepRun]) -> int:
     for cell in cells:
         if cell.state not in (*ENDED, "left out"):
             reason = f" ({cell.error})" if cell.error else ""
-            print(printable(f"{cell.state}: {' '.join(cell.overrides)}{reason}"))
+            print(printable(f"{cell.state}: {shlex.join(cell.overrides)}{reason}"))
     print(", ".join(f"{count} {state}" for state, count in states.items()))
     return 0 if sum(states[over] for over in (*ENDED, "left out")) == len(cells) else 1
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from mtl_bench.config.identity import settings_of
 from mtl_bench.config.overrides import find_overrides
-from mtl_bench.errors import ExplodedError, RecordError
+from mtl_bench.errors import ConfigError, ExplodedError, RecordError, warn
 from mtl_bench.files import (
     all_printable,
     printable,
@@ -167,7 +167,10 @@ def find_records(
         method: only this method with all its variants, or only this label.
     """
     records = []
-    for path in results.glob("*/*/*/seed*-*"):
+    folders = [results]
+    for _level in ("profile", "data set", "label", "run"):
+        folders = [inner for folder in folders for inner in _folders(folder)]
+    for path in folders:
         run_profile, run_dataset, label = path.parts[-4:-1]
         wanted = (
             profile in (None, run_profile)
@@ -177,6 +180,32 @@ def find_records(
         if wanted and (record := find_record(path)):
             records.append(record)
     return sorted(records, key=lambda r: (r.profile, r.dataset, r.label, r.seed, r.hash))
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in one; what can't be read is told, since its runs are missing then."""
+    try:
+        return [path for path in folder.iterdir() if path.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        warn(f"{folder} can't be read, so that its runs are missing here: {error.strerror}")
+        return []
+
+
+def require_no_record(path: Path, word: str) -> None:
+    """Raise if a file that is about to be written lies in the record of a run.
+
+    Args:
+        path: the file.
+        word: what names it on the command line.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for folder in path.absolute().parents:
+        if FOLDER.fullmatch(folder.name) and (folder / "config.yaml").exists():
+            raise ConfigError(f"{word}{path}: {folder} is the record of a run; name another folder")
 
 
 def find_record(path: Path) -> Record | None:

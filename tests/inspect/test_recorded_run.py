@@ -177,6 +177,14 @@ def test_an_exported_network_is_the_network(name, made, tmp_path, capsys):
     assert all(torch.equal(value, last[key]) for key, value in load_file(file).items())
 
 
+def test_a_network_is_not_exported_into_a_record(made, capsys):
+    file = made("qm9").path / "summary.json"
+    before = file.read_bytes()
+    assert main(["export", str(made("qm9").path), "--to", str(file)]) == 2
+    assert f"--to {file}: {file.parent} is the record of a run" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
 def test_a_committed_record_says_that_it_has_no_network():
     records = mtl_bench.load_results(ROOT / "results", profile="mini", dataset="qm9", method="ls")
     run = mtl_bench.load_run(records["path"].iloc[0])

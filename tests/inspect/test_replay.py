@@ -4,6 +4,7 @@ import json
 import math
 import os
 import signal
+import stat
 from typing import ClassVar
 
 import pytest
@@ -13,8 +14,8 @@ from torch import nn
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, Interrupted, RecordError, TrainingError
 from mtl_bench.inspect.probe import bad_parameters, bad_targets, largest_parameter, watch_outputs
-from mtl_bench.inspect.replay import replay
-from mtl_bench.records.writer import record_path
+from mtl_bench.inspect.replay import _take_checkpoint, replay
+from mtl_bench.records.writer import RunRecord, record_path
 from mtl_bench.reporting.incident import render_replay
 from mtl_bench.training.run import run
 from mtl_bench.training.trainer import Trainer
@@ -67,6 +68,17 @@ def test_numbers_that_differ_are_told(tiny_data, tmp_path):
     found = replay(record)
     assert found.same is False
     assert "NOT the numbers" in render_replay(record, found)
+
+
+def test_it_goes_on_from_the_checkpoint_of_a_read_only_record(tiny_data, tmp_path):
+    """Its copy can be written: to make another, or to leave one out."""
+    config = config_of(tiny_data, tmp_path, "method=ls", "trainer.epochs=2")
+    record = run(config).path
+    (record / "checkpoint").chmod(0o555)
+    with RunRecord(tmp_path / "copy") as copied:
+        _take_checkpoint(record, copied, config, STEPS)
+        assert copied.checkpoints.stat().st_mode & stat.S_IWUSR
+        assert not [*copied.checkpoints.glob("*.pt")]  # made after the step
 
 
 def test_any_step_of_a_finished_run(tiny_data, tmp_path, monkeypatch):

@@ -132,6 +132,13 @@ def test_a_sweep_over_nothing_is_refused(word, message):
         assert str(info.value).startswith(f"{word}: names no values; {message}")
 
 
+@pytest.mark.parametrize("word", ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_launcher_without_a_sweep_is_refused(word, dry_run):
+    with pytest.raises(ConfigError, match=f"{word}: launchers are for sweeps; give -m"):
+        command.train([*WORDS, "method=ls", word], dry_run=dry_run)
+
+
 @pytest.mark.parametrize(
     ("word", "key"),
     [

@@ -60,6 +60,37 @@ def test_other_folders_are_no_records(tmp_path: Path) -> None:
     assert find_records(tmp_path) == []
 
 
+def test_a_folder_that_can_not_be_read_is_told_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for method in ("ls", "mgda"):
+        write_record(tmp_path, method, 0)
+    iterdir = Path.iterdir
+
+    def refuse(folder: Path) -> Iterator[Path]:  # the superuser's tests may read everything
+        if folder.name == "mgda":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert [record.label for record in find_records(tmp_path)] == ["ls"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'mini' / 'qm9' / 'mgda'} can't be read" in line
+    assert "its runs are missing here: Permission denied" in line
+
+
+def test_nothing_is_written_over_a_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = write_record(tmp_path, "ls", 0)
+    before = {path.name: path.read_bytes() for path in record.iterdir() if path.is_file()}
+    words = ["report", "profile=mini", f"paths.results={tmp_path}"]
+    for output in (record / "DONE", record / "new.html"):
+        assert main([*words, f"output={output}"]) == 2
+        assert f"output={output}: {record} is the record of a run" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in record.iterdir() if p.is_file()} == before
+
+
 def test_interrupted_record_tells_how_far_it_got(tmp_path: Path) -> None:
     path = write_record(tmp_path, "ls", 0, done=False, epochs_done=7)
     with (path / "metrics.jsonl").open("a") as stream:

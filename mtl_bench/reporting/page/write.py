@@ -15,7 +15,7 @@ from typing import Any
 from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_text
-from mtl_bench.records.reader import find_records
+from mtl_bench.records.reader import find_records, require_no_record
 from mtl_bench.reporting.advice import explain_empty
 from mtl_bench.reporting.page.data import page_data
 
@@ -62,7 +62,8 @@ def write_report(results: Path, profile: str | None, output: Path | None) -> Pat
         output: the file, ``results/<profile>/report.html`` by default.
 
     Raises:
-        ConfigError: there are no records, or of several profiles and none is named.
+        ConfigError: there are no records, or of several profiles and none is named; the file lies
+            in a record.
         MtlBenchError: the file can't be written.
     """
     records = find_records(results)
@@ -76,6 +77,7 @@ def write_report(results: Path, profile: str | None, output: Path | None) -> Pat
         raise ConfigError(f"profile={chosen}: {results} has records of: {', '.join(names)}")
     path = output or results / chosen / "report.html"
     own = [record for record in records if record.profile == chosen]
+    require_no_record(path, "output=")
     with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     same = command("tables", profile=chosen, paths__results=results)

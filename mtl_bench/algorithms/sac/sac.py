@@ -191,7 +191,8 @@ class MultiTaskSAC(Algorithm):
             method = methods[name]
             source = ControlGradients(network, losses, look, method, self.mask.present)
             return Component(
-                name, network, source, method, [optimizer(network.parameters())], clip_norm
+                *(name, network, source, method, [optimizer(network.parameters())], clip_norm),
+                stacked=not source.shared,
             )
 
         self.components = (

@@ -15,6 +15,7 @@ from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, ExplodedError, Interrupted, RecordError
+from mtl_bench.inspect.replay import replay
 from mtl_bench.methods import LS, PCGrad
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
@@ -170,6 +171,19 @@ def test_a_loss_above_the_bound_ends_the_run_as_exploded(tmp_path):
     (record,) = find_records(tmp_path)
     assert record.state == "exploded"
     assert record.score.key == "success"
+
+
+def test_a_run_whose_tasks_are_all_left_out_of_every_update_goes_on_to_its_end(tmp_path):
+    words = ("ablation=paco", "algorithm.mask_loss_above=1e-30", "logger.progress=plain")
+    config = config_of(tmp_path, *words)
+    run(config)
+    (record,) = find_records(tmp_path)
+    assert record.state == "finished"
+    lines = (record.path / "metrics.jsonl").read_text().splitlines()
+    masked = [json.loads(line)["masked_updates"] for line in lines]
+    assert masked == [dict.fromkeys(("standard", "reversed", "heavy"), 12)] * 3
+    with pytest.raises(ConfigError, match="step=5: all tasks were left out of it"):
+        replay(record.path, 5)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tasks that are left out of updates while their loss is too large, and begin anew."""
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -16,6 +17,7 @@ from mtl_bench.gradients import StackedGradients, copies_for_tasks
 from mtl_bench.methods import LS, MGDA
 from mtl_bench.training.update import Update
 from tests.algorithms.mirror import TASKS, mirror_sac
+from tests.training.runs import differences
 
 NAMES = ("a", "b", "c", "d")
 
@@ -143,10 +145,35 @@ def critic_data(sac, data):
     return CriticData(inputs, sac.objectives.targets(data, torch.zeros_like(data.actions_TBA)))
 
 
-def test_a_run_whose_tasks_are_all_left_out_has_exploded():
-    sac = mirror_sac(methods_of(LS), 0, mask_loss_above=1e-30)
-    with pytest.raises(ExplodedError, match="exploded"):
-        sac.step(next(sac.epoch(1, 0)), Update(TASKS))
+@pytest.mark.parametrize("temperature", ["task", "shared"])
+def test_where_all_tasks_are_left_out_nothing_moves_but_the_slow_critics(temperature):
+    """After an update that leaves nobody out, so that the optimisers have momentum."""
+    sac = paco_sac(0, mask_loss_above=1e9, reset_masked="simplex", temperature=temperature)
+    updates = sac.epoch(1, 0)
+    sac.step(next(updates), Update(TASKS))
+    before, slow = deepcopy(sac.state_dict()), deepcopy(sac.slow_critics)
+    sac.mask.bound = 1e-30
+    sac.step(next(updates), Update(TASKS))
+    after = sac.state_dict()
+    for part in ("components", "temperatures"):
+        assert differences(before[part], after[part]) == []
+    expected = [torch.lerp(p, q, 0.005) for p, q in both(slow, sac.critics)]
+    torch.testing.assert_close(list(sac.slow_critics.parameters()), expected)
+    assert sac.mask.end_epoch() == dict.fromkeys(TASKS, 1)
+    sac.mask.bound = 1e9
+    sac.step(next(updates), Update(TASKS))
+    assert all(not torch.equal(p, q) for p, q in both(slow, sac.slow_critics))
+
+
+def both(first, second):
+    return zip(first.parameters(), second.parameters(), strict=True)
+
+
+def test_the_loss_of_a_task_that_takes_part_ends_a_run_and_that_of_another_does_not():
+    sac = paco_sac(0, mask_loss_above=1e9, largest_loss=1e8)
+    sac._look_at_losses(torch.tensor([1.0, 2e9]))
+    with pytest.raises(ExplodedError, match="2e\\+08"):
+        sac._look_at_losses(torch.tensor([2e8, 2e9]))
 
 
 def test_resets_are_for_compositions():

@@ -34,6 +34,11 @@ class LossMask:
     critics, policy or temperatures, as if its labels were missing. The paper's code compares the
     sum of all losses of a task with 3,000; the critic's is the one that explodes.
 
+    An update that leaves out all tasks moves nothing but the slow critics, and the run goes on:
+    Algorithm 1 sets such losses to 0, and its section 6.2 stops no run. (The paper's code makes the
+    optimisers' steps then, too, from gradients of zero and by momentum alone.) Such a step has no
+    row in the step log.
+
     A reset then makes the task's row of compositions anew, w_t = Σ_j β_j w_j over the healthy
     tasks: ``simplex`` draws β from the uniform distribution on the simplex, as the paper says,
     ``uniform`` from (0, 1) and divides by the sum, as its code does, ``copy`` takes the row of one.

@@ -115,8 +115,8 @@ def methods_of(kind):
     return {"critic": kind(len(TASKS)), "actor": kind(len(TASKS))}
 
 
-def paco_sac(seed, **fields):
-    return mirror_sac(methods_of(LS), seed, PaCo, of_network={"sets": 2}, **fields)
+def paco_sac(seed, *, kind=LS, **fields):
+    return mirror_sac(methods_of(kind), seed, PaCo, of_network={"sets": 2}, **fields)
 
 
 @pytest.mark.parametrize("kind", [LS, MGDA])
@@ -163,6 +163,43 @@ def test_where_all_tasks_are_left_out_nothing_moves_but_the_slow_critics(tempera
     sac.mask.bound = 1e9
     sac.step(next(updates), Update(TASKS))
     assert all(not torch.equal(p, q) for p, q in both(slow, sac.slow_critics))
+
+
+class Again(LS):
+    """Looks at every update again, and notes what it sees."""
+
+    looks_again = True
+
+    def after_update(self, gradients):
+        self.seen = gradients.tasks, gradients.losses_T
+        return {}
+
+
+@pytest.mark.parametrize("bound", [1e3, None])
+def test_a_second_look_decides_nothing_even_where_losses_are_above_every_bound(bound):
+    """With steps so long that both losses explode by the first update."""
+    found = {}
+    for kind in (LS, Again):
+        sac = paco_sac(
+            0, kind=kind, mask_loss_above=bound, largest_loss=1e3, reset_masked="simplex"
+        )
+        for component in sac.components:
+            component.optimizers[0].param_groups[0]["lr"] = 30.0
+        sac.step(next(sac.epoch(1, 0)), Update(TASKS))
+        state = sac.state_dict()
+        found[kind] = [state[p] for p in ("temperatures", "slow_critics", "mask", "generator")]
+        assert sac.mask.present() is None
+    tasks, losses = sac.components[0].method.seen
+    assert tasks == (0, 1)
+    assert losses.min() > 1e3
+    assert differences(found[LS], found[Again]) == []
+
+
+def test_a_second_look_is_at_the_tasks_that_took_part():
+    sac = paco_sac(0, kind=Again, mask_loss_above=1e9)
+    sac.mask.look = lambda losses_T: setattr(sac.mask, "healthy_T", torch.tensor([False, True]))
+    sac.step(next(sac.epoch(1, 0)), Update(TASKS))
+    assert [c.method.seen[0] for c in sac.components] == [(1,), (1,)]
 
 
 def both(first, second):

@@ -25,7 +25,7 @@ class ControlGradients:
     Args:
         network: whose parameters they are of.
         losses: of the network.
-        look: shown what else the losses of an update tell.
+        look: shown what else the losses of an update tell, once.
         method: what will be done with the gradients.
         present: numbers of the tasks that take part, asked once the losses are known; None for all.
     """
@@ -46,6 +46,9 @@ class ControlGradients:
 
     def __call__(self, data: Any) -> StackedGradients:  # noqa: ANN401 - of the losses
         """Return the gradients of the losses on the data of an update."""
+        return self._of(data, self.look)
+
+    def _of(self, data: Any, look: Callable[[Tensor], None]) -> StackedGradients:  # noqa: ANN401
         network: Network = self.network
         copies: dict[str, Tensor] = {}
         if self.method.needs != "losses" or self.method.differentiates_twice:
@@ -56,7 +59,7 @@ class ControlGradients:
                 return outputs
 
         losses_T, seen = self.losses(network, data)
-        self.look(seen)
+        look(seen)
         return StackedGradients(
             losses_T,
             list(self.shared.values()),
@@ -68,8 +71,11 @@ class ControlGradients:
 
     @contextmanager
     def reevaluate(self, data: Any) -> Iterator[StackedGradients]:  # noqa: ANN401 - of the losses
-        """Show the gradients on the latest data at the parameters as they are now."""
-        yield self(data)
+        """Show the gradients on the latest data at the parameters as they are now.
+
+        They are of the tasks that took part; the algorithm decides nothing by the second losses.
+        """
+        yield self._of(data, look=lambda seen: None)
 
     def task_losses(self, network: nn.Module, data: Any) -> dict[int, Tensor]:  # noqa: ANN401
         """Return task's number -> loss of a copy of the network, in the copy's precision."""

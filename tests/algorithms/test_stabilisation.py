@@ -241,6 +241,14 @@ def test_losses_are_weighted_by_the_temperatures():
     torch.testing.assert_close(sac.objectives.critic_losses(sac.critics, data)[0], expected)
 
 
+def test_a_shared_temperature_weights_no_task():
+    sac = mirror_sac(methods_of(LS), 0, loss_weights="temperature", temperature="shared")
+    plain = mirror_sac(methods_of(LS), 0, temperature="shared")
+    data = critic_data(sac, next(sac.epoch(1, 0)))
+    found, _ = sac.objectives.critic_losses(sac.critics, data)
+    assert torch.equal(found, plain.objectives.critic_losses(plain.critics, data)[0])
+
+
 @pytest.mark.nightly
 def test_an_explosion_ends_a_run_unless_the_task_is_left_out_and_its_task_unless_it_is_reset():
     """Task "mirrored" gets compositions thirty times as long after 500 updates."""

@@ -93,7 +93,7 @@ class MultiTaskSAC(Algorithm):
         mask_loss_above: tasks whose critic loss is above are left out, see ``LossMask``.
         reset_masked: how the compositions of such tasks are made anew.
         loss_weights: ``temperature`` multiplies task t's losses of critics and policy by
-            T softmax(-log α)_t, as Soft-Modularization does.
+            T softmax(-log α)_t, as Soft-Modularization does; that is 1 if α is shared.
         simultaneous: whether the policy learns from the critics as they are before the update.
         disturbance: for studies of the stabilisation: which task's row of compositions is
             multiplied by which factor before which update, counted from 1.

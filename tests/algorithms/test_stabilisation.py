@@ -14,7 +14,7 @@ from mtl_bench.architectures.control.mlp import MLP
 from mtl_bench.architectures.control.paco import PaCo
 from mtl_bench.errors import ConfigError, ExplodedError
 from mtl_bench.gradients import StackedGradients, copies_for_tasks
-from mtl_bench.methods import LS, MGDA
+from mtl_bench.methods import LS, MGDA, CosReg
 from mtl_bench.training.update import Update
 from tests.algorithms.mirror import TASKS, mirror_sac
 from tests.training.runs import differences
@@ -163,6 +163,48 @@ def test_where_all_tasks_are_left_out_nothing_moves_but_the_slow_critics(tempera
     sac.mask.bound = 1e9
     sac.step(next(updates), Update(TASKS))
     assert all(not torch.equal(p, q) for p, q in both(slow, sac.slow_critics))
+
+
+def parameters_but(sac, row):
+    """Return all parameters and temperatures, without a task's rows."""
+    state = {"temperatures": sac.temperatures.log_alpha.data}
+    for component in sac.components:
+        for name, p in component.module.named_parameters():
+            own = component.module.task_specific(name)
+            rows = [t for t in range(len(TASKS)) if t != row]
+            state[component.name + name] = (p[:, rows] if own else p).detach()
+    return state
+
+
+@pytest.mark.parametrize("kind", [LS, MGDA, CosReg])
+def test_a_masked_task_whose_losses_are_infinite_moves_what_one_with_large_losses_moves(kind):
+    found = []
+    for factor in (1e5, 1e30):
+        disturbance = {"task": "mirrored", "update": 1, "factor": factor}
+        sac = paco_sac(0, kind=kind, mask_loss_above=1e3, disturbance=disturbance)
+        data = next(sac.epoch(1, 0))
+        sac.step(data, Update(TASKS))
+        assert sac.mask.present() == [0]
+        with torch.no_grad():
+            losses_T, _ = sac.objectives.critic_losses(sac.critics, critic_data(sac, data))
+        assert losses_T[1].isfinite() == (factor < 1e30)
+        found.append(parameters_but(sac, 1))
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_a_masked_task_whose_rewards_are_not_finite_moves_nothing_of_its_own(heads):
+    sac = mirror_sac(methods_of(LS), 0, of_network={"heads": heads}, mask_loss_above=1e6)
+    data = next(sac.epoch(1, 0))
+    data.rewards_TB[1] = torch.nan
+    before = deepcopy(sac.critics)
+    sac.step(data, Update(TASKS))
+    assert sac.mask.end_epoch() == {"mirrored": 1}
+    for (name, p), q in zip(sac.critics.named_parameters(), before.parameters(), strict=True):
+        assert p.isfinite().all()
+        assert not torch.equal(p, q)
+        if sac.critics.task_specific(name):
+            assert torch.equal(p[:, 1], q[:, 1])
 
 
 class Again(LS):

@@ -49,25 +49,40 @@ class ControlGradients:
         return self._of(data, self.look)
 
     def _of(self, data: Any, look: Callable[[Tensor], None]) -> StackedGradients:  # noqa: ANN401
-        network: Network = self.network
-        copies: dict[str, Tensor] = {}
-        if self.method.needs != "losses" or self.method.differentiates_twice:
-            copies = copies_for_tasks(self.shared, self.method.num_tasks)
-
-            def network(inputs_TBI: Tensor) -> Tensor:
-                outputs: Tensor = functional_call(self.network, copies, (inputs_TBI,))
-                return outputs
-
-        losses_T, seen = self.losses(network, data)
+        apart = self.method.needs != "losses" or self.method.differentiates_twice
+        copies, losses_T, seen = self._losses_on(data, apart)
         look(seen)
-        return StackedGradients(
+        present = self.present()
+        spreads = not apart and present is not None and not losses_T.isfinite().all()
+        if spreads:
+            copies, losses_T, _ = self._losses_on(data, apart=True)
+        gradients = StackedGradients(
             losses_T,
             list(self.shared.values()),
             self.stacked,
             list(copies.values()),
-            self.present(),
+            present,
             self.network.last_shared_weight(),
         )
+        if spreads:
+            gradients.jacobian()  # 0 * inf of a task that is left out stays in its own copies
+        return gradients
+
+    def _losses_on(
+        self,
+        data: Any,  # noqa: ANN401
+        apart: bool,
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return the parameters' copies for the tasks, if these are kept apart, and the losses."""
+        if not apart:
+            return {}, *self.losses(self.network, data)
+        copies = copies_for_tasks(self.shared, self.method.num_tasks)
+
+        def network(inputs_TBI: Tensor) -> Tensor:
+            outputs: Tensor = functional_call(self.network, copies, (inputs_TBI,))
+            return outputs
+
+        return copies, *self.losses(network, data)
 
     @contextmanager
     def reevaluate(self, data: Any) -> Iterator[StackedGradients]:  # noqa: ANN401 - of the losses

@@ -66,8 +66,10 @@ class Component:
         gradients: makes the task gradients of an update.
         method: chooses the weights; an instance of its own, with its own state.
         optimizers: move the parameters.
-        clip_norm: longest combined gradient; a longer one is scaled down. None for no limit.
+        clip_norm: longest combined gradient; a longer one is scaled down. Networks that tasks have
+            of their own have each a gradient and a limit of its own. None for no limit.
         loss_scale: by what ``gradients`` scale the losses; None where their range needs no care.
+        stacked: whether the parameters are (E, T, ...), the rows of T tasks that share nothing.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Component:
     optimizers: Sequence[Optimizer]
     clip_norm: float | None = None
     loss_scale: LossScale | None = None
+    stacked: bool = False
 
     @property
     def parameters(self) -> list[nn.Parameter]:

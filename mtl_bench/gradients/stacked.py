@@ -93,7 +93,7 @@ class StackedGradients(TaskGradients):
         for part, parameter, gradient in zip(parts, self.shared, gradients[:count], strict=True):
             assert gradient is not None
             part.view(-1, *parameter.shape).copy_(gradient.transpose(0, 1)[list(self.tasks)])
-        self._stacked_gradients = gradients[count:]
+        self._stacked_gradients = self._of_present(gradients[count:])
 
     def apply_penalized(self, penalty: Callable[[Tensor], Tensor]) -> float:
         """Write ``.grad`` of sum_t L_t + penalty(K), see ``TaskGradients``; from two passes."""
@@ -106,7 +106,7 @@ class StackedGradients(TaskGradients):
             row_SP = row.transpose(0, 1)[tasks].flatten(1)
             gram_SS = gram_SS + row_SP @ row_SP.T
         value = penalty(gram_SS)
-        found = differentiate(value + self._graph_S.sum(), leaves)
+        found = self._of_present(differentiate(value + self._graph_S.sum(), leaves))
         self.known_gram_TT, self._losses_T, on_host = self.transfers.now(
             gram_SS.detach().double(), self.device_losses_T, value.detach()
         )
@@ -114,6 +114,17 @@ class StackedGradients(TaskGradients):
         self._write_shared([None if g is None else g.sum(dim=1) for g in found[:count]])
         write_gradients(self._every_own, found[count:])
         return on_host.item()
+
+    def _of_present(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return gradients with rows for the tasks, zero for those that are left out.
+
+        These are 0 already unless what their loss was computed from is infinite: 0 * inf is NaN.
+        """
+        left_out = sorted({*range(self._num_tasks)}.difference(self.tasks))
+        if not left_out:
+            return list(gradients)
+        rows = torch.tensor(left_out, device=self._graph_S.device)
+        return [None if g is None else g.index_fill(1, rows, 0) for g in gradients]
 
     def _weighted(self, weights_T: Tensor) -> Tensor:
         return (weights_T.to(self._graph_S) * self._graph_S).sum()

@@ -154,13 +154,22 @@ class _StepInspector(Observer):
     def on_step_end(
         self, trainer: Trainer, results: Sequence[StepResult], error: MtlBenchError | None
     ) -> None:
-        """Keep what was found."""
+        """Keep what was found.
+
+        Raises:
+            ConfigError: the step updated nothing.
+        """
         made = trainer.progress.step if error is None else trainer.progress.step + 1
         if made != self.step:
             return
         self._watching.close()
         if error is not None and not isinstance(error, NonFiniteError):
             return  # it ends a replay as it ends a training
+        if error is None and not results:
+            raise ConfigError(
+                f"step={self.step}: all tasks were left out of it, so that nothing was updated: "
+                "choose another step"
+            )
         result = results[0] if error is None else error.result
         assert result is not None
         incident = self._where | {"update": {"samples": self._samples, **result.describe()}}

@@ -34,7 +34,8 @@ class Observer:
 
         Args:
             trainer: that made it; ``progress`` counts the step if nothing was refused.
-            results: one for each component that was updated, in order. Reading losses that are
+            results: one for each component that was updated, in order; none if the algorithm had
+                nothing to update. Reading losses that are
                 still on a device waits for it.
             error: why the step was refused, None if it was made.
         """
@@ -72,14 +73,19 @@ class ConsoleObserver(Observer):
         self, trainer: Trainer, results: Sequence[StepResult], error: MtlBenchError | None
     ) -> None:
         """Show losses and weights of the first component."""
-        if error is None:
-            first = results[0]
+        if error is not None:
+            return
+        number = trainer.progress.batch + 1
+        if not results:  # the algorithm had nothing to update
+            self.console.step(number)
+            return
+        first = results[0]
 
-            def losses() -> dict[str, float]:
-                trainer.settle()
-                return first.losses
+        def losses() -> dict[str, float]:
+            trainer.settle()
+            return first.losses
 
-            self.console.step(trainer.progress.batch + 1, losses, lambda: first.weights)
+        self.console.step(number, losses, lambda: first.weights)
 
     def on_epoch_end(self, trainer: Trainer, line: dict[str, Any]) -> None:
         """Show the epoch."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 
 from mtl_bench.agents.ring import RingBuffer
 from mtl_bench.algorithms.base import Component
@@ -21,6 +21,7 @@ from mtl_bench.errors import NonFiniteError, TrainingError
 from mtl_bench.gradients import Transfers
 from mtl_bench.ranks import ALONE, Ranks
 from mtl_bench.seeding import generator_states, set_generator_states
+from mtl_bench.training.clipping import clip
 from mtl_bench.training.curvature import CurvatureProbe
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Update:
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         self._leave(component, result, norm, partial(_check_norm, component.module))
         if component.clip_norm is not None:
-            clip_grads_with_norm_(parameters, component.clip_norm, norm)
+            clip(component, component.clip_norm, norm)
         for optimizer in component.optimizers:
             optimizer.step()
         moved = time.perf_counter()

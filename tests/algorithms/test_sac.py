@@ -15,6 +15,7 @@ from mtl_bench.config.compose import compose_config
 from mtl_bench.config.groups import describe_group
 from mtl_bench.config.identity import config_hash
 from mtl_bench.errors import ConfigError, ExplodedError, Interrupted, RecordError
+from mtl_bench.inspect.replay import replay
 from mtl_bench.methods import LS, PCGrad
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.writer import RunRecord, record_path
@@ -22,6 +23,7 @@ from mtl_bench.training.checkpoint import Checkpoints
 from mtl_bench.training.run import run
 from mtl_bench.training.summary import summarize
 from mtl_bench.training.trainer import Trainer, TrainerSettings
+from mtl_bench.training.update import Update
 from tests.algorithms.mirror import TASKS, mirror_sac
 from tests.nightly import gate
 from tests.training.runs import Watcher, differences, read_steps, stop_at
@@ -171,6 +173,19 @@ def test_a_loss_above_the_bound_ends_the_run_as_exploded(tmp_path):
     assert record.score.key == "success"
 
 
+def test_a_run_whose_tasks_are_all_left_out_of_every_update_goes_on_to_its_end(tmp_path):
+    words = ("ablation=paco", "algorithm.mask_loss_above=1e-30", "logger.progress=plain")
+    config = config_of(tmp_path, *words)
+    run(config)
+    (record,) = find_records(tmp_path)
+    assert record.state == "finished"
+    lines = (record.path / "metrics.jsonl").read_text().splitlines()
+    masked = [json.loads(line)["masked_updates"] for line in lines]
+    assert masked == [dict.fromkeys(("standard", "reversed", "heavy"), 12)] * 3
+    with pytest.raises(ConfigError, match="step=5: all tasks were left out of it"):
+        replay(record.path, 5)
+
+
 @pytest.mark.parametrize(
     ("method", "method_on", "actor"),
     [
@@ -189,6 +204,22 @@ def test_method_on_says_which_components_a_method_acts_on(method, method_on, act
     if actor == type(critic_method).__name__ and method == "pcgrad":
         states = [m.generator.get_state() for m in (critic_method, actor_method)]
         assert not torch.equal(*states)
+
+
+@pytest.mark.parametrize("component", ["critic", "actor"])
+def test_a_single_task_learns_the_same_whatever_the_rewards_of_another(component, tmp_path):
+    def trained(scale):
+        scales = f"dataset.task_reward_scales={{heavy: {scale}}}"
+        config = config_of(tmp_path, "method=stl", "trainer.clip_norm=0.1", scales)
+        algorithm = build_algorithm(config, build_data(config), CPU)
+        for data in algorithm.epoch(1, 0):
+            algorithm.step(data, Update(algorithm.suite.tasks))
+        (module,) = (c.module for c in algorithm.components if c.name == component)
+        return torch.cat([p.flatten(2) for p in module.parameters()], dim=2)
+
+    usual, large = trained(1.0), trained(30.0)
+    assert torch.equal(usual[:, :2], large[:, :2])
+    assert not torch.equal(usual[:, 2], large[:, 2])
 
 
 ALWAYS = ("stl-mlp", "ls-multihead", "pcgrad-mlp", "nashmtl-multihead", "taskforce-mlp")

@@ -1,5 +1,6 @@
 """Tasks that are left out of updates while their loss is too large, and begin anew."""
 
+from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -13,9 +14,10 @@ from mtl_bench.architectures.control.mlp import MLP
 from mtl_bench.architectures.control.paco import PaCo
 from mtl_bench.errors import ConfigError, ExplodedError
 from mtl_bench.gradients import StackedGradients, copies_for_tasks
-from mtl_bench.methods import LS, MGDA
+from mtl_bench.methods import LS, MGDA, CosReg
 from mtl_bench.training.update import Update
 from tests.algorithms.mirror import TASKS, mirror_sac
+from tests.training.runs import differences
 
 NAMES = ("a", "b", "c", "d")
 
@@ -113,8 +115,8 @@ def methods_of(kind):
     return {"critic": kind(len(TASKS)), "actor": kind(len(TASKS))}
 
 
-def paco_sac(seed, **fields):
-    return mirror_sac(methods_of(LS), seed, PaCo, of_network={"sets": 2}, **fields)
+def paco_sac(seed, *, kind=LS, **fields):
+    return mirror_sac(methods_of(kind), seed, PaCo, of_network={"sets": 2}, **fields)
 
 
 @pytest.mark.parametrize("kind", [LS, MGDA])
@@ -143,10 +145,114 @@ def critic_data(sac, data):
     return CriticData(inputs, sac.objectives.targets(data, torch.zeros_like(data.actions_TBA)))
 
 
-def test_a_run_whose_tasks_are_all_left_out_has_exploded():
-    sac = mirror_sac(methods_of(LS), 0, mask_loss_above=1e-30)
-    with pytest.raises(ExplodedError, match="exploded"):
+@pytest.mark.parametrize("temperature", ["task", "shared"])
+def test_where_all_tasks_are_left_out_nothing_moves_but_the_slow_critics(temperature):
+    """After an update that leaves nobody out, so that the optimisers have momentum."""
+    sac = paco_sac(0, mask_loss_above=1e9, reset_masked="simplex", temperature=temperature)
+    updates = sac.epoch(1, 0)
+    sac.step(next(updates), Update(TASKS))
+    before, slow = deepcopy(sac.state_dict()), deepcopy(sac.slow_critics)
+    sac.mask.bound = 1e-30
+    sac.step(next(updates), Update(TASKS))
+    after = sac.state_dict()
+    for part in ("components", "temperatures"):
+        assert differences(before[part], after[part]) == []
+    expected = [torch.lerp(p, q, 0.005) for p, q in both(slow, sac.critics)]
+    torch.testing.assert_close(list(sac.slow_critics.parameters()), expected)
+    assert sac.mask.end_epoch() == dict.fromkeys(TASKS, 1)
+    sac.mask.bound = 1e9
+    sac.step(next(updates), Update(TASKS))
+    assert all(not torch.equal(p, q) for p, q in both(slow, sac.slow_critics))
+
+
+def parameters_but(sac, row):
+    """Return all parameters and temperatures, without a task's rows."""
+    state = {"temperatures": sac.temperatures.log_alpha.data}
+    for component in sac.components:
+        for name, p in component.module.named_parameters():
+            own = component.module.task_specific(name)
+            rows = [t for t in range(len(TASKS)) if t != row]
+            state[component.name + name] = (p[:, rows] if own else p).detach()
+    return state
+
+
+@pytest.mark.parametrize("kind", [LS, MGDA, CosReg])
+def test_a_masked_task_whose_losses_are_infinite_moves_what_one_with_large_losses_moves(kind):
+    found = []
+    for factor in (1e5, 1e30):
+        disturbance = {"task": "mirrored", "update": 1, "factor": factor}
+        sac = paco_sac(0, kind=kind, mask_loss_above=1e3, disturbance=disturbance)
+        data = next(sac.epoch(1, 0))
+        sac.step(data, Update(TASKS))
+        assert sac.mask.present() == [0]
+        with torch.no_grad():
+            losses_T, _ = sac.objectives.critic_losses(sac.critics, critic_data(sac, data))
+        assert losses_T[1].isfinite() == (factor < 1e30)
+        found.append(parameters_but(sac, 1))
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("heads", [True, False])
+def test_a_masked_task_whose_rewards_are_not_finite_moves_nothing_of_its_own(heads):
+    sac = mirror_sac(methods_of(LS), 0, of_network={"heads": heads}, mask_loss_above=1e6)
+    data = next(sac.epoch(1, 0))
+    data.rewards_TB[1] = torch.nan
+    before = deepcopy(sac.critics)
+    sac.step(data, Update(TASKS))
+    assert sac.mask.end_epoch() == {"mirrored": 1}
+    for (name, p), q in zip(sac.critics.named_parameters(), before.parameters(), strict=True):
+        assert p.isfinite().all()
+        assert not torch.equal(p, q)
+        if sac.critics.task_specific(name):
+            assert torch.equal(p[:, 1], q[:, 1])
+
+
+class Again(LS):
+    """Looks at every update again, and notes what it sees."""
+
+    looks_again = True
+
+    def after_update(self, gradients):
+        self.seen = gradients.tasks, gradients.losses_T
+        return {}
+
+
+@pytest.mark.parametrize("bound", [1e3, None])
+def test_a_second_look_decides_nothing_even_where_losses_are_above_every_bound(bound):
+    """With steps so long that both losses explode by the first update."""
+    found = {}
+    for kind in (LS, Again):
+        sac = paco_sac(
+            0, kind=kind, mask_loss_above=bound, largest_loss=1e3, reset_masked="simplex"
+        )
+        for component in sac.components:
+            component.optimizers[0].param_groups[0]["lr"] = 30.0
         sac.step(next(sac.epoch(1, 0)), Update(TASKS))
+        state = sac.state_dict()
+        found[kind] = [state[p] for p in ("temperatures", "slow_critics", "mask", "generator")]
+        assert sac.mask.present() is None
+    tasks, losses = sac.components[0].method.seen
+    assert tasks == (0, 1)
+    assert losses.min() > 1e3
+    assert differences(found[LS], found[Again]) == []
+
+
+def test_a_second_look_is_at_the_tasks_that_took_part():
+    sac = paco_sac(0, kind=Again, mask_loss_above=1e9)
+    sac.mask.look = lambda losses_T: setattr(sac.mask, "healthy_T", torch.tensor([False, True]))
+    sac.step(next(sac.epoch(1, 0)), Update(TASKS))
+    assert [c.method.seen[0] for c in sac.components] == [(1,), (1,)]
+
+
+def both(first, second):
+    return zip(first.parameters(), second.parameters(), strict=True)
+
+
+def test_the_loss_of_a_task_that_takes_part_ends_a_run_and_that_of_another_does_not():
+    sac = paco_sac(0, mask_loss_above=1e9, largest_loss=1e8)
+    sac._look_at_losses(torch.tensor([1.0, 2e9]))
+    with pytest.raises(ExplodedError, match="2e\\+08"):
+        sac._look_at_losses(torch.tensor([2e8, 2e9]))
 
 
 def test_resets_are_for_compositions():
@@ -175,6 +281,14 @@ def test_losses_are_weighted_by_the_temperatures():
     weights = 2 * torch.softmax(torch.tensor([-0.3, 1.0]), dim=0)
     expected = weights * plain.objectives.critic_losses(plain.critics, data)[0]
     torch.testing.assert_close(sac.objectives.critic_losses(sac.critics, data)[0], expected)
+
+
+def test_a_shared_temperature_weights_no_task():
+    sac = mirror_sac(methods_of(LS), 0, loss_weights="temperature", temperature="shared")
+    plain = mirror_sac(methods_of(LS), 0, temperature="shared")
+    data = critic_data(sac, next(sac.epoch(1, 0)))
+    found, _ = sac.objectives.critic_losses(sac.critics, data)
+    assert torch.equal(found, plain.objectives.critic_losses(plain.critics, data)[0])
 
 
 @pytest.mark.nightly

@@ -25,7 +25,7 @@ class ControlGradients:
     Args:
         network: whose parameters they are of.
         losses: of the network.
-        look: shown what else the losses of an update tell.
+        look: shown what else the losses of an update tell, once.
         method: what will be done with the gradients.
         present: numbers of the tasks that take part, asked once the losses are known; None for all.
     """
@@ -46,30 +46,51 @@ class ControlGradients:
 
     def __call__(self, data: Any) -> StackedGradients:  # noqa: ANN401 - of the losses
         """Return the gradients of the losses on the data of an update."""
-        network: Network = self.network
-        copies: dict[str, Tensor] = {}
-        if self.method.needs != "losses" or self.method.differentiates_twice:
-            copies = copies_for_tasks(self.shared, self.method.num_tasks)
+        return self._of(data, self.look)
 
-            def network(inputs_TBI: Tensor) -> Tensor:
-                outputs: Tensor = functional_call(self.network, copies, (inputs_TBI,))
-                return outputs
-
-        losses_T, seen = self.losses(network, data)
-        self.look(seen)
-        return StackedGradients(
+    def _of(self, data: Any, look: Callable[[Tensor], None]) -> StackedGradients:  # noqa: ANN401
+        apart = self.method.needs != "losses" or self.method.differentiates_twice
+        copies, losses_T, seen = self._losses_on(data, apart)
+        look(seen)
+        present = self.present()
+        spreads = not apart and present is not None and not losses_T.isfinite().all()
+        if spreads:
+            copies, losses_T, _ = self._losses_on(data, apart=True)
+        gradients = StackedGradients(
             losses_T,
             list(self.shared.values()),
             self.stacked,
             list(copies.values()),
-            self.present(),
+            present,
             self.network.last_shared_weight(),
         )
+        if spreads:
+            gradients.jacobian()  # 0 * inf of a task that is left out stays in its own copies
+        return gradients
+
+    def _losses_on(
+        self,
+        data: Any,  # noqa: ANN401
+        apart: bool,
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return the parameters' copies for the tasks, if these are kept apart, and the losses."""
+        if not apart:
+            return {}, *self.losses(self.network, data)
+        copies = copies_for_tasks(self.shared, self.method.num_tasks)
+
+        def network(inputs_TBI: Tensor) -> Tensor:
+            outputs: Tensor = functional_call(self.network, copies, (inputs_TBI,))
+            return outputs
+
+        return copies, *self.losses(network, data)
 
     @contextmanager
     def reevaluate(self, data: Any) -> Iterator[StackedGradients]:  # noqa: ANN401 - of the losses
-        """Show the gradients on the latest data at the parameters as they are now."""
-        yield self(data)
+        """Show the gradients on the latest data at the parameters as they are now.
+
+        They are of the tasks that took part; the algorithm decides nothing by the second losses.
+        """
+        yield self._of(data, look=lambda seen: None)
 
     def task_losses(self, network: nn.Module, data: Any) -> dict[int, Tensor]:  # noqa: ANN401
         """Return task's number -> loss of a copy of the network, in the copy's precision."""

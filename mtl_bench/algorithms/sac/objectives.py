@@ -44,7 +44,8 @@ class Objectives:
         gamma: γ.
         log_std: how the logarithm of the policy's deviation is kept within its bounds.
         log_std_bounds: the least and the greatest.
-        weighted: whether task t's losses are multiplied by T softmax(-log α)_t.
+        weighted: whether task t's losses are multiplied by T softmax(-log α)_t, which is 1 if α is
+            shared.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Objectives:
         if not self.weighted:
             return losses_T
         log_alpha_T = self.temperatures.log_alpha.detach()
-        return losses_T * (len(losses_T) * (-log_alpha_T).softmax(dim=0))
+        return losses_T * (len(log_alpha_T) * (-log_alpha_T).softmax(dim=0))
 
     def _fixed_in(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """Return the fixed critics' parameters and buffers in a precision."""

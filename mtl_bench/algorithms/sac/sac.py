@@ -6,8 +6,8 @@ observation numbers, A action numbers, I = O + A.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from statistics import fmean
@@ -36,7 +36,7 @@ from mtl_bench.architectures.control.paco import PaCo
 from mtl_bench.architectures.control.policy import LogStd
 from mtl_bench.datasets.base import Split
 from mtl_bench.environments.base import Suite
-from mtl_bench.errors import ConfigError, ExplodedError, RecordError
+from mtl_bench.errors import ConfigError, ExplodedError, NoLabelsError, RecordError
 from mtl_bench.methods.base import Method
 from mtl_bench.scores import MeanOf
 from mtl_bench.tasks import ControlTask, Metric
@@ -88,11 +88,12 @@ class MultiTaskSAC(Algorithm):
         temperature_lr: null for that of the networks.
         log_std: how the logarithm of the policy's deviation is kept within its bounds.
         log_std_bounds: the least and the greatest.
-        largest_loss: the run has exploded if the tasks' mean critic loss is above.
+        largest_loss: the run has exploded if the mean critic loss is above, over the tasks that
+            are not left out.
         mask_loss_above: tasks whose critic loss is above are left out, see ``LossMask``.
         reset_masked: how the compositions of such tasks are made anew.
         loss_weights: ``temperature`` multiplies task t's losses of critics and policy by
-            T softmax(-log α)_t, as Soft-Modularization does.
+            T softmax(-log α)_t, as Soft-Modularization does; that is 1 if α is shared.
         simultaneous: whether the policy learns from the critics as they are before the update.
         disturbance: for studies of the stabilisation: which task's row of compositions is
             multiplied by which factor before which update, counted from 1.
@@ -191,7 +192,8 @@ class MultiTaskSAC(Algorithm):
             method = methods[name]
             source = ControlGradients(network, losses, look, method, self.mask.present)
             return Component(
-                name, network, source, method, [optimizer(network.parameters())], clip_norm
+                *(name, network, source, method, [optimizer(network.parameters())], clip_norm),
+                stacked=not source.shared,
             )
 
         self.components = (
@@ -219,11 +221,23 @@ class MultiTaskSAC(Algorithm):
 
     def step(self, data: Transitions, update: Callable[[Component, NamedTuple], object]) -> None:
         """Update critics, policy, temperatures and slow critics, in this order."""
-        batch = data.to(self.device)
-        critic, actor = self.components
         self.updates += 1
         if self.disturbance and self.disturbance["update"] == self.updates:
             disturb(self._networks, self.suite.tasks, self.disturbance)
+        with suppress(NoLabelsError):  # all tasks are left out: only the slow critics go on
+            self._learn(data.to(self.device), update)
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.slow_critics.parameters()), list(self.critics.parameters()), self.tau
+            )
+
+    def _learn(self, batch: Transitions, update: Callable[[Component, NamedTuple], object]) -> None:
+        """Update critics, policy and temperatures by the tasks that take part.
+
+        Raises:
+            NoLabelsError: there are none; nothing was moved.
+        """
+        critic, actor = self.components
         noise_TBA, next_noise_TBA = (self._noise(batch.actions_TBA.shape) for _ in range(2))
         inputs_TBI = torch.cat((batch.observations_TBO, batch.actions_TBA), dim=2)
         targets_TB = self.objectives.targets(batch, next_noise_TBA)
@@ -236,15 +250,11 @@ class MultiTaskSAC(Algorithm):
         self.temperatures.update(self._log_probs_TB, self.mask.present())
         if (shares_TT := self.mask.shares(self.generator)) is not None:
             reset_compositions(self._networks, ~self.mask.healthy_T, shares_TT)
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.slow_critics.parameters()), list(self.critics.parameters()), self.tau
-            )
 
     def _look_at_losses(self, losses_T: Tensor) -> None:
         self.mask.look(losses_T)
         healthy_T = self.mask.healthy_T.to(losses_T.device)
-        mean = losses_T[healthy_T].mean().item() if healthy_T.any() else math.inf
+        mean = losses_T[healthy_T].mean().item()  # NaN, which is above nothing, of no task
         if mean > self.largest_loss:
             raise ExplodedError(
                 f"exploded: the mean critic loss is {mean:.3g}, above algorithm.largest_loss="

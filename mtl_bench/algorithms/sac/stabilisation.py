@@ -31,8 +31,15 @@ class LossMask:
     """Leaves tasks out of an update while their critic loss is above a bound.
 
     Sun et al., PaCo, 2022, section 4.2. A task that is left out takes no part in the update of
-    critics, policy or temperatures, as if its labels were missing. The paper's code compares the
-    sum of all losses of a task with 3,000; the critic's is the one that explodes.
+    critics, policy or temperatures, as if its labels were missing. That holds for a loss that is
+    infinite or NaN, too: the tasks are differentiated apart then, which takes a second forward pass
+    and their Jacobian. The paper's code compares the sum of all losses of a task with 3,000; the
+    critic's is the one that explodes.
+
+    An update that leaves out all tasks moves nothing but the slow critics, and the run goes on:
+    Algorithm 1 sets such losses to 0, and its section 6.2 stops no run. (The paper's code makes the
+    optimisers' steps then, too, from gradients of zero and by momentum alone.) Such a step has no
+    row in the step log.
 
     A reset then makes the task's row of compositions anew, w_t = Σ_j β_j w_j over the healthy
     tasks: ``simplex`` draws β from the uniform distribution on the simplex, as the paper says,

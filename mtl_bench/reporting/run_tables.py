@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from mtl_bench.reporting.cost_tables import step_cost_table
 from mtl_bench.reporting.figures.context import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
-from mtl_bench.reporting.paired_table import FEWEST, paired_table
+from mtl_bench.reporting.paired_table import FEWEST, paired_tables
 from mtl_bench.reporting.statistics import ScoredRun
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
 from mtl_bench.reporting.tables import filled
@@ -38,15 +38,15 @@ TRIAD = ("conflicts", "Φ", "(a)", "ξ", "ξ ≤ 1", "curvature", "H > 0")
 
 
 class RunTable(NamedTuple):
-    """A table per comparison.
+    """What is shown of each comparison.
 
     Args:
-        make: makes the table of a comparison; None where its runs have nothing to show.
+        make: makes the tables of a comparison; none where its runs have nothing to show.
         shown: what a record must have or be, "" for nothing.
         method: whose runs alone are compared, None for those of all.
     """
 
-    make: Callable[[FigureContext], Table | None]
+    make: Callable[[FigureContext], Sequence[Table]]
     shown: str = ""
     method: str | None = None
 
@@ -54,7 +54,7 @@ class RunTable(NamedTuple):
 def render_runs(
     name: str, records: Sequence[Record], *, selection: str | None = None, form: Format, width: int
 ) -> str:
-    """Return a table of ``RUN_TABLES`` per comparison, "" where no run has what it shows.
+    """Return the tables of ``RUN_TABLES`` of every comparison, "" where no run has what it shows.
 
     Args:
         name: of ``RUN_TABLES``.
@@ -65,7 +65,7 @@ def render_runs(
     """
     table = RUN_TABLES[name]
     own = [record for record in records if table.method in (None, record.method)]
-    return render(map(table.make, find_scenes(own, selection)), form, width)
+    return render(chain.from_iterable(map(table.make, find_scenes(own, selection))), form, width)
 
 
 class LoggedRuns(NamedTuple):
@@ -217,11 +217,18 @@ def _triad_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell]
     ]
 
 
+def _one(make: Callable[[FigureContext], Table | None]) -> Callable[[FigureContext], list[Table]]:
+    """Return a function that makes a list of the only table of a comparison."""
+    return lambda scene: [table] if (table := make(scene)) else []
+
+
 RUN_TABLES = {
-    "weights": RunTable(weight_table, "has a step log with weights"),
-    "agents": RunTable(agent_table, "is of TaskForce", "taskforce"),
-    "costs": RunTable(step_cost_table),
-    "against_ls": RunTable(partial(paired_table, label="ls"), PAIRED),
-    "against_equal": RunTable(partial(paired_table, label="equal"), PAIRED),
-    "triad": RunTable(triad_table, "has a step log with the Gram matrix of two or more tasks"),
+    "weights": RunTable(_one(weight_table), "has a step log with weights"),
+    "agents": RunTable(_one(agent_table), "is of TaskForce", "taskforce"),
+    "costs": RunTable(_one(step_cost_table)),
+    "against_ls": RunTable(partial(paired_tables, label="ls"), PAIRED),
+    "against_equal": RunTable(partial(paired_tables, label="equal"), PAIRED),
+    "triad": RunTable(
+        _one(triad_table), "has a step log with the Gram matrix of two or more tasks"
+    ),
 }

@@ -106,7 +106,9 @@ def metric_columns(columns: Sequence[Column], rows: Sequence[MethodRow | None]) 
     cells = []
     for index, column in enumerate(columns):
         spreads = [row.metrics[index] if row else None for row in rows]
-        intervals = _telling(rows, [row.intervals[index] if row else None for row in rows])
+        intervals = [
+            row.intervals[index] if row and len(row.seeds) >= FEWEST else None for row in rows
+        ]
         own = marks(_competing(rows, spreads), intervals, column.higher_is_better)
         cells.append(_cells(spreads, column.decimals, own))
     return Columns([metric_header(c, with_metric=with_metric) for c in columns], cells)
@@ -122,14 +124,9 @@ def _competing(
     ]
 
 
-def _telling(
-    rows: Sequence[MethodRow | None], intervals: Sequence[Interval | None]
-) -> list[Interval | None]:
-    """Return the intervals of enough seeds to call a row the best by."""
-    return [
-        interval if row and len(row.seeds) >= FEWEST else None
-        for row, interval in zip(rows, intervals, strict=True)
-    ]
+def _telling(rows: Sequence[MethodRow | None]) -> list[Interval | None]:
+    """Return the intervals of scores over enough seeds to call a row the best by."""
+    return [row.score_interval if row and len(row.scored) >= FEWEST else None for row in rows]
 
 
 def _cells(
@@ -183,7 +180,7 @@ SCORED = "Δm, n"
 def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     deltas = [row.score if row else None for row in rows]
     intervals = [row.score_interval if row else None for row in rows]
-    own = marks(_competing(rows, deltas), _telling(rows, intervals), score.higher_is_better)
+    own = marks(_competing(rows, deltas), _telling(rows), score.higher_is_better)
     delta_t = [row.delta_t if row else None for row in rows]
     return {
         score.heading: _cells(deltas, score.decimals, own, signed=True),
@@ -205,7 +202,7 @@ def _mean_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, l
         None if row is None or row.middle is None else Spread(row.middle, None) for row in rows
     ]
     intervals = [row.score_interval if row else None for row in rows]
-    own = marks(_competing(rows, middles), _telling(rows, intervals), score.higher_is_better)
+    own = marks(_competing(rows, middles), _telling(rows), score.higher_is_better)
     means = [row.score if row else None for row in rows]
     form = f"{{:.{score.decimals}f}}"
     return {

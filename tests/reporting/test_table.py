@@ -124,6 +124,41 @@ def test_rules_stand_side_by_side_each_against_its_own_stl(tmp_path):
     assert "last_k_mean" not in text
 
 
+def under_rules(miou, *rules):
+    return {rule: {"semantic": {"miou": miou}, "depth": {"abs": 0.5}} for rule in rules}
+
+
+def test_rules_side_by_side_say_what_the_plain_table_says(tmp_path):
+    both = {"metrics": under_rules(40.0, "best_val", "last")}
+    for seed in (0, 1):
+        scene(tmp_path, "stl", seed, 0.0, 0.0, **both)
+    for seed in (0, 1, 2):
+        scene(tmp_path, "ls", seed, 0.0, 0.0, **both)
+    heavy = {"settings": {"dataset": {"scale": 30}}}
+    scene(tmp_path, "mgda", 3, 0.0, 0.0, **both, **heavy)
+    write_record(tmp_path, "uw", 0, done=False, error="disk full")
+    text = render_selections(find_records(tmp_path), form="markdown", width=400)
+    assert [cell(text, label, "n") for label in ("stl", "ls", "mgda")] == ["2", "3", "1"]
+    assert [cell(text, label, "Δm, n") for label in ("stl", "ls", "mgda")] == ["2", "2", "–"]
+    assert "- ls: Δm and Δt over the seeds that STL has too: 0, 1." in text
+    assert "- mgda: no Δm without STL runs of the same seeds: `mtl-bench train" in text
+    assert "- The rows differ in more than the method. dataset.scale: 30 in mgda" in text
+    assert "Not shown: 1 failed (see `mtl-bench status" in text
+    assert render_selections(find_records(tmp_path), form="csv", width=400).count("\n") == 4
+
+
+def test_a_rule_that_some_runs_lack_has_counts_of_its_own(tmp_path):
+    for seed in (0, 1):
+        rules = ("best_val", "last") if seed else ("best_val",)
+        for label in ("stl", "ls"):
+            scene(tmp_path, label, seed, 0.0, 0.0, metrics=under_rules(40.0, *rules))
+    scene(tmp_path, "mgda", 0, 0.0, 0.0, metrics=under_rules(40.0, "best_val"))
+    text = render_selections(find_records(tmp_path), form="markdown", width=400)
+    assert [cell(text, "ls", f"n {rule}") for rule in ("best_val", "last")] == ["2", "1"]
+    assert [cell(text, "mgda", f"n {rule}") for rule in ("best_val", "last")] == ["1", "–"]
+    assert "- mgda: only seed 0 (best_val)." in text
+
+
 def settings_of(tmp_path, **changes):
     plain = {key.replace("__", "."): value for key, value in SETTINGS.items()}
     return plain | {"paths.results": str(tmp_path / "results")} | changes

@@ -50,7 +50,7 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
         settings: as ``SETTINGS``.
 
     Raises:
-        ConfigError: an unknown name or choice.
+        ConfigError: an unknown name or choice, or one that a table takes no notice of.
     """
     known = (*find_experiments(), *COST_TABLES, *RUN_TABLES)
     if unknown := [name for name in names if name not in known]:
@@ -59,6 +59,7 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     require_choice(settings, "format", FORMATS)
     # under all rules at once there is the table of all records alone
     require_choice(settings, "selection", SELECTIONS if names else (*SELECTIONS, "all"))
+    _refuse_ignored(names, settings)
     results = Path(settings["paths.results"])
     records = choose_records(results, settings)
     if not names and not records:
@@ -75,6 +76,24 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)
             write_atomically(path, partial(_write, text.encode()))
+
+
+def _refuse_ignored(names: Sequence[str], settings: dict[str, Any]) -> None:
+    """Check that every table obeys the settings, which would stand for what it doesn't show.
+
+    Raises:
+        ConfigError: it names the table and the setting.
+    """
+    ignored = []
+    if settings["baseline"] == "published":
+        known = find_experiments()
+        ignored += [(name, "baseline") for name in names if name not in known]
+        ignored += [("selection=all", "baseline")] * (settings["selection"] == "all")
+    if settings["selection"]:
+        ignored += [(name, "selection") for name in names if name in COST_TABLES]
+    if ignored:
+        table, key = ignored[0]
+        raise ConfigError(f"{table} takes no {key}={settings[key]}: leave it out")
 
 
 def _has_runs(name: str, records: Sequence[Record]) -> bool:

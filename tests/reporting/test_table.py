@@ -213,6 +213,20 @@ def test_without_a_finished_run_no_table_is_written(tmp_path, capsys):
             for value in ("foo", "", "best_val,last")
         ),
         (["table1"], {"selection": "all"}, "selection=all: must be one of best_val, last, last_k"),
+        *(
+            ([name], {"baseline": "published"}, f"{name} takes no baseline=published: leave it out")
+            for name in ("against_ls", "costs", "table5", "weights")
+        ),
+        (
+            ["table1", "table6"],
+            {"selection": "last"},
+            "table6 takes no selection=last: leave it out",
+        ),
+        (
+            [],
+            {"selection": "all", "baseline": "published"},
+            "selection=all takes no baseline=published: leave it out",
+        ),
     ],
 )
 def test_an_unknown_choice_is_named(tmp_path, names, changes, message):

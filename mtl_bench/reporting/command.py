@@ -17,7 +17,7 @@ from mtl_bench.reporting.advice import choose_records, explain_no_records
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments
-from mtl_bench.reporting.run_tables import RUN_TABLES, render_runs
+from mtl_bench.reporting.run_tables import RUN_TABLES, explain_no_table, render_runs
 from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
@@ -119,19 +119,20 @@ def _render(
 
 def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any]) -> str:
     """Return what to say where no record has what a table shows."""
-    shown = RUN_TABLES[name].shown if name in RUN_TABLES else ""
-    if shown and any(record.summary is not None for record in records):
-        return f"No record here {shown}.\n"
+    own = RUN_TABLES.get(name)
+    if own and (told := explain_no_table(name, records, settings["selection"])):
+        return told
     dataset = settings["dataset"] or "qm9"
-    words = [[f"dataset={dataset}", "method=taskforce"]]
+    words = [[f"dataset={dataset}", f"method={own.methods if own else 'taskforce'}"]]
     if name in COST_TABLES:
         words = [["dataset=nyuv2", f"method={','.join(epoch_methods())}"]]
     elif experiment := find_experiments().get(name):
         dataset = experiment.dataset or dataset
         words = [[f"experiment={sweep}", f"dataset={dataset}"] for sweep in experiment.sweeps]
-    seeds = f"seed={settings['seed'] or '0,1,2'}"
+    usual = ",".join(map(str, range(own.seeds if own else 3)))
+    seeds = f"seed={settings['seed'] or usual}"
     where = {"profile": settings["profile"] or "mini", "paths.results": settings["paths.results"]}
-    commands = [f"`{command('train', '-m', *own, seeds, **where)}`" for own in words]
+    commands = [f"`{command('train', '-m', *each, seeds, **where)}`" for each in words]
     return f"There is no finished run of {name} here. Make them with {' and '.join(commands)}\n"
 
 

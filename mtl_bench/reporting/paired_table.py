@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
 
+from mtl_bench.reporting.advice import train_command
 from mtl_bench.reporting.comparison import MethodRow
 from mtl_bench.reporting.figures.context import FigureContext
 from mtl_bench.reporting.grouping import Group, differences
@@ -21,6 +23,9 @@ from mtl_bench.scores import Score
 
 FEWEST = 6
 """Common seeds below which no p can be under 5 %."""
+
+USUAL = "pcgrad"
+"""The method that is advised where there is none to hold against a reference."""
 
 ENDED = ("exploded", "failed")
 """States of runs that no further time gives a score."""
@@ -79,6 +84,37 @@ def find_families(scene: FigureContext, label: str) -> list[Family]:
         )
         for reference in references
     ]
+
+
+def explain_lack(scene: FigureContext, label: str) -> str:
+    """Return why a comparison has no such table, and the command that trains what it takes."""
+    rows = scene.comparison.rows
+    others = [row.label for row in rows if row.label not in ("stl", label) and not row.is_ablation]
+    single = ["stl"] if scene.comparison.score.is_relative else []
+    methods = dict.fromkeys([*single, label, *(others or [USUAL])])
+    seeds = {seed for row in rows for seed in row.seeds}
+    spare = (seed for seed in count() if seed not in seeds)
+    command = train_command(
+        [run.record for runs in scene.runs.values() for run in runs],
+        f"method={','.join(methods)}",
+        seeds=[*seeds, *islice(spare, max(0, FEWEST - len(seeds)))],
+    )
+    lacks = " and ".join(_lacks(scene, label))
+    return f"{place_text(scene.comparison)} has {lacks}: `{command}`"
+
+
+def _lacks(scene: FigureContext, label: str) -> list[str]:
+    """Return what a table takes and the comparison has not."""
+    labels, score = {row.label for row in scene.comparison.rows}, scene.comparison.score
+    lacks = []
+    if label not in labels:
+        lacks.append(f"no run of {label}")
+    if score.is_relative and "stl" not in labels:
+        lacks.append(f"no STL run, which {score.label} is against")
+    if labels <= {"stl", label}:
+        lacks.append(f"no run of a method beside {label}")
+    few = f"no method with {FEWEST} seeds in common with {label} under the same settings"
+    return lacks or [few]
 
 
 def _strangers(scene: FigureContext, families: Sequence[Family], label: str) -> list[str]:

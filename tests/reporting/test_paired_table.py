@@ -50,7 +50,35 @@ def test_without_the_reference_or_with_few_seeds_there_is_no_table(results, caps
     few = [record for record in find_records(results) if record.seed < SEEDS - 1]
     assert render_runs("against_ls", few, form="markdown", width=200) == ""
     assert main(["tables", "against_ls", "seed=0,1", f"paths.results={results}"]) == 0
-    assert "No record here has 6 seeds in common" in capsys.readouterr().out
+    told = "mini / qm9 has no method with 6 seeds in common with ls under the same settings: "
+    assert capsys.readouterr().out.startswith(told)
+
+
+ADVICE = "`mtl-bench train -m method={} seed=0,1,2,3,4,5 dataset=qm9 profile=mini paths.results={}`"
+
+
+@pytest.mark.parametrize(
+    ("there", "lack", "methods"),
+    [
+        (("ls", "uw"), "no STL run, which Δm is against", "stl,ls,uw"),
+        (("stl", "uw", "taskforce-de"), "no run of ls", "stl,ls,uw"),
+        (("stl", "ls"), "no run of a method beside ls", "stl,ls,pcgrad"),
+        (("uw",), "no run of ls and no STL run, which Δm is against", "stl,ls,uw"),
+    ],
+)
+def test_what_is_missing_is_told_with_the_command(tmp_path, there, lack, methods, capsys):
+    for label in there:
+        for seed in range(SEEDS if label == "ls" else 2):
+            record(tmp_path, label, seed, 1.0)
+    assert main(["tables", "against_ls", f"paths.results={tmp_path}"]) == 0
+    advice = ADVICE.format(methods, tmp_path)
+    assert capsys.readouterr().out == f"mini / qm9 has {lack}: {advice}\n\n"
+
+
+def test_without_a_run_all_that_the_table_takes_is_advised(tmp_path, capsys):
+    record(tmp_path, "ls", 0, 1.0, done=False)
+    assert main(["tables", "against_equal", f"paths.results={tmp_path}"]) == 0
+    assert "method=stl,equal,taskforce seed=0,1,2,3,4,5 " in capsys.readouterr().out
 
 
 HEAVY = {"settings": {"dataset": {"scale": 30}}}

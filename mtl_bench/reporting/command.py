@@ -64,11 +64,14 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     records = choose_records(results, settings)
     if not names and not records:
         chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
-        print(explain_no_records(results, chosen))
+        _tell(explain_no_records(results, chosen), settings["format"])
         return
     for name in names or ["tables"]:
         shown = _render(name, records, settings, settings["format"], _width())
-        print(shown or _say_missing(name, records, settings))
+        if shown:
+            print(shown)
+        else:
+            _tell(_say_missing(name, records, settings), settings["format"])
         write = settings["paths.tables"] and _has_runs(name, records)
         for form in FORMATS if write else ():
             path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
@@ -76,6 +79,11 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)
             write_atomically(path, partial(_write, text.encode()))
+
+
+def _tell(text: str, form: Format) -> None:
+    """Print what stands in place of a table where no program reads it as one."""
+    print(text, file=sys.stdout if form == "markdown" else sys.stderr)
 
 
 def _refuse_ignored(names: Sequence[str], settings: dict[str, Any]) -> None:
@@ -122,18 +130,36 @@ def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any])
     own = RUN_TABLES.get(name)
     if own and (told := explain_no_table(name, records, settings["selection"])):
         return told
-    dataset = settings["dataset"] or "qm9"
+    experiment = find_experiments().get(name)
+    place = _place_beside(records, settings, experiment.dataset if experiment else None)
+    dataset = place["dataset"]
     words = [[f"dataset={dataset}", f"method={own.methods if own else 'taskforce'}"]]
     if name in COST_TABLES:
         words = [["dataset=nyuv2", f"method={','.join(epoch_methods())}"]]
-    elif experiment := find_experiments().get(name):
-        dataset = experiment.dataset or dataset
+    elif experiment:
         words = [[f"experiment={sweep}", f"dataset={dataset}"] for sweep in experiment.sweeps]
     usual = ",".join(map(str, range(own.seeds if own else 3)))
     seeds = f"seed={settings['seed'] or usual}"
-    where = {"profile": settings["profile"] or "mini", "paths.results": settings["paths.results"]}
+    where = {"profile": place["profile"], "paths.results": settings["paths.results"]}
     commands = [f"`{command('train', '-m', *each, seeds, **where)}`" for each in words]
     return f"There is no finished run of {name} here. Make them with {' and '.join(commands)}\n"
+
+
+def _place_beside(
+    records: Sequence[Record], settings: dict[str, Any], dataset: str | None
+) -> dict[str, str]:
+    """Return profile and data set of a run to advise: those chosen, or of the records there are.
+
+    Args:
+        records: that are there.
+        settings: of the command.
+        dataset: that the table is of; None where that is left open.
+    """
+    alike = [record for record in records if record.dataset == dataset] or records
+    chosen = {"profile": settings["profile"], "dataset": dataset or settings["dataset"]}
+    usual = {"profile": "mini", "dataset": "qm9"}
+    there = {key: getattr(record, key) for record in alike[:1] for key in usual}
+    return usual | there | {key: value for key, value in chosen.items() if value}
 
 
 def _write(content: bytes, stream: Any) -> None:  # noqa: ANN401 - a binary stream

@@ -199,6 +199,29 @@ def test_without_a_finished_run_no_table_is_written(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("names", "changes", "advice"),
+    [
+        ([], {}, "dataset=nyuv2 method=taskforce seed=0,1,2 profile=demo"),
+        ([], {"selection": "all"}, "dataset=nyuv2 method=taskforce seed=0,1,2 profile=demo"),
+        (["table1"], {}, "experiment=table1 dataset=nyuv2 seed=0,1,2 profile=demo"),
+        (["table2_qm9"], {}, "experiment=table2_qm9 dataset=qm9 seed=0,1,2 profile=demo"),
+        (["table5"], {}, "profile=demo"),
+        ([], {"profile": "typo"}, "No run record has profile=typo; there are demo."),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "latex"])
+def test_what_is_no_table_is_not_where_a_program_reads(
+    tmp_path, names, changes, advice, form, capsys
+):
+    place = {"profile": "demo", "dataset": "nyuv2", "done": False}
+    scene(tmp_path / "results", "ls", 0, 40.0, 0.5, **place)
+    tables(names, settings_of(tmp_path, format=form, **changes))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert advice in shown.err
+
+
+@pytest.mark.parametrize(
     ("names", "changes", "message"),
     [
         ([], {"format": "html"}, "format=html: must be one of markdown, latex, csv"),

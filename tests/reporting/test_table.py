@@ -58,6 +58,14 @@ def test_latex_prints_title_and_notes_below_the_tabular():
     ]
 
 
+@pytest.mark.parametrize("label", ["[0] x", "*"])
+def test_a_row_that_begins_like_an_argument_is_no_argument(label):
+    table = Table("t", label, [label], Columns(), Columns(["n"], [[Cell("2", 2)]]), [])
+    lines = as_latex(table).splitlines()
+    assert lines.count(f"{{}}{label} & n \\\\") == 1
+    assert lines.count(f"{{}}{label} & 2 \\\\") == 1
+
+
 def latex_of_records(tmp_path):
     for method in ("stl", "ls", "taskforce-noise_0.1"):
         for seed in (0, 1) if method != "ls" else (0,):

@@ -16,7 +16,7 @@ OF_COMMANDS = ("[", "*")
 def as_latex(table: Table) -> str:
     """Return a booktabs tabular with everything in it; title and notes in small print below."""
     columns: Texts = [
-        (table.lead, [_escape(name) for name in table.names]),
+        (table.lead, [_escape(name) for name in table.marked]),
         *table.metrics.texts(_cell),
         *table.verdict.texts(_cell),
     ]

@@ -31,7 +31,7 @@ from mtl_bench.reporting.notes import (
     costless,
     few_seeds,
     left_out,
-    marked_names,
+    numbered_notes,
     place_text,
 )
 from mtl_bench.reporting.statistics import compare_parts, runs_under
@@ -76,13 +76,13 @@ def render_tables(
 
 def table_of(found: Comparison) -> Table:
     """Return a comparison as a table."""
-    names, notes = marked_names(found)
+    marks, notes = numbered_notes(found)
     verdict = _verdict(found)
     meanings = [text for head, text in VERDICTS.items() if head in verdict.heads]
     return Table(
         place_text(found),
         "method",
-        names,
+        [row.name for row in found.rows],
         metric_columns(found.columns, found.rows),
         verdict,
         [
@@ -93,6 +93,7 @@ def table_of(found: Comparison) -> Table:
             *costless({row.name: row.epoch_cost for row in found.rows}),
             *cautions(found),
         ],
+        marks,
     )
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from mtl_bench.config.groups import GROUPS, find_choices, read_choice
 from mtl_bench.errors import MtlBenchError
+from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.usage import EXAMPLES, find_fields
+from mtl_bench.values import SELECTIONS
 
 BASH = """\
 _mtl_bench() {
@@ -44,6 +46,38 @@ OPTIONS = {
     "export": ("--to",),
 }
 
+TABLES = (
+    *("table5", "table6"),
+    *("weights", "agents", "costs", "against_ls", "against_equal", "triad"),
+)
+"""Names of `mtl-bench tables` beside those of experiments, whose modules are too heavy here."""
+
+FIGURES = (
+    *("figure2", "figure3", "figure4", "score", "curves", "gradients", "triad", "cost"),
+    *("ranking", "success", "compositions", "explosion"),
+)
+"""Names of `mtl-bench figures`, likewise."""
+
+CHOSEN = ("profile", "dataset")
+SETTINGS = {
+    "tables": (
+        *(*CHOSEN, "seed", "selection", "baseline", "format"),
+        *("paths.results", "paths.tables"),
+    ),
+    "figures": (*CHOSEN, "method", "seed", "selection", "paths.results", "paths.figures"),
+    "status": (*CHOSEN, "method", "paths.results"),
+    "report": ("profile", "output", "paths.results"),
+    "wandb": (*CHOSEN, "method", "paths.results"),
+}
+"""Command -> keys that it takes."""
+
+VALUES = {
+    "selection": SELECTIONS,
+    "baseline": ("own", "published"),
+    "format": ("markdown", "latex", "csv"),
+}
+"""Key of one of these commands -> its values, where they are a few."""
+
 
 def complete(line: str) -> list[str]:
     """Return the words that may stand where a command line ends, which begin as its last does.
@@ -71,7 +105,8 @@ def _candidates(before: Sequence[str], last: str) -> Iterable[str]:
     key, equals, value = last.partition("=")
     if equals:
         head, comma, _ = value.rpartition(",")
-        return (f"{key}={head}{comma}{name}" for name in _values(key))
+        values = VALUES.get(key, ()) if key in SETTINGS.get(command, ()) else ()
+        return (f"{key}={head}{comma}{name}" for name in (*values, *_values(key)))
     words = [*OPTIONS.get(command, ()), "--help"] if last.startswith("-") else []
     match command:
         case "train" | "config":
@@ -84,9 +119,13 @@ def _candidates(before: Sequence[str], last: str) -> Iterable[str]:
         case "completion":
             return (*words, *SCRIPTS)
         case "tables" | "figures" | "status" | "report" | "wandb":
-            tables = find_choices("experiment") if command == "tables" else ()
-            return (*words, *tables, "profile=", "dataset=", "paths.results=")
+            return (*words, *_reports(command), *(f"{key}=" for key in SETTINGS[command]))
     return words
+
+
+def _reports(command: str) -> Iterable[str]:
+    """Return the tables or figures that a command can be asked for."""
+    return {"tables": (*find_experiments(), *TABLES), "figures": FIGURES}.get(command, ())
 
 
 def _values(key: str) -> Iterable[str]:

@@ -239,9 +239,13 @@ def _take_checkpoint(path: Path, record: RunRecord, config: dict[str, Any], step
     """Copy the run's checkpoints, if the newest that can be read was made before the step."""
     if not (path / "checkpoint").is_dir():
         return
-    record.checkpoints.mkdir(parents=True, exist_ok=True)
-    for file in (path / "checkpoint").iterdir():  # the copies of a read-only record can be written
-        shutil.copyfile(file, record.checkpoints / file.name)
+    shutil.copytree(
+        path / "checkpoint",
+        record.checkpoints,
+        copy_function=shutil.copyfile,
+        dirs_exist_ok=True,
+    )
+    record.checkpoints.chmod(0o755)  # also where the record is read-only
     checkpoints = Checkpoints(record.checkpoints, config, config_hash(config))
     try:
         state = checkpoints.load(lambda _: None)

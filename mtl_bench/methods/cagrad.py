@@ -65,5 +65,5 @@ class CAGrad(Method):
             NonFiniteError: an entry of the Gram matrix is not finite.
         """
         assert gram_TT is not None
-        weights_T = self.answer(solve_cagrad(self.finite_gram(gram_TT), self.c)) / self.divisor
-        return len(weights_T) * weights_T if self.scale == "tasks" else weights_T
+        factor = (len(gram_TT) if self.scale == "tasks" else 1) / self.divisor
+        return factor * self.answer(solve_cagrad(self.finite_gram(gram_TT), self.c))

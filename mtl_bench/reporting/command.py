@@ -17,7 +17,7 @@ from mtl_bench.reporting.advice import choose_records, explain_no_records
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments
-from mtl_bench.reporting.run_tables import RUN_TABLES, render_runs
+from mtl_bench.reporting.run_tables import RUN_TABLES, explain_no_table, render_runs
 from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
@@ -50,7 +50,7 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
         settings: as ``SETTINGS``.
 
     Raises:
-        ConfigError: an unknown name or choice.
+        ConfigError: an unknown name or choice, or one that a table takes no notice of.
     """
     known = (*find_experiments(), *COST_TABLES, *RUN_TABLES)
     if unknown := [name for name in names if name not in known]:
@@ -59,15 +59,19 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     require_choice(settings, "format", FORMATS)
     # under all rules at once there is the table of all records alone
     require_choice(settings, "selection", SELECTIONS if names else (*SELECTIONS, "all"))
+    _refuse_ignored(names, settings)
     results = Path(settings["paths.results"])
     records = choose_records(results, settings)
     if not names and not records:
         chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
-        print(explain_no_records(results, chosen))
+        _tell(explain_no_records(results, chosen), settings["format"])
         return
     for name in names or ["tables"]:
         shown = _render(name, records, settings, settings["format"], _width())
-        print(shown or _say_missing(name, records, settings))
+        if shown:
+            print(shown)
+        else:
+            _tell(_say_missing(name, records, settings), settings["format"])
         write = settings["paths.tables"] and _has_runs(name, records)
         for form in FORMATS if write else ():
             path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
@@ -75,6 +79,29 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             text = _render(name, records, settings, form, PAGE)
             write_atomically(path, partial(_write, text.encode()))
+
+
+def _tell(text: str, form: Format) -> None:
+    """Print what stands in place of a table where no program reads it as one."""
+    print(text, file=sys.stdout if form == "markdown" else sys.stderr)
+
+
+def _refuse_ignored(names: Sequence[str], settings: dict[str, Any]) -> None:
+    """Check that every table obeys the settings, which would stand for what it doesn't show.
+
+    Raises:
+        ConfigError: it names the table and the setting.
+    """
+    ignored = []
+    if settings["baseline"] == "published":
+        known = find_experiments()
+        ignored += [(name, "baseline") for name in names if name not in known]
+        ignored += [("selection=all", "baseline")] * (settings["selection"] == "all")
+    if settings["selection"]:
+        ignored += [(name, "selection") for name in names if name in COST_TABLES]
+    if ignored:
+        table, key = ignored[0]
+        raise ConfigError(f"{table} takes no {key}={settings[key]}: leave it out")
 
 
 def _has_runs(name: str, records: Sequence[Record]) -> bool:
@@ -100,20 +127,39 @@ def _render(
 
 def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any]) -> str:
     """Return what to say where no record has what a table shows."""
-    shown = RUN_TABLES[name].shown if name in RUN_TABLES else ""
-    if shown and any(record.summary is not None for record in records):
-        return f"No record here {shown}.\n"
-    dataset = settings["dataset"] or "qm9"
-    words = [[f"dataset={dataset}", "method=taskforce"]]
+    own = RUN_TABLES.get(name)
+    if own and (told := explain_no_table(name, records, settings["selection"])):
+        return told
+    experiment = find_experiments().get(name)
+    place = _place_beside(records, settings, experiment.dataset if experiment else None)
+    dataset = place["dataset"]
+    words = [[f"dataset={dataset}", f"method={own.methods if own else 'taskforce'}"]]
     if name in COST_TABLES:
         words = [["dataset=nyuv2", f"method={','.join(epoch_methods())}"]]
-    elif experiment := find_experiments().get(name):
-        dataset = experiment.dataset or dataset
+    elif experiment:
         words = [[f"experiment={sweep}", f"dataset={dataset}"] for sweep in experiment.sweeps]
-    seeds = f"seed={settings['seed'] or '0,1,2'}"
-    where = {"profile": settings["profile"] or "mini", "paths.results": settings["paths.results"]}
-    commands = [f"`{command('train', '-m', *own, seeds, **where)}`" for own in words]
+    usual = ",".join(map(str, range(own.seeds if own else 3)))
+    seeds = f"seed={settings['seed'] or usual}"
+    where = {"profile": place["profile"], "paths.results": settings["paths.results"]}
+    commands = [f"`{command('train', '-m', *each, seeds, **where)}`" for each in words]
     return f"There is no finished run of {name} here. Make them with {' and '.join(commands)}\n"
+
+
+def _place_beside(
+    records: Sequence[Record], settings: dict[str, Any], dataset: str | None
+) -> dict[str, str]:
+    """Return profile and data set of a run to advise: those chosen, or of the records there are.
+
+    Args:
+        records: that are there.
+        settings: of the command.
+        dataset: that the table is of; None where that is left open.
+    """
+    alike = [record for record in records if record.dataset == dataset] or records
+    chosen = {"profile": settings["profile"], "dataset": dataset or settings["dataset"]}
+    usual = {"profile": "mini", "dataset": "qm9"}
+    there = {key: getattr(record, key) for record in alike[:1] for key in usual}
+    return usual | there | {key: value for key, value in chosen.items() if value}
 
 
 def _write(content: bytes, stream: Any) -> None:  # noqa: ANN401 - a binary stream

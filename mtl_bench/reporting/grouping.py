@@ -71,6 +71,11 @@ class Group:
         return self.runs[0].record.settings
 
     @cached_property
+    def system(self) -> dict[str, Any]:
+        """The settings of the method and of the network."""
+        return {k: v for k, v in self.settings.items() if k.startswith((*OWN, NETWORK))}
+
+    @cached_property
     def surroundings(self) -> dict[str, Any]:
         """The settings that are not the method's own."""
         return {

@@ -158,17 +158,17 @@ def costless(costs: Mapping[str, RelativeCost]) -> list[str]:
     return lines
 
 
-def marked_names(found: Comparison) -> tuple[list[str], list[str]]:
-    """Return the rows' names with the marks of their notes, and the notes."""
+def numbered_notes(found: Comparison) -> tuple[list[str], list[str]]:
+    """Return the marks of the notes on each row, between commas, and the notes."""
     usual = usual_seeds(found.rows)
     numbers: dict[str, str] = {}
-    names = []
+    marks = []
     for row in found.rows:
         own = [*row.notes, *remarks(row, usual)]
         for note in own:
             numbers.setdefault(note, str(len(numbers) + 1).translate(SUPERSCRIPTS))
-        names.append(row.name + ",".join(numbers[note] for note in own))
-    return names, [f"- {mark} {note}." for note, mark in numbers.items()]
+        marks.append(",".join(numbers[note] for note in own))
+    return marks, [f"- {mark} {note}." for note, mark in numbers.items()]
 
 
 def usual_seeds(rows: Sequence[MethodRow]) -> tuple[int, ...]:

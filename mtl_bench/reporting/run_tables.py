@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from mtl_bench.reporting.cost_tables import step_cost_table
 from mtl_bench.reporting.figures.context import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
-from mtl_bench.reporting.paired_table import FEWEST, paired_table
+from mtl_bench.reporting.paired_table import FEWEST, explain_lack, paired_tables
 from mtl_bench.reporting.statistics import ScoredRun
 from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
 from mtl_bench.reporting.tables import filled
@@ -32,29 +32,33 @@ VERDICT = ("moves", "negative", "effective tasks", "at bounds")
 LAST = 5
 """The last one in so many updates is looked at for the weights."""
 
-PAIRED = f"has {FEWEST} seeds in common with one of the reference"
-
 TRIAD = ("conflicts", "Φ", "(a)", "ξ", "ξ ≤ 1", "curvature", "H > 0")
 
 
 class RunTable(NamedTuple):
-    """A table per comparison.
+    """What is shown of each comparison.
 
     Args:
-        make: makes the table of a comparison; None where its runs have nothing to show.
+        make: makes the tables of a comparison; none where its runs have nothing to show.
         shown: what a record must have or be, "" for nothing.
         method: whose runs alone are compared, None for those of all.
+        methods: which to train where there is no run.
+        seeds: with how many.
+        explain: says why a comparison has none, and what to do; None to say what is ``shown``.
     """
 
-    make: Callable[[FigureContext], Table | None]
+    make: Callable[[FigureContext], Sequence[Table]]
     shown: str = ""
     method: str | None = None
+    methods: str = "taskforce"
+    seeds: int = 3
+    explain: Callable[[FigureContext], str] | None = None
 
 
 def render_runs(
     name: str, records: Sequence[Record], *, selection: str | None = None, form: Format, width: int
 ) -> str:
-    """Return a table of ``RUN_TABLES`` per comparison, "" where no run has what it shows.
+    """Return the tables of ``RUN_TABLES`` of every comparison, "" where no run has what it shows.
 
     Args:
         name: of ``RUN_TABLES``.
@@ -65,7 +69,22 @@ def render_runs(
     """
     table = RUN_TABLES[name]
     own = [record for record in records if table.method in (None, record.method)]
-    return render(map(table.make, find_scenes(own, selection)), form, width)
+    return render(chain.from_iterable(map(table.make, find_scenes(own, selection))), form, width)
+
+
+def explain_no_table(name: str, records: Sequence[Record], selection: str | None) -> str:
+    """Return why finished runs make no table, a line for each comparison; "" without such runs.
+
+    Args:
+        name: of ``RUN_TABLES``.
+        records: as ``find_records`` returns them.
+        selection: as in ``render_runs``.
+    """
+    table = RUN_TABLES[name]
+    if table.explain:
+        return "".join(f"{table.explain(scene)}\n" for scene in find_scenes(records, selection))
+    finished = any(record.summary is not None for record in records)
+    return f"No record here {table.shown}.\n" if table.shown and finished else ""
 
 
 class LoggedRuns(NamedTuple):
@@ -217,11 +236,27 @@ def _triad_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell]
     ]
 
 
+def _one(make: Callable[[FigureContext], Table | None]) -> Callable[[FigureContext], list[Table]]:
+    """Return a function that makes a list of the only table of a comparison."""
+    return lambda scene: [table] if (table := make(scene)) else []
+
+
+def _paired(label: str) -> RunTable:
+    return RunTable(
+        partial(paired_tables, label=label),
+        methods=f"stl,{label},taskforce",
+        seeds=FEWEST,
+        explain=partial(explain_lack, label=label),
+    )
+
+
 RUN_TABLES = {
-    "weights": RunTable(weight_table, "has a step log with weights"),
-    "agents": RunTable(agent_table, "is of TaskForce", "taskforce"),
-    "costs": RunTable(step_cost_table),
-    "against_ls": RunTable(partial(paired_table, label="ls"), PAIRED),
-    "against_equal": RunTable(partial(paired_table, label="equal"), PAIRED),
-    "triad": RunTable(triad_table, "has a step log with the Gram matrix of two or more tasks"),
+    "weights": RunTable(_one(weight_table), "has a step log with weights"),
+    "agents": RunTable(_one(agent_table), "is of TaskForce", "taskforce"),
+    "costs": RunTable(_one(step_cost_table)),
+    "against_ls": _paired("ls"),
+    "against_equal": _paired("equal"),
+    "triad": RunTable(
+        _one(triad_table), "has a step log with the Gram matrix of two or more tasks"
+    ),
 }

@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import isfinite
 from typing import Literal, NamedTuple, Self
 
@@ -89,6 +90,7 @@ class Table:
         metrics: columns that a narrow page may cut apart.
         verdict: columns that come first then.
         notes: lines below; those that begin with ``- `` are items of a list.
+        marks: one per row, of the notes on it; none if no row has one.
     """
 
     title: str
@@ -97,11 +99,17 @@ class Table:
     metrics: Columns
     verdict: Columns
     notes: Sequence[str]
+    marks: Sequence[str] = ()
+
+    @property
+    def marked(self) -> list[str]:
+        """The names with their marks, for people."""
+        return [name + mark for name, mark in zip_longest(self.names, self.marks, fillvalue="")]
 
 
 def as_markdown(table: Table, width: int) -> str:
     """Return Markdown; what is wider than ``width`` terminal cells is turned round, or cut."""
-    lead = (table.lead, list(table.names))
+    lead = (table.lead, table.marked)
     pieces = _fit(lead, table.metrics.texts(_markdown), table.verdict.texts(_markdown), width)
     blocks = ["\n".join(markdown_table(columns)) for columns in pieces]
     below = "\n".join(wrap(line, width) for line in table.notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from mtl_bench.reporting.layout import NOTHING
@@ -18,7 +19,6 @@ Place = tuple[str, str]
 PARTS = ("", " sd", " low", " high")
 """What a column of a table may need columns for: value, deviation over seeds, interval."""
 
-MARKS = "⁰¹²³⁴⁵⁶⁷⁸⁹,"
 COMPUTED = "*"
 
 
@@ -26,7 +26,7 @@ class CsvRow(NamedTuple):
     """A row without what stands beside all rows of its table.
 
     Args:
-        name: plain, without marks of notes.
+        name: without marks of notes.
         numbers: those of its cells.
         said: what its cells say in words.
         notes: those of the table's notes that are on this row, and the rest of each line.
@@ -79,9 +79,8 @@ def _places(head: str, used: Collection[Place]) -> list[Place]:
 
 def _rows(table: Table) -> Iterator[CsvRow]:
     heads, columns = _heads(table), [*table.metrics.cells, *table.verdict.cells]
-    for index, marked in enumerate(table.names):
-        name = marked.rstrip(MARKS)
-        marks = marked.removeprefix(name).split(",")
+    for index, (name, own) in enumerate(zip_longest(table.names, table.marks, fillvalue="")):
+        marks = own.split(",")
         numbers, said = dict[Place, float](), list[str]()
         for head, column in zip(heads, columns, strict=True):
             cell = column[index]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mtl_bench.reporting.table import Cell, Table, Texts
 
 ITEM = "- "
+OF_COMMANDS = ("[", "*")
+"""Signs in which the arguments of a command may begin."""
 
 
 def as_latex(table: Table) -> str:
     """Return a booktabs tabular with everything in it; title and notes in small print below."""
     columns: Texts = [
-        (table.lead, [_escape(name) for name in table.names]),
+        (table.lead, [_escape(name) for name in table.marked]),
         *table.metrics.texts(_cell),
         *table.verdict.texts(_cell),
     ]
@@ -22,9 +25,9 @@ def as_latex(table: Table) -> str:
         r"\noindent",
         f"\\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}",
         r"\toprule",
-        " & ".join(_escape(head) for head, _ in columns) + r" \\",
+        _line([_escape(head) for head, _ in columns]),
         r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
+        *map(_line, rows),
         r"\bottomrule",
         r"\end{tabular}",
         r"\par\smallskip",
@@ -33,6 +36,12 @@ def as_latex(table: Table) -> str:
         "}",
     ]
     return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return a row; the command before it would take a bracket or star at its start for its own."""
+    row = " & ".join(cells)
+    return ("{}" if row.lstrip().startswith(OF_COMMANDS) else "") + row + r" \\"
 
 
 def _cell(cell: Cell) -> str:
@@ -53,11 +62,18 @@ LATEX = {
     "μ": r"$\mu$",
     "⟨": r"$\langle$",
     "⟩": r"$\rangle$",
-    "₀": "$_0$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "∇": r"$\nabla$",
+    "ᵀ": r"$^{\top}$",
+    **{mark: f"$_{number}$" for number, mark in enumerate("₀₁₂₃₄₅₆₇₈₉")},
     "²": "$^2$",
     "³": "$^3$",
     "°": r"$^\circ$",
     "γ": r"$\gamma$",
+    "θ": r"$\theta$",
+    "ξ": r"$\xi$",
+    "Φ": r"$\Phi$",
     "λ": r"$\lambda$",
     "Σ": r"$\Sigma$",
     "×": r"$\times$",

@@ -31,7 +31,7 @@ from mtl_bench.reporting.notes import (
     costless,
     few_seeds,
     left_out,
-    marked_names,
+    numbered_notes,
     place_text,
 )
 from mtl_bench.reporting.statistics import compare_parts, runs_under
@@ -76,13 +76,13 @@ def render_tables(
 
 def table_of(found: Comparison) -> Table:
     """Return a comparison as a table."""
-    names, notes = marked_names(found)
+    marks, notes = numbered_notes(found)
     verdict = _verdict(found)
     meanings = [text for head, text in VERDICTS.items() if head in verdict.heads]
     return Table(
         place_text(found),
         "method",
-        names,
+        [row.name for row in found.rows],
         metric_columns(found.columns, found.rows),
         verdict,
         [
@@ -93,6 +93,7 @@ def table_of(found: Comparison) -> Table:
             *costless({row.name: row.epoch_cost for row in found.rows}),
             *cautions(found),
         ],
+        marks,
     )
 
 
@@ -106,7 +107,9 @@ def metric_columns(columns: Sequence[Column], rows: Sequence[MethodRow | None]) 
     cells = []
     for index, column in enumerate(columns):
         spreads = [row.metrics[index] if row else None for row in rows]
-        intervals = _telling(rows, [row.intervals[index] if row else None for row in rows])
+        intervals = [
+            row.intervals[index] if row and len(row.seeds) >= FEWEST else None for row in rows
+        ]
         own = marks(_competing(rows, spreads), intervals, column.higher_is_better)
         cells.append(_cells(spreads, column.decimals, own))
     return Columns([metric_header(c, with_metric=with_metric) for c in columns], cells)
@@ -122,14 +125,9 @@ def _competing(
     ]
 
 
-def _telling(
-    rows: Sequence[MethodRow | None], intervals: Sequence[Interval | None]
-) -> list[Interval | None]:
-    """Return the intervals of enough seeds to call a row the best by."""
-    return [
-        interval if row and len(row.seeds) >= FEWEST else None
-        for row, interval in zip(rows, intervals, strict=True)
-    ]
+def _telling(rows: Sequence[MethodRow | None]) -> list[Interval | None]:
+    """Return the intervals of scores over enough seeds to call a row the best by."""
+    return [row.score_interval if row and len(row.scored) >= FEWEST else None for row in rows]
 
 
 def _cells(
@@ -183,7 +181,7 @@ SCORED = "Δm, n"
 def _delta_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     deltas = [row.score if row else None for row in rows]
     intervals = [row.score_interval if row else None for row in rows]
-    own = marks(_competing(rows, deltas), _telling(rows, intervals), score.higher_is_better)
+    own = marks(_competing(rows, deltas), _telling(rows), score.higher_is_better)
     delta_t = [row.delta_t if row else None for row in rows]
     return {
         score.heading: _cells(deltas, score.decimals, own, signed=True),
@@ -205,7 +203,7 @@ def _mean_columns(score: Score, rows: Sequence[MethodRow | None]) -> dict[str, l
         None if row is None or row.middle is None else Spread(row.middle, None) for row in rows
     ]
     intervals = [row.score_interval if row else None for row in rows]
-    own = marks(_competing(rows, middles), _telling(rows, intervals), score.higher_is_better)
+    own = marks(_competing(rows, middles), _telling(rows), score.higher_is_better)
     means = [row.score if row else None for row in rows]
     form = f"{{:.{score.decimals}f}}"
     return {

@@ -8,6 +8,12 @@ import pytest
 
 from mtl_bench.completion import complete
 from mtl_bench.config.groups import GROUPS, find_choices
+from mtl_bench.reporting.command import SETTINGS
+from mtl_bench.reporting.cost_tables import COST_TABLES
+from mtl_bench.reporting.experiments import find_experiments
+from mtl_bench.reporting.figures.command import FIGURES
+from mtl_bench.reporting.run_tables import RUN_TABLES
+from mtl_bench.reporting.table import FORMATS
 from tests.end_to_end.processes import ENVIRONMENT, call, call_without
 
 ASK_BASH = """
@@ -79,13 +85,43 @@ def test_every_choice_of_every_group_is_offered():
 
 
 def test_settings_that_are_offered_are_accepted(tmp_path):
-    for command in ("tables", "status"):
+    for command in ("tables", "figures", "status"):
         offered = [word for word in complete(f"mtl-bench {command} ") if word.endswith("=")]
-        done = call(command, *(f"{word}x" for word in offered), cwd=tmp_path)
+        values = [complete(f"mtl-bench {command} {word}") for word in offered]
+        usual = ["seed=0" if word == "seed=" else f"{word}x" for word in offered]
+        words = [own[0] if own else word for word, own in zip(usual, values, strict=True)]
+        done = call(command, *words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def test_tables_and_figures_are_offered_as_they_are_taken():
+    names = {
+        "tables": {*find_experiments(), *COST_TABLES, *RUN_TABLES},
+        "figures": set(FIGURES),
+    }
+    for command, taken in names.items():
+        offered = complete(f"mtl-bench {command} ")
+        assert {word for word in offered if not word.endswith("=")} == taken
+    offered = {word for word in complete("mtl-bench tables ") if word.endswith("=")}
+    assert offered == {f"{key.replace('__', '.')}=" for key in SETTINGS}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("tables selection=la", ["selection=last", "selection=last_k_mean"]),
+        ("tables baseline=", ["baseline=own", "baseline=published"]),
+        ("tables format=", [f"format={form}" for form in sorted(FORMATS)]),
+        ("figures selection=b", ["selection=best_val"]),
+        ("figures format=", []),
+    ],
+)
+def test_values_of_reports_are_offered(line, expected):
+    assert complete(f"mtl-bench {line}") == expected
 
 
 def test_completion_is_light(tmp_path):
     heavy = ["torch", "hydra", "pydantic", "numpy", "omegaconf"]
-    done = call_without(heavy, "completion", "words", "mtl-bench train method=l", cwd=tmp_path)
-    assert done.stdout.splitlines() == ["method=ls", "[] 0"]
+    for line, word in (("train method=l", "method=ls"), ("tables against_l", "against_ls")):
+        done = call_without(heavy, "completion", "words", f"mtl-bench {line}", cwd=tmp_path)
+        assert done.stdout.splitlines() == [word, "[] 0"]

@@ -58,6 +58,14 @@ def test_latex_prints_title_and_notes_below_the_tabular():
     ]
 
 
+@pytest.mark.parametrize("label", ["[0] x", "*"])
+def test_a_row_that_begins_like_an_argument_is_no_argument(label):
+    table = Table("t", label, [label], Columns(), Columns(["n"], [[Cell("2", 2)]]), [])
+    lines = as_latex(table).splitlines()
+    assert lines.count(f"{{}}{label} & n \\\\") == 1
+    assert lines.count(f"{{}}{label} & 2 \\\\") == 1
+
+
 def latex_of_records(tmp_path):
     for method in ("stl", "ls", "taskforce-noise_0.1"):
         for seed in (0, 1) if method != "ls" else (0,):
@@ -124,6 +132,41 @@ def test_rules_stand_side_by_side_each_against_its_own_stl(tmp_path):
     assert "last_k_mean" not in text
 
 
+def under_rules(miou, *rules):
+    return {rule: {"semantic": {"miou": miou}, "depth": {"abs": 0.5}} for rule in rules}
+
+
+def test_rules_side_by_side_say_what_the_plain_table_says(tmp_path):
+    both = {"metrics": under_rules(40.0, "best_val", "last")}
+    for seed in (0, 1):
+        scene(tmp_path, "stl", seed, 0.0, 0.0, **both)
+    for seed in (0, 1, 2):
+        scene(tmp_path, "ls", seed, 0.0, 0.0, **both)
+    heavy = {"settings": {"dataset": {"scale": 30}}}
+    scene(tmp_path, "mgda", 3, 0.0, 0.0, **both, **heavy)
+    write_record(tmp_path, "uw", 0, done=False, error="disk full")
+    text = render_selections(find_records(tmp_path), form="markdown", width=400)
+    assert [cell(text, label, "n") for label in ("stl", "ls", "mgda")] == ["2", "3", "1"]
+    assert [cell(text, label, "Δm, n") for label in ("stl", "ls", "mgda")] == ["2", "2", "–"]
+    assert "- ls: Δm and Δt over the seeds that STL has too: 0, 1." in text
+    assert "- mgda: no Δm without STL runs of the same seeds: `mtl-bench train" in text
+    assert "- The rows differ in more than the method. dataset.scale: 30 in mgda" in text
+    assert "Not shown: 1 failed (see `mtl-bench status" in text
+    assert render_selections(find_records(tmp_path), form="csv", width=400).count("\n") == 4
+
+
+def test_a_rule_that_some_runs_lack_has_counts_of_its_own(tmp_path):
+    for seed in (0, 1):
+        rules = ("best_val", "last") if seed else ("best_val",)
+        for label in ("stl", "ls"):
+            scene(tmp_path, label, seed, 0.0, 0.0, metrics=under_rules(40.0, *rules))
+    scene(tmp_path, "mgda", 0, 0.0, 0.0, metrics=under_rules(40.0, "best_val"))
+    text = render_selections(find_records(tmp_path), form="markdown", width=400)
+    assert [cell(text, "ls", f"n {rule}") for rule in ("best_val", "last")] == ["2", "1"]
+    assert [cell(text, "mgda", f"n {rule}") for rule in ("best_val", "last")] == ["1", "–"]
+    assert "- mgda: only seed 0 (best_val)." in text
+
+
 def settings_of(tmp_path, **changes):
     plain = {key.replace("__", "."): value for key, value in SETTINGS.items()}
     return plain | {"paths.results": str(tmp_path / "results")} | changes
@@ -164,6 +207,29 @@ def test_without_a_finished_run_no_table_is_written(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("names", "changes", "advice"),
+    [
+        ([], {}, "dataset=nyuv2 method=taskforce seed=0,1,2 profile=demo"),
+        ([], {"selection": "all"}, "dataset=nyuv2 method=taskforce seed=0,1,2 profile=demo"),
+        (["table1"], {}, "experiment=table1 dataset=nyuv2 seed=0,1,2 profile=demo"),
+        (["table2_qm9"], {}, "experiment=table2_qm9 dataset=qm9 seed=0,1,2 profile=demo"),
+        (["table5"], {}, "profile=demo"),
+        ([], {"profile": "typo"}, "No run record has profile=typo; there are demo."),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "latex"])
+def test_what_is_no_table_is_not_where_a_program_reads(
+    tmp_path, names, changes, advice, form, capsys
+):
+    place = {"profile": "demo", "dataset": "nyuv2", "done": False}
+    scene(tmp_path / "results", "ls", 0, 40.0, 0.5, **place)
+    tables(names, settings_of(tmp_path, format=form, **changes))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert advice in shown.err
+
+
+@pytest.mark.parametrize(
     ("names", "changes", "message"),
     [
         ([], {"format": "html"}, "format=html: must be one of markdown, latex, csv"),
@@ -178,6 +244,20 @@ def test_without_a_finished_run_no_table_is_written(tmp_path, capsys):
             for value in ("foo", "", "best_val,last")
         ),
         (["table1"], {"selection": "all"}, "selection=all: must be one of best_val, last, last_k"),
+        *(
+            ([name], {"baseline": "published"}, f"{name} takes no baseline=published: leave it out")
+            for name in ("against_ls", "costs", "table5", "weights")
+        ),
+        (
+            ["table1", "table6"],
+            {"selection": "last"},
+            "table6 takes no selection=last: leave it out",
+        ),
+        (
+            [],
+            {"selection": "all", "baseline": "published"},
+            "selection=all takes no baseline=published: leave it out",
+        ),
     ],
 )
 def test_an_unknown_choice_is_named(tmp_path, names, changes, message):

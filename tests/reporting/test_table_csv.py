@@ -13,7 +13,7 @@ from mtl_bench.reporting.run_tables import render_runs
 from mtl_bench.reporting.statistics import compare, runs_under
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Table
 from mtl_bench.reporting.table_csv import as_csv
-from mtl_bench.reporting.tables import metric_header
+from mtl_bench.reporting.tables import metric_header, render_tables
 from tests.records.synthetic import SCENE_TASKS, qm9_tasks, scaled, write_record
 from tests.reporting.figures.records import PROCEDURAL, write_run
 
@@ -22,7 +22,7 @@ pandas = pytest.importorskip("pandas")
 FIRST = Table(
     "mini / one",
     "method",
-    ["a_b", "c¹,²", "d"],
+    ["a_b", "c", "d"],
     Columns(["x ↓"], [[Cell("1.00 ± 0.10", 1.0, 0.1), Cell("2.00", 2.0), NO_CELL]]),
     Columns(
         ["95 %", "cost", "paper", "sd", "again", "sd"],
@@ -40,6 +40,7 @@ FIRST = Table(
         "- * computed.",
         "- x: y.",
     ],
+    ["", "¹,²", ""],
 )
 SECOND = Table(
     "mini / two",
@@ -141,6 +142,20 @@ def assert_same(number, expected):
         assert number is None or pandas.isna(number)
     else:
         assert number == pytest.approx(expected, rel=1e-12)
+
+
+def test_labels_are_whole_whatever_they_end_in(tmp_path):
+    both = {"values": scaled(1.0), "tasks": qm9_tasks()}
+    for label, title in (("ls", "L²"), ("uw", "U,"), ("mgda", "M¹")):
+        write_record(tmp_path, label, 0, title=title, **both)
+    write_record(tmp_path, "ls", 1, title="L²", **both)
+    found = read(render_tables(find_records(tmp_path), form="csv")).set_index("method")
+    assert set(found.index) == {"L²", "U,", "M¹"}
+    assert "seeds 0, 1" in found.loc["L²", "notes"]
+    assert "seeds 0, 1" not in found.loc["M¹", "notes"]
+    assert "no Δm without STL runs" in found.loc["U,", "notes"]
+    text = render_tables(find_records(tmp_path), width=400)
+    assert "| L²¹,² " in text
 
 
 def test_states_of_runs_are_notes(results):

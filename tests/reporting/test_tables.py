@@ -466,6 +466,17 @@ def test_two_seeds_call_nothing_the_best(tmp_path: Path) -> None:
     assert "**60.33" in render_tables(find_records(tmp_path))
 
 
+def test_seeds_without_a_delta_call_nothing_the_best(tmp_path: Path) -> None:
+    for seed in range(3):
+        for label, miou in (("stl", 40.0), ("ls", 41.0), ("mgda", 60.0)):
+            if (label, seed) != ("stl", 2):
+                scene(tmp_path, label, seed, miou + seed, 0.5)
+    text = render_tables(find_records(tmp_path), width=240)
+    assert cell(text, "mgda", "Seg miou [%] ↑").startswith("**")
+    assert cell(text, "mgda", "Δm, n") == "2"
+    assert not cell(text, "mgda", "Δm [%] ↓").startswith("**")
+
+
 def test_other_networks_have_no_published_numbers(tmp_path: Path) -> None:
     scene(tmp_path, "mgda", 0, 40.0, 0.5, dataset="nyuv2", architecture="mtan")
     scene(tmp_path, "mgda", 0, 40.0, 0.5, dataset="nyuv2", architecture="segnet", hash8="aaaaaaaa")

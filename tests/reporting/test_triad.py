@@ -128,6 +128,9 @@ def test_the_table_has_a_row_for_each_run_and_component(tmp_path):
     assert rows["pcgrad critic seed 1"] == [*opposed, "25", "100.0 %"]
     assert "ls actor seed 0, ls critic seed 0" in text.replace("\n", " ")
     assert len(rows) == 4
+    latex = render_runs("triad", find_records(tmp_path), form="latex", width=200)
+    assert latex.isascii()
+    assert r"$\xi$ $\leq$ 1" in latex
 
 
 def test_without_a_gram_matrix_it_says_so(tmp_path, capsys):

@@ -72,7 +72,7 @@ def run(words: Sequence[str]) -> int:
     """Draw the named figures, all by default; say what was written and what could not be drawn.
 
     Raises:
-        ConfigError: an unknown figure or setting, or matplotlib is missing.
+        ConfigError: an unknown figure, setting or method, or matplotlib is missing.
     """
     names = [word for word in words if "=" not in word]
     if unknown := [name for name in names if name not in FIGURES]:
@@ -94,7 +94,9 @@ def run(words: Sequence[str]) -> int:
         chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
         print(explain_no_records(results, chosen))
         return 0
-    scenes = find_scenes(records, settings["selection"], parse_list(settings["method"]))
+    methods = parse_list(settings["method"])
+    _require_labels(methods, records)
+    scenes = find_scenes(records, settings["selection"], methods)
     several = len({scene.setting.profile for scene in scenes}) > 1
     for scene in scenes:
         profile = scene.setting.profile
@@ -105,6 +107,17 @@ def run(words: Sequence[str]) -> int:
             print(_report(outcome), end="")
     print(_left_out(records, scenes), end="")
     return 0
+
+
+def _require_labels(methods: Sequence[str], records: Sequence[Record]) -> None:
+    """Check that every method has a record, be it unfinished.
+
+    Raises:
+        ConfigError: it names the first that has none, and those that there are.
+    """
+    there = sorted({record.label for record in records})
+    if unknown := [method for method in methods if method not in there]:
+        raise ConfigError(f"no run record has method={unknown[0]}; there are {', '.join(there)}")
 
 
 def draw_figures(

@@ -465,6 +465,16 @@ def test_bad_words_are_one_line(tmp_path: Path, capsys, words: list[str], messag
     assert message in capsys.readouterr().err
 
 
+def test_a_method_that_no_run_has_is_named(tmp_path: Path, capsys) -> None:
+    write_run(tmp_path, "ls", 0)
+    write_record(tmp_path, "mgda", 0, done=False)
+    words = ["figures", "curves", f"paths.results={tmp_path}"]
+    assert main([*words, "method=ls,nosuch"]) == 2
+    told = "no run record has method=nosuch; there are ls, mgda"
+    assert told in capsys.readouterr().err
+    assert main([*words, "method=ls,mgda"]) == 0
+
+
 def test_without_matplotlib_it_says_how_to_get_it(tmp_path: Path, capsys, monkeypatch) -> None:
     write_run(tmp_path, "ls", 0)
     monkeypatch.setitem(sys.modules, "matplotlib", None)

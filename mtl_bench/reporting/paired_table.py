@@ -38,7 +38,7 @@ NOTE = (
 )
 
 
-class Family(NamedTuple):
+class PairedRows(NamedTuple):
     """Rows that differ from a reference in nothing but method and network, and the reference."""
 
     reference: MethodRow
@@ -53,15 +53,15 @@ def paired_tables(scene: FigureContext, label: str) -> list[Table]:
         label: of the reference. Variants of it that are trained under other settings, but with the
             same method and network, are the references of the rows that share these.
     """
-    families = find_families(scene, label)
-    tables = [found for family in families if (found := _table(scene, family))]
+    pairings = find_paired_rows(scene, label)
+    tables = [found for pairing in pairings if (found := _table(scene, pairing))]
     if not tables:
         return []
     first, *others = tables
-    return [replace(first, notes=[*first.notes, *_strangers(scene, families, label)]), *others]
+    return [replace(first, notes=[*first.notes, *_strangers(scene, pairings, label)]), *others]
 
 
-def find_families(scene: FigureContext, label: str) -> list[Family]:
+def find_paired_rows(scene: FigureContext, label: str) -> list[PairedRows]:
     """Return every reference with the rows that may be held against it; STL never is."""
     rows = {row.name: row for row in scene.comparison.rows}
     groups = [Group(name, row.label, scene.runs[name], None) for name, row in rows.items()]
@@ -72,7 +72,7 @@ def find_families(scene: FigureContext, label: str) -> list[Family]:
         if any((group.method, group.system) == (own.method, own.system) for own in plain)
     ]
     return [
-        Family(
+        PairedRows(
             rows[reference.name],
             [
                 rows[group.name]
@@ -117,9 +117,9 @@ def _lacks(scene: FigureContext, label: str) -> list[str]:
     return lacks or [few]
 
 
-def _strangers(scene: FigureContext, families: Sequence[Family], label: str) -> list[str]:
+def _strangers(scene: FigureContext, pairings: Sequence[PairedRows], label: str) -> list[str]:
     """Return a note on the rows that no reference was trained like."""
-    held = {row.name for own in families for row in (own.reference, *own.rows) if own.rows}
+    held = {row.name for own in pairings for row in (own.reference, *own.rows) if own.rows}
     left = [row.name for row in scene.comparison.rows if row.name not in held]
     left = [name for name in left if scene.runs[name][0].record.method != "stl"]
     if not left:
@@ -130,10 +130,10 @@ def _strangers(scene: FigureContext, families: Sequence[Family], label: str) -> 
     ]
 
 
-def _table(scene: FigureContext, family: Family) -> Table | None:
+def _table(scene: FigureContext, pairing: PairedRows) -> Table | None:
     """Return the table of a reference; None if no row has enough seeds."""
-    reference, score = family.reference, scene.comparison.score
-    every = {row.name: paired_differences(row, reference) for row in family.rows}
+    reference, score = pairing.reference, scene.comparison.score
+    every = {row.name: paired_differences(row, reference) for row in pairing.rows}
     found = {name: own for name, own in every.items() if len(own) >= FEWEST}
     if not found:
         return None
@@ -147,12 +147,12 @@ def _table(scene: FigureContext, family: Family) -> Table | None:
         "",
         list(found),
         Columns(),
-        Columns.of(_columns(found, family.rows, score)),
+        Columns.of(_columns(found, pairing.rows, score)),
         [
             f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}, "
             f"selection {scene.setting.selection}. {note}",
             *_few([name for name in every if name not in found]),
-            *_without_score(scene, family),
+            *_without_score(scene, pairing),
         ],
     )
 
@@ -190,10 +190,10 @@ def _few(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _without_score(scene: FigureContext, family: Family) -> list[str]:
+def _without_score(scene: FigureContext, pairing: PairedRows) -> list[str]:
     """Return a note on the runs of the table that have ended without a score, by row."""
     told = []
-    for row in (family.reference, *family.rows):
+    for row in (pairing.reference, *pairing.rows):
         settings = scene.runs[row.name][0].record.settings
         own = [r for r in scene.unfinished if (r.label, r.settings) == (row.label, settings)]
         states = Counter(record.state for record in own if record.state in ENDED)

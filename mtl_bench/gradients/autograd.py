@@ -170,7 +170,7 @@ def apart(gradients: Sequence[Tensor | None]) -> Gradients:
         for number, gradient in enumerate(found)
         if gradient is not None and gradient.numel() and gradient.layout is torch.strided
     ]
-    if len({g.untyped_storage().data_ptr() for _, g in dense}) < len(dense):
+    if len({g.untyped_storage()._cdata for _, g in dense}) < len(dense):
         end = 0
         for number, gradient in sorted(dense, key=lambda pair: pair[1].data_ptr()):
             start = gradient.data_ptr()

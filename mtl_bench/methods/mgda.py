@@ -67,7 +67,8 @@ class MGDA(Method):
         """Return the min-norm weights, (T,).
 
         Raises:
-            NonFiniteError: a loss or an entry of the Gram matrix is not finite.
+            NonFiniteError: a loss or an entry of the Gram matrix is not finite, or a loss negative
+                that normalises.
         """
         assert gram_TT is not None
         self.finite(losses_T, "the loss")

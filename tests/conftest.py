@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +22,15 @@ if os.environ.get("MTL_BENCH_TEST_CUDA") != "1":
 # the same examples every time, however slow; --hypothesis-profile=default draws others
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what thousands of tests are made of out of every later collection of garbage.
+
+    Trainings collect garbage before they begin, which would take a second each.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

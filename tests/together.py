@@ -13,6 +13,7 @@ import torch
 
 from mtl_bench import ranks
 from mtl_bench.runtime.explain import explain
+from tests.end_to_end.forks import IMPORTED
 
 PATIENCE = 240.0
 """Seconds after which processes that hang fail a test, on a machine that does much else."""
@@ -31,10 +32,11 @@ def run_together(size: int, folder: Path, function: Any, *arguments: Any) -> lis
     What it raises is answered too; a process that dies or hangs answers None.
     """
     folder.mkdir(parents=True)
-    spawn = multiprocessing.get_context("spawn")
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload([*IMPORTED])  # torch takes an interpreter seconds
     port = free_port()
     processes = [
-        spawn.Process(target=_work, args=(rank, size, port, folder, function, arguments))
+        fork.Process(target=_work, args=(rank, size, port, folder, function, arguments))
         for rank in range(size)
     ]
     for process in processes:

@@ -17,11 +17,11 @@ from torch import Tensor
 from mtl_bench.errors import NoLabelsError
 from mtl_bench.gradients.autograd import (
     RUN_SCALARS,
-    check_unread,
     parameter_runs,
     widest_dtype,
     write_gradients,
 )
+from mtl_bench.gradients.checks import check_unread
 from mtl_bench.gradients.communicator import Communicator
 from mtl_bench.gradients.gram import gram_matrix
 from mtl_bench.gradients.task_gradients import TaskGradients

@@ -17,10 +17,6 @@ from mtl_bench.gradients.autograd import (
     RUN_SCALARS,
     Gradients,
     apart,
-    check_losses,
-    check_parameters,
-    check_scalable,
-    check_unread,
     differentiate,
     fill,
     inner_product,
@@ -30,6 +26,14 @@ from mtl_bench.gradients.autograd import (
     sum_present,
     widest_dtype,
     write_gradients,
+)
+from mtl_bench.gradients.checks import (
+    check_losses,
+    check_parameters,
+    check_reached,
+    check_scalable,
+    check_tasks,
+    check_unread,
 )
 from mtl_bench.gradients.cut import Cut
 from mtl_bench.gradients.gram import gram_matrix
@@ -137,11 +141,7 @@ class TaskGradients:
         self.own = [[*parameters, *together] for parameters in alone]
         self._every_own = [*chain.from_iterable(alone), *together]
         self.tasks = tuple(range(len(self.losses)) if tasks is None else tasks)
-        if len(self.tasks) != len(self.losses) or not _are_numbers(self.tasks):
-            raise ConfigError(
-                f"tasks={list(self.tasks)}: give each of the {len(self.losses)} losses a number of "
-                "its own, 0 or more"
-            )
+        check_tasks(self.tasks, self.losses)
         self.batches = (1,) * len(self.losses)
         """Of each task, the number of batches that its loss is the mean of."""
         self.known_gram_TT: Tensor | None = None
@@ -232,7 +232,7 @@ class TaskGradients:
         They are float32 or wider, whatever they are taken of.
         """
         if self._jacobian_TP is None:
-            self._require(any(loss.requires_grad for loss in self.losses))
+            check_reached(any(loss.requires_grad for loss in self.losses))
             self._jacobian_TP = self._empty_jacobian()
             outputs = self.losses if self._cut is None else (self._cut.output,)
             reached = bool(self.shared) and any(output.requires_grad for output in outputs)
@@ -362,7 +362,7 @@ class TaskGradients:
 
         The leaf is that of the cut, if there is one.
         """
-        self._require(any(loss.requires_grad for loss in self.losses))
+        check_reached(any(loss.requires_grad for loss in self.losses))
         if self._cut is None:
             return [differentiate(x, self.shared, connected=True) for x in self.losses], []
         leaf, output = self._cut.leaf, self._cut.output
@@ -391,16 +391,7 @@ class TaskGradients:
             fill(jacobian_TP[t], self.shared, gradients[: len(self.shared)])
             if self._cut is None:
                 self._own_gradients.append(self._unscaled(gradients[len(self.shared) :]))
-        self._require(reached or self._cut is not None or not (self.shared or self._every_own))
-
-    @staticmethod
-    def _require(reached: bool) -> None:
-        """Raise where ``backward`` would too, or would move other parameters than these."""
-        if not reached:
-            raise ConfigError(
-                "no loss depends on any of the parameters: were the losses made under "
-                "torch.no_grad(), or by another copy of the network, or was their mean taken?"
-            )
+        check_reached(reached or self._cut is not None or not (self.shared or self._every_own))
 
     def _differentiate_together(self, jacobian_TP: Tensor) -> None:
         if self._cut is None:
@@ -431,7 +422,7 @@ class TaskGradients:
         The runs are those of ``parameter_runs``. Each is in the place of the one before, or, where
         the Jacobian is there already, a part of it.
         """
-        self._require(any(loss.requires_grad for loss in self.losses))
+        check_reached(any(loss.requires_grad for loss in self.losses))
         runs = list(parameter_runs(self.shared, self._run))
         sizes = [sum(p.numel() for p in run) for run in runs]
         if self._jacobian_TP is not None:
@@ -461,7 +452,7 @@ class TaskGradients:
         assert self._cut is not None
         leaf = self._cut.leaf
         if not self._cotangents:
-            self._require(any(loss.requires_grad for loss in self.losses))
+            check_reached(any(loss.requires_grad for loss in self.losses))
             last = len(self.losses) - 1  # heads may share what has no parameters, such as pooling
             for t, (loss, own) in enumerate(zip(self._scaled, self.own, strict=True)):
                 cotangent, *gradients = differentiate(loss, [leaf, *own], keep=t < last)
@@ -476,7 +467,7 @@ class TaskGradients:
         else:
             gradients = differentiate(self._weighted(weights_T), self.shared, keep=bool(own))
             gradients += differentiate(self._weighted(heads_T), own)
-        self._require(any(gradient is not None for gradient in gradients))
+        check_reached(any(gradient is not None for gradient in gradients))
         gradients = apart(self._unscaled(gradients))
         self._write_shared(gradients[: len(self.shared)])
         write_gradients(own, gradients[len(self.shared) :])
@@ -510,7 +501,3 @@ class TaskGradients:
 
     def _write_shared(self, gradients: Sequence[Tensor | None]) -> None:
         write_gradients(self.shared, gradients)
-
-
-def _are_numbers(tasks: Sequence[int]) -> bool:
-    return len({*tasks}) == len(tasks) and min(tasks) >= 0

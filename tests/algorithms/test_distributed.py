@@ -228,7 +228,7 @@ def test_two_processes_make_the_updates_of_one(small_data, tmp_path):
         2,
         [
             *(("qm9", method, lacking, {}) for method in QUICK),
-            ("qm9", "mgda", complete, {"max_memory": 1e-6}),
+            ("qm9", "mgda", complete, {"max_memory": 1e-5}),
             ("nyuv2", "nashmtl", unlabelled, {}),
             ("qm9", "graddrop", lacking, AT_REPRESENTATION),
             ("cifar100", "mgda", complete, {}),  # its agents learn by other means than gradients

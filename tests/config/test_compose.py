@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 
 import pytest
 import yaml
@@ -42,22 +43,25 @@ def choices():
                 if dataset in SHORTHANDS and group != "dataset":
                     continue
                 network = architecture_of(group, choice)
-                if network is not None:
-                    path = find_config_folder() / "architecture" / f"{network}.yaml"
-                    if dataset not in yaml.safe_load(path.read_text())["serves"]:
-                        continue
+                if network and dataset not in file_of("architecture", network)["serves"]:
+                    continue
                 if not fits(group, choice, dataset):
                     continue
                 if (group, choice) != ("dataset", choice) or dataset == choice:
                     yield dataset, group, choice
 
 
+@cache
+def file_of(group, choice):
+    """What the file of a choice says."""
+    return yaml.safe_load((find_config_folder() / group / f"{choice}.yaml").read_text())
+
+
 def architecture_of(group, choice):
     """The architecture that a choice is or brings, if it is for some data sets alone."""
     if group != "ablation":
         return choice if group == "architecture" else None
-    text = yaml.safe_load((find_config_folder() / group / f"{choice}.yaml").read_text())
-    defaults = {k: v for entry in text["defaults"] for k, v in entry.items()}
+    defaults = {k: v for entry in file_of(group, choice)["defaults"] for k, v in entry.items()}
     return defaults.get("override /architecture")
 
 
@@ -65,8 +69,8 @@ def fits(group, choice, dataset):
     """Whether an algorithm, a protocol with its constants or an experiment is for a data set."""
     simulated = dataset in SIMULATED
     if group == "experiment":
-        text = yaml.safe_load((find_config_folder() / group / f"{choice}.yaml").read_text())
-        defaults = {k: v for entry in text.get("defaults", []) for k, v in entry.items()}
+        entries = file_of(group, choice).get("defaults", [])
+        defaults = {k: v for entry in entries for k, v in entry.items()}
         return defaults.get("override /dataset", dataset) == dataset
     if group == "algorithm":
         return (choice == "sac") == simulated

@@ -18,8 +18,9 @@ from mtl_bench.datasets.loading import (
     load_batches,
 )
 from tests.end_to_end.processes import ENVIRONMENT, ROOT
+from tests.nightly import gate
 
-START_METHODS = ("fork", "spawn", pytest.param("forkserver", marks=pytest.mark.nightly))
+START_METHODS = gate(1, ["fork", "spawn", "forkserver"])
 
 
 class Slow:

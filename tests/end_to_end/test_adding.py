@@ -177,6 +177,7 @@ def test_killed_half_way_the_same_command_ends_with_the_same_bits(desk, environm
     )
 
 
+@pytest.mark.nightly
 def test_a_sweep_finds_it_by_pattern_and_in_its_workers(desk, environment):
     words = ("train", "-m", "dataset=waves", "method=glob(mag*)", "profile=smoke", "seed=0,1")
     launcher = ("hydra/launcher=processes", "hydra.launcher.n_jobs=2", "paths.results=swept")

@@ -273,7 +273,7 @@ def test_an_unknown_table_is_named_with_what_there_is(tmp_path):
     assert "unknown table table0; allowed: " in only_line(done.stderr)
 
 
-@pytest.mark.parametrize(("launcher", "jobs"), gate(1, [("processes", 2), ("basic", 1)]))
+@pytest.mark.parametrize(("launcher", "jobs"), gate(1, [("basic", 1), ("processes", 2)]))
 def test_a_stopped_sweep_saves_what_runs_and_begins_no_other_run(launcher, jobs, tiny_desk):
     words = (*TINY, "-m", LONG, "seed=0,1,2", f"hydra/launcher={launcher}")
     process = start(*words, cwd=tiny_desk)

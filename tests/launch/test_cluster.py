@@ -11,11 +11,12 @@ from mtl_bench.errors import Interrupted, MtlBenchError
 from mtl_bench.launch.cluster import launch
 from tests.launch import stand_ins
 from tests.launch.slurm import make_slurm
+from tests.nightly import gate
 
 submitit = pytest.importorskip("submitit")
 
 
-@pytest.fixture(params=["local", "slurm"])
+@pytest.fixture(params=gate(1, ["slurm", "local"]))
 def kind(request, tmp_path, monkeypatch):
     """Both kinds, on this machine, with the time that submitit waits for a result cut short."""
     (tmp_path / "slurm").mkdir()

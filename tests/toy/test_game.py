@@ -90,6 +90,7 @@ def test_without_a_future_the_optimum_is_the_best_next_step():
         )
 
 
+@pytest.mark.nightly
 def test_agents_learn_to_do_better_than_equal_weights():
     played = play(GameVariant("", 0.0, {}), seeds=1, steps=1000)
     assert min(played.final_shares()) > 0.2

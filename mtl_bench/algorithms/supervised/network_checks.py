@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.errors import ConfigError
 from mtl_bench.gradients import Cut
-from mtl_bench.gradients.autograd import check_parameters
+from mtl_bench.gradients.checks import check_parameters
 
 CAUSES = (
     "look for detach(), torch.no_grad(), a loss without a graph, "

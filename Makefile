@@ -164,6 +164,7 @@ clean: ## remove .venv and caches; data and results stay
 
 .venv/.ready: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing mtl_bench into .venv (torch is large: this takes a few minutes)"
+	@$(PIP) --upgrade pip  # that of a new venv may be old, and takes twice the time
 	@$(PIP) --editable '.[qm9,report]'
 	@touch $@
 

@@ -109,7 +109,7 @@ def test_a_method_is_the_one_of_a_run():
 TEXTS = st.text(st.sampled_from("${}\\'\"a:,.[](=? é\n#%")).filter(lambda text: text != "???")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(TEXTS)
 def test_a_string_of_python_reaches_the_configuration_as_it_is(text):
     values = {"paths": {"data": f"/{text}"}, "method": {"arguments": {"a": [text], text: "b"}}}

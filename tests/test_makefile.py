@@ -58,7 +58,8 @@ def test_every_launcher_has_what_it_needs_installed_once(desk):
 
 def test_after_the_demo_figures_can_be_drawn(desk):
     (desk / ".venv" / ".ready").unlink()
-    (install,) = (line for line in typed(desk, "make", "demo") if "pip" in line)
+    newest, install = (line for line in typed(desk, "make", "demo") if "pip" in line)
+    assert newest.endswith(" --upgrade pip")
     extras = re.search(r"\[([\w,]+)\]$", install)[1].split(",")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [name for extra in extras for name in project["optional-dependencies"][extra]]

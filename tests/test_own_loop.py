@@ -62,6 +62,7 @@ def test_every_block_of_the_page_runs(section, tmp_path, monkeypatch):
         assert epochs == [0, 1, 2, 3]
 
 
+@pytest.mark.nightly
 def test_a_script_pays_for_torch_and_numpy_alone():
     script = """
 import sys, torch, numpy

@@ -4,7 +4,6 @@ import re
 
 import pytest
 import torch
-from torch_geometric.nn import global_add_pool
 
 from mtl_bench.architectures.pyg import PyG, to_pyg
 from mtl_bench.cli import main
@@ -113,6 +112,8 @@ def test_every_parameter_is_shared_or_owned_by_one_task(name, batch):
 
 
 def test_predictions_are_those_of_the_network_called_by_hand(batch):
+    from torch_geometric.nn import global_add_pool  # takes seconds, which collecting need not
+
     network = PyG(TASKS, **NETWORKS["GIN"])
     graph = to_pyg(batch, "bonds")
     atoms = network.network(graph.x, graph.edge_index)

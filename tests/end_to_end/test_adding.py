@@ -189,6 +189,7 @@ def test_a_sweep_finds_it_by_pattern_and_in_its_workers(desk, environment):
     assert versions == ["0.1.0", "0.1.0"]
 
 
+@pytest.mark.nightly
 def test_the_pages_own_tests_pass(desk, environment):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "tests"],

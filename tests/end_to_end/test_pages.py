@@ -271,14 +271,6 @@ def run_python(file):
     return done.stdout
 
 
-def test_the_loop_of_the_readme_learns(tmp_path):
-    (code,) = blocks("README.md", "python")
-    file = tmp_path / "loop.py"
-    file.write_text(f"{code}\nprint(sum(losses).item())\n")
-    assert float(run_python(file)) < 0.6  # 2 (1 - 2/π) = 0.73 of predicting the mean
-    assert len(code.splitlines()) <= 16
-
-
 @pytest.mark.nightly
 def test_the_search_of_the_guide_searches_and_goes_on(desk):
     pytest.importorskip("optuna")

@@ -73,5 +73,6 @@ def test_the_loop_of_the_readme_trains_with_torch_and_numpy_alone(environment, t
     file, loss, *modules = run(environment, tmp_path, "python", "loop.py").split()
     assert file.startswith(str(environment))
     assert float(loss) < 0.6  # 2 (1 - 2/π) = 0.73 of predicting the mean
+    assert len(code.splitlines()) <= 16
     assert "torch" in modules
     assert not {"hydra", "omegaconf", "pydantic", "pyarrow", "rich"} & set(modules)

@@ -104,6 +104,7 @@ def test_environments_without_pictures_say_so():
         pass
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(importlib.util.find_spec("metaworld") is None, reason="needs Meta-World")
 def test_meta_world_is_rendered_without_a_display(tmp_path):
     config = compose_config(

@@ -96,8 +96,8 @@ def assert_gone(folder):
 
 @pytest.mark.parametrize(
     ("number", "group"),
-    [(signal.SIGTERM, False), (signal.SIGUSR1, False), (signal.SIGINT, True)],
-    ids=["SIGTERM to the sweep", "SIGUSR1 to the sweep", "Ctrl-C"],
+    gate(1, [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGUSR1, False)]),
+    ids=["Ctrl-C", "SIGTERM to the sweep", "SIGUSR1 to the sweep"],
 )
 def test_a_request_to_stop_lets_all_save_and_begins_no_other(number, group, start, tmp_path):
     process = start(tmp_path, "save_when_told")

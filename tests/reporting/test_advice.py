@@ -110,7 +110,7 @@ def test_records_are_listed_by_the_command_that_says_so(capsys):
     assert "2 interrupted, 1 missing" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", gate(2, ["table3", "table8", "table6", "weights"]))
+@pytest.mark.parametrize("name", gate(1, ["table8", "table3", "table6", "weights"]))
 @pytest.mark.parametrize("dataset", [None, "qm9"])
 def test_a_table_without_runs_names_sweeps_that_can_be(name, dataset, capsys):
     chosen = [f"dataset={dataset}"] if dataset else []

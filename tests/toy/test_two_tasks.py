@@ -10,7 +10,6 @@ from mtl_bench.cli import main
 from mtl_bench.toy import two_tasks, valley
 from mtl_bench.toy.trajectories import all_trajectories, trajectory
 from mtl_bench.toy.two_tasks import OFFSET, STARTS, losses, pareto_front
-from tests.nightly import gate
 
 COORDINATES = st.floats(-10, 10)
 
@@ -68,7 +67,8 @@ def test_the_bargaining_solution_ends_inside_the_front(start):
     assert along == pytest.approx(-8.4, abs=0.15)
 
 
-@pytest.mark.parametrize("landscape", gate(1, [two_tasks, valley]))
+@pytest.mark.nightly
+@pytest.mark.parametrize("landscape", [two_tasks, valley])
 def test_every_method_moves_and_stays_finite(landscape):
     starts = landscape.STARTS
     for name, points in all_trajectories(landscape.losses, starts, steps=5):

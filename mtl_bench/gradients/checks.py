@@ -103,7 +103,7 @@ def check_tasks(tasks: Sequence[int], losses: Sequence[Tensor]) -> None:
     Raises:
         ConfigError: it names the numbers.
     """
-    if len(tasks) != len(losses) or len({*tasks}) < len(tasks) or min(tasks, default=0) < 0:
+    if len(tasks) != len(losses) or len({*tasks}) < len(tasks) or min(tasks) < 0:
         raise ConfigError(
             f"tasks={list(tasks)}: give each of the {len(losses)} losses a number of its own, 0 or "
             "more"

@@ -61,7 +61,7 @@ FIGURES = (
 CHOSEN = ("profile", "dataset")
 SETTINGS = {
     "tables": (
-        *(*CHOSEN, "seed", "selection", "baseline", "format"),
+        *(*CHOSEN, "method", "seed", "selection", "baseline", "format"),
         *("paths.results", "paths.tables"),
     ),
     "figures": (*CHOSEN, "method", "seed", "selection", "paths.results", "paths.figures"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from mtl_bench.advice import command
 from mtl_bench.config.overrides import find_overrides
+from mtl_bench.errors import ConfigError
 from mtl_bench.files import printable
 from mtl_bench.records.reader import FOLDER, Record, find_record, find_records
 from mtl_bench.reporting.grouping import shared_overrides
@@ -95,6 +96,17 @@ def choose_records(results: Path, settings: Mapping[str, str | None]) -> list[Re
     found = find_records(results, profile=settings["profile"], dataset=settings["dataset"])
     seeds = parse_seeds(settings["seed"])
     return [record for record in found if not seeds or record.seed in seeds]
+
+
+def require_labels(methods: Sequence[str], records: Sequence[Record]) -> None:
+    """Check that every method has a record, be it unfinished.
+
+    Raises:
+        ConfigError: it names the first that has none, and those that there are.
+    """
+    there = sorted({record.label for record in records})
+    if unknown := [method for method in methods if method not in there]:
+        raise ConfigError(f"no run record has method={unknown[0]}; there are {', '.join(there)}")
 
 
 def explain_no_records(results: Path, chosen: Mapping[str, str | None]) -> str:

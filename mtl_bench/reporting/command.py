@@ -13,7 +13,7 @@ from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import explain_write_errors, write_atomically
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.advice import choose_records, explain_no_records
+from mtl_bench.reporting.advice import choose_records, explain_no_records, require_labels
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments
@@ -22,11 +22,12 @@ from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
 from mtl_bench.values import SELECTIONS
-from mtl_bench.words import require_choice
+from mtl_bench.words import parse_list, require_choice
 
 SETTINGS = {
     "profile": None,
     "dataset": None,
+    "method": None,
     "seed": None,
     "selection": None,
     "baseline": "own",
@@ -62,6 +63,10 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     _refuse_ignored(names, settings)
     results = Path(settings["paths.results"])
     records = choose_records(results, settings)
+    methods = parse_list(settings["method"])
+    if records and methods:
+        require_labels(methods, records)
+        records = [record for record in records if record.label in methods]
     if not names and not records:
         chosen = {key: settings[key] for key in ("profile", "dataset", "seed")}
         _tell(explain_no_records(results, chosen), settings["format"])
@@ -97,6 +102,9 @@ def _refuse_ignored(names: Sequence[str], settings: dict[str, Any]) -> None:
         known = find_experiments()
         ignored += [(name, "baseline") for name in names if name not in known]
         ignored += [("selection=all", "baseline")] * (settings["selection"] == "all")
+    if settings["method"]:  # others compare rows, and say another thing of a few of them
+        by_run = [name for name, table in RUN_TABLES.items() if table.by_run]
+        ignored += [(name, "method") for name in names or ["tables"] if name not in by_run]
     if settings["selection"]:
         ignored += [(name, "selection") for name in names if name in COST_TABLES]
     if ignored:

@@ -8,22 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.files import printable
+from mtl_bench.records.epochs import read_epochs
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import CURVATURE, find_parts, step_series
 from mtl_bench.reporting.agent_table import agent_table
 from mtl_bench.reporting.cost_tables import step_cost_table
 from mtl_bench.reporting.figures.context import FigureContext, find_scenes
-from mtl_bench.reporting.figures.series import Array, nan_mean, shares
+from mtl_bench.reporting.figures.series import Array, epoch_series, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
 from mtl_bench.reporting.paired_table import FEWEST, explain_lack, paired_tables
 from mtl_bench.reporting.statistics import ScoredRun
-from mtl_bench.reporting.table import Cell, Columns, Format, Table, number_cell, render
+from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, number_cell, render
 from mtl_bench.reporting.tables import filled
 from mtl_bench.reporting.triad import pair_columns, pair_statistics, triad_shares
 
@@ -45,6 +46,7 @@ class RunTable(NamedTuple):
         methods: which to train where there is no run.
         seeds: with how many.
         explain: says why a comparison has none, and what to do; None to say what is ``shown``.
+        by_run: whether a row says the same whatever other rows there are, so that some will do.
     """
 
     make: Callable[[FigureContext], Sequence[Table]]
@@ -53,6 +55,7 @@ class RunTable(NamedTuple):
     methods: str = "taskforce"
     seeds: int = 3
     explain: Callable[[FigureContext], str] | None = None
+    by_run: bool = False
 
 
 def render_runs(
@@ -102,18 +105,21 @@ class LoggedRuns(NamedTuple):
 
 
 def read_logged_runs(
-    scene: FigureContext, read: Callable[[ScoredRun, list[str], str], list[Cell] | None]
+    scene: FigureContext,
+    components: Sequence[str],
+    read: Callable[[ScoredRun, list[str], str], list[Cell] | None],
 ) -> LoggedRuns:
     """Read the step log of each run and component.
 
     Args:
         scene: the comparison.
+        components: their names, "" for the only one.
         read: (run, tasks, component) -> cells, None without such a log; may raise a RecordError.
     """
     found = LoggedRuns({}, [], [])
     for row in scene.comparison.rows:
         found.remarks.extend(f"- {row.name}: {note}." for note in unsealed_note(row.unsealed))
-        for run, component in product(scene.runs[row.name], scene.components):
+        for run, component in product(scene.runs[row.name], components):
             name = " ".join([row.name, *filter(None, [component]), f"seed {run.record.seed}"])
             try:
                 cells = read(run, list(scene.tasks), component)
@@ -129,21 +135,22 @@ def read_logged_runs(
 
 def weight_table(scene: FigureContext) -> Table | None:
     """Return each run's mean share of every task in the last updates."""
-    rows, without, remarks = read_logged_runs(scene, _weight_cells)
+    rows, without, remarks = read_logged_runs(scene, _weighted_components(scene), _weight_cells)
     if not rows and not remarks:
         return None
     shown = len(scene.tasks)
     columns = [[cells[k] for cells in rows.values()] for k in range(shown + len(VERDICT))]
     notes = [
         f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}, "
-        f"the last {100 // LAST} % of the updates. Share: |w| / Σ|w| in percent, mean over the "
+        f"the last {100 // LAST} % of the updates; of a run without a step log, whose moves are –, "
+        "as many of its epochs' mean weights. Share: |w| / Σ|w| in percent, mean over the "
         f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
         "share over the updates, mean over the tasks. Negative: part of all weights. Effective "
         "tasks: 1 / Σ of the squared mean shares. At bounds: share of "
         "TaskForce's actions beyond 0.95 of the bound."
     ]
     if without:
-        notes.append(f"No step log of {', '.join(without)}.")
+        notes.append(f"No weights in the record of {', '.join(without)}.")
     return Table(
         f"weights: {place_text(scene.comparison)}",
         "run",
@@ -154,15 +161,23 @@ def weight_table(scene: FigureContext) -> Table | None:
     )
 
 
+def _weighted_components(scene: FigureContext) -> list[str]:
+    """Return the components that have weights in step logs or in epochs, "" for the only one."""
+    first = [runs[0] for runs in scene.runs.values() if runs]
+    lines = chain.from_iterable(_epochs(run)[-1:] for run in first)
+    found = {key.rpartition("/")[0] for line in lines for key in line.get("weights", {})}
+    return sorted(found.union(scene.components) - {""}) or [""]
+
+
 def _weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell] | None:
-    """Return a share per task, and the columns of the verdict; None without a step log.
+    """Return a share per task, and the columns of the verdict; None where no file has weights.
 
     Raises:
-        RecordError: a part of the log is missing or can't be read.
+        RecordError: a part of the step log is missing or can't be read.
     """
     weights_NT = _tail(run, [f"weight/{task}" for task in tasks], component)
     if weights_NT is None:
-        return None
+        return _epoch_weight_cells(run, tasks, component)
     shares_NT = np.abs(shares(weights_NT))
     shares_T = nan_mean(shares_NT, axis=0)
     saturated = _tail(run, ["saturated"], component)
@@ -176,6 +191,26 @@ def _weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell
     ]
 
 
+def _epoch_weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell] | None:
+    """Return the cells of a run without a step log: what the mean weights of its epochs tell."""
+    lines = _epochs(run)
+    keys = [f"{component}/{task}".lstrip("/") for task in tasks]
+    weights_ET = np.stack([epoch_series(lines, "weights", key)[1] for key in keys], axis=1)
+    shares_T = nan_mean(np.abs(shares(weights_ET[-(len(lines) // LAST or 1) :])), axis=0)
+    if not np.isfinite(shares_T).all():
+        return None
+    return [
+        *(number_cell(100 * share, "{:.1f}") for share in shares_T),
+        *(NO_CELL, NO_CELL),
+        number_cell(1 / float((shares_T**2).sum()), "{:.1f}"),
+        NO_CELL,
+    ]
+
+
+def _epochs(run: ScoredRun) -> list[dict[str, Any]]:
+    return read_epochs(run.record.path / "metrics.jsonl", skip_damaged=True)
+
+
 def _tail(run: ScoredRun, columns: list[str], component: str) -> Array | None:
     if not find_parts(run.record.path / "steps" / component):
         return None
@@ -185,7 +220,7 @@ def _tail(run: ScoredRun, columns: list[str], component: str) -> Array | None:
 
 def triad_table(scene: FigureContext) -> Table | None:
     """Return how often each run's task gradients meet the conditions of PCGrad's theory."""
-    rows, without, remarks = read_logged_runs(scene, _triad_cells)
+    rows, without, remarks = read_logged_runs(scene, scene.components, _triad_cells)
     if not rows and not remarks:
         return None
     columns = filled({head: [cells[k] for cells in rows.values()] for k, head in enumerate(TRIAD)})
@@ -251,12 +286,12 @@ def _paired(label: str) -> RunTable:
 
 
 RUN_TABLES = {
-    "weights": RunTable(_one(weight_table), "has a step log with weights"),
-    "agents": RunTable(_one(agent_table), "is of TaskForce", "taskforce"),
+    "weights": RunTable(_one(weight_table), "has the weights of its updates", by_run=True),
+    "agents": RunTable(_one(agent_table), "is of TaskForce", "taskforce", by_run=True),
     "costs": RunTable(_one(step_cost_table)),
     "against_ls": _paired("ls"),
     "against_equal": _paired("equal"),
     "triad": RunTable(
-        _one(triad_table), "has a step log with the Gram matrix of two or more tasks"
+        _one(triad_table), "has a step log with the Gram matrix of two or more tasks", by_run=True
     ),
 }

@@ -1,5 +1,6 @@
 """The table of weights: shares of the last updates against hand-made step logs."""
 
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from mtl_bench.cli import main
 from mtl_bench.records.reader import find_records
 from mtl_bench.records.steps import StepLog
 from mtl_bench.reporting.run_tables import render_runs
+from tests.records.synthetic import finish
 from tests.reporting.figures.records import write_run
 
 
@@ -39,12 +41,60 @@ def test_shares_of_the_last_fifth(tmp_path):
     assert bounds == "25 %"
 
 
-def test_equal_weights_count_all_tasks_and_missing_logs_are_named(tmp_path):
+def test_equal_weights_count_all_tasks_and_records_without_any_are_named(tmp_path):
     write_run(tmp_path, "ls", 0)
     shutil.rmtree(write_run(tmp_path, "ls", 1) / "steps")
     text = render_runs("weights", find_records(tmp_path), form="markdown", width=100)
     assert rows_of(text) == [["ls seed 0", "50.0", "50.0", "0.0", "0 %", "2.0", "–"]]
-    assert "No step log of ls seed 1." in text
+    assert "No weights in the record of ls seed 1." in text
+
+
+def write_epoch_weights(path, weights):
+    """Write metrics.jsonl with each epoch's mean weights, and no step log."""
+    shutil.rmtree(path / "steps")
+    lines = [{"epoch": n, "weights": own} for n, own in enumerate(weights, start=1)]
+    (path / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    finish(path)
+
+
+def test_without_a_step_log_the_epochs_tell_the_shares(tmp_path):
+    path = write_run(tmp_path, "taskforce", 1)
+    early, late = {"semantic": 9.0, "depth": 1.0}, {"semantic": 1.0, "depth": -3.0}
+    write_epoch_weights(path, [early] * 8 + [late] * 2)
+    text = render_runs("weights", find_records(tmp_path), form="markdown", width=100)
+    assert rows_of(text) == [["taskforce seed 1", "25.0", "75.0", "–", "–", "1.6", "–"]]
+
+
+def test_without_step_logs_the_epochs_tell_each_components_shares(tmp_path):
+    path = write_run(tmp_path, "mgda", 0)
+    own = {"critic/semantic": 1.0, "critic/depth": 3.0, "actor/semantic": 1.0, "actor/depth": 1.0}
+    write_epoch_weights(path, [own])
+    text = render_runs("weights", find_records(tmp_path), form="markdown", width=100)
+    assert [row[:3] for row in rows_of(text)] == [
+        ["mgda actor seed 0", "50.0", "50.0"],
+        ["mgda critic seed 0", "25.0", "75.0"],
+    ]
+
+
+def test_some_methods_rows_alone(tmp_path, capsys):
+    for label in ("ls", "taskforce", "taskforce-de"):
+        write_run(tmp_path, label, 0)
+    words = ["tables", f"paths.results={tmp_path}"]
+    assert main([*words, "weights", "method=taskforce-de,ls"]) == 0
+    assert [row[0] for row in rows_of(capsys.readouterr().out)] == [
+        "ls seed 0",
+        "taskforce-de seed 0",
+    ]
+    assert main([*words, "weights", "method=uw"]) == 2
+    assert "no run record has method=uw; there are ls, taskforce" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tables", "costs", "against_ls", "table6"])
+def test_tables_that_compare_rows_take_no_method(tmp_path, capsys, name):
+    write_run(tmp_path, "ls", 0)
+    words = ["tables", *[name] * (name != "tables"), f"paths.results={tmp_path}", "method=ls"]
+    assert main(words) == 2
+    assert f"{name} takes no method=ls: leave it out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -71,4 +121,4 @@ def test_where_every_log_is_damaged_each_is_named(tmp_path):
 def test_without_any_log_it_says_so(tmp_path, capsys):
     shutil.rmtree(write_run(tmp_path, "ls", 1) / "steps")
     assert main(["tables", "weights", f"paths.results={tmp_path}"]) == 0
-    assert capsys.readouterr().out.startswith("No record here has a step log with weights.")
+    assert capsys.readouterr().out.startswith("No record here has the weights of its updates.")

@@ -10,7 +10,12 @@ from pathlib import Path
 from mtl_bench.errors import ConfigError
 from mtl_bench.files import printable
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.advice import choose_records, explain_no_records, status_command
+from mtl_bench.reporting.advice import (
+    choose_records,
+    explain_no_records,
+    require_labels,
+    status_command,
+)
 from mtl_bench.reporting.drawing import save, style
 from mtl_bench.reporting.figures import (
     compositions,
@@ -95,7 +100,7 @@ def run(words: Sequence[str]) -> int:
         print(explain_no_records(results, chosen))
         return 0
     methods = parse_list(settings["method"])
-    _require_labels(methods, records)
+    require_labels(methods, records)
     scenes = find_scenes(records, settings["selection"], methods)
     several = len({scene.setting.profile for scene in scenes}) > 1
     for scene in scenes:
@@ -107,17 +112,6 @@ def run(words: Sequence[str]) -> int:
             print(_report(outcome), end="")
     print(_left_out(records, scenes), end="")
     return 0
-
-
-def _require_labels(methods: Sequence[str], records: Sequence[Record]) -> None:
-    """Check that every method has a record, be it unfinished.
-
-    Raises:
-        ConfigError: it names the first that has none, and those that there are.
-    """
-    there = sorted({record.label for record in records})
-    if unknown := [method for method in methods if method not in there]:
-        raise ConfigError(f"no run record has method={unknown[0]}; there are {', '.join(there)}")
 
 
 def draw_figures(

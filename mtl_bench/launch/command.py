@@ -39,9 +39,9 @@ def train(overrides: Sequence[str], *, multirun: bool = False, dry_run: bool = F
     for word in overrides:
         if not several and re.match(r"\+*hydra[./]", word):
             raise ConfigError(f"{word}: launchers are for sweeps; give -m, or leave it out")
+    require_profile(overrides)
     if dry_run:
         return _tell_left(inspect_sweep(overrides) if several else [inspect_run(overrides)])
-    require_profile(overrides)
     if several and (processes := count_processes()) > 1:
         raise ConfigError(
             f"torchrun has started {processes} processes for a sweep: they train one run together, "

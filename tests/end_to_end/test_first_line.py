@@ -73,6 +73,7 @@ def test_missing_data_are_told_without_torch(dataset, remedy, tmp_path):
         ("-m", "dataset=qm9", "method=ls,mgda"),
         ("experiment=table2_qm9", "seed=0"),
         ("ablation=gram", "dataset=qm9"),
+        ("--dry-run", "dataset=qm9", "method=ls"),
     ],
 )
 def test_a_training_whose_sizes_nobody_chose_is_refused(words, tmp_path):

@@ -137,6 +137,16 @@ def test_marks_need_intervals_that_are_apart():
     assert marks([1.0], [a], higher=False) == [""]
 
 
+def test_the_best_is_apart_from_every_entry_behind_it_and_not_from_the_next_alone():
+    best, near, wide = Interval(0, 1), Interval(2, 3), Interval(0.9, 8)
+    assert marks([0.5, 2.5, 4.5], [best, near, wide], higher=False) == ["", "", ""]
+    assert marks([0.5, 2.5, 4.5], [best, wide, near], higher=False) == ["", "", ""]
+    second = [best, Interval(1.1, 1.9), near, Interval(1.5, 8)]
+    assert marks([0.5, 1.5, 2.5, 4.5], second, higher=False) == ["best", "", "", ""]
+    low = [Interval(-high, -low) for low, high in second]
+    assert marks([-0.5, -1.5, -2.5, -4.5], low, higher=True) == ["best", "", "", ""]
+
+
 @pytest.mark.parametrize("higher", [False, True])
 def test_intervals_that_touch_are_not_apart(higher):
     means, intervals = [0.5, 1.5], [Interval(0, 1), Interval(1, 2)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mtl_bench.records.reader import Record
-from mtl_bench.reporting.comparison import Comparison
+from mtl_bench.reporting.comparison import Comparison, Setting
 from mtl_bench.reporting.notes import (
     cautions,
     left_out,
@@ -31,12 +32,10 @@ def render_selections(records: Sequence[Record], *, form: Format, width: int) ->
         form: what the tables are written in.
         width: terminal cells to fill.
     """
-    settings: dict[tuple[str | int, ...], dict[str, Comparison]] = {}
+    settings: dict[Setting, dict[str, Comparison]] = {}
     for rule in SELECTIONS:
         for found in compare(runs_under(records, rule), records=records):
-            s = found.setting
-            place = (s.profile, s.dataset, s.protocol, s.architecture, s.epochs, s.data_source)
-            settings.setdefault(place, {})[rule] = found
+            settings.setdefault(replace(found.setting, selection=""), {})[rule] = found
     blocks = [render([_table(found) for _, found in sorted(settings.items())], form, width)]
     if form == "markdown":
         blocks += [f"{line}\n" for line in left_out(records, None, width)]

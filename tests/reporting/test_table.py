@@ -167,6 +167,14 @@ def test_a_rule_that_some_runs_lack_has_counts_of_its_own(tmp_path):
     assert "- mgda: only seed 0 (best_val)." in text
 
 
+def test_settings_that_differ_in_the_kind_of_data_alone_have_a_table_each(tmp_path):
+    scene(tmp_path, "ls", 0, 40.0, 0.5)
+    data = {"kind": "procedural", "source": "qm9pack 1.0.3", "manifest": "0123"}
+    scene(tmp_path, "uw", 0, 40.0, 0.5, data=data)
+    text = render_selections(find_records(tmp_path), form="markdown", width=400)
+    assert [len(rows_of(text, label)) for label in ("ls", "uw")] == [1, 1]
+
+
 def settings_of(tmp_path, **changes):
     plain = {key.replace("__", "."): value for key, value in SETTINGS.items()}
     return plain | {"paths.results": str(tmp_path / "results")} | changes

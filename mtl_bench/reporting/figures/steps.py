@@ -72,12 +72,13 @@ def read_row(
             continue
         if found is None:
             continue
-        at, reduced = reduce(found[0][:shortest], found[1][:shortest])
+        kept_N = found[0] <= shortest
+        at, reduced = reduce(found[0][kept_N], found[1][kept_N])
         if values and len(at) != len(steps):
             problems.append(f"{row.name}: {path} has another number of updates")
         else:
             steps, values[seed] = at, reduced
-            updates = max(updates, len(found[0][:shortest]))
+            updates = max(updates, int(kept_N.sum()))
     if without:
         problems.append(f"{row.name}: no step log of seed {', '.join(map(str, without))}")
     seen = replace(row, seeds=tuple(values))

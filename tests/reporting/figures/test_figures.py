@@ -406,6 +406,21 @@ def test_runs_with_skipped_batches_are_cut_to_the_shortest(tmp_path: Path) -> No
     assert max(line.get_xdata()[-1] for line in panel.lines if len(line.get_xdata()) > 5) == 20
 
 
+def test_a_log_of_every_second_step_is_cut_by_its_steps(tmp_path: Path) -> None:
+    for seed, steps in ((0, 48), (1, 40)):
+        path = write_run(tmp_path, "taskforce", seed, steps=steps)
+        shutil.rmtree(path / "steps")
+        log = StepLog(path / "steps", tuple(SCENE_TASKS), every=2)
+        for step in range(1, steps + 1):
+            log.add(step, 1, (0, 1), np.ones(2), np.array([1.0, step]), None, {})
+        (path / "steps").mkdir()
+        log.flush()
+    with style():
+        drawing = FIGURES["figure4"](scene_of(tmp_path))
+    assert drawing.missing == ()
+    assert "n = 2" in shown_words(drawing.figure).replace("\u00a0", " ")
+
+
 def test_many_variants_are_left_out_unless_they_are_named(tmp_path: Path) -> None:
     labels = ["stl", "ls", "taskforce", *(f"taskforce-v{i}" for i in range(13))]
     for label in labels:

@@ -6,12 +6,14 @@ Legend of shape suffixes: N logged steps, T tasks, K further columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from mtl_bench.records.steps import step_series
+from mtl_bench.reporting.triad import pair_columns
 
 Array = np.ndarray
 
@@ -44,10 +46,9 @@ def read_states(
         RecordError: there is no step log, or a part of it is missing or can't be read.
     """
     count = len(tasks)
-    pairs = [(i, j) for j in range(count) for i in range(j)]
-    names = [f"{kind}/{task}" for kind in ("loss", "weight", "gram") for task in tasks]
-    cosines = [f"cosine/{tasks[i]}/{tasks[j]}" for i, j in pairs]
-    found = step_series(record, [*names, *cosines, *columns], updates)
+    pairs = list(combinations(range(count), 2))
+    names = [f"{kind}/{task}" for kind in ("loss", "weight") for task in tasks]
+    found = step_series(record, [*names, *pair_columns(tasks), *columns], updates)
     if found is None:
         return None
     ends = np.cumsum([count, count, count, len(pairs)])

@@ -16,6 +16,7 @@ from mtl_bench.reporting.figures.looks import BLUE, GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import draw_line, label_ends, page, scale_values
 from mtl_bench.reporting.figures.series import Array, nan_mean, row_percentiles, smooth_and_thin
 from mtl_bench.reporting.figures.steps import SeedLogs, read_row
+from mtl_bench.reporting.triad import pair_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def draw(scene: FigureContext) -> Drawing:
     pairs = list(combinations(scene.tasks, 2))
     if not pairs:
         raise CannotDrawError("one task alone has no other gradient beside it")
-    found, problems = _read(scene, pairs)
+    found, problems = _read(scene)
     if not found:
         what = "no method here computed the Gram matrix"
         more = scene.command_of("mgda", "taskforce")
@@ -99,10 +100,9 @@ def _about_cosines(pairs: int) -> str:
     )
 
 
-def _read(scene: FigureContext, pairs: list[tuple[str, str]]) -> tuple[list[Found], list[str]]:
+def _read(scene: FigureContext) -> tuple[list[Found], list[str]]:
     tasks = len(scene.tasks)
-    columns = [f"gram/{task}" for task in scene.tasks]
-    columns += [f"cosine/{first}/{second}" for first, second in pairs]
+    columns = pair_columns(list(scene.tasks))
     found: list[Found] = []
     problems: list[str] = []
     for row, component in product(scene.rows, scene.components):

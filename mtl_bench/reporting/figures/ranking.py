@@ -5,8 +5,6 @@ Legend of shape suffixes: M methods, C metrics, S seeds.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +15,9 @@ from mtl_bench.reporting.figures.looks import FAINT, Look, row_looks
 from mtl_bench.reporting.figures.panels import page
 from mtl_bench.reporting.figures.series import Array
 from mtl_bench.reporting.inference import column_ranks
-from mtl_bench.reporting.statistics import Column, MethodRow, ScoredRun, counted_columns
-from mtl_bench.reporting.verdicts import higher_of
+from mtl_bench.reporting.notes import usual_seeds
+from mtl_bench.reporting.statistics import MethodRow, counted_columns
+from mtl_bench.reporting.verdicts import array_of, higher_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,18 +54,18 @@ def rank_rows(scene: FigureContext) -> Ranking:
     ablations, of which there may be any number.
     """
     rows = [row for row in scene.rows if row.label != "stl" and not row.is_ablation]
-    counts = Counter(row.seeds for row in rows)
-    seeds = max(counts, key=lambda own: (counts[own], len(own)), default=())
+    seeds = usual_seeds(rows)
     columns = counted_columns(scene.comparison.columns, scene.comparison.score)
     ranked, values = [], []
     left_out = [f"{row.name} (an ablation)" for row in scene.rows if row.is_ablation]
     for row in rows:
         runs = {run.record.seed: run for run in scene.runs[row.name]}
         lacking = ", ".join(str(seed) for seed in seeds if seed not in runs)
-        values_CS = None if lacking else _values(columns, [runs[seed] for seed in seeds])
-        if values_CS is None:
+        if lacking:
             left_out.append(f"{row.name} (no seed {lacking})")
-        elif not np.isfinite(values_CS).all():
+            continue
+        values_CS = array_of([runs[seed] for seed in seeds], columns).T
+        if not np.isfinite(values_CS).all():
             left_out.append(f"{row.name} (a metric has no value)")
         else:
             ranked.append(replace(row, seeds=seeds))
@@ -77,11 +76,6 @@ def rank_rows(scene: FigureContext) -> Ranking:
     ranks_MCS = column_ranks(signs_C1 * np.stack(values))
     order = np.argsort(ranks_MCS.mean(axis=(1, 2)), kind="stable")
     return Ranking(tuple(ranked[i] for i in order), ranks_MCS[order], tuple(left_out))
-
-
-def _values(columns: Sequence[Column], runs: Sequence[ScoredRun]) -> Array:
-    values = [[run.metrics.get(c.task, {}).get(c.metric) for run in runs] for c in columns]
-    return np.array(values, dtype=np.float64)
 
 
 def draw(scene: FigureContext) -> Drawing:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
-from mtl_bench.files import parse_json
+from mtl_bench.files import parse_json, sha256_of
 
 SEAL = "DONE"
 FILES = ("summary.json", "metrics.jsonl", "config.yaml", "environment.json")
@@ -52,6 +51,6 @@ def is_sealed(record: Path) -> bool:
 
 def _sha256(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except (FileNotFoundError, IsADirectoryError):
         return None

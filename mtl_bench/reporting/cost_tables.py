@@ -70,10 +70,8 @@ def render_cost_table(name: str, records: Sequence[Record], *, form: Format, wid
 
 
 def _epochs(records: Sequence[Record], profile: str) -> Table | None:
-    places = {
-        dataset: [found for found in compare(runs_under(records, None)) if _is_on(found, dataset)]
-        for dataset in DATASETS
-    }
+    every = compare(runs_under(records, None))
+    places = {name: [found for found in every if _is_on(found, name)] for name in DATASETS}
     if not any(places.values()):
         return None
     printed = epoch_methods()

@@ -271,7 +271,7 @@ def _row(
             for run in runs
             if "training_auc" in run.summary
         ),
-        parameters=next((r.summary.get("parameters", {}) for r in runs), {}),
+        parameters=runs[0].summary.get("parameters", {}),
         epoch_cost=cost(epoch_times(runs), epoch_times(ls_runs), "LS"),
         step_times=step_times(runs),
         untrained=untrained,

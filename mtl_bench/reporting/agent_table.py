@@ -126,12 +126,17 @@ def measure(states: States, settings: dict[str, Any]) -> Learned:
     Args:
         states: of every step, with ``COLUMNS``.
         settings: the run's configuration by dotted key.
+
+    Raises:
+        RecordError: every step lacks labels of a task.
     """
     _, losses_NT, grams_NTT, weights_NT, rewards_N3 = states
     if settings.get("method.transition") != "same_batch":  # a reward is logged with the next step
         losses_NT, grams_NTT, weights_NT = losses_NT[:-1], grams_NTT[:-1], weights_NT[:-1]
         rewards_N3 = rewards_N3[1:]
     whole_N = np.isfinite(losses_NT).all(axis=1)
+    if not whole_N.any():
+        raise RecordError("no update had labels of all tasks")
     losses_NT, grams_NTT, weights_NT = losses_NT[whole_N], grams_NTT[whole_N], weights_NT[whole_N]
     loss_N, gradient_N, reward_N = rewards_N3[whole_N].T
     return Learned(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mtl_bench.cli import main
+from mtl_bench.errors import RecordError
 from mtl_bench.records.reader import find_records
 from mtl_bench.reporting.agent_table import (
     explained_variance,
@@ -106,6 +107,13 @@ def test_every_number_of_a_made_up_run(transition):
 def test_without_a_gradient_reward_nothing_is_compared_by_it():
     found = measure(game("next_batch")[0], SETTINGS | {"method.gradient_reward": "none"})
     assert found.better_gradient is None
+
+
+def test_updates_that_all_lack_a_task_tell_nothing():
+    states, *_ = game("next_batch")
+    states.losses_NT[:, 1] = np.nan
+    with pytest.raises(RecordError, match="no update had labels of all tasks"):
+        measure(states, SETTINGS)
 
 
 def test_the_reward_of_raw_gradients_is_compared_by_the_raw_ones():

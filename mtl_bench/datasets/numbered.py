@@ -43,6 +43,11 @@ class NumberedSamples(Generic[B]):
         """Number of training batches in an epoch."""
         return -(-len(self.splits["train"]) // self.batch_size)
 
+    @property
+    def training_store(self) -> Store[B]:
+        """What makes the training batches, where it is not what makes the others."""
+        return self.store
+
     def train_batches(
         self,
         epoch: int,
@@ -55,8 +60,8 @@ class NumberedSamples(Generic[B]):
 
         Their order is a function of seed and epoch, so that there is no state to save.
         """
-        order = self.order(epoch)
-        return load_batches(self.store, order, self.batch_size, workers, pin, start, numbers)
+        store, order = self.training_store, self.order(epoch)
+        return load_batches(store, order, self.batch_size, workers, pin, start, numbers)
 
     def evaluation_batches(self, split: Split, workers: int = 0, pin: bool = False) -> Iterator[B]:
         """Yield the batches of a split in a fixed order."""

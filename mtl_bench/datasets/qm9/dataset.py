@@ -5,7 +5,6 @@ Legend of shape suffixes: M molecules of the data set, T = 11 targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,13 +16,14 @@ from torch.nn import functional
 
 from mtl_bench.advice import data_command
 from mtl_bench.datasets.base import Split
-from mtl_bench.datasets.loading import load_batches
+from mtl_bench.datasets.loading import Store
 from mtl_bench.datasets.molecules import (
     MoleculeBatch,
     MoleculeStore,
     PaddedStore,
     ResidentMoleculeStore,
 )
+from mtl_bench.datasets.numbered import NumberedSamples, first_of
 from mtl_bench.datasets.qm9.targets import TARGETS
 from mtl_bench.datasets.qm9.verify import layout_fault
 from mtl_bench.datasets.store.cache import open_cache
@@ -50,7 +50,7 @@ def require_enough(molecules: int, folder: Path) -> None:
         )
 
 
-def split_indices(molecules: int, seed: int) -> dict[str, np.ndarray]:
+def split_indices(molecules: int, seed: int) -> dict[Split, np.ndarray]:
     """Return the molecules of each split, a function of the seed alone.
 
     One random permutation: its first 10,000 are the test set, the next 10,000 the validation set,
@@ -70,7 +70,7 @@ def _in_unit(mean: float, deviation: float, standardised_B: Tensor) -> Tensor:
     return mean + deviation * standardised_B.double()
 
 
-class QM9:
+class QM9(NumberedSamples[MoleculeBatch]):
     """QM9 as Nash-MTL (ICML 2022) prepares it: complete graphs, 11 standardised targets.
 
     Args:
@@ -86,14 +86,17 @@ class QM9:
             atoms, so that full batches have the same shapes: fewer and larger operations, and
             ``trainer.compile``. It is for a GPU; a CPU takes twice as long or more.
 
-    Mean and deviation (unbiased) of the standardisation are over all molecules, held-out ones
-    included, as in the published protocol.
+    A sample's name is the molecule's number in the prepared arrays, counted from 0. Mean and
+    deviation (unbiased) of the standardisation are over all molecules, held-out ones included, as
+    in the published protocol.
 
     Raises:
         DataError: not prepared, damaged, or too small for the split or for ``train_size``.
     """
 
     __module__ = "mtl_bench.datasets.qm9"  # the path that configurations name
+
+    store: MoleculeStore | ResidentMoleculeStore
 
     name = "qm9"
     task_names = tuple(target.name for target in TARGETS)
@@ -118,18 +121,15 @@ class QM9:
         if fault is not None:
             prepare = data_command("prepare", "qm9", folder)
             raise DataError(f"{folder} holds no QM9 ({fault}): run `{prepare}`")
-        self.seed = seed
-        self.batch_size = batch_size
         self.resident = resident
         self.padded = padded
         self.ragged = None if padded else "dataset.padded=true"
-        self.has_validation = True
         self.origin = {
             "kind": "real",
             "source": cache.manifest["source"],
             "manifest": cache.manifest_hash,
         }
-        self.targets: Tensor = torch.from_numpy(np.array(cache.arrays["targets"]))
+        self.targets = torch.from_numpy(np.array(cache.arrays["targets"]))
         deviation_T, mean_T = torch.std_mean(self.targets, dim=0)
         self.tasks = tuple(
             Task(
@@ -151,19 +151,16 @@ class QM9:
         )
         require_enough(len(self.targets), folder)
         splits = split_indices(len(self.targets), seed)
-        left = len(splits["train"])
-        if train_size is not None and train_size > left:
-            raise DataError(
-                f"dataset.train_size={train_size} is more than the {left} molecules that "
-                "validation and test leave: give at most as many, or null for all"
-            )
-        sizes = {"train": train_size, "validation": val_size, "test": test_size}
-        self.splits = {name: molecules[: sizes[name]] for name, molecules in splits.items()}
-        self.store: MoleculeStore | ResidentMoleculeStore = MoleculeStore(
+        what = "molecules that validation and test leave: give at most as many, or null for all"
+        train_size = first_of(len(splits["train"]), train_size, "train_size", what)
+        sizes: dict[Split, int] = {"train": train_size, "validation": val_size, "test": test_size}
+        store = MoleculeStore(
             cache.arrays,
             ((self.targets - mean_T) / deviation_T).float().numpy(),
-            tuple(target.name for target in TARGETS),
+            self.task_names,
         )
+        chosen = {name: molecules[: sizes[name]] for name, molecules in splits.items()}
+        super().__init__(store, chosen, seed, batch_size, batch_size)
 
     def move(self, device: torch.device) -> None:
         """Keep the molecules on a device from now on; batches are made there, in this process."""
@@ -171,38 +168,12 @@ class QM9:
             self.store = ResidentMoleculeStore(self.store, device)
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Number of training batches in an epoch."""
-        return -(-len(self.splits["train"]) // self.batch_size)
+    def training_store(self) -> Store[MoleculeBatch]:
+        """What makes the training batches."""
+        return PaddedStore(self.store) if self.padded else self.store
 
-    def train_batches(
-        self,
-        epoch: int,
-        start: int = 0,
-        workers: int = 0,
-        pin: bool = False,
-        numbers: Iterable[int] | None = None,
-    ) -> Iterator[MoleculeBatch]:
-        """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
-
-        Their order is a function of seed and epoch, so that there is no state to save.
-        """
-        store = PaddedStore(self.store) if self.padded else self.store
-        molecules = self._order(epoch)
-        return load_batches(store, molecules, self.batch_size, workers, pin, start, numbers)
-
-    def sample_names(self, epoch: int, batch: int) -> list[str]:
-        """Return the numbers of a batch's molecules, counted from 0 in the prepared arrays."""
-        first = batch * self.batch_size
-        return [str(number) for number in self._order(epoch)[first : first + self.batch_size]]
-
-    def evaluation_batches(
-        self, split: Split, workers: int = 0, pin: bool = False
-    ) -> Iterator[MoleculeBatch]:
-        """Yield the batches of a split in a fixed order."""
-        return load_batches(self.store, self.splits[split], self.batch_size, workers, pin)
-
-    def _order(self, epoch: int) -> np.ndarray:
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the numbers of an epoch's molecules, batch after batch."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", epoch))
         molecules = self.splits["train"]
         return molecules[torch.randperm(len(molecules), generator=generator).numpy()]

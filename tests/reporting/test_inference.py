@@ -217,6 +217,11 @@ def test_flips_of_signs_are_those_of_scipy(values):
     assert sign_flip_test(-3e-5 * values_N) == sign_flip_test(values_N)
 
 
+@pytest.mark.parametrize("tenths", [[2, 9, -7, -4], [5, -3, -4, 7, 4, -9], [1, 2, -3]])
+def test_no_pattern_is_nearer_to_zero_than_differences_that_cancel(tenths):
+    assert sign_flip_test(np.array(tenths) / 10) == 1
+
+
 def test_flips_of_many_signs_are_drawn():
     generator = np.random.default_rng(1)
     noise_N = generator.normal(size=40)

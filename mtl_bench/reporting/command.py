@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mtl_bench.advice import command
 from mtl_bench.errors import ConfigError
-from mtl_bench.files import explain_write_errors, write_atomically
+from mtl_bench.files import explain_write_errors, write_text
 from mtl_bench.records.reader import Record
 from mtl_bench.reporting.advice import choose_records, explain_no_records, require_labels
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
@@ -44,7 +43,8 @@ PAGE = 100
 def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     """Print tables, and write each in every form below ``paths.tables`` if that is given.
 
-    Without a finished run nothing is written: an empty table would pass for a result.
+    What no finished run has anything to show of is not written: an empty table would pass for a
+    result.
 
     Args:
         names: of the paper's tables and figures or of ``RUN_TABLES``; none for all records.
@@ -77,13 +77,18 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
             print(shown)
         else:
             _tell(_say_missing(name, records, settings), settings["format"])
-        write = settings["paths.tables"] and _has_runs(name, records)
-        for form in FORMATS if write else ():
-            path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
-            with explain_write_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            text = _render(name, records, settings, form, PAGE)
-            write_atomically(path, partial(_write, text.encode()))
+        if settings["paths.tables"]:
+            _write(name, records, settings)
+
+
+def _write(name: str, records: Sequence[Record], settings: dict[str, Any]) -> None:
+    """Write a table in every form; nothing where there is none, of which CSV alone says nothing."""
+    texts = {form: _render(name, records, settings, form, PAGE) for form in FORMATS}
+    for form, text in texts.items() if texts["csv"] else ():
+        path = Path(settings["paths.tables"]) / f"{name}{SUFFIXES[form]}"
+        with explain_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
 
 
 def _tell(text: str, form: Format) -> None:
@@ -110,12 +115,6 @@ def _refuse_ignored(names: Sequence[str], settings: dict[str, Any]) -> None:
     if ignored:
         table, key = ignored[0]
         raise ConfigError(f"{table} takes no {key}={settings[key]}: leave it out")
-
-
-def _has_runs(name: str, records: Sequence[Record]) -> bool:
-    experiment = find_experiments().get(name)
-    dataset = experiment.dataset if experiment else None
-    return any(r.summary is not None and dataset in (None, r.dataset) for r in records)
 
 
 def _render(
@@ -168,10 +167,6 @@ def _place_beside(
     usual = {"profile": "mini", "dataset": "qm9"}
     there = {key: getattr(record, key) for record in alike[:1] for key in usual}
     return usual | there | {key: value for key, value in chosen.items() if value}
-
-
-def _write(content: bytes, stream: Any) -> None:  # noqa: ANN401 - a binary stream
-    stream.write(content)
 
 
 def _width() -> int:

@@ -55,8 +55,6 @@ from mtl_bench.reporting.table import (
     render,
 )
 from mtl_bench.reporting.tables import (
-    AREA,
-    EXPLODED,
     cost_columns,
     exploded_column,
     filled,
@@ -122,7 +120,7 @@ def _table(
     rows = [row for _, _, row in shown]
     costs = _costs(shown, experiment.reference, reference)
     verdict = _verdict(experiment, shown, costs, unfinished, raw, found)
-    learned = "".join(f" {VERDICTS[head]}" for head in (AREA, EXPLODED) if head in verdict.heads)
+    meanings = "".join(f" {text}" for head, text in VERDICTS.items() if head in verdict.heads)
     priced = (
         f" Cost: training time of a step relative to the row {reference} with the same seed on the "
         "same device under the same load; CPU: likewise of the process's CPU time; medians over "
@@ -135,7 +133,7 @@ def _table(
         metric_columns(found.columns, rows) if experiment.metrics else Columns(),
         verdict,
         [
-            f"{conditions(found)} {MARKS}{learned}{priced if 'cost, n' in verdict.heads else ''}",
+            f"{conditions(found)} {MARKS}{meanings}{priced if 'cost, n' in verdict.heads else ''}",
             *few_seeds(rows),
             *(agreement(found) if experiment.metrics else []),
             *([experiment.note] if experiment.note else []),

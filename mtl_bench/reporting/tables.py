@@ -250,11 +250,9 @@ def filled(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
 def exploded_column(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     """Return a column of how many further runs have exploded, empty if none has."""
     counts = [len(row.exploded) if row else 0 for row in rows]
-    return {EXPLODED: [number_cell(n, "{}") if any(counts) else NO_CELL for n in counts]}
+    return {"exploded": [number_cell(n, "{}") if any(counts) else NO_CELL for n in counts]}
 
 
-EXPLODED = "exploded"
-AREA, STEPS = "AUC ↑", "steps to 0.8 ↓"
 ALWAYS = ("Δm [%] ↓", DELTA_T, "n")
 """Columns of the verdict that are shown even where they are empty."""
 
@@ -264,8 +262,8 @@ def learning_columns(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
     learning = [row.learning if row else () for row in rows]
     areas = [spread([area for area, _ in own]) if own else None for own in learning]
     return {
-        AREA: _cells(areas, 3, [""] * len(rows)),
-        STEPS: [_steps([steps for _, steps in own]) for own in learning],
+        "AUC ↑": _cells(areas, 3, [""] * len(rows)),
+        "steps to 0.8 ↓": [_steps([steps for _, steps in own]) for own in learning],
     }
 
 

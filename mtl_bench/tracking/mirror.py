@@ -152,7 +152,3 @@ def _sync_command(logger: dict[str, Any], record: Path) -> str:
     place = {"profile": profile, "dataset": dataset, "method": label}
     chosen = {key: logger[key] for key in ("mode", "project", "entity", "group", "every")}
     return command("wandb", "sync", **place, **chosen, paths__results=record.parents[3])
-
-
-NO_MIRROR = Mirror(None, 0.0, Path(), print)
-"""Shows nothing."""

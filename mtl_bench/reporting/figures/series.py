@@ -1,6 +1,6 @@
-"""Numbers behind the figures: epochs, smoothing, thinning, shares, ranks.
+"""Numbers behind the figures: epochs, smoothing, thinning, shares, percentiles.
 
-Legend of shape suffixes: N steps, K series, E epochs, M methods, C metrics, S seeds.
+Legend of shape suffixes: N steps, K series, Q percentiles, E epochs.
 """
 
 from __future__ import annotations

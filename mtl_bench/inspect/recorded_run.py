@@ -282,4 +282,4 @@ class RecordedRun:
 
 
 load_run = RecordedRun
-"""The name of a function, for what reads."""
+"""The class under a name that reads like a function."""

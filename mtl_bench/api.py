@@ -52,7 +52,7 @@ def build_architecture(
     seed: int = 0,
     **fields: Any,  # noqa: ANN401 - fields of the architecture's configuration
 ) -> Architecture:
-    """Build the network that a multi-task run trains, its parameters a function of the seed.
+    """Build the network that a multi-task run trains; its parameters depend on the seed alone.
 
     Args:
         dataset: a choice of the group ``dataset``; it decides the tasks.
@@ -104,7 +104,7 @@ def build_method(
 
 
 def train(*words: str) -> RecordedRun:
-    """Train one run, or go on with it, as ``mtl-bench train`` does; one that is finished is loaded.
+    """Train or resume one run as ``mtl-bench train`` does, or load it if it is finished.
 
     Args:
         *words: ``KEY=VALUE`` in the grammar of the command line, such as ``"dataset=qm9"``,
@@ -116,8 +116,8 @@ def train(*words: str) -> RecordedRun:
     Raises:
         ConfigError: an unknown key or choice, a bad value, or words of a sweep.
         DataError: the data set is not prepared or damaged.
-        MtlBenchError: the run failed; FAILED.json in its record says how.
-        Interrupted: it was asked to stop; the same call goes on.
+        MtlBenchError: the run failed; FAILED.json in its record says why.
+        Interrupted: it was asked to stop; the same call resumes it.
     """
     from mtl_bench.inspect.recorded_run import load_run
     from mtl_bench.training.run import run

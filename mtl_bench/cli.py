@@ -49,14 +49,22 @@ OF_A_RUN = frozenset({"show", "eval", "export", "replay"})
 
 SETTINGS = {
     "data": "source=…, paths.data=DIR",
-    "tables": "table3, figure2, …; profile=mini",
-    "figures": "figure2, curves, …; profile=mini",
+    "status": "profile=, dataset=, method=, paths.results=DIR",
+    "tables": "names: table3, costs, weights, agents, triad, against_ls, …; settings: profile=, "
+    "dataset=, method=, seed=, selection=, baseline=published, format=csv, paths.tables=DIR",
+    "figures": "names: figure2, curves, score, …; settings: profile=, dataset=, method=, seed=, "
+    "selection=, paths.figures=DIR",
     "show": "samples=4, frames=6, between=TASK, paths.data=DIR",
-    "eval": "tolerance=1e-4, paths.data=DIR",
-    "export": "rule=best_val, rule=last",
+    "eval": "tolerance=1e-4, paths.data=DIR, trainer.device=cpu",
+    "export": "rule=best_val or rule=last",
     "replay": "step=N, paths.data=DIR",
+    "report": "profile=, output=FILE, paths.results=DIR",
+    "toy": "landscape=front or landscape=valley, steps=N, paths.figures=DIR",
+    "game": "steps=6000, seeds=5, paths.figures=DIR",
+    "grams": "steps=6000, seeds=3, only=maddpg,bandit, paths.results=DIR",
+    "wandb": "sync, then profile=, dataset=, method=, mode=online, project=, entity=, every=10",
 }
-"""What KEY=VALUE can be, for instance."""
+"""What KEY=VALUE can be."""
 
 HELP = frozenset({"-h", "--help"})
 
@@ -102,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mtl-bench",
-        description="Benchmarks of multi-task optimisation, every number from a record.",
+        description="Benchmarks of multi-task optimisation. Every number comes from a record.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -110,22 +118,22 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     for name, about, command in (
-        ("train", "train one run or a sweep; skips and resumes", _train),
-        ("config", "a run's resolved configuration, and where each value comes from", _config),
-        ("data", "prepare, make up or verify a data set", _data),
-        ("list", "what can be chosen, a line each", _list),
-        ("status", "which runs are done, running, failed or missing", _status),
-        ("tables", "results as Markdown tables", _tables),
-        ("figures", "pictures of results, PNG and SVG", _figures),
-        ("show", "a run's predictions on test images, or an episode", _show),
+        ("train", "train a run or a sweep; skip finished runs, resume interrupted ones", _train),
+        ("config", "show a run's resolved configuration, and where each value comes from", _config),
+        ("data", "prepare, generate or verify a data set", _data),
+        ("list", "list the choices of a group", _list),
+        ("status", "show which runs are finished, running, interrupted or failed", _status),
+        ("tables", "print tables of the results", _tables),
+        ("figures", "draw figures of the results as PNG and SVG", _figures),
+        ("show", "draw a run's predictions on test images, or an episode", _show),
         ("eval", "compute a run's test metrics again from its network, and compare", _eval),
         ("export", "write a run's network as safetensors", _export),
-        ("replay", "make an update again and look closely", _replay),
-        ("completion", "complete words in a shell: a script", _completion),
-        ("report", "one HTML page of a profile's runs; profile=mini", _report),
-        ("toy", "draw every method's path on two tasks; landscape=front, valley", _toy),
-        ("game", "play a small game with a known optimum", _game),
-        ("grams", "let agents play on a run's recorded Gram matrices", _grams),
+        ("replay", "repeat an update of a run and find out where it failed", _replay),
+        ("completion", "print a script that completes words in a shell", _completion),
+        ("report", "write an HTML page with all runs of a profile", _report),
+        ("toy", "draw every method's path on a two-task problem", _toy),
+        ("game", "let TaskForce's agents play a game with a known optimum", _game),
+        ("grams", "let agents play on the recorded Gram matrices of a run", _grams),
         ("wandb", "send records to Weights & Biases: wandb sync KEY=VALUE", _wandb),
     ):
         own = commands.add_parser(name, help=about)
@@ -134,9 +142,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name in OF_A_RUN:
             own.add_argument("run", type=Path, help="folder of the run's record")
     train, config, data = (commands.choices[name] for name in ("train", "config", "data"))
-    train.add_argument("-m", "--multirun", action="store_true", help="sweep over a=1,2 overrides")
     train.add_argument(
-        "-n", "--dry-run", action="store_true", help="train nothing, tell what is left to do"
+        "-m", "--multirun", action="store_true", help="sweep over values such as seed=0,1,2"
+    )
+    train.add_argument(
+        "-n", "--dry-run", action="store_true", help="train nothing, list the runs that are missing"
     )
     form = config.add_mutually_exclusive_group()
     for name in ("yaml", "json"):

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one line that names the key, file or task, and the remedy."""
+"""Errors that a user can fix: one line that names the key, file or task, and the remedy."""
 
 from __future__ import annotations
 

@@ -220,9 +220,9 @@ class TaskGradients:
         return sum(p.numel() for p in self.shared)
 
     def lead(self, function: Callable[[], A]) -> A:
-        """Return what a function answers that asks for gradients and applies weights.
+        """Call a function that asks for gradients and applies weights, and return its result.
 
-        Where several processes train together, one of them calls it; see ``DistributedGradients``.
+        If several processes train together, only one calls it; see ``DistributedGradients``.
         """
         return function()
 
@@ -331,7 +331,7 @@ class TaskGradients:
         of the gradients: the task gradients are made with a graph and differentiated once more,
         those of the tasks' own parameters included. ``known_gram_TT`` is K afterwards; the Jacobian
         must not have been asked for before. A function of the network whose backward pass is marked
-        with ``once_differentiable`` counts as linear: torch says nothing of it.
+        with ``once_differentiable`` counts as linear, since torch doesn't report it.
 
         Args:
             penalty: (T, T) -> scalar, differentiable.

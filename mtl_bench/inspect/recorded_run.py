@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class Prediction(NamedTuple):
-    """What a network says of a task, sample by sample.
+    """The predictions of a network for one task, sample by sample.
 
     Args:
-        values: in the unit of the task's metrics, classes in place of scores; samples first.
-        targets: the same of the true values, as the data set marks those that are missing.
+        values: in the unit of the task's metrics, with classes instead of scores; samples first.
+        targets: the true values in the same form; missing ones as the data set marks them.
     """
 
     values: np.ndarray
@@ -44,12 +44,12 @@ class Prediction(NamedTuple):
 
 
 class RecordedRun:
-    """A run as its record tells it.
+    """A run, read from its record.
 
     Args:
         path: folder ``results/PROFILE/DATASET/METHOD/RUN``.
         data: folder of prepared data, by default the one that the run read.
-        device: where networks are computed, by default the run's.
+        device: on which networks run, by default the run's.
 
     Attributes:
         path: the folder.
@@ -282,4 +282,4 @@ class RecordedRun:
 
 
 load_run = RecordedRun
-"""The name of a function, for what reads."""
+"""The class under a name that reads like a function."""

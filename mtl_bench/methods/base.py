@@ -62,7 +62,7 @@ class Method(nn.Module):
     tasks overrides ``combine``. It lives on the CPU, where the T losses and the T x T Gram matrix
     are brought to it, and stays there when a module that it is part of is moved or cast. Everything
     that it remembers between steps is module state (buffers, parameters, or ``get_extra_state``),
-    so that a saved and loaded method goes on as if it had never stopped.
+    so that a saved and loaded method continues as if it had never stopped.
 
     Args:
         num_tasks: T.
@@ -231,13 +231,13 @@ class Method(nn.Module):
         return weights_T if self.head_weighting == "weighted" else torch.ones_like(weights_T)
 
     def after_step(self, parameters: Sequence[Tensor]) -> dict[str, float]:
-        """Take note of an update that has been made; called after every optimiser's step.
+        """Called after every optimiser step.
 
         It costs no further pass over the batch; ``after_update`` does.
 
         Args:
-            parameters: those that the optimisers moved, with the ``.grad`` that they moved by. They
-                are to be read alone.
+            parameters: those that the optimisers moved, with the ``.grad`` that they moved by.
+                Don't change them.
 
         Returns:
             Diagnostics that are added to those of ``StepInfo``, the same names at every step.
@@ -245,10 +245,10 @@ class Method(nn.Module):
         return {}
 
     def after_update(self, gradients: TaskGradients) -> dict[str, float]:
-        """See what an update did to the batches that it was made from.
+        """Evaluate the batches of an update again, after it.
 
         Called after the optimiser's step if ``looks_again``. The gradients are those of the same
-        batches at the new parameters, made when they are asked for.
+        batches at the new parameters, computed when they are asked for.
 
         Returns:
             Diagnostics that are added to those of ``StepInfo``, in place of any of the same name.
@@ -256,7 +256,7 @@ class Method(nn.Module):
         raise TypeError(f"{type(self).__name__} looks again but has no after_update()")
 
     def end_epoch(self) -> None:
-        """Take note that an epoch has ended."""
+        """Called at the end of every epoch; override it in a method that counts epochs."""
 
     def finite(self, values: Tensor, what: str) -> np.ndarray:
         """Return values on the CPU, one or one row per task, as float64.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CosReg(Method):
-    """The sum of the losses plus a penalty for task gradients that are not orthogonal.
+    """Minimises the sum of the losses with a penalty for task gradients that are not orthogonal.
 
     Suteu and Guo, Regularizing Deep Multi-Task Networks using Orthogonal Gradients, 2019, to which
     PCGrad (Yu et al., NeurIPS 2020) is compared in its section 5.2:

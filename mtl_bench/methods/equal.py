@@ -20,9 +20,9 @@ class Equal(Method):
     """Weighs normalised gradients alike: G = 1/S sum_t g_t / c_t over the S tasks of a step.
 
     The control of ``TaskForce``, which normalises gradients in the same way and chooses other
-    weights than 1/S: what agents win, they must win over this. The tasks' own parameters have
-    weight 1/S and no normaliser, as there. Where gradients are orthogonal, c_t = ||g_t|| gives the
-    direction of Nash-MTL.
+    weights than 1/S: agents are of use only if they do better than this. The tasks' own parameters
+    have weight 1/S and no normaliser, as there. Where gradients are orthogonal, c_t = ||g_t|| gives
+    the direction of Nash-MTL.
 
     Args:
         num_tasks: T.

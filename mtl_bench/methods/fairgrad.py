@@ -15,8 +15,8 @@ class FairGrad(Method):
     """Maximises the alpha-fair utility of the tasks' gains g_t'd: (Kw)_t = w_t^(-1/alpha).
 
     Ban & Ji, Fair Resource Allocation in Multi-Task Learning, ICML 2024, Eq. 4. alpha 1 is Nash-MTL
-    without its clipping; with growing alpha the gains come to be equal. The weights are positive
-    and have no fixed sum.
+    without its clipping; the larger alpha is, the more equal are the gains. The weights are
+    positive and have no fixed sum.
 
     The official code calls SciPy's least_squares on (Kw)_t - w_t^(-1/alpha) from 1/T, whose answer
     depends on the scale of the gradients where it stops early; here Newton's method solves the

@@ -29,8 +29,8 @@ class GradNorm(Method):
     then scaled to the sum T.
 
     The paper takes the norms over the last shared layer, ``norms_of="last_layer"``: of its weight,
-    without the bias, and T backward passes that stop there and one through the whole network make
-    an update. "shared" takes them over all shared parameters, as LibMTL does, or over the
+    without the bias. An update then takes T backward passes that stop there and one through the
+    whole network. "shared" takes them over all shared parameters, as LibMTL does, or over the
     representation with ``gradients.level=representation``. LibMTL learns logits of
     weights with the network's optimiser and starts after the first epoch, whose mean losses are its
     denominators. Adam can make weights negative: here they are at least 0.001 before they are

@@ -31,9 +31,9 @@ class MoCo(Method):
     At step k = 1, 2, ... b is beta / k^decay and c is gamma / k^decay. The shared parameters get
     sum_t w_t y_t, the tasks' own ones their gradients as they are.
 
-    ``libmtl`` is what that library has of the authors: the gradients that are averaged are
-    L_t g_t / ||g_t||, and softmax stands in place of the projection, which keeps the weights nearly
-    equal. The new means are used at once, as in both codes, which do not bound the y_t as the
+    ``libmtl`` is the authors' code in that library: the gradients that are averaged are
+    L_t g_t / ||g_t||, and a softmax replaces the projection, which keeps the weights nearly equal.
+    The new means are used at once, as in both codes, which do not bound the y_t as the
     paper's analysis does.
 
     As the means are of earlier steps too, the update is no weighted sum of the step's gradients:

@@ -41,7 +41,7 @@ class TorchJD(Method):
     """Hands the gradients to an aggregator of TorchJD, for instance ``UPGrad``.
 
     An aggregator that weighs gradients by their Gram matrix is asked for its weights, in float64;
-    what they sum to is its own affair. Any other gets the (T, P) gradients and answers with the
+    what they sum to depends on the aggregator. Any other gets the (T, P) gradients and returns the
     shared gradient; the weights that are reported are then ones, and the tasks' own gradients stay
     as they are. TorchJD draws from torch's global generators: here they are seeded from
     ``self.generator`` for the call and put back afterwards. Attributes that an aggregator changes

@@ -32,7 +32,7 @@ def load_results(
     """Return the records below a folder, one row per run, selection rule, task and metric.
 
     A run that isn't finished, or whose record is damaged, is one row with its ``status`` (running,
-    interrupted or failed), its ``error`` and the epochs that it has done; it has no value.
+    interrupted, failed or exploded), its ``error`` and the epochs that it has done, but no value.
 
     Args:
         results: folder of all profiles; one that doesn't exist holds no records.

@@ -247,7 +247,7 @@ def _explain_refusals(path: Path) -> Iterator[None]:
     Raises:
         MtlBenchError: the system is at fault.
     """
-    remedy = "nothing was changed, the same command goes on from it once that is mended"
+    remedy = "nothing was changed; fix this, and the same command continues from it"
     try:
         yield
     except Exception as error:

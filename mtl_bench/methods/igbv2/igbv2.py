@@ -24,8 +24,8 @@ class IGBv2(Method):
 
     What is minimised is sum_t w_t log L_t, so that the gradient of task t is multiplied by
     w_t / L_t, and by 0 where L_t is 0 (or w_t / L_t overflows float32): nothing is left to
-    minimise there. The state of the agent are the losses as they are, its answer the weights w =
-    T softmax(u) with u drawn from a Gaussian, also in use. The reward is the relative drop, in
+    minimise there. The agent observes the losses as they are and chooses the weights w =
+    T softmax(u), where u is always drawn from a Gaussian. The reward is the relative drop, in
     units of the mean losses of epoch ``base_epoch``, of the loss that has improved least from one
     step to the next. Transitions are stored from the end of that epoch on; the weights are those of
     standard normal u in the first ``random_epochs`` epochs.
@@ -36,8 +36,8 @@ class IGBv2(Method):
 
     Deviations from the official code (IGB4MTL):
 
-    - ``log_prob``. There the log-probability is corrected for a squash by tanh, though the squash
-      is a softmax (``tanh`` gives this form). Here it is the density of w on the simplex. Its
+    - ``log_prob``. The official code corrects the log-probability for a tanh, although actions go
+      through a softmax (``tanh`` gives this form). Here it is the density of w on the simplex. Its
       entropy is largest for weights spread evenly over the simplex, so that a policy that has
       nothing to learn yet weighs at random, as that of the official code does. ``gaussian``, the
       density of u, takes the softmax for a part of the environment. Its entropy has no largest
@@ -45,8 +45,8 @@ class IGBv2(Method):
       apart, one task gets all the weight, and the saturated softmax leaves no gradient to come
       back by.
     - ``reward_scale`` is constant. In the official NYU-v2 training it is the first learning rate
-      divided by the present one; the official QM9 training assigns a variable anew and divides it
-      by itself, so that there it is 1.
+      divided by the current one; the official QM9 training overwrites a variable and divides it
+      by itself, so that it is 1.
     - Epochs are counted by ``end_epoch``, not by multiples of a number of steps; the two agree
       where no batch is skipped.
 

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class TaskForce(Method):
-    """One agent per task sees its row of [K | log(1 + L)] and answers with an action a_t.
+    """One agent per task sees its row of [K | log(1 + L)] and chooses an action a_t.
 
     The weights are w = softmax(a) (Eq. 6). Training follows Algorithm 1, with the next batch as the
-    next observation, and with its line 10 mended: the transition that is stored carries the reward
+    next observation, and with its line 10 corrected: the stored transition carries the reward
     that line 9 has just computed for it, whose gradient part belongs to the weights and Gram matrix
     of the step before. The agents learn from iteration ``batch_size`` + 1 on. With ``transition``
     "same_batch" it follows Algorithm 2: the same batch, seen again after the update, completes the

@@ -38,7 +38,7 @@ help: ## show this help
 
 setup: .venv/.ready ## install the package with pinned versions into .venv
 
-data: $(DATA) ## prepare QM9 (about a minute)
+data: $(DATA) ## prepare QM9 (less than a minute)
 
 # in a folder of its own: results/ holds the records that the documentation quotes
 demo: JOBS = 2

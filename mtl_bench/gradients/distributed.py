@@ -267,6 +267,7 @@ class DistributedRepresentation(DistributedGradients):
         shared: parameters behind the representation.
         own: for all T tasks.
         communicator: moves the tensors.
+        summed: see ``TaskGradients``.
     """
 
     at_representation = True
@@ -277,8 +278,9 @@ class DistributedRepresentation(DistributedGradients):
         shared: Iterable[Tensor],
         own: Sequence[Iterable[Tensor]],
         communicator: Communicator,
+        summed: Sequence[Tensor] = (),
     ) -> None:
-        super().__init__(local, shared, own, communicator)
+        super().__init__(local, shared, own, communicator, summed=summed)
         self._columns = 0 if local is None else local.num_shared
         self._columns_R: list[int] = communicator.ranks.gather(self._columns)
 

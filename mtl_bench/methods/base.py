@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.errors import ConfigError, NonFiniteError
+from mtl_bench.errors import ConfigError, NonFiniteError, RecordError
 from mtl_bench.values import HeadWeighting, PositiveInt, check_arguments
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class Method(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the generator and the place in the loop; subclasses add to it."""
-        state: dict[str, Any] = {"generator": self.generator.get_state()}
+        state = {"num_tasks": self.num_tasks, "generator": self.generator.get_state()}
         if self._epoch is not None:
             state["current_epoch"] = self._epoch
         if self.awaits_update:
@@ -299,7 +299,17 @@ class Method(nn.Module):
         return state
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_extra_state`` returned."""
+        """Restore what ``get_extra_state`` returned; subclasses call this first.
+
+        Raises:
+            RecordError: the state is of a method for another number of tasks.
+        """
+        saved = state.get("num_tasks", self.num_tasks)  # earlier versions did not save it
+        if saved != self.num_tasks:
+            raise RecordError(
+                f"{type(self).__name__}: the saved one was built for {saved} tasks, this one for "
+                f"{self.num_tasks}"
+            )
         self.generator.set_state(state["generator"])
         self._epoch = state.get("current_epoch")
         self.awaits_update = state.get("awaits_update", False)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mtl_bench.methods
-from mtl_bench.errors import ConfigError, NonFiniteError, TrainingError
+from mtl_bench.errors import ConfigError, NonFiniteError, RecordError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import UW
 from mtl_bench.methods.base import Method
@@ -125,6 +125,15 @@ def test_an_inner_product_that_is_not_finite_is_refused_by_the_name_of_its_task(
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_saved_and_loaded_it_goes_on_bit_for_bit(variant, steps):
     check_state(partial(make, variant), steps)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_the_state_of_a_method_for_another_number_of_tasks_is_refused(variant):
+    state = make(variant, 3).state_dict()
+    with pytest.raises(RecordError, match="the saved one was built for 3 tasks, this one for 4"):
+        make(variant, 4).load_state_dict(state)
+    del state["_extra_state"]["num_tasks"]  # as in checkpoints of earlier versions
+    make(variant, 3).load_state_dict(state)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
@@ -43,13 +44,20 @@ class StepInfo:
     diagnostics: dict[str, float] = field(default_factory=dict)
 
 
+def on_cpu() -> AbstractContextManager[Any]:
+    """Let tensors be made on the CPU whatever the default device of the loop around it is."""
+    if torch.get_default_device().type == "cpu":
+        return nullcontext()  # the other one would slow every operation within it
+    return torch.device("cpu")
+
+
 def checked(constructor: Callable[..., None]) -> Callable[..., None]:
     """Return a constructor that checks its arguments and makes every tensor on the CPU."""
 
     @wraps(constructor)
     def build(self: Method, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - any
         check_arguments(constructor, (self, *arguments), keywords)
-        with torch.device("cpu"):  # whatever the default of the loop around it is
+        with on_cpu():
             constructor(self, *arguments, **keywords)
 
     return build
@@ -207,13 +215,14 @@ class Method(nn.Module):
 
     def step_with(self, gradients: TaskGradients) -> StepInfo:
         """Make a step for a caller that ends epochs itself by calling ``end_epoch``."""
-        self.present = present_in(gradients, self.num_tasks)
-        if self.present is None:
-            return self.combine(gradients)
-        try:
-            info = self.combine(gradients)
-        finally:
-            self.present = None
+        with on_cpu():
+            self.present = present_in(gradients, self.num_tasks)
+            if self.present is None:
+                return self.combine(gradients)
+            try:
+                info = self.combine(gradients)
+            finally:
+                self.present = None
         weights_T = info.weights_T.new_zeros(self.num_tasks)
         weights_T[list(gradients.tasks)] = info.weights_T
         return StepInfo(weights_T, info.diagnostics)
@@ -327,6 +336,7 @@ def _noting(
     @wraps(after_update)
     def noted(self: Method, gradients: TaskGradients) -> dict[str, float]:
         self.awaits_update = False
-        return after_update(self, gradients)
+        with on_cpu():
+            return after_update(self, gradients)
 
     return noted

@@ -146,6 +146,27 @@ def test_answers_have_their_shape_and_the_same_diagnostics(variant):
     check_answer(partial(make, variant))
 
 
+@pytest.mark.parametrize(
+    "variant", [*VARIANTS, ("taskforce", {"transition": "same_batch"})], ids=str
+)
+def test_it_goes_on_the_same_whatever_the_default_device_is(variant):
+    games = [make(variant, 3), "cpu"], [make(variant, 3), "meta"]
+    for losses_T, grads_TP in rounds(7, 3):
+        found = []
+        for method, device in games:
+            shared = torch.zeros(grads_TP.shape[1], requires_grad=True)
+            first, second = (
+                TaskGradients([*(factor * losses_T + grads_TP @ shared)], [shared])
+                for factor in (1.0, 0.9)
+            )
+            with torch.device(device):
+                info = method.step(first, epoch=0)
+                if method.looks_again:
+                    method.after_update(second)
+            found.append([info.weights_T.tolist(), shared.grad.tolist()])
+        assert found[0] == found[1]
+
+
 def test_sums_of_losses_read_none():
     """A component whose losses may be negative takes them as they are."""
     assert not any(build(name, 3).reads_losses for name in ("ls", "stl", "cosreg"))

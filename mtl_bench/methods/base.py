@@ -227,6 +227,11 @@ class Method(nn.Module):
         weights_T[list(gradients.tasks)] = info.weights_T
         return StepInfo(weights_T, info.diagnostics)
 
+    @property
+    def active(self) -> Tensor:
+        """Numbers of the tasks that take part in the step, (S,)."""
+        return torch.arange(self.num_tasks) if self.present is None else self.present
+
     def of_present(self, values_T: Tensor) -> Tensor:
         """Return the entries of the tasks that take part in the step, (S,)."""
         return values_T if self.present is None else values_T[..., self.present]

@@ -157,7 +157,7 @@ class BatchGradients:
         step.
 
         Raises:
-            NonFiniteError: no batch has a valid target of any task.
+            NoLabelsError: no batch has a valid target of any task.
             ConfigError: no loss reaches what is trained, as ``flow`` says.
         """
         for parameter in chain(self.summed, *self.own):

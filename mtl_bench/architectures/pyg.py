@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.architectures.base import Architecture
+from mtl_bench.architectures.headed import HeadedNetwork
 from mtl_bench.config.groups import find_sources
 from mtl_bench.datasets.molecules import BOND_TYPES, MoleculeBatch, MoleculeStore
 from mtl_bench.errors import ConfigError, MissingExtraError
@@ -94,7 +94,7 @@ class Neighbours(nn.Module):
         return ends_2P[:, near_P], distance_P[near_P]
 
 
-class PyG(Architecture):
+class PyG(HeadedNetwork):
     """Any network on a batch of PyG as the shared trunk, and a linear head per task.
 
     Its ``forward`` is given the fields of the batch that it names (``x``, ``z``, ``pos``,
@@ -187,14 +187,6 @@ class PyG(Architecture):
     def predict(self, representation: Tensor, batch: MoleculeBatch) -> dict[str, Tensor]:
         """Return task -> standardised predictions, (B,)."""
         return {task: head(representation)[:, 0] for task, head in self.heads.items()}
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """Return the network's parameters."""
-        return list(self.network.parameters())
-
-    def task_parameters(self, task: str) -> list[nn.Parameter]:
-        """Return the parameters of one task's head."""
-        return list(self.heads[task].parameters())
 
 
 def _find(network: str) -> type[nn.Module]:

@@ -45,14 +45,13 @@ class SingleTask(Architecture):
     @property
     def reads_losses(self) -> bool:
         """Whether one of the networks does."""
-        return any(getattr(network, "reads_losses", False) for network in self.networks.values())
+        return any(network.reads_losses for _, network in self.of_tasks())
 
     def after_update(self, losses: Mapping[str, float]) -> None:
         """Let every network take note of its own loss."""
-        for task, loss in losses.items():
-            network = self.networks[task]
-            assert isinstance(network, Architecture)
-            network.after_update({task: loss})
+        for task, network in self.of_tasks():
+            if task in losses:
+                network.after_update({task: losses[task]})
 
     def network_of(self, tasks: Sequence[str]) -> nn.Module:
         """Return the network of one task."""

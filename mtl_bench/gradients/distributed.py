@@ -205,6 +205,10 @@ class DistributedGradients(TaskGradients):
         empty = self._no_columns().new_empty(self.num_shared)
         gradient_P = empty if gradient_P is None else gradient_P.to(empty).contiguous()
         self._communicator.copy_from_first(gradient_P)
+        self._write_vector(gradient_P, heads_S)
+
+    def _write_vector(self, gradient_P: Tensor, heads_S: Tensor) -> None:
+        """Write the gradients of all parameters from the vector that all processes have."""
         self._write(gradient_P.split(self._sizes()), heads_S)
 
     def _kept_shares(self) -> list[Tensor]:
@@ -267,6 +271,7 @@ class DistributedRepresentation(DistributedGradients):
         shared: parameters behind the representation.
         own: for all T tasks.
         communicator: moves the tensors.
+        summed: see ``TaskGradients``.
     """
 
     at_representation = True
@@ -277,8 +282,9 @@ class DistributedRepresentation(DistributedGradients):
         shared: Iterable[Tensor],
         own: Sequence[Iterable[Tensor]],
         communicator: Communicator,
+        summed: Sequence[Tensor] = (),
     ) -> None:
-        super().__init__(local, shared, own, communicator)
+        super().__init__(local, shared, own, communicator, summed=summed)
         self._columns = 0 if local is None else local.num_shared
         self._columns_R: list[int] = communicator.ranks.gather(self._columns)
 
@@ -315,11 +321,7 @@ class DistributedRepresentation(DistributedGradients):
         (share_Sb,) = self._kept_shares()
         self._pass_on(weights_S.to(share_Sb) @ share_Sb, heads_S)
 
-    def _receive(self, heads_S: Tensor, gradient_P: Tensor | None = None) -> None:
-        self._kept_shares()
-        empty = self._no_columns().new_empty(self.num_shared)
-        gradient_P = empty if gradient_P is None else gradient_P.to(empty).contiguous()
-        self._communicator.copy_from_first(gradient_P)
+    def _write_vector(self, gradient_P: Tensor, heads_S: Tensor) -> None:
         self._pass_on(gradient_P.split(self._columns_R)[self._communicator.ranks.number], heads_S)
 
     def _pass_on(self, direction_B: Tensor, heads_S: Tensor) -> None:

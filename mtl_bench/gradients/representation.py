@@ -27,6 +27,7 @@ class RepresentationGradients(TaskGradients):
         own: for each task, the parameters above it.
         cuts: the representation of every batch.
         tasks: see ``TaskGradients``.
+        summed: likewise.
 
     Example:
         >>> import torch
@@ -52,8 +53,9 @@ class RepresentationGradients(TaskGradients):
         own: Sequence[Sequence[Tensor]],
         cuts: Sequence[Cut],
         tasks: Sequence[int] | None = None,
+        summed: Sequence[Tensor] = (),
     ) -> None:
-        super().__init__(losses, [cut.leaf for cut in cuts], own, tasks=tasks)
+        super().__init__(losses, [cut.leaf for cut in cuts], own, tasks=tasks, summed=summed)
         self._behind = [p for p in shared if p.requires_grad]
         self._outputs = [cut.output for cut in cuts]
 

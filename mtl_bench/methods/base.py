@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_bench.errors import ConfigError, NonFiniteError
+from mtl_bench.errors import ConfigError, NonFiniteError, RecordError
 from mtl_bench.values import HeadWeighting, PositiveInt, check_arguments
 
 if TYPE_CHECKING:
@@ -43,13 +44,20 @@ class StepInfo:
     diagnostics: dict[str, float] = field(default_factory=dict)
 
 
+def on_cpu() -> AbstractContextManager[Any]:
+    """Let tensors be made on the CPU whatever the default device of the loop around it is."""
+    if torch.get_default_device().type == "cpu":
+        return nullcontext()  # the other one would slow every operation within it
+    return torch.device("cpu")
+
+
 def checked(constructor: Callable[..., None]) -> Callable[..., None]:
     """Return a constructor that checks its arguments and makes every tensor on the CPU."""
 
     @wraps(constructor)
     def build(self: Method, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - any
         check_arguments(constructor, (self, *arguments), keywords)
-        with torch.device("cpu"):  # whatever the default of the loop around it is
+        with on_cpu():
             constructor(self, *arguments, **keywords)
 
     return build
@@ -207,16 +215,22 @@ class Method(nn.Module):
 
     def step_with(self, gradients: TaskGradients) -> StepInfo:
         """Make a step for a caller that ends epochs itself by calling ``end_epoch``."""
-        self.present = present_in(gradients, self.num_tasks)
-        if self.present is None:
-            return self.combine(gradients)
-        try:
-            info = self.combine(gradients)
-        finally:
-            self.present = None
+        with on_cpu():
+            self.present = present_in(gradients, self.num_tasks)
+            if self.present is None:
+                return self.combine(gradients)
+            try:
+                info = self.combine(gradients)
+            finally:
+                self.present = None
         weights_T = info.weights_T.new_zeros(self.num_tasks)
         weights_T[list(gradients.tasks)] = info.weights_T
         return StepInfo(weights_T, info.diagnostics)
+
+    @property
+    def active(self) -> Tensor:
+        """Numbers of the tasks that take part in the step, (S,)."""
+        return torch.arange(self.num_tasks) if self.present is None else self.present
 
     def of_present(self, values_T: Tensor) -> Tensor:
         """Return the entries of the tasks that take part in the step, (S,)."""
@@ -291,7 +305,7 @@ class Method(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the state of the generator and the place in the loop; subclasses add to it."""
-        state: dict[str, Any] = {"generator": self.generator.get_state()}
+        state = {"num_tasks": self.num_tasks, "generator": self.generator.get_state()}
         if self._epoch is not None:
             state["current_epoch"] = self._epoch
         if self.awaits_update:
@@ -299,7 +313,17 @@ class Method(nn.Module):
         return state
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_extra_state`` returned."""
+        """Restore what ``get_extra_state`` returned; subclasses call this first.
+
+        Raises:
+            RecordError: the state is of a method for another number of tasks.
+        """
+        saved = state.get("num_tasks", self.num_tasks)  # earlier versions did not save it
+        if saved != self.num_tasks:
+            raise RecordError(
+                f"{type(self).__name__}: the saved one was built for {saved} tasks, this one for "
+                f"{self.num_tasks}"
+            )
         self.generator.set_state(state["generator"])
         self._epoch = state.get("current_epoch")
         self.awaits_update = state.get("awaits_update", False)
@@ -317,6 +341,7 @@ def _noting(
     @wraps(after_update)
     def noted(self: Method, gradients: TaskGradients) -> dict[str, float]:
         self.awaits_update = False
-        return after_update(self, gradients)
+        with on_cpu():
+            return after_update(self, gradients)
 
     return noted

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from mtl_bench.methods.base import Method, Needs
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.solvers.solution import CERTIFIED, Array, Solution
 
 CUTOFF = 1e-12
 """Eigenvalues of the cosines, relative to the largest, that count as zero."""
@@ -75,4 +75,4 @@ def equal_cosines(gram_TT: Array) -> Solution:
     if square > CUTOFF * float(np.abs(a_S).sum()) ** 2:
         weights_T[present] = a_S / norms_S * (float(norms_S @ products_S) / square)
     residual = float(np.abs(products_S - 1).max())
-    return Solution(weights_T, 1, residual, bool(residual > 1e-6 or not present.all()))
+    return Solution(weights_T, 1, residual, bool(residual > CERTIFIED or not present.all()))

@@ -51,7 +51,7 @@ class Equal(Method):
         normalize: Normalize = "l2",
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)
-        self.normalize: Normalize = normalize
+        self.normalize = normalize
 
     @property
     def reads_losses(self) -> bool:

@@ -111,7 +111,7 @@ class GradNorm(Method):
     def _weigh(self, losses_T: Tensor, norms_T: Tensor) -> Tensor:
         """Return the weights for gradients of these norms, and then move them."""
         losses_T = nonnegative(self, losses_T)
-        tasks = torch.arange(self.num_tasks) if self.present is None else self.present
+        tasks = self.active
         first_T = torch.where(self.first_T[tasks] < 0, losses_T, self.first_T[tasks])
         self.first_T[tasks] = first_T
         ratios_T = torch.where(first_T > 0, losses_T / first_T, 1.0)

@@ -71,7 +71,7 @@ class GradVac(Method):
         """
         assert gram_TT is not None
         gram = self.finite_gram(gram_TT)
-        tasks = np.arange(self.num_tasks) if self.present is None else self.present.numpy()
+        tasks = self.active.numpy()
         noise = torch.rand(len(gram), len(gram), generator=self.generator, dtype=torch.float64)
         means = self.means_TT.numpy()
         corrected_TT, means[np.ix_(tasks, tasks)] = vaccinate(

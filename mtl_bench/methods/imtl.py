@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtl_bench.methods.base import Method, Needs, StepInfo
 from mtl_bench.methods.learned import LOG_RESOLUTION, LearnedVector
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.solvers.solution import CERTIFIED, Array, Solution
 from mtl_bench.values import HeadWeighting, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -138,4 +138,5 @@ def equal_projections(gram_TT: Array) -> Solution:
     weights_T[present] = share_S / share_S.sum() * (size / num_tasks)
     precision = size * np.finfo(np.float32).eps * np.abs(solution[:size]).sum()
     stands = abs(solution[size]) <= precision
-    return Solution(weights_T, 1, residual, bool(residual > 1e-6 or stands or size < num_tasks))
+    fallback = residual > CERTIFIED or stands or size < num_tasks
+    return Solution(weights_T, 1, residual, bool(fallback))

@@ -20,7 +20,8 @@ def nonnegative(method: Method, losses_T: Tensor) -> Tensor:
         if loss < 0:
             raise NonFiniteError(
                 f"{type(method).__name__}: the loss of task {method.task_name(number)} is {loss}, "
-                "and the method takes ratios of losses: use another method for negative ones"
+                "and the method takes ratios or logarithms of losses: use another method for "
+                "negative ones"
             )
     return torch.from_numpy(losses)
 

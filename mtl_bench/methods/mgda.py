@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from mtl_bench.gradients.normalize import normalize_gram, normalizers
+from mtl_bench.gradients.normalize import Normalize, normalize_gram, normalizers
 from mtl_bench.methods.base import Method, Needs
 from mtl_bench.methods.log_losses import nonnegative
 from mtl_bench.solvers import solve_min_norm
@@ -51,7 +51,7 @@ class MGDA(Method):
         *,
         head_weighting: HeadWeighting = "weighted",
         seed: int = 0,
-        normalize: Literal["none", "l2", "loss", "loss+"] = "none",
+        normalize: Normalize = "none",
         scale: Literal["one", "tasks"] = "tasks",
     ) -> None:
         super().__init__(num_tasks, head_weighting=head_weighting, seed=seed)

@@ -93,11 +93,11 @@ class MoCo(Method):
         Raises:
             NonFiniteError: a loss or a gradient is not finite; the means stay as they are.
         """
-        norms_T = torch.from_numpy(self.finite_gram(gradients.gram())).diagonal().clamp(min=0)
-        factors_T = torch.ones_like(norms_T)
+        squares_T = torch.from_numpy(self.finite_gram(gradients.gram())).diagonal().clamp(min=0)
+        factors_T = torch.ones_like(squares_T)
         if self.variant == "libmtl":
             losses_T = nonnegative(self, gradients.losses_T)
-            factors_T = torch.where(norms_T > 0, losses_T / norms_T.sqrt(), 0.0)
+            factors_T = torch.where(squares_T > 0, losses_T / squares_T.sqrt(), 0.0)
         slower = (self.mean.steps + 1) ** self.decay
         moved = self.beta / slower
         mean_SP = self.mean.move(gradients, factors_T, 1 - moved, self.present)
@@ -116,5 +116,5 @@ class MoCo(Method):
         else:
             w_S = torch.softmax(torch.from_numpy(point_S), dim=0).numpy()
         w_T = torch.from_numpy(w_S)
-        self.simplex_T[slice(None) if self.present is None else self.present] = share * w_T
+        self.simplex_T[self.active] = share * w_T
         return w_T

@@ -101,11 +101,11 @@ class NashMTL(Method):
         """
         assert gram_TT is not None
         gram = self.finite_gram(gram_TT)
-        tasks = slice(None) if self.present is None else self.present
+        tasks = self.active
         if self.update_weights_every > 1:
             self.steps += 1
             if (int(self.steps) - 1) % self.update_weights_every > 0:
-                return self.answer(Solution(self.previous_T[tasks].numpy().copy(), 0, 0.0, False))
+                return self.answer(Solution(self.previous_T[tasks].numpy(), 0, 0.0, False))
         if self._program is None:
             weights_T = self.answer(solve_nash(gram))
         else:

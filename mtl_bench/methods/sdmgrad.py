@@ -84,9 +84,7 @@ class SDMGrad(Method):
         for _ in range(self.iterations):
             velocity_T = self.momentum * velocity_T + gram @ (w_T + self.lam / tasks)
             w_T = project_onto_simplex(w_T - self.learning_rate * velocity_T)
-        self.simplex_T[slice(None) if self.present is None else self.present] = (
-            share * torch.from_numpy(w_T)
-        )
+        self.simplex_T[self.active] = share * torch.from_numpy(w_T)
         return torch.from_numpy((w_T + self.lam / tasks) / (1 + self.lam))
 
 

@@ -72,7 +72,7 @@ class STCH(Method):
         logs_T = log_losses(self, losses_T)
         epoch = int(self.epoch)
         if epoch >= self.warmup_epochs:
-            tasks = torch.arange(self.num_tasks) if self.present is None else self.present
+            tasks = self.active
             if epoch > self.warmup_epochs:
                 new_T = self.counts_T[tasks] == 0
             else:

@@ -14,9 +14,6 @@ from mtl_bench.solvers.solution import Array
 TOLERANCE = 1e-12
 """Residual at which the search ends."""
 
-CERTIFIED = 1e-6
-"""Residual above which the answer is no solution."""
-
 MARGIN = 1e-4
 """Ratio of pivots, as of gradient norms, above which a Gram matrix counts as regular."""
 

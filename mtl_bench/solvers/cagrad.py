@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from mtl_bench.solvers.active_set import CERTIFIED, TOLERANCE, SimplexProblem, is_regular
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.solvers.active_set import TOLERANCE, SimplexProblem, is_regular
+from mtl_bench.solvers.solution import CERTIFIED, Array, Solution
 
 SMOOTHING = 1e-10
 """What is added to w'Kw under the root, relative to the squared norm of the mean gradient."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.solvers.solution import CERTIFIED, Array, Solution
 
 TOLERANCE = 1e-12
 """How far a cosine of the projection may be below zero, relative to the gradient projected."""
-
-CERTIFIED = 1e-6
-"""Residual above which the answer is no solution."""
 
 
 def project_onto_dual_cone(gram_TT: Array) -> Solution:

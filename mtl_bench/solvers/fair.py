@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtl_bench.solvers.nash import SMALLEST_NORM, regular_cosines
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.solvers.solution import CERTIFIED, Array, Solution
 
 MAX_STEPS = 200
 
@@ -17,9 +17,6 @@ ROUNDING = 1e-4
 
 SHORTEST = 1e-12
 """Share of a Newton step below which it is taken all the same: what is left is rounding."""
-
-CERTIFIED = 1e-6
-"""Residual above which the answer is no solution."""
 
 
 def solve_fair(gram_TT: Array, alpha: float) -> Solution:

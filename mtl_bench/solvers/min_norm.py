@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_bench.solvers.active_set import CERTIFIED, SimplexProblem
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.solvers.active_set import SimplexProblem
+from mtl_bench.solvers.solution import CERTIFIED, Array, Solution
 
 
 def solve_min_norm(gram_TT: Array) -> Solution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_bench.solvers.solution import Array, Solution
+from mtl_bench.solvers.solution import CERTIFIED, Array, Solution
 
 SMALLEST_NORM = 1e-12
 """Gradient norm, relative to the largest, that counts as zero."""
@@ -54,7 +54,7 @@ def solve_nash(gram_TT: Array) -> Solution:
     weights_T = np.zeros(num_tasks)
     weights_T[present] = scaled_S / norms_S
     weights_T[~present] = weights_T.max()
-    fallback = lifted or residual > 1e-6 or not present.all()
+    fallback = lifted or residual > CERTIFIED or not present.all()
     return Solution(weights_T, steps, residual, bool(fallback))
 
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 
+CERTIFIED = 1e-6
+"""Residual above which the answer is no solution."""
+
 
 class Solution(NamedTuple):
     """Weights with the evidence that they are right.

@@ -35,8 +35,7 @@ class Observer:
         Args:
             trainer: that made it; ``progress`` counts the step if nothing was refused.
             results: one for each component that was updated, in order; none if the algorithm had
-                nothing to update. Reading losses that are
-                still on a device waits for it.
+                nothing to update. Reading losses that are still on a device waits for it.
             error: why the step was refused, None if it was made.
         """
 

@@ -343,6 +343,32 @@ def test_gradients_of_the_representation_take_one_pass_through_the_trunk():
     assert gradients.num_shared == 5 * 8  # molecules x features
 
 
+class Between(Alike):
+    """A layer above the representation that no method combines."""
+
+    def __init__(self):
+        super().__init__()
+        self.between = nn.Linear(32, 32)
+
+    def predict(self, representation, batch):
+        return super().predict(self.between(representation).tanh(), batch)
+
+    def summed_parameters(self):
+        return list(self.between.parameters())
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_summed_parameters_above_the_representation_get_the_sum_of_their_gradients(batches):
+    sums = []
+    for level in ("parameters", "representation"):
+        torch.manual_seed(0)
+        net, method = Between(), MGDA(3, head_weighting="unweighted")
+        gradients = BatchGradients(net, TASKS, method, CPU, level=level)
+        method.step(gradients([points(number) for number in range(batches)]))
+        sums.append([p.grad for p in net.summed_parameters()])
+    torch.testing.assert_close(*sums)
+
+
 def test_a_network_without_representation_is_refused_where_it_matters():
     with pytest.raises(ConfigError, match=r"gradients.level=representation: Norms has no"):
         BatchGradients(norms(), TASKS, MGDA(3), CPU, level="representation")

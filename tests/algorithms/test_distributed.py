@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from mtl_bench.algorithms.supervised import Supervised
+from mtl_bench.algorithms.supervised.batch_gradients import BatchGradients
 from mtl_bench.config.build import build_algorithm, build_data
+from mtl_bench.methods import MGDA
 from mtl_bench.ranks import ALONE
 from mtl_bench.training.curvature import doubled
 from mtl_bench.training.update import Update
+from tests.algorithms.test_batch_gradients import CPU, TASKS, Between, points
 from tests.golden.cells import ROOT
 from tests.together import run_together
 from tests.training.runs import smallest
@@ -234,6 +237,21 @@ def test_two_processes_make_the_updates_of_one(small_data, tmp_path):
             ("cifar100", "mgda", complete, {}),  # its agents learn by other means than gradients
         ],
     )
+
+
+def between(ranks):
+    """Return the gradients of the parameters above a representation that no method combines."""
+    torch.manual_seed(0)
+    network, method = Between(), MGDA(3, head_weighting="unweighted")
+    source = BatchGradients(network, TASKS, method, CPU, level="representation", ranks=ranks)
+    gradients = source([points(number) for number in range(2)][ranks.number :: ranks.size])
+    gradients.lead(lambda: method.step_with(gradients))
+    return [p.grad for p in network.summed_parameters()]
+
+
+def test_processes_sum_the_gradients_above_the_representation(tmp_path):
+    for own in run_together(2, tmp_path / "two", between):
+        torch.testing.assert_close(own, between(ALONE))
 
 
 @pytest.mark.nightly

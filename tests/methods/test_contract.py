@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import mtl_bench.methods
-from mtl_bench.errors import ConfigError, NonFiniteError, TrainingError
+from mtl_bench.errors import ConfigError, NonFiniteError, RecordError, TrainingError
 from mtl_bench.gradients import TaskGradients
 from mtl_bench.methods import UW
 from mtl_bench.methods.base import Method
@@ -128,6 +128,15 @@ def test_saved_and_loaded_it_goes_on_bit_for_bit(variant, steps):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_the_state_of_a_method_for_another_number_of_tasks_is_refused(variant):
+    state = make(variant, 3).state_dict()
+    with pytest.raises(RecordError, match="the saved one was built for 3 tasks, this one for 4"):
+        make(variant, 4).load_state_dict(state)
+    del state["_extra_state"]["num_tasks"]  # as in checkpoints of earlier versions
+    make(variant, 3).load_state_dict(state)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_global_generators_are_left_alone_and_the_seed_decides(variant):
     check_randomness(partial(make, variant))
 
@@ -135,6 +144,27 @@ def test_global_generators_are_left_alone_and_the_seed_decides(variant):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_answers_have_their_shape_and_the_same_diagnostics(variant):
     check_answer(partial(make, variant))
+
+
+@pytest.mark.parametrize(
+    "variant", [*VARIANTS, ("taskforce", {"transition": "same_batch"})], ids=str
+)
+def test_it_goes_on_the_same_whatever_the_default_device_is(variant):
+    games = [make(variant, 3), "cpu"], [make(variant, 3), "meta"]
+    for losses_T, grads_TP in rounds(7, 3):
+        found = []
+        for method, device in games:
+            shared = torch.zeros(grads_TP.shape[1], requires_grad=True)
+            first, second = (
+                TaskGradients([*(factor * losses_T + grads_TP @ shared)], [shared])
+                for factor in (1.0, 0.9)
+            )
+            with torch.device(device):
+                info = method.step(first, epoch=0)
+                if method.looks_again:
+                    method.after_update(second)
+            found.append([info.weights_T.tolist(), shared.grad.tolist()])
+        assert found[0] == found[1]
 
 
 def test_sums_of_losses_read_none():

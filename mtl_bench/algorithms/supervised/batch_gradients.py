@@ -157,7 +157,7 @@ class BatchGradients:
         step.
 
         Raises:
-            NonFiniteError: no batch has a valid target of any task.
+            NoLabelsError: no batch has a valid target of any task.
             ConfigError: no loss reaches what is trained, as ``flow`` says.
         """
         for parameter in chain(self.summed, *self.own):
@@ -190,7 +190,9 @@ class BatchGradients:
         with self.ranks.agreeing(), suppress(NoLabelsError):
             local = self._of_own(batches)
         if self.at_representation:
-            return DistributedRepresentation(local, self.shared, self.own, self.communicator)
+            return DistributedRepresentation(
+                local, self.shared, self.own, self.communicator, self.summed
+            )
         return DistributedGradients(
             local,
             self.shared,
@@ -288,7 +290,7 @@ class BatchGradients:
         tasks, values = list(losses), list(losses.values())
         own = [self.own[t] for t in tasks]
         if self.at_representation and cut is not None:
-            return RepresentationGradients(values, self.shared, own, [cut], tasks)
+            return RepresentationGradients(values, self.shared, own, [cut], tasks, self.summed)
         kept = self._buffer(buffer)
         return TaskGradients(
             values,
@@ -320,7 +322,8 @@ class BatchGradients:
                 cuts.append(cut)
             for t, loss in found.items():
                 losses.setdefault(t, []).append(loss)
-        return self._of_means(losses, partial(RepresentationGradients, cuts=cuts))
+        kind = partial(RepresentationGradients, cuts=cuts, summed=self.summed)
+        return self._of_means(losses, kind)
 
     def _losses(self, predictions: dict[str, Tensor], batch: Batch) -> list[Tensor]:
         return [

@@ -56,7 +56,7 @@ class Supervised(Algorithm):
         loading: options of the data set's batches, ``workers`` and ``pin``.
         ranks: the processes that train together.
         compile: mode of ``Compiler``, None for none.
-        **gradients: ``precision``, ``level`` and ``backend`` of ``BatchGradients``.
+        **gradients: ``precision``, ``level``, ``backend`` and ``max_memory`` of ``BatchGradients``.
     """
 
     tasks: tuple[Task, ...]

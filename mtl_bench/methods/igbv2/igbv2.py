@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from mtl_bench.errors import ConfigError, NonFiniteError
-from mtl_bench.methods.base import Method, Needs, StepInfo
+from mtl_bench.errors import ConfigError
+from mtl_bench.methods.base import Method, StepInfo
 from mtl_bench.methods.igbv2.policy import task_weights
 from mtl_bench.methods.igbv2.sac import SoftActorCritic, UpdateMetrics, make_replay
+from mtl_bench.methods.log_losses import nonnegative
 from mtl_bench.values import Fraction, HeadWeighting, NonNegativeInt, Positive, PositiveInt
 
 if TYPE_CHECKING:
@@ -82,8 +82,6 @@ class IGBv2(Method):
         (torch.Size([2]), 2.0)
     """
 
-    needs: ClassVar[Needs] = "losses"
-
     previous_losses_T: Tensor
     previous_weights_T: Tensor
     loss_sums_T: Tensor
@@ -137,7 +135,6 @@ class IGBv2(Method):
         self.epoch_steps = 0
         self.updates = 0
         self.health = UpdateMetrics(0.0, 0.0, 0.0)
-        self.diagnostics: dict[str, float] = {}
         for name in ("previous_losses_T", "previous_weights_T", "loss_sums_T", "base_losses_T"):
             self.register_buffer(name, torch.zeros(num_tasks, dtype=torch.float64))
 
@@ -164,8 +161,7 @@ class IGBv2(Method):
         Raises:
             NonFiniteError: a loss is negative or not finite. Nothing of it is remembered then.
         """
-        self._require_valid(losses_T)
-        losses_T = self._with_absent(losses_T)
+        losses_T = self._with_absent(nonnegative(self, losses_T))
         reward = self._remember(losses_T)
         if self.epoch >= self.update_after_epochs and self.iteration % self.update_every == 0:
             self._learn()
@@ -190,16 +186,6 @@ class IGBv2(Method):
         weights_S = self.of_present(weights_T)
         return weights_S * (len(weights_S) / weights_S.sum())
 
-    def _require_valid(self, losses_S: Tensor) -> None:
-        """Stop at losses that have no logarithm."""
-        for number, loss in enumerate(losses_S.tolist()):
-            if not 0 <= loss < inf:
-                raise NonFiniteError(
-                    f"task {self.task_name(number)}: loss {loss:g}; igbv2 minimises the logarithms "
-                    "of the losses, which must be finite and not negative: use another method for "
-                    "this loss"
-                )
-
     def _with_absent(self, losses_S: Tensor) -> Tensor:
         """Return (T,) losses: of tasks without labels the last known one, 1 if there is none."""
         if self.present is None:
@@ -207,7 +193,7 @@ class IGBv2(Method):
         known_T = self.previous_losses_T.clone()
         if self.iteration == 0:
             known_T.fill_(1.0)
-        known_T[self.present] = losses_S.double()
+        known_T[self.present] = losses_S
         return known_T
 
     def end_epoch(self) -> None:

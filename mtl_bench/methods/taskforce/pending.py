@@ -113,11 +113,11 @@ class PendingTransition(nn.Module):
         weights_T: Tensor,
         gram_TT: Tensor,
         losses_T: Tensor,
-        active: Tensor | slice,
+        active: Tensor,
     ) -> None:
         """Keep a move: what was seen and done, and what its reward will be computed from.
 
-        ``active`` are the tasks whose labels were there.
+        ``active`` are the numbers of the tasks whose labels were there.
         """
         self.observation_TO.copy_(observation_TO)
         self.actions_T.copy_(actions_T)

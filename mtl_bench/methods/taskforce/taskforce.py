@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mtl_bench.agents.exploration import OrnsteinUhlenbeck, linear_decay, saturation
 from mtl_bench.errors import ConfigError
-from mtl_bench.gradients.normalize import normalize_gram, normalizers
+from mtl_bench.gradients.normalize import Normalize, normalize_gram, normalizers
 from mtl_bench.methods.base import Method, Needs, StepInfo, present_in
 from mtl_bench.methods.taskforce.agents import Agents
 from mtl_bench.methods.taskforce.bandit import Bandit
@@ -133,7 +133,7 @@ class TaskForce(Method):
         gradient_reward: Name = "min_norm",
         reward_gradients: Literal["normalized", "raw"] = "normalized",
         transition: Literal["next_batch", "same_batch"] = "next_batch",
-        normalize: Literal["none", "l2", "loss", "loss+"] = "l2",
+        normalize: Normalize = "l2",
         normalize_scope: Literal["observation", "all"] = "all",
         action_bound: Positive | None = 1.0,
         lambda_l: NonNegative = 1.0,
@@ -253,11 +253,10 @@ class TaskForce(Method):
         noise_scale = self.noise_scale(self.iteration - 1)
         actions_T = self._act(observation_TO, noise_scale)
         chosen_T = torch.full_like(actions_T, -torch.inf, dtype=torch.float64)
-        active = slice(None) if self.present is None else self.present
-        chosen_T[active] = actions_T[active].double()
+        chosen_T[self.active] = actions_T[self.active].double()
         weights_T = torch.softmax(chosen_T, dim=0)
         rewarded_TT = normalized_TT if self.rewards_normalized else gram_TT
-        self.memory.start(observation_TO, actions_T, weights_T, rewarded_TT, losses_T, active)
+        self.memory.start(observation_TO, actions_T, weights_T, rewarded_TT, losses_T, self.active)
         if not self.looks_again:
             self._learn()
         self.diagnostics = self._outcome(reward) | {

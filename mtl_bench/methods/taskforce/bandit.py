@@ -81,6 +81,7 @@ class Bandit(Policies):
 
         Args:
             batch: transitions of the present policies in their order, with standardised rewards.
+                Under ``transition=next_batch`` the first action was drawn before the last update.
         """
         observed_BD = self._standardise(batch.observations_BTO)
         seen_NBI = self._seen(observed_BD)

@@ -209,7 +209,7 @@ def test_what_the_system_refuses_is_no_damage(folder, refusal, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "load", refuse)
-        with pytest.raises(MtlBenchError, match=r"last\.pt .*the same command goes on") as info:
+        with pytest.raises(MtlBenchError, match=r"last\.pt .*the same command continues") as info:
             load(folder)
     assert not isinstance(info.value, RecordError)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_bench.errors import ConfigError, MtlBenchError
+from mtl_bench.records.epochs import components_of, read_epochs
 from mtl_bench.records.reader import Record, find_records
 from mtl_bench.reporting.statistics import Column, columns_of
 from mtl_bench.reporting.tables import metric_header
@@ -48,7 +49,12 @@ MAX_PAIRS = 10
 
 
 def build_workspace(
-    entity: str, project: str, dataset: str, columns: Sequence[Column], score: Score
+    entity: str,
+    project: str,
+    dataset: str,
+    columns: Sequence[Column],
+    score: Score,
+    components: Sequence[str],
 ) -> workspaces.Workspace:
     """Return the workspace, not saved; runs are grouped by method (and variant).
 
@@ -58,17 +64,24 @@ def build_workspace(
         dataset: only its runs are shown.
         columns: its metrics; without them panels go by patterns instead of tasks.
         score: of its runs.
+        components: of its runs, each with losses and weights of its own; "" for the only one.
     """
     tasks = list(dict.fromkeys(column.task for column in columns))
+
+    def task_panels(section: str, what: str, x: str = "Step") -> list[Any]:
+        if not tasks:
+            return [_pattern(what, f"^{section}/", x)]
+        return [_curves(f"{what}, {task}", section, task, components, x) for task in tasks]
+
     contents = {
         f"{score.label}{AGAINST * score.is_relative}": _score_panels(score),
         "Metrics": _metric_panels(columns),
-        "Training losses": _task_panels("train_loss", "training loss", tasks, "epoch"),
-        "Weights": _task_panels("weight", "weight", tasks),
-        "Cosines of task gradients": _cosine_panels(tasks),
-        "Squared norms of task gradients": _task_panels("gram", "squared gradient norm", tasks),
+        "Training losses": task_panels("train_loss", "training loss", "epoch"),
+        "Weights": task_panels("weight", "weight"),
+        "Cosines of task gradients": _cosine_panels(tasks, components),
+        "Squared norms of task gradients": task_panels("gram", "squared gradient norm"),
         "TaskForce: rewards and agents": [
-            _curve(title, f"method/{name}") for name, title in SIGNALS.items()
+            _curves(title, "method", name, components) for name, title in SIGNALS.items()
         ],
         "Cost": _cost_panels(),
     }
@@ -107,6 +120,13 @@ def find_score(records: Iterable[Record]) -> Score:
     return score_of(next(summaries, {}).get("score"))
 
 
+def find_components(records: Iterable[Record]) -> list[str]:
+    """Return the components of the finished records, "" where there is but one."""
+    logs = (record.path / "metrics.jsonl" for record in records if record.summary)
+    found = set[str]().union(*(components_of(read_epochs(log, skip_damaged=True)) for log in logs))
+    return sorted(found) or [""]
+
+
 def main(words: Sequence[str]) -> int:
     """Build the dashboard from KEY=VALUE words and save it, or print it with ``--json``.
 
@@ -125,7 +145,7 @@ def main(words: Sequence[str]) -> int:
     records = find_records(Path(str(settings["paths.results"])), dataset=settings["dataset"])
     workspace = build_workspace(
         *(settings["entity"], str(settings["project"]), settings["dataset"]),
-        *(find_columns(records), find_score(records)),
+        *(find_columns(records), find_score(records), find_components(records)),
     )
     if "--json" in words:
         print(workspace_json(workspace))
@@ -159,17 +179,11 @@ def _metric_panels(columns: Sequence[Column]) -> list[Any]:
     ]
 
 
-def _task_panels(section: str, what: str, tasks: Sequence[str], x: str = "Step") -> list[Any]:
-    if not tasks:
-        return [_pattern(what, f"^{section}/", x)]
-    return [_curve(f"{what}, {task}", f"{section}/{task}", x) for task in tasks]
-
-
-def _cosine_panels(tasks: Sequence[str]) -> list[Any]:
+def _cosine_panels(tasks: Sequence[str], components: Sequence[str]) -> list[Any]:
     pairs = list(combinations(tasks, 2))
     if not 0 < len(pairs) <= MAX_PAIRS:
         return [_pattern("cosines", "^cosine/")]
-    return [_curve(f"{first}, {second}", f"cosine/{first}/{second}") for first, second in pairs]
+    return [_curves(f"{a}, {b}", "cosine", f"{a}/{b}", components) for a, b in pairs]
 
 
 def _cost_panels() -> list[Any]:
@@ -185,6 +199,11 @@ def _cost_panels() -> list[Any]:
 
 def _curve(title: str, key: str, x: str = "Step") -> Any:  # noqa: ANN401 - untyped package
     return reports.LinePlot(title=title, x=x, y=[key])
+
+
+def _curves(title: str, section: str, name: str, components: Sequence[str], x: str = "Step") -> Any:  # noqa: ANN401
+    keys = ["/".join(filter(None, [section, component, name])) for component in components]
+    return reports.LinePlot(title=title, x=x, y=keys)
 
 
 def _pattern(title: str, pattern: str, x: str = "Step") -> Any:  # noqa: ANN401

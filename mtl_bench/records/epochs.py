@@ -82,6 +82,15 @@ def masked_updates(epochs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return dict(counts)
 
 
+def components_of(epochs: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the components whose weights the last epoch tells, "" for the only one of a run.
+
+    >>> sorted(components_of([{"epoch": 1, "weights": {"critic/heavy": 1.0, "actor/heavy": 1.0}}]))
+    ['actor', 'critic']
+    """
+    return {key.rpartition("/")[0] for line in epochs[-1:] for key in line.get("weights", {})}
+
+
 ENVIRONMENT_STEPS, CPU_MINUTES = "environment steps", "CPU minutes"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mtl_bench.errors import RecordError
 from mtl_bench.files import printable
-from mtl_bench.records.epochs import read_epochs
+from mtl_bench.records.epochs import components_of, read_epochs
 from mtl_bench.records.reader import Record
 from mtl_bench.records.steps import CURVATURE, find_parts, step_series
 from mtl_bench.reporting.agent_table import agent_table
@@ -164,9 +164,8 @@ def weight_table(scene: FigureContext) -> Table | None:
 def _weighted_components(scene: FigureContext) -> list[str]:
     """Return the components that have weights in step logs or in epochs, "" for the only one."""
     first = [runs[0] for runs in scene.runs.values() if runs]
-    lines = chain.from_iterable(_epochs(run)[-1:] for run in first)
-    found = {key.rpartition("/")[0] for line in lines for key in line.get("weights", {})}
-    return sorted(found.union(scene.components) - {""}) or [""]
+    found = set(scene.components).union(*(components_of(_epochs(run)) for run in first))
+    return sorted(found - {""}) or [""]
 
 
 def _weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell] | None:

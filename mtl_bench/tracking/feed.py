@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from heapq import merge
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mtl_bench.records.epochs import complete_lines, parse_epoch
-from mtl_bench.records.steps import find_parts, read_part
+from mtl_bench.records.steps import find_components, find_parts, read_part
 from mtl_bench.scores import Score, score_of
 
 if TYPE_CHECKING:
@@ -25,16 +28,28 @@ class UpdateRow(NamedTuple):
 
 
 class _StepRow(NamedTuple):
-    """A row of the step log that is read but not yet given out."""
+    """A row of a component's step log that is read but not yet given out."""
 
     step: int
     epoch: int
+    component: str
     table: Table
     place: int
 
     def values(self) -> Values:
         (row,) = self.table.slice(self.place, 1).to_pylist()
-        return step_values(row)
+        return step_values(row, self.component)
+
+
+class _Update(NamedTuple):
+    """What the step logs of all components tell of an update."""
+
+    step: int
+    epoch: int
+    rows: tuple[_StepRow, ...]
+
+    def values(self) -> Values:
+        return dict(chain.from_iterable(row.values().items() for row in self.rows))
 
 
 class Feed:
@@ -54,8 +69,8 @@ class Feed:
         self.last = 0
         self._position = 0
         self._lines: dict[int, dict[str, Any]] = {}
-        self._parts: set[str] = set()
-        self._held: _StepRow | None = None
+        self._parts: set[Path] = set()
+        self._held: _Update | None = None
 
     def read(self, epochs: float = math.inf, step: float = math.inf) -> Iterator[UpdateRow]:
         """Return what is new up to a point at which the whole record was written.
@@ -80,7 +95,7 @@ class Feed:
         running = math.inf if self._held is None else self._held.epoch
         yield from self._give_lines(min(1 + epochs, running))
 
-    def _give(self, row: _StepRow, *, ended: bool) -> Iterator[UpdateRow]:
+    def _give(self, row: _Update, *, ended: bool) -> Iterator[UpdateRow]:
         yield from self._give_lines(row.epoch)
         line = self._lines.pop(row.epoch, None) if ended else None
         if line is not None or row.step % self.every == 0:
@@ -100,31 +115,45 @@ class Feed:
             line = parse_epoch(text)
             self._lines[line["epoch"]] = line
 
-    def _read_steps(self, step: float) -> Iterator[_StepRow]:
-        for path in find_parts(self.record / "steps"):
-            if path.name in self._parts or int(path.stem.partition("-")[2]) > step:
+    def _read_steps(self, step: float) -> Iterator[_Update]:
+        folder = self.record / "steps"
+        logs = [self._read_log(folder, component, step) for component in find_components(folder)]
+        for (number, epoch), rows in groupby(merge(*logs, key=itemgetter(0)), itemgetter(0, 1)):
+            yield _Update(number, epoch, tuple(rows))
+
+    def _read_log(self, folder: Path, component: str, step: float) -> Iterator[_StepRow]:
+        for path in find_parts(folder / component):
+            if path in self._parts or int(path.stem.partition("-")[2]) > step:
                 continue
-            self._parts.add(path.name)
+            self._parts.add(path)
             table = read_part(path)
             numbers = zip(table["step"].to_pylist(), table["epoch"].to_pylist(), strict=True)
             for place, (number, epoch) in enumerate(numbers):
-                yield _StepRow(number, epoch, table, place)
+                yield _StepRow(number, epoch, component, table, place)
 
 
-def step_values(row: Mapping[str, float | None]) -> Values:
+def step_values(row: Mapping[str, float | None], component: str = "") -> Values:
     """Return the numbers of a row of the step log, the method's diagnostics under ``method/``.
 
-    NaN, which stands for a task without labels, is left out, as are the times: those of the epochs
-    say more.
+    A component's name stands in front of the task's, as in metrics.jsonl. NaN, which stands for a
+    task without labels, is left out, as are the times: those of the epochs say more.
+
+    >>> step_values({"step": 3, "epoch": 1, "loss/mu": 0.5, "reward": 2.0}, "critic")
+    {'loss/critic/mu': 0.5, 'method/critic/reward': 2.0}
     """
     return {
-        name if "/" in name else f"method/{name}": value
+        _dashboard_key(name, component): value
         for name, value in row.items()
         if name not in ("step", "epoch")
         and not name.startswith("seconds_")
         and value is not None
         and not math.isnan(value)
     }
+
+
+def _dashboard_key(column: str, component: str) -> str:
+    kind, _, rest = (column if "/" in column else f"method/{column}").partition("/")
+    return "/".join(filter(None, [kind, component, rest]))
 
 
 def epoch_values(line: Mapping[str, Any], score: Score) -> Values:

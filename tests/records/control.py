@@ -84,6 +84,7 @@ def write_control(
         line = {
             "epoch": epoch,
             "train_loss": {f"{c}/{t}": 1.0 - share / 2 for c in COMPONENTS for t in TASKS},
+            "weights": {f"{c}/{t}": 1.0 for c in COMPONENTS for t in TASKS},
             "test": values(near * share, far * share),
             "success_test": (near + far) * share / 2,
             "environment_steps": 100 * epoch,

@@ -30,22 +30,27 @@ def line_of(epoch):
 class Writer:
     """Writes a record as a training does: rows and lines as they come, files at a save."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, components=("",)):
         self.folder = folder
         (folder / "steps").mkdir(parents=True)
-        self.log = StepLog(folder / "steps", TASKS)
+        self.logs = [StepLog(folder / "steps", TASKS, component) for component in components]
         self.step = self.epoch = 0
 
     def add_step(self, epoch):
         self.step += 1
         values = np.array([self.step, 2.0 * self.step])
-        self.log.add(self.step, epoch, (0, 1), values, values, None, {"reward": 0.5})
+        for log in self.logs:
+            log.add(self.step, epoch, (0, 1), values, values, None, {"reward": 0.5})
 
     def end_epoch(self, epoch):
         with (self.folder / "metrics.jsonl").open("a") as stream:
             stream.write(json.dumps(line_of(epoch)) + "\n")
         self.epoch = epoch
-        self.log.flush()
+        self.flush()
+
+    def flush(self):
+        for log in self.logs:
+            log.flush()
 
 
 def test_an_epoch_stands_in_the_row_of_its_last_update(tmp_path):
@@ -78,16 +83,33 @@ def test_an_epoch_stands_in_the_row_of_its_last_update(tmp_path):
     }
 
 
+def test_an_update_has_the_numbers_of_all_components(tmp_path):
+    writer = Writer(tmp_path / "record", ("critic", "actor"))
+    for _ in range(3):
+        writer.add_step(1)
+    writer.end_epoch(1)
+    rows = list(Feed(tmp_path / "record", 1, DeltaM()).read())
+    assert [row.step for row in rows] == [1, 2, 3]
+    assert rows[1].values == {
+        f"{kind}/{component}/{task}": 2 * factor
+        for component in ("critic", "actor")
+        for kind in ("loss", "weight")
+        for task, factor in zip(TASKS, (1, 2), strict=True)
+    } | {"method/critic/reward": 0.5, "method/actor/reward": 0.5}
+    assert (rows[2].values["loss/actor/cv"], rows[2].values["epoch"]) == (6, 1)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     epochs=st.lists(st.integers(1, 6), min_size=1, max_size=4),
     every=st.integers(1, 5),
+    components=st.sampled_from([("",), ("critic", "actor")]),
     data=st.data(),
 )
 def test_reading_while_it_is_written_gives_what_reading_it_whole_gives(
-    epochs, every, data, tmp_path_factory
+    epochs, every, components, data, tmp_path_factory
 ):
-    writer = Writer(tmp_path_factory.mktemp("run") / "record")
+    writer = Writer(tmp_path_factory.mktemp("run") / "record", components)
     live = Feed(writer.folder, every, DeltaM())
     rows, points = [], []
 
@@ -100,7 +122,7 @@ def test_reading_while_it_is_written_gives_what_reading_it_whole_gives(
         for _ in range(steps):
             writer.add_step(epoch)
             if data.draw(st.booleans()):  # a checkpoint within the epoch, its last update included
-                writer.log.flush()
+                writer.flush()
                 points.append((writer.epoch, writer.step))
                 look()
         writer.end_epoch(epoch)
@@ -120,7 +142,7 @@ def test_an_interrupted_epoch_keeps_its_last_row_for_later(tmp_path):
     writer = Writer(tmp_path / "record")
     for _ in range(3):
         writer.add_step(1)
-    writer.log.flush()
+    writer.flush()
     feed = Feed(writer.folder, 1, DeltaM())
     assert [row.step for row in feed.read(0, 3)] == [1, 2]
     writer.end_epoch(1)

@@ -96,3 +96,11 @@ def test_the_dashboard_of_environments_is_about_success(tmp_path):
     assert next(iter(sections)) == "success"
     assert "final/last/success" in keys_of(sections["success"])
     assert not any("Δm" in name for name in sections)
+    assert keys_of(sections["Weights"]) == [
+        f"weight/{component}/{task}"
+        for task in ("near", "far")
+        for component in ("actor", "critic")
+    ]
+    assert "train_loss/critic/far" in keys_of(sections["Training losses"])
+    assert "cosine/actor/near/far" in keys_of(sections["Cosines of task gradients"])
+    assert "method/critic/reward" in keys_of(sections["TaskForce: rewards and agents"])

@@ -142,8 +142,8 @@ def weight_table(scene: FigureContext) -> Table | None:
     columns = [[cells[k] for cells in rows.values()] for k in range(shown + len(VERDICT))]
     notes = [
         f"Profile {profile_text(scene.comparison)}, {kind_text(scene.setting.data_kind)}, "
-        f"the last {100 // LAST} % of the updates; of a run without a step log, whose moves are –, "
-        "as many of its epochs' mean weights. Share: |w| / Σ|w| in percent, mean over the "
+        f"the last {100 // LAST} % of the updates. A run without a step log (moves: –) has the "
+        "mean weights of its last epochs instead. Share: |w| / Σ|w| in percent, mean over the "
         f"updates; equal weights are {100 / len(scene.tasks):.1f}. Moves: standard deviation of a "
         "share over the updates, mean over the tasks. Negative: part of all weights. Effective "
         "tasks: 1 / Σ of the squared mean shares. At bounds: share of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -22,9 +22,15 @@ class NumberedSamples(Generic[B]):
         store: makes a batch of numbers.
         splits: numbers of each split's samples; without a validation split nothing is selected.
         seed: seed of the order of the batches.
-        batch_size: samples in a training batch; the last of an epoch may be smaller.
-        eval_batch_size: samples in a batch of an evaluation.
+        batch_size: samples in a training batch.
+        eval_batch_size: samples in a batch of an evaluation; the last may be smaller.
+        drop_last: leave out an epoch's last batch if it is smaller.
+
+    Raises:
+        DataError: there is no training batch.
     """
+
+    name: ClassVar[str]
 
     def __init__(
         self,
@@ -33,19 +39,27 @@ class NumberedSamples(Generic[B]):
         seed: int,
         batch_size: int,
         eval_batch_size: int,
+        drop_last: bool = False,
     ) -> None:
         self.store, self.splits, self.seed = store, splits, seed
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.drop_last = drop_last
         self.has_validation = "validation" in splits
+        if not self.steps_per_epoch:
+            raise DataError(
+                f"{self.name}: {len(splits['train'])} samples are left to train on, too few for a "
+                f"batch: lower dataset.batch_size={batch_size} or what is held out, or raise "
+                "dataset.train_size"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of training batches in an epoch."""
-        return -(-len(self.splits["train"]) // self.batch_size)
+        samples = len(self.splits["train"])
+        return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
-    @property
-    def training_store(self) -> Store[B]:
-        """What makes the training batches, where it is not what makes the others."""
+    def training_store(self, epoch: int) -> Store[B]:
+        """Return what makes an epoch's training batches, where it is not what makes the others."""
         return self.store
 
     def train_batches(
@@ -58,9 +72,10 @@ class NumberedSamples(Generic[B]):
     ) -> Iterator[B]:
         """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
 
-        Their order is a function of seed and epoch, so that there is no state to save.
+        Order and augmentation are functions of seed, epoch and sample, whoever prepares the
+        batches, so that there is no state to save.
         """
-        store, order = self.training_store, self.order(epoch)
+        store, order = self.training_store(epoch), self.order(epoch)
         return load_batches(store, order, self.batch_size, workers, pin, start, numbers)
 
     def evaluation_batches(self, split: Split, workers: int = 0, pin: bool = False) -> Iterator[B]:
@@ -75,7 +90,8 @@ class NumberedSamples(Generic[B]):
     def order(self, epoch: int) -> np.ndarray:
         """Return the numbers of an epoch's samples, batch after batch."""
         generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
-        return generator.permutation(self.splits["train"])
+        order = generator.permutation(self.splits["train"])
+        return order[: self.steps_per_epoch * self.batch_size]
 
     def name_of(self, number: int) -> str:
         """Return what a person knows a sample by."""

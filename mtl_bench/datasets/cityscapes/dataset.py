@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -25,8 +24,7 @@ from mtl_bench.datasets.cityscapes.labels import class_table
 from mtl_bench.datasets.cityscapes.targets import MEANS, RotationAndFlip, make_sample
 from mtl_bench.datasets.cityscapes.tasks import IGNORE, cityscapes_tasks
 from mtl_bench.datasets.images import ImageBatch, spread
-from mtl_bench.datasets.loading import load_batches
-from mtl_bench.errors import DataError
+from mtl_bench.datasets.numbered import NumberedSamples
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
 
@@ -34,7 +32,30 @@ MAX_ANGLE = 10.0
 """Degrees of the random rotation, to either side."""
 
 
-class Cityscapes:
+@dataclass(frozen=True)
+class Frames:
+    """Batches of frames by their numbers; with (seed, epoch) they are augmented."""
+
+    frames: list[Frame]
+    classes_256: np.ndarray
+    pass_over: tuple[int, int] | None = None
+
+    def __getitems__(self, numbers: np.ndarray) -> ImageBatch:
+        samples = [self._sample(self.frames[number]) for number in numbers]
+        images, labels, instances, disparities = (
+            torch.stack(parts) for parts in zip(*samples, strict=True)
+        )
+        targets = {"segmentation": labels, "instance": instances, "disparity": disparities}
+        return ImageBatch(images, targets)
+
+    def _sample(self, frame: Frame) -> tuple[torch.Tensor, ...]:
+        augmentation = RotationAndFlip()
+        if self.pass_over is not None:
+            augmentation = draw_augmentation(*self.pass_over, frame.name)
+        return make_sample(read_frame(frame), augmentation, self.classes_256)
+
+
+class Cityscapes(NumberedSamples[ImageBatch]):
     """Cityscapes with three tasks as Aligned-MTL (CVPR 2023) prepares it.
 
     The official validation frames serve as the test split, as in the published code, which holds
@@ -59,6 +80,8 @@ class Cityscapes:
     """
 
     __module__ = "mtl_bench.datasets.cityscapes"  # the path that configurations name
+
+    store: Frames
 
     name = "cityscapes"
     invalid: ClassVar[dict[str, float]] = {
@@ -88,73 +111,33 @@ class Cityscapes:
             "val": list_frames(folder, "val"),
         }
         generator = np.random.default_rng(derive_seed(seed, "split"))
-        shuffled = generator.permutation(len(parts["train"])).tolist()
-        held_out = [parts["train"][index] for index in sorted(shuffled[:holdout])]
-        left = [parts["train"][index] for index in sorted(shuffled[holdout:])]
+        shuffled = generator.permutation(len(parts["train"]))
+        left = np.sort(shuffled[holdout:])
         images = folder / KINDS["image"].package
         train = spread(len(left), train_size, "train_size", images / "train", holdout)
         test = spread(len(parts["val"]), test_size, "test_size", images / "val")
-        self.splits: dict[Split, list[Frame]] = {
-            "train": [left[index] for index in train],
-            "test": [parts["val"][index] for index in test],
+        splits: dict[Split, np.ndarray] = {
+            "train": left[train],
+            "test": len(parts["train"]) + test,
         }
-        self.has_validation = holdout > 0
-        if self.has_validation:
-            self.splits["validation"] = held_out
-        self.seed, self.augment = seed, augment
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        if not self.steps_per_epoch:
-            raise DataError(
-                f"{folder}: {len(self.splits['train'])} frames are left to train on, fewer than "
-                f"dataset.batch_size={batch_size}"
-            )
-        used = dict.fromkeys(frame for frames in self.splits.values() for frame in frames)
-        self.height, self.width = check_headers(list(used))
+        if holdout:
+            splits["validation"] = np.sort(shuffled[:holdout])
+        self.augment = augment
+        store = Frames([*parts["train"], *parts["val"]], class_table(classes))
+        super().__init__(store, splits, seed, batch_size, eval_batch_size, drop_last=True)
+        used = [store.frames[number] for numbers in splits.values() for number in numbers]
+        self.height, self.width = check_headers(used)
         self.tasks = cityscapes_tasks(classes)
         self.origin = describe_origin(folder, used)
-        self._classes_256 = class_table(classes)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of training batches in an epoch."""
-        return len(self.splits["train"]) // self.batch_size
+    def training_store(self, epoch: int) -> Frames:
+        """Return the frames as an epoch sees them."""
+        return replace(self.store, pass_over=(self.seed, epoch)) if self.augment else self.store
 
-    def train_batches(
-        self,
-        epoch: int,
-        start: int = 0,
-        workers: int = 0,
-        pin: bool = False,
-        numbers: Iterable[int] | None = None,
-    ) -> Iterator[ImageBatch]:
-        """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
-
-        Order and augmentation are functions of seed, epoch and frame, whoever prepares the batches,
-        so that there is no state to save.
-        """
-        frames, size = self.splits["train"], self.batch_size
-        source = _Frames(frames, self._classes_256, (self.seed, epoch) if self.augment else None)
-        return load_batches(source, self._order(epoch), size, workers, pin, start, numbers)
-
-    def sample_names(self, epoch: int, batch: int) -> list[str]:
-        """Return the names of a batch's frames, ``train/CITY/CITY_SEQUENCE_FRAME``."""
-        first = batch * self.batch_size
-        frames = self.splits["train"]
-        chosen = self._order(epoch)[first : first + self.batch_size]
-        return [f"{frames[index].part}/{frames[index].name}" for index in chosen]
-
-    def evaluation_batches(
-        self, split: Split, workers: int = 0, pin: bool = False
-    ) -> Iterator[ImageBatch]:
-        """Yield the batches of a split, without augmentation, in the order of the names."""
-        frames = self.splits[split]
-        source = _Frames(frames, self._classes_256)
-        return load_batches(source, np.arange(len(frames)), self.eval_batch_size, workers, pin)
-
-    def _order(self, epoch: int) -> np.ndarray:
-        generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
-        order = generator.permutation(len(self.splits["train"]))
-        return order[: self.steps_per_epoch * self.batch_size]
+    def name_of(self, number: int) -> str:
+        """Return ``train/CITY/CITY_SEQUENCE_FRAME`` or the like."""
+        frame = self.store.frames[number]
+        return f"{frame.part}/{frame.name}"
 
     @staticmethod
     def to_rgb(image_CHW: Tensor) -> np.ndarray:
@@ -168,26 +151,3 @@ def draw_augmentation(seed: int, epoch: int, name: str) -> RotationAndFlip:
     generator = np.random.default_rng(derive_seed(seed, "augmentation", epoch, name))
     angle = generator.uniform(-MAX_ANGLE, MAX_ANGLE)
     return RotationAndFlip(angle, bool(generator.random() < 0.5))
-
-
-@dataclass(frozen=True)
-class _Frames:
-    """Batches of frames by their numbers; with (seed, epoch) they are augmented."""
-
-    frames: list[Frame]
-    classes_256: np.ndarray
-    pass_over: tuple[int, int] | None = None
-
-    def __getitems__(self, indices: np.ndarray) -> ImageBatch:
-        samples = [self._sample(self.frames[index]) for index in indices]
-        images, labels, instances, disparities = (
-            torch.stack(parts) for parts in zip(*samples, strict=True)
-        )
-        targets = {"segmentation": labels, "instance": instances, "disparity": disparities}
-        return ImageBatch(images, targets)
-
-    def _sample(self, frame: Frame) -> tuple[torch.Tensor, ...]:
-        augmentation = RotationAndFlip()
-        if self.pass_over is not None:
-            augmentation = draw_augmentation(*self.pass_over, frame.name)
-        return make_sample(read_frame(frame), augmentation, self.classes_256)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from mtl_bench.advice import data_command
 from mtl_bench.datasets.base import Split
 from mtl_bench.datasets.images import ImageBatch, spread
-from mtl_bench.datasets.loading import load_batches
+from mtl_bench.datasets.numbered import NumberedSamples
 from mtl_bench.datasets.nyuv2.frames import Frames
-from mtl_bench.datasets.nyuv2.layout import Folder, Scan, require, scan
+from mtl_bench.datasets.nyuv2.layout import FOLDERS, Scan, require, scan
 from mtl_bench.datasets.nyuv2.tasks import IGNORE, nyuv2_tasks
 from mtl_bench.errors import DataError
 from mtl_bench.seeding import derive_seed
 from mtl_bench.values import NonNegativeInt, PositiveInt
 
 
-class NYUv2:
+class NYUv2(NumberedSamples[ImageBatch]):
     """NYU-v2 in MTAN's layout, real or procedural.
 
     The field trains on the folder train, reports on the folder val, and has no validation set.
@@ -48,6 +48,8 @@ class NYUv2:
 
     __module__ = "mtl_bench.datasets.nyuv2"  # the path that configurations name
 
+    store: Frames
+
     name = "nyuv2"
     task_names = ("segmentation", "depth", "normal")
     invalid: ClassVar[dict[str, float]] = {"segmentation": IGNORE, "depth": 0.0, "normal": 0.0}
@@ -68,8 +70,7 @@ class NYUv2:
         metric_average: Literal["batch", "pixel"] = "batch",
     ) -> None:
         self.root = Path(root)
-        self.seed, self.batch_size, self.eval_batch_size = seed, batch_size, eval_batch_size
-        self.drop_last, self.augment = drop_last, augment
+        self.augment = augment
         found = _scan(self.root)
         manifest = found.manifest or {"kind": "real", "source": "npy files without a manifest"}
         self.origin = {
@@ -85,63 +86,23 @@ class NYUv2:
         left = np.sort(shuffled[holdout:])
         train = spread(len(left), train_size, "train_size", self.root / "train", holdout)
         test = spread(found.counts["val"], test_size, "test_size", self.root / "val")
-        self.splits: dict[Split, tuple[Folder, np.ndarray]] = {
-            "train": ("train", left[train]),
-            "test": ("val", test),
+        splits: dict[Split, np.ndarray] = {
+            "train": left[train],
+            "test": found.counts["train"] + test,
         }
-        self.has_validation = holdout > 0
-        if self.has_validation:
-            self.splits["validation"] = ("train", np.sort(shuffled[:holdout]))
-        if not self.steps_per_epoch:
-            raise DataError(
-                f"{self.root}: {len(self.splits['train'][1])} frames are left to train on, too few "
-                f"for one batch: lower dataset.holdout={holdout} or raise dataset.train_size"
-            )
+        if holdout:
+            splits["validation"] = np.sort(shuffled[:holdout])
+        frames = [(folder, index) for folder in FOLDERS for index in range(found.counts[folder])]
+        store = Frames(self.root, frames)
+        super().__init__(store, splits, seed, batch_size, eval_batch_size, drop_last)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of training batches in an epoch."""
-        frames = len(self.splits["train"][1])
-        return frames // self.batch_size if self.drop_last else -(-frames // self.batch_size)
+    def training_store(self, epoch: int) -> Frames:
+        """Return the frames as an epoch sees them."""
+        return replace(self.store, pass_over=(self.seed, epoch)) if self.augment else self.store
 
-    def train_batches(
-        self,
-        epoch: int,
-        start: int = 0,
-        workers: int = 0,
-        pin: bool = False,
-        numbers: Iterable[int] | None = None,
-    ) -> Iterator[ImageBatch]:
-        """Yield the batches of an epoch from number ``start`` on, or those of ``numbers``.
-
-        Order and augmentation are functions of seed and epoch, whoever prepares the batches, so
-        that there is no state to save.
-        """
-        frames, order = self.training_frames(epoch), self._order(epoch)
-        return load_batches(frames, order, self.batch_size, workers, pin, start, numbers)
-
-    def sample_names(self, epoch: int, batch: int) -> list[str]:
-        """Return the names of a batch's frames, ``FOLDER/NUMBER``."""
-        first = batch * self.batch_size
-        chosen = self._order(epoch)[first : first + self.batch_size]
-        return [f"{self.splits['train'][0]}/{frame}" for frame in chosen]
-
-    def _order(self, epoch: int) -> np.ndarray:
-        generator = np.random.default_rng(derive_seed(self.seed, "batches", epoch))
-        order = generator.permutation(self.splits["train"][1])
-        return order[: self.steps_per_epoch * self.batch_size]
-
-    def training_frames(self, epoch: int) -> Frames:
-        """Return the training folder's frames as an epoch sees them."""
-        pass_over = (self.seed, epoch) if self.augment else None
-        return Frames(self.root, self.splits["train"][0], pass_over)
-
-    def evaluation_batches(
-        self, split: Split, workers: int = 0, pin: bool = False
-    ) -> Iterator[ImageBatch]:
-        """Yield the batches of a split in a fixed order, as they are on the disk."""
-        folder, frames = self.splits[split]
-        return load_batches(Frames(self.root, folder), frames, self.eval_batch_size, workers, pin)
+    def name_of(self, number: int) -> str:
+        """Return a frame's folder and its number there."""
+        return "{}/{}".format(*self.store.frames[number])
 
     @staticmethod
     def to_rgb(image_CHW: Tensor) -> np.ndarray:

@@ -28,22 +28,22 @@ from mtl_bench.seeding import derive_seed
 
 @dataclass(frozen=True)
 class Frames:
-    """Batches of frames by their indices; torch's loader calls ``__getitems__`` in any process.
+    """Batches of frames by their numbers; torch's loader calls ``__getitems__`` in any process.
 
     Args:
         root: the data set.
-        folder: which of its folders.
+        frames: folder and index of each number's frame.
         pass_over: seed and epoch of a training pass, whose frames are augmented; None to leave
             frames as they are. The draw is a function of seed, epoch and index of the frame alone.
     """
 
     root: Path
-    folder: Folder
+    frames: Sequence[tuple[Folder, int]]
     pass_over: tuple[int, int] | None = None
 
-    def __getitems__(self, indices: Sequence[int] | np.ndarray) -> ImageBatch:
+    def __getitems__(self, numbers: np.ndarray) -> ImageBatch:
         """Return the batch of these frames."""
-        frames = [self.frame(int(index)) for index in indices]
+        frames = [self.frame(number) for number in numbers]
         stacked = {part: torch.stack([frame[part] for frame in frames]) for part in PARTS}
         return ImageBatch(
             images_BCHW=stacked["image"],
@@ -54,14 +54,15 @@ class Frames:
             },
         )
 
-    def frame(self, index: int) -> dict[str, Tensor]:
+    def frame(self, number: int) -> dict[str, Tensor]:
         """Return the parts of a frame as float32 tensors (C, H, W).
 
         Raises:
             DataError: a file is gone, or its values are not what they have to be.
         """
+        folder, index = self.frames[number]
         frame = {
-            part: read_part(frame_path(self.root, self.folder, part, index), part) for part in PARTS
+            part: read_part(frame_path(self.root, folder, part, index), part) for part in PARTS
         }
         if self.pass_over is None:
             return frame

@@ -167,9 +167,8 @@ class QM9(NumberedSamples[MoleculeBatch]):
         if isinstance(self.store, MoleculeStore):
             self.store = ResidentMoleculeStore(self.store, device)
 
-    @property
-    def training_store(self) -> Store[MoleculeBatch]:
-        """What makes the training batches."""
+    def training_store(self, epoch: int) -> Store[MoleculeBatch]:
+        """Return what makes the training batches."""
         return PaddedStore(self.store) if self.padded else self.store
 
     def order(self, epoch: int) -> np.ndarray:

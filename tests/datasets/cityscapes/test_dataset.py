@@ -44,8 +44,11 @@ def same(first, second):
 
 def test_frames_are_sorted_and_the_official_validation_frames_test(untouched):
     data = build(untouched)
-    names = {split: [frame.name for frame in frames] for split, frames in data.splits.items()}
-    assert names == {"train": list(TRAIN), "test": list(VAL)}
+    names = {split: list(map(data.name_of, numbers)) for split, numbers in data.splits.items()}
+    assert names == {
+        "train": [f"train/{name}" for name in TRAIN],
+        "test": [f"val/{name}" for name in VAL],
+    }
     assert not data.has_validation
     assert (data.height, data.width) == (128, 256)
     assert data.origin["kind"] == "real"
@@ -122,13 +125,11 @@ def test_held_out_frames_validate_and_do_not_train(untouched):
     data = build(untouched, holdout=1)
     validating, training = data.splits["validation"], data.splits["train"]
     assert len(validating) == 1
-    assert sorted([*validating, *training], key=lambda frame: frame.name) == list(
-        build(untouched).splits["train"]
-    )
+    assert sorted([*validating, *training]) == build(untouched).splits["train"].tolist()
 
 
 def test_a_smaller_set_is_spread_over_the_cities(untouched):
-    assert [f.name for f in build(untouched, train_size=2).splits["train"]] == [TRAIN[0], TRAIN[1]]
+    assert build(untouched, train_size=2).splits["train"].tolist() == [0, 1]
     images = untouched / "leftImg8bit"
     with pytest.raises(DataError, match=rf"test_size=3 is more than the 2 frames of {images}/val$"):
         build(untouched, test_size=3)
@@ -137,7 +138,7 @@ def test_a_smaller_set_is_spread_over_the_cities(untouched):
     left = rf"the 1 frames that dataset\.holdout=2 leaves of {images}/train$"
     with pytest.raises(DataError, match=rf"^dataset\.train_size=3 is more than {left}"):
         build(untouched, train_size=3, holdout=2)
-    with pytest.raises(DataError, match="3 frames are left to train on, fewer than"):
+    with pytest.raises(DataError, match="3 samples are left to train on, too few"):
         build(untouched, batch_size=4)
 
 
@@ -227,7 +228,7 @@ def test_decoded_copies_give_the_same_batches_until_a_file_changes(raw):
     assert "decoding 5 frames" in lines[1]
     assert same(before, plain(data.train_batches(1)))
 
-    frame = data.splits["train"][0]
+    frame = data.store.frames[data.splits["train"][0]]
     os.utime(frame.path("labels"), ns=(2**62, 2**62))
     prepare(raw, decoded=True, jobs=1, report=lines.append)
     assert lines[-1] == "5 of 5 frames, 1 copies written"
@@ -237,7 +238,7 @@ def test_copies_are_what_is_read(raw):
     """Else the test above would pass without them."""
     prepare(raw, decoded=True, jobs=1, report=lambda line: None)
     data = build(raw)
-    copy = data.splits["test"][0].decoded
+    copy = data.store.frames[data.splits["test"][0]].decoded
     joined = np.load(copy)
     joined[:] = 0
     np.save(copy, joined)

@@ -82,7 +82,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_frame(folder):
     order = np.random.default_rng(derive_seed(0, "batches", 3)).permutation(np.arange(7))
     seen = [batch.images_BCHW for batch in data.train_batches(3)]
     for index, image in zip(order, torch.cat(seen), strict=True):
-        frame = plain.training_frames(3).frame(int(index))
+        frame = plain.training_store(3).frame(index)
         generator = np.random.default_rng(derive_seed(0, "augmentation", 3, int(index)))
         assert torch.equal(augment(frame, draw(generator, 12, 16))["image"], image)
 
@@ -129,7 +129,12 @@ def test_the_last_smaller_batch_can_be_left_out(folder, drop_last, sizes):
 
 
 def frames_of(data, split):
-    return data.splits[split][0], data.splits[split][1].tolist()
+    """Return the folder of a split's frames, and their numbers in it."""
+    folders, indices = zip(
+        *(data.store.frames[number] for number in data.splits[split]), strict=True
+    )
+    (folder,) = set(folders)
+    return folder, list(indices)
 
 
 def test_without_a_hold_out_there_is_no_validation(folder):
@@ -167,8 +172,8 @@ def test_a_part_of_a_folder_is_spread_over_it(folder):
             {"holdout": 5, "train_size": 3},
             "dataset.train_size=3 is more than the 2 frames that dataset.holdout=5 leaves of .*/tr",
         ),
-        ({"holdout": 7}, "0 frames are left to train on"),
-        ({"train_size": 1, "drop_last": True}, "1 frames are left to train on"),
+        ({"holdout": 7}, "0 samples are left to train on"),
+        ({"train_size": 1, "drop_last": True}, "1 samples are left to train on"),
     ],
 )
 def test_too_few_frames_are_named(folder, fields, message):

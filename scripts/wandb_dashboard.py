@@ -123,7 +123,8 @@ def find_score(records: Iterable[Record]) -> Score:
 def find_components(records: Iterable[Record]) -> list[str]:
     """Return the components of the finished records, "" where there is but one."""
     logs = (record.path / "metrics.jsonl" for record in records if record.summary)
-    found = set[str]().union(*(components_of(read_epochs(log, skip_damaged=True)) for log in logs))
+    epochs = [read_epochs(log, skip_damaged=True) for log in logs]
+    found = set[str]().union(*(components_of(lines[-1:], "weights") for lines in epochs))
     return sorted(found) or [""]
 
 

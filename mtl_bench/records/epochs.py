@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -82,13 +82,18 @@ def masked_updates(epochs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return dict(counts)
 
 
-def components_of(epochs: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Return the components whose weights the last epoch tells, "" for the only one of a run.
+def components_of(epochs: Iterable[Mapping[str, Any]], part: str) -> set[str]:
+    """Return the components that epochs speak of, "" for the only one of a run.
 
-    >>> sorted(components_of([{"epoch": 1, "weights": {"critic/heavy": 1.0, "actor/heavy": 1.0}}]))
+    Args:
+        epochs: lines of metrics.jsonl.
+        part: of a line, with a key for each task and component.
+
+    >>> epochs = [{"epoch": 1, "weights": {"critic/heavy": 1.0, "actor/heavy": 1.0}}]
+    >>> sorted(components_of(epochs, "weights"))
     ['actor', 'critic']
     """
-    return {key.rpartition("/")[0] for line in epochs[-1:] for key in line.get("weights", {})}
+    return {key.rpartition("/")[0] for line in epochs for key in line.get(part, {})}
 
 
 ENVIRONMENT_STEPS, CPU_MINUTES = "environment steps", "CPU minutes"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -164,7 +164,8 @@ def weight_table(scene: FigureContext) -> Table | None:
 def _weighted_components(scene: FigureContext) -> list[str]:
     """Return the components that have weights in step logs or in epochs, "" for the only one."""
     first = [runs[0] for runs in scene.runs.values() if runs]
-    found = set(scene.components).union(*(components_of(_epochs(run)) for run in first))
+    epochs = [read_epochs(run.record.path / "metrics.jsonl", skip_damaged=True) for run in first]
+    found = set(scene.components).union(*(components_of(lines[-1:], "weights") for lines in epochs))
     return sorted(found - {""}) or [""]
 
 
@@ -172,7 +173,7 @@ def _weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell
     """Return a share per task, and the columns of the verdict; None where no file has weights.
 
     Raises:
-        RecordError: a part of the step log is missing or can't be read.
+        RecordError: a part of the step log, or metrics.jsonl in its place, is missing or damaged.
     """
     weights_NT = _tail(run, [f"weight/{task}" for task in tasks], component)
     if weights_NT is None:
@@ -191,8 +192,12 @@ def _weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell
 
 
 def _epoch_weight_cells(run: ScoredRun, tasks: list[str], component: str) -> list[Cell] | None:
-    """Return the cells of a run without a step log: what the mean weights of its epochs tell."""
-    lines = _epochs(run)
+    """Return the cells of a run without a step log: what the mean weights of its epochs tell.
+
+    Raises:
+        RecordError: metrics.jsonl is missing or damaged.
+    """
+    lines = read_epochs(run.record.path / "metrics.jsonl")
     keys = [f"{component}/{task}".lstrip("/") for task in tasks]
     weights_ET = np.stack([epoch_series(lines, "weights", key)[1] for key in keys], axis=1)
     shares_T = nan_mean(np.abs(shares(weights_ET[-(len(lines) // LAST or 1) :])), axis=0)
@@ -204,10 +209,6 @@ def _epoch_weight_cells(run: ScoredRun, tasks: list[str], component: str) -> lis
         number_cell(1 / float((shares_T**2).sum()), "{:.1f}"),
         NO_CELL,
     ]
-
-
-def _epochs(run: ScoredRun) -> list[dict[str, Any]]:
-    return read_epochs(run.record.path / "metrics.jsonl", skip_damaged=True)
 
 
 def _tail(run: ScoredRun, columns: list[str], component: str) -> Array | None:

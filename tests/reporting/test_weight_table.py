@@ -76,6 +76,18 @@ def test_without_step_logs_the_epochs_tell_each_components_shares(tmp_path):
     ]
 
 
+def test_damaged_epochs_are_told_where_there_is_no_step_log(tmp_path):
+    write_run(tmp_path, "ls", 0)
+    path = write_run(tmp_path, "ls", 1)
+    write_epoch_weights(path, [{"semantic": 1.0, "depth": 1.0}])
+    with (path / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 2, "wei\n')
+    finish(path)
+    text = render_runs("weights", find_records(tmp_path), form="markdown", width=1000)
+    assert [row[0] for row in rows_of(text)] == ["ls seed 0"]
+    assert f"- ls seed 1: {path / 'metrics.jsonl'} line 2 can't be read" in text
+
+
 def test_some_methods_rows_alone(tmp_path, capsys):
     for label in ("ls", "taskforce", "taskforce-de"):
         write_run(tmp_path, label, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_bench.errors import RecordError
-from mtl_bench.records.epochs import ENVIRONMENT_STEPS, clocks, read_epochs
+from mtl_bench.records.epochs import ENVIRONMENT_STEPS, clocks, components_of, read_epochs
 from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import Look, row_looks
 from mtl_bench.reporting.figures.panels import (
@@ -116,9 +116,8 @@ def mean_clock(seeds: list[Lines], clock: str, length: int) -> Array:
 
 def _loss_panels(scene: FigureContext, epochs: dict[str, list[Lines]]) -> list[PanelKey]:
     """Return a panel for each task, and for each component where there are several."""
-    lines = [line for seeds in epochs.values() for own in seeds for line in own[:1]]
-    names = {name for line in lines for name in line.get("train_loss", {})}
-    components = sorted({name.rpartition("/")[0] for name in names}) or [""]
+    first = (line for seeds in epochs.values() for own in seeds for line in own[:1])
+    components = sorted(components_of(first, "train_loss")) or [""]
     return [
         PanelKey(
             f"{label}{f', {component}' if component else ''}: loss ↓",

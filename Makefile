@@ -1,5 +1,7 @@
 # Every target does its own set-up in .venv and is quick when the set-up is there.
 PYTHON ?= python3
+# each of the many processes would compile torch for itself, which takes longer than to import it
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 # no bytecode of the many modules that nobody imports: Python writes the rest when it imports them
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt

@@ -33,7 +33,7 @@ MAX_ANGLE = 10.0
 
 
 @dataclass(frozen=True)
-class Frames:
+class _Frames:
     """Batches of frames by their numbers; with (seed, epoch) they are augmented."""
 
     frames: list[Frame]
@@ -81,7 +81,7 @@ class Cityscapes(NumberedSamples[ImageBatch]):
 
     __module__ = "mtl_bench.datasets.cityscapes"  # the path that configurations name
 
-    store: Frames
+    store: _Frames
 
     name = "cityscapes"
     invalid: ClassVar[dict[str, float]] = {
@@ -123,14 +123,14 @@ class Cityscapes(NumberedSamples[ImageBatch]):
         if holdout:
             splits["validation"] = np.sort(shuffled[:holdout])
         self.augment = augment
-        store = Frames([*parts["train"], *parts["val"]], class_table(classes))
+        store = _Frames([*parts["train"], *parts["val"]], class_table(classes))
         super().__init__(store, splits, seed, batch_size, eval_batch_size, drop_last=True)
         used = [store.frames[number] for numbers in splits.values() for number in numbers]
         self.height, self.width = check_headers(used)
         self.tasks = cityscapes_tasks(classes)
         self.origin = describe_origin(folder, used)
 
-    def training_store(self, epoch: int) -> Frames:
+    def training_store(self, epoch: int) -> _Frames:
         """Return the frames as an epoch sees them."""
         return replace(self.store, pass_over=(self.seed, epoch)) if self.augment else self.store
 

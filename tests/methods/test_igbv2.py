@@ -81,6 +81,14 @@ def test_the_base_is_the_mean_of_its_epoch_alone():
     assert method.base_losses_T.tolist() == [2, 4]
 
 
+def test_an_epoch_without_an_update_counts_for_nothing():
+    method = IGBv2(2, **SMALL)
+    method.end_epoch()
+    method.weights(torch.tensor([3.0, 1.0]))
+    method.end_epoch()
+    assert method.base_losses_T.tolist() == [3, 1]
+
+
 def test_the_schedule_of_the_official_defaults():
     """Random weights in epochs 0 to 4, transitions from epoch 2, updates from epoch 3 on."""
     method = IGBv2(2, hidden_dim=4)

@@ -197,7 +197,12 @@ class IGBv2(Method):
         return known_T
 
     def end_epoch(self) -> None:
-        """Take note that an epoch has ended; the mean losses of ``base_epoch`` are kept."""
+        """Take note that an epoch has ended; the mean losses of ``base_epoch`` are kept.
+
+        One in which every update was skipped isn't counted.
+        """
+        if not self.epoch_steps:
+            return
         if self.epoch == self.base_epoch:
             self.base_losses_T.copy_(self.loss_sums_T / self.epoch_steps)
         self.loss_sums_T.zero_()

@@ -81,7 +81,8 @@ def load_batches(
         if not _has_ended(batches):  # then it is what the store has raised
             raise
         # half a batch fails in many ways, of which torch explains one
-        raise RuntimeError(f"DataLoader worker has ended: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise RuntimeError(f"DataLoader worker has ended: {reason}") from error
     finally:
         # While a traceback holds the iterator, it would go on to raise that a worker has died,
         # wherever the program is then, each time that another process ends.
@@ -94,7 +95,10 @@ def _has_ended(batches: Iterator[Any]) -> bool:
     """Tell whether a worker has ended; one that was killed may not have been buried yet."""
     if not isinstance(batches, _MultiProcessingDataLoaderIter):
         return False
-    return bool(wait([worker.sentinel for worker in batches._workers], timeout=1.0))
+    try:
+        return bool(wait([worker.sentinel for worker in batches._workers], timeout=1.0))
+    except RuntimeError:  # torch's handler of a child's end has come between
+        return True
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 
 import numpy as np
 import pytest
@@ -103,6 +104,21 @@ class Deadly:
         return torch.from_numpy(indices)
 
 
+class Torn:
+    """Hands over half a batch, then kills its process."""
+
+    def __getitems__(self, indices):
+        return self
+
+    def __reduce__(self):
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return _find_the_end, ()
+
+
+def _find_the_end():
+    raise EOFError  # as a connection does, without a word
+
+
 class Incomplete:
     """Looks for a file that is gone."""
 
@@ -116,12 +132,13 @@ def test_what_a_store_raises_is_not_taken_for_a_worker_that_died(workers):
         list(load_batches(Incomplete(), np.arange(8), 2, workers=workers, pin=False))
 
 
-def test_a_worker_that_dies_is_told():
-    batches = load_batches(Deadly(), np.arange(8), 2, workers=2, pin=False)
+@pytest.mark.parametrize("store", [Deadly(), Torn()], ids=["whole", "torn"])
+def test_a_worker_that_dies_is_told(store):
+    batches = load_batches(store, np.arange(8), 2, workers=2, pin=False)
     with pytest.raises(RuntimeError) as info:
         list(batches)
     for _ in range(3):  # another child's end brings it up no more
         subprocess.run(["true"], check=True)
     text = str(explain(info.value))
-    assert "has died or hangs (DataLoader worker has ended: " in text
+    assert re.search(r"has died or hangs \(DataLoader worker has ended: \w", text), text
     assert "lower trainer.workers" in text

@@ -143,11 +143,11 @@ def parameter_runs(
         yield run
 
 
-def inner_product(left: Gradients, right: Gradients) -> Tensor:
-    """Return the inner product of two tasks' gradients."""
+def inner_product(left: Gradients, right: Gradients, zero: Tensor) -> Tensor:
+    """Return the inner product of two tasks' gradients, ``zero`` where they share nothing."""
     pairs = zip(left, right, strict=True)
     products = [(a * b).sum() for a, b in pairs if a is not None and b is not None]
-    return torch.stack(products).sum() if products else torch.zeros(())
+    return torch.stack(products).sum() if products else zero
 
 
 def sum_present(gradients: Sequence[Tensor | None]) -> Tensor | None:

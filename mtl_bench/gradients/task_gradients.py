@@ -340,7 +340,10 @@ class TaskGradients:
             The penalty.
         """
         rows, behind = self._connected_rows()
-        gram_TT = torch.stack([torch.stack([inner_product(a, b) for b in rows]) for a in rows])
+        zero = self.device_losses_T.new_zeros(())
+        gram_TT = torch.stack(
+            [torch.stack([inner_product(a, b, zero) for b in rows]) for a in rows]
+        )
         value = penalty(gram_TT)
         total = value + sum(self.losses)
         leaves = [*self.shared, *self._every_own, *behind]

@@ -165,7 +165,12 @@ def find_records(
         profile: only this profile.
         dataset: only this data set.
         method: only this method with all its variants, or only this label.
+
+    Raises:
+        ConfigError: ``results`` is a file.
     """
+    if results.is_file():
+        raise ConfigError(f"paths.results={results}: must be a folder of run records, not a file")
     records = []
     folders = [results]
     for _level in ("profile", "data set", "label", "run"):

@@ -6,7 +6,13 @@ from torch import nn
 
 from mtl_bench.architectures.base import Architecture
 from mtl_bench.gradients import choose_backend
-from mtl_bench.gradients.autograd import differentiate, fill, parameter_runs, write_gradients
+from mtl_bench.gradients.autograd import (
+    differentiate,
+    fill,
+    inner_product,
+    parameter_runs,
+    write_gradients,
+)
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -48,6 +54,15 @@ def test_every_parameter_gets_a_gradient_and_a_fitting_one_is_not_copied():
     assert turned.grad.is_contiguous()
     assert torch.equal(turned.grad, transposed)
     assert torch.equal(missing.grad, torch.zeros(2, 3))
+
+
+def test_tasks_that_share_nothing_have_a_product_on_the_device_of_the_others():
+    here = torch.ones(3, device="meta")
+    zero = here.new_zeros(())
+    assert inner_product((here, None), (here, here), zero).is_meta
+    assert inner_product((here, None), (None, here), zero).is_meta
+    one, two = torch.ones(3), torch.arange(3.0)
+    assert inner_product((one, one, None), (two, None, two), torch.zeros(())) == 3
 
 
 def test_runs_end_when_they_are_large_enough():

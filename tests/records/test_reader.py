@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mtl_bench.cli import main
+from mtl_bench.errors import ConfigError
 from mtl_bench.records.reader import find_records, is_locked
 from mtl_bench.records.writer import RunRecord, record_path
 from tests.records.synthetic import finish, qm9_tasks, scaled, unseal, write_record
@@ -49,6 +50,14 @@ def test_records_are_ordered_and_filtered(tmp_path: Path) -> None:
     variants = find_records(tmp_path, method="taskforce")
     assert [r.label for r in variants] == ["taskforce", "taskforce-alt"]
     assert [r.label for r in find_records(tmp_path, method="taskforce-alt")] == ["taskforce-alt"]
+
+
+def test_a_file_in_place_of_the_results_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "results"
+    assert find_records(file) == []
+    file.touch()
+    with pytest.raises(ConfigError, match="must be a folder of run records, not a file"):
+        find_records(file)
 
 
 def test_other_folders_are_no_records(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ import numpy as np
 from mtl_bench.reporting.figures.context import CannotDrawError, Drawing, FigureContext, footer
 from mtl_bench.reporting.figures.looks import BLUE, GREY, Look, task_looks
 from mtl_bench.reporting.figures.panels import draw_line, label_ends, page, scale_values
-from mtl_bench.reporting.figures.series import Array, nan_mean, row_percentiles, smooth_and_thin
+from mtl_bench.reporting.figures.series import (
+    WINDOW,
+    Array,
+    nan_mean,
+    row_percentiles,
+    smooth_and_thin,
+)
 from mtl_bench.reporting.figures.steps import SeedLogs, read_row
 from mtl_bench.reporting.triad import pair_columns
 
@@ -126,7 +132,8 @@ def _reduce(steps_N: Array, values_NK: Array, tasks: int) -> tuple[Array, Agreem
     crowd = cosines_NP.shape[1] > LINES
     curves_NC = row_percentiles(cosines_NP, PERCENTS) if crowd else cosines_NP
     both_NK = np.concatenate([logs_NT, curves_NC], axis=1)
-    steps_N, both_NK = smooth_and_thin(steps_N, both_NK, max(10, len(steps_N) // SMOOTHING))
+    updates = max(WINDOW, int(steps_N.max(initial=0)) // SMOOTHING)
+    steps_N, both_NK = smooth_and_thin(steps_N, both_NK, updates)
     below_NP = np.where(np.isfinite(cosines_NP), cosines_NP < 0, np.nan)
     return steps_N, Agreement(
         norms_NT=both_NK[:, :tasks],

@@ -46,9 +46,23 @@ def thin(length: int, most: int = POINTS) -> Array:
     return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
 
 
-def smooth_and_thin(steps_N: Array, values_NK: Array, window: int) -> tuple[Array, Array]:
-    """Return few points of the moving average and the last step of each one's window."""
-    means = moving_average(values_NK, window)
+def rows_within(steps_N: Array, updates: int) -> int:
+    """Return how many rows of a step log a window of so many updates holds, one at least.
+
+    >>> rows_within(np.arange(10, 1001, 10), updates=50)
+    5
+    """
+    if len(steps_N) < 2:
+        return 1
+    return max(1, round(updates * (len(steps_N) - 1) / int(steps_N[-1] - steps_N[0])))
+
+
+def smooth_and_thin(steps_N: Array, values_NK: Array, updates: int) -> tuple[Array, Array]:
+    """Return few points of the moving average over a window of so many updates.
+
+    The step of each point is the last one of its window.
+    """
+    means = moving_average(values_NK, rows_within(steps_N, updates))
     kept = thin(len(means))
     return steps_N[len(steps_N) - len(means) :][kept], means[kept]
 

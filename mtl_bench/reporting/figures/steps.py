@@ -30,7 +30,7 @@ class SeedLogs(Generic[Reduced]):
         row: the row, with those of its seeds that have values.
         steps: updates at which there are values.
         values: what each seed was reduced to, over the same number of steps.
-        updates: how many there were before that, of the longest.
+        updates: number of the last one, of the longest.
         title: the row's name, with that of the component where there are several.
         problems: what could not be read.
     """
@@ -78,7 +78,7 @@ def read_row(
             problems.append(f"{row.name}: {path} has another number of updates")
         else:
             steps, values[seed] = at, reduced
-            updates = max(updates, int(kept_N.sum()))
+            updates = max(updates, int(found[0][kept_N].max(initial=0)))
     if without:
         problems.append(f"{row.name}: no step log of seed {', '.join(map(str, without))}")
     seen = replace(row, seeds=tuple(values))

@@ -144,8 +144,8 @@ def _shares(steps_N: Array, values_NK: Array, tasks: int) -> tuple[Array, Array]
 def _smooth(steps_N: Array, values_N1: Array) -> tuple[Array, Array]:
     """Return the moving means of the updates of which the curvature was measured."""
     known_N = np.isfinite(values_N1[:, 0])
-    window = max(1, int(known_N.sum()) // SMOOTHING)
-    return smooth_and_thin(steps_N[known_N], values_N1[known_N], window)
+    updates = int(steps_N.max(initial=0)) // SMOOTHING
+    return smooth_and_thin(steps_N[known_N], values_N1[known_N], updates)
 
 
 def _draw_component(

@@ -80,7 +80,7 @@ def draw(scene: FigureContext) -> Drawing:
 
 
 def _weights(steps_N: Array, weights_NT: Array) -> tuple[Array, Array]:
-    return smooth_and_thin(steps_N, shares(weights_NT), _window(len(steps_N)))
+    return smooth_and_thin(steps_N, shares(weights_NT), _window(int(steps_N.max(initial=0))))
 
 
 def _window(updates: int) -> int:

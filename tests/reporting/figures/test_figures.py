@@ -164,10 +164,10 @@ def test_a_panel_says_of_how_many_seeds_it_is(tmp_path: Path) -> None:
     assert "±" not in shown_words(alone)
 
 
-def write_weights(path: Path, weights_N: np.ndarray) -> None:
+def write_weights(path: Path, weights_N: np.ndarray, every: int = 1) -> None:
     """Replace the step log by one with these weights of the first of two tasks, in percent."""
     shutil.rmtree(path / "steps")
-    log = StepLog(path / "steps", tuple(SCENE_TASKS))
+    log = StepLog(path / "steps", tuple(SCENE_TASKS), every=every)
     for step, weight in enumerate(weights_N, start=1):
         log.add(step, 1, (0, 1), np.ones(2), np.array([weight, 100.0 - weight]), None, {})
     log.flush()
@@ -189,16 +189,20 @@ def test_only_methods_with_a_gram_have_gradients(everything: Path) -> None:
     assert named == list(WITH_GRAM)
 
 
-def test_a_long_run_is_averaged_over_more_updates_than_a_short_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_long_run_is_averaged_over_more_updates_than_a_short_one(
+    tmp_path: Path, every: int
+) -> None:
     """In the end weights of 0 and 80 take turns of 20 updates: their mean over 40 is 40."""
     path = write_run(tmp_path, "taskforce", 0, steps=1600)
     turns_N = 80.0 * (np.arange(1600) // 20 % 2)
-    write_weights(path, np.where(np.arange(1600) < 800, 10.0, turns_N))
+    write_weights(path, np.where(np.arange(1600) < 800, 10.0, turns_N), every)
     figure = draw("figure4", scene_of(tmp_path))
     assert "Moving average over 40 updates;" in shown_words(figure)
     (line, _) = (line for line in figure.axes[0].lines if len(line.get_xdata()) > 5)
-    assert line.get_ydata()[:400] == pytest.approx(np.full(400, 0.1))
-    assert line.get_ydata()[-400:] == pytest.approx(np.full(400, 0.4))
+    half = 400 // every
+    assert line.get_ydata()[:half] == pytest.approx(np.full(half, 0.1))
+    assert line.get_ydata()[-half:] == pytest.approx(np.full(half, 0.4))
 
 
 def write_one_against_all(path: Path, tasks: Sequence[str], updates: int) -> None:

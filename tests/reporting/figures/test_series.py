@@ -48,6 +48,12 @@ def test_each_average_stands_at_the_last_update_of_its_window():
     assert_allclose(means[:, 0], [5.5, 6.5, 7.5])
 
 
+def test_a_window_counts_updates_and_not_the_rows_of_a_sparse_log():
+    steps, means = smooth_and_thin(np.arange(5, 61, 5), np.arange(1.0, 13.0)[:, None], 50)
+    assert_array_equal(steps, [50, 55, 60])
+    assert_allclose(means[:, 0], [5.5, 6.5, 7.5])
+
+
 def test_shares_compare_methods_with_other_sums():
     weights_NK = np.array([[1.0, 3.0], [2.0, 6.0], [-1.0, 1.0], [0.0, 0.0], [np.nan, 1.0]])
     expected = [[0.25, 0.75], [0.25, 0.75], [-0.5, 0.5], [np.nan] * 2, [np.nan] * 2]

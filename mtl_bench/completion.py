@@ -46,11 +46,11 @@ OPTIONS = {
     "export": ("--to",),
 }
 
-TABLES = (
-    *("table5", "table6"),
-    *("weights", "agents", "costs", "against_ls", "against_equal", "triad"),
-)
-"""Names of `mtl-bench tables` beside those of experiments, whose modules are too heavy here."""
+TABLES = ("table5", "table6", "weights", "agents", "costs", "triad")
+"""Names of `mtl-bench tables` beside those of experiments and those against a method.
+
+The modules that have them are too heavy here.
+"""
 
 FIGURES = (
     *("figure2", "figure3", "figure4", "score", "curves", "gradients", "triad", "cost"),
@@ -125,7 +125,10 @@ def _candidates(before: Sequence[str], last: str) -> Iterable[str]:
 
 def _reports(command: str) -> Iterable[str]:
     """Return the tables or figures that a command can be asked for."""
-    return {"tables": (*find_experiments(), *TABLES), "figures": FIGURES}.get(command, ())
+    if command == "tables":
+        against = (f"against_{method}" for method in find_choices("method"))
+        return (*find_experiments(), *TABLES, *against)
+    return FIGURES if command == "figures" else ()
 
 
 def _values(key: str) -> Iterable[str]:

@@ -16,7 +16,12 @@ from mtl_bench.reporting.advice import choose_records, explain_no_records, requi
 from mtl_bench.reporting.cost_tables import COST_TABLES, epoch_methods, render_cost_table
 from mtl_bench.reporting.experiment_tables import render_experiment
 from mtl_bench.reporting.experiments import find_experiments
-from mtl_bench.reporting.run_tables import RUN_TABLES, explain_no_table, render_runs
+from mtl_bench.reporting.run_tables import (
+    RUN_TABLES,
+    explain_no_table,
+    find_run_tables,
+    render_runs,
+)
 from mtl_bench.reporting.selections import render_selections
 from mtl_bench.reporting.table import FORMATS, SUFFIXES, Format
 from mtl_bench.reporting.tables import render_tables
@@ -47,15 +52,17 @@ def tables(names: Sequence[str], settings: dict[str, Any]) -> None:
     result.
 
     Args:
-        names: of the paper's tables and figures or of ``RUN_TABLES``; none for all records.
+        names: of the paper's tables and figures or of ``find_run_tables``; none for all records.
         settings: as ``SETTINGS``.
 
     Raises:
         ConfigError: an unknown name or choice, or one that a table takes no notice of.
     """
-    known = (*find_experiments(), *COST_TABLES, *RUN_TABLES)
+    fixed = (*find_experiments(), *COST_TABLES, *RUN_TABLES)
+    known = {*fixed, *find_run_tables()}
     if unknown := [name for name in names if name not in known]:
-        raise ConfigError(f"unknown table {unknown[0]}; allowed: {', '.join(known)}")
+        allowed = ", ".join(fixed)
+        raise ConfigError(f"unknown table {unknown[0]}; allowed: {allowed}, against_METHOD")
     require_choice(settings, "baseline", ("own", "published"))
     require_choice(settings, "format", FORMATS)
     # under all rules at once there is the table of all records alone
@@ -123,7 +130,7 @@ def _render(
     options = {"selection": settings["selection"], "form": form, "width": width}
     if name in COST_TABLES:
         return render_cost_table(name, records, form=form, width=width)
-    if name in RUN_TABLES:
+    if name in find_run_tables():
         return render_runs(name, records, **options)
     if name in find_experiments():
         return render_experiment(name, records, baseline=settings["baseline"], **options)
@@ -134,7 +141,7 @@ def _render(
 
 def _say_missing(name: str, records: Sequence[Record], settings: dict[str, Any]) -> str:
     """Return what to say where no record has what a table shows."""
-    own = RUN_TABLES.get(name)
+    own = find_run_tables().get(name)
     if own and (told := explain_no_table(name, records, settings["selection"])):
         return told
     experiment = find_experiments().get(name)

@@ -1,4 +1,4 @@
-"""Methods against a reference, seed by seed: ``mtl-bench tables against_ls``."""
+"""Methods against one of them, seed by seed: ``mtl-bench tables against_ls``."""
 
 from __future__ import annotations
 
@@ -23,9 +23,6 @@ from mtl_bench.scores import Score
 
 FEWEST = 6
 """Common seeds below which no p can be under 5 %."""
-
-USUAL = "pcgrad"
-"""The method that is advised where there is none to hold against a reference."""
 
 ENDED = ("exploded", "failed")
 """States of runs that no further time gives a score."""
@@ -86,12 +83,17 @@ def find_paired_rows(scene: FigureContext, label: str) -> list[PairedRows]:
     ]
 
 
+def usual_beside(label: str) -> str:
+    """Return the method that is advised where there is none to hold against a reference."""
+    return "ls" if label == "pcgrad" else "pcgrad"
+
+
 def explain_lack(scene: FigureContext, label: str) -> str:
     """Return why a comparison has no such table, and the command that trains what it takes."""
     rows = scene.comparison.rows
     others = [row.label for row in rows if row.label not in ("stl", label) and not row.is_ablation]
     single = ["stl"] if scene.comparison.score.is_relative else []
-    methods = dict.fromkeys([*single, label, *(others or [USUAL])])
+    methods = dict.fromkeys([*single, label, *(others or [usual_beside(label)])])
     seeds = {seed for row in rows for seed in row.seeds}
     spare = (seed for seed in count() if seed not in seeds)
     command = train_command(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mtl_bench.config.groups import find_choices
 from mtl_bench.errors import RecordError
 from mtl_bench.files import printable
 from mtl_bench.records.epochs import components_of, read_epochs
@@ -22,7 +23,7 @@ from mtl_bench.reporting.cost_tables import step_cost_table
 from mtl_bench.reporting.figures.context import FigureContext, find_scenes
 from mtl_bench.reporting.figures.series import Array, epoch_series, nan_mean, shares
 from mtl_bench.reporting.notes import kind_text, place_text, profile_text, unsealed_note
-from mtl_bench.reporting.paired_table import FEWEST, explain_lack, paired_tables
+from mtl_bench.reporting.paired_table import FEWEST, explain_lack, paired_tables, usual_beside
 from mtl_bench.reporting.statistics import ScoredRun
 from mtl_bench.reporting.table import NO_CELL, Cell, Columns, Format, Table, number_cell, render
 from mtl_bench.reporting.tables import filled
@@ -61,16 +62,16 @@ class RunTable(NamedTuple):
 def render_runs(
     name: str, records: Sequence[Record], *, selection: str | None = None, form: Format, width: int
 ) -> str:
-    """Return the tables of ``RUN_TABLES`` of every comparison, "" where no run has what it shows.
+    """Return the tables of that name of every comparison, "" where no run has what it shows.
 
     Args:
-        name: of ``RUN_TABLES``.
+        name: of ``find_run_tables``.
         records: as ``find_records`` returns them.
         selection: the rule that picks the epoch of the metrics; None for each record's own.
         form: what the tables are written in.
         width: terminal cells to fill.
     """
-    table = RUN_TABLES[name]
+    table = find_run_tables()[name]
     own = [record for record in records if table.method in (None, record.method)]
     return render(chain.from_iterable(map(table.make, find_scenes(own, selection))), form, width)
 
@@ -79,11 +80,11 @@ def explain_no_table(name: str, records: Sequence[Record], selection: str | None
     """Return why finished runs make no table, a line for each comparison; "" without such runs.
 
     Args:
-        name: of ``RUN_TABLES``.
+        name: of ``find_run_tables``.
         records: as ``find_records`` returns them.
         selection: as in ``render_runs``.
     """
-    table = RUN_TABLES[name]
+    table = find_run_tables()[name]
     if table.explain:
         return "".join(f"{table.explain(scene)}\n" for scene in find_scenes(records, selection))
     finished = any(record.summary is not None for record in records)
@@ -279,7 +280,7 @@ def _one(make: Callable[[FigureContext], Table | None]) -> Callable[[FigureConte
 def _paired(label: str) -> RunTable:
     return RunTable(
         partial(paired_tables, label=label),
-        methods=f"stl,{label},taskforce",
+        methods=",".join(dict.fromkeys(("stl", label, usual_beside(label)))),
         seeds=FEWEST,
         explain=partial(explain_lack, label=label),
     )
@@ -289,9 +290,13 @@ RUN_TABLES = {
     "weights": RunTable(_one(weight_table), "has the weights of its updates", by_run=True),
     "agents": RunTable(_one(agent_table), "is of TaskForce", "taskforce", by_run=True),
     "costs": RunTable(_one(step_cost_table)),
-    "against_ls": _paired("ls"),
-    "against_equal": _paired("equal"),
     "triad": RunTable(
         _one(triad_table), "has a step log with the Gram matrix of two or more tasks", by_run=True
     ),
 }
+"""Table -> what it shows, without those against a method."""
+
+
+def find_run_tables() -> dict[str, RunTable]:
+    """Return what each table shows; there is one against every method."""
+    return RUN_TABLES | {f"against_{method}": _paired(method) for method in find_choices("method")}

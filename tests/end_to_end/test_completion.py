@@ -12,7 +12,7 @@ from mtl_bench.reporting.command import SETTINGS
 from mtl_bench.reporting.cost_tables import COST_TABLES
 from mtl_bench.reporting.experiments import find_experiments
 from mtl_bench.reporting.figures.command import FIGURES
-from mtl_bench.reporting.run_tables import RUN_TABLES
+from mtl_bench.reporting.run_tables import find_run_tables
 from mtl_bench.reporting.table import FORMATS
 from tests.end_to_end.processes import ENVIRONMENT, call, call_without
 
@@ -96,7 +96,7 @@ def test_settings_that_are_offered_are_accepted(tmp_path):
 
 def test_tables_and_figures_are_offered_as_they_are_taken():
     names = {
-        "tables": {*find_experiments(), *COST_TABLES, *RUN_TABLES},
+        "tables": {*find_experiments(), *COST_TABLES, *find_run_tables()},
         "figures": set(FIGURES),
     }
     for command, taken in names.items():

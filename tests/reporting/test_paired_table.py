@@ -1,4 +1,4 @@
-"""Methods against LS, seed by seed, from records whose scores are known."""
+"""Methods against one of them, seed by seed, from records whose scores are known."""
 
 import pytest
 
@@ -45,6 +45,15 @@ def test_differences_are_those_of_the_same_seeds(results):
     assert "could be under 5 %: pcgrad." in " ".join(text.split())
 
 
+def test_any_method_may_be_the_reference(results, capsys):
+    text = render_runs("against_uw", find_records(results), form="markdown", width=200)
+    found = {row[0]: row[1] for row in rows_of(text)[2:]}
+    assert found["ls"] == "+10.00 ± 0.00"
+    assert found["taskforce-de"] == "+20.00 ± 0.00"
+    assert main(["tables", "against_uv", f"paths.results={results}"]) == 2
+    assert "unknown table against_uv; allowed: " in capsys.readouterr().err
+
+
 def test_without_the_reference_or_with_few_seeds_there_is_no_table(results, capsys):
     assert render_runs("against_equal", find_records(results), form="markdown", width=200) == ""
     few = [record for record in find_records(results) if record.seed < SEEDS - 1]
@@ -78,7 +87,9 @@ def test_what_is_missing_is_told_with_the_command(tmp_path, there, lack, methods
 def test_without_a_run_all_that_the_table_takes_is_advised(tmp_path, capsys):
     record(tmp_path, "ls", 0, 1.0, done=False)
     assert main(["tables", "against_equal", f"paths.results={tmp_path}"]) == 0
-    assert "method=stl,equal,taskforce seed=0,1,2,3,4,5 " in capsys.readouterr().out
+    assert "method=stl,equal,pcgrad seed=0,1,2,3,4,5 " in capsys.readouterr().out
+    assert main(["tables", "against_pcgrad", f"paths.results={tmp_path}"]) == 0
+    assert "method=stl,pcgrad,ls seed=0,1,2,3,4,5 " in capsys.readouterr().out
 
 
 HEAVY = {"settings": {"dataset": {"scale": 30}}}

@@ -27,7 +27,7 @@ VERDICTS = {
     "P(> LS) ↑": "P(> LS): probability that a run beats one of LS, averaged over metrics.",
     "AUC ↑": "AUC: area under the curve of the training episodes' success, 1 for success from the "
     "first episode on. Steps to 0.8: steps of each task until 0.8 of an epoch's episodes "
-    "succeeded, median over seeds.",
+    "succeeded, median over seeds; – (1 of 3): too few seeds got there for a median.",
     "exploded": "Exploded: further runs that a loss above its bound has ended.",
     "epoch cost": "Epoch cost: training time of an epoch relative to LS with the same seed on the "
     "same device under the same load; CPU: likewise of the process's CPU time; medians over the "

@@ -269,12 +269,14 @@ def learning_columns(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:
 
 def _steps(found: Sequence[int | None]) -> Cell:
     """Return the median steps, if most seeds made it, with their number if not all did."""
-    middle = median(inf if steps is None else steps for steps in found) if found else inf
+    if not found:
+        return NO_CELL
     made = sum(steps is not None for steps in found)
+    if not made:
+        return Cell("never")
     counted = "" if made == len(found) else f" ({made} of {len(found)})"
-    if middle == inf:
-        return Cell(f"never{counted}") if found else NO_CELL
-    return Cell(f"{middle:,.0f}{counted}", middle)
+    middle = median(inf if steps is None else steps for steps in found)
+    return Cell(f"–{counted}") if middle == inf else Cell(f"{middle:,.0f}{counted}", middle)
 
 
 def parameter_columns(rows: Sequence[MethodRow | None]) -> dict[str, list[Cell]]:

@@ -16,7 +16,7 @@ from tests.end_to_end.processes import (
     start,
 )
 from tests.end_to_end.processes import wait_for_epochs as wait_for
-from tests.training.runs import SMALLEST
+from tests.training.runs import SMALLEST, differences
 
 RUNS = {
     "nyuv2": ("method=taskforce", "method.batch_size=4", "dataset.train_size=5"),
@@ -102,7 +102,8 @@ def test_killed_with_its_workers_at_work_it_goes_on_at_once(dataset, desk, unint
     assert not (record / "DONE").exists()
     done = call(*words, cwd=desk)
     assert done.returncode == 0, done.stderr
-    assert results_of(record) == uninterrupted(dataset)
+    # a batch of CIFAR-100 may lack a task, whose loss is NaN then
+    assert differences(results_of(record), uninterrupted(dataset)) == []
 
 
 def test_a_cluster_that_stops_all_processes_gets_a_checkpoint(desk, uninterrupted):

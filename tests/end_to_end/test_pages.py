@@ -187,6 +187,8 @@ def typed(line, run):
         words = [run, *words]
     if name in QUICK[1:-1] and not any(word.startswith("profile=") for word in words):
         words = [*words, "profile=smoke"]
+    if name in QUICK:  # what the desk has
+        words = [re.sub(r"^method=.*", "method=ls", word) for word in words]
     words = [re.sub(r"^paths\.(results|data)=.*", r"paths.\1=\1", word) for word in words]
     return as_smoke([name, *("step=1" if word == "step=9" else word for word in words)])
 

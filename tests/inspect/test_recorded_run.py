@@ -186,7 +186,7 @@ def test_a_network_is_not_exported_into_a_record(made, capsys):
 
 
 def test_a_committed_record_says_that_it_has_no_network():
-    records = mtl_bench.load_results(ROOT / "results", profile="mini", dataset="qm9", method="ls")
+    records = mtl_bench.load_results(ROOT / "results", profile="mini", dataset="qm9", method="uw")
     run = mtl_bench.load_run(records["path"].iloc[0])
     assert isinstance(run.history, pd.DataFrame)
     assert len(run.steps()) == run.summary["steps"]
